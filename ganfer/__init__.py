@@ -1,0 +1,31 @@
+"""ganfer: synthetic-data augmentation with GANs for facial-expression classifiers, and whether it helped.
+
+`ganfer.open("work")` gives the workspace's `Project`, whose methods are the commands of the same names.
+Importing `ganfer` loads neither torch nor numpy; the heavy modules are loaded when first used.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from ganfer.config import Config
+    from ganfer.errors import GanferError
+    from ganfer.pipeline import Project, open
+
+__all__ = ["Config", "GanferError", "Project", "__version__", "open"]
+
+_HOME = {
+    "Config": "ganfer.config",
+    "GanferError": "ganfer.errors",
+    "Project": "ganfer.pipeline",
+    "open": "ganfer.pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        from importlib import import_module
+
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'ganfer' has no attribute {name!r}")

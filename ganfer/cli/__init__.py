@@ -1,0 +1,1 @@
+"""The command line: it parses, calls the pipeline, and prints. Importing it loads no torch."""

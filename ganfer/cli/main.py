@@ -1,0 +1,104 @@
+"""`ganfer`: the command groups, loaded when they are called, and how failures reach the user."""
+
+import errno
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from classifiers.errors import ClassifierError
+from ganfer import __version__
+from ganfer.errors import GanferError
+from stylegan_bridge.errors import BridgeError
+
+EXPECTED = (GanferError, ClassifierError, BridgeError)
+
+# name -> (module:object, what the list of commands says); the module is imported when the command is called
+COMMANDS = {
+    "demo": ("ganfer.cli.story:demo", "The whole story on drawn faces: minutes on a CPU, ends with a report."),
+    "status": ("ganfer.cli.story:status", "What the workspace holds and what comes next."),
+    "data": ("ganfer.cli.data:data", "Add images, look at them, check them, thin them."),
+    "train": ("ganfer.cli.train:train", "Train a GAN or a classifier."),
+    "generate": ("ganfer.cli.generate:generate", "Draw synthetic faces."),
+    "label": ("ganfer.cli.label:label", "Pseudo-label and screen the newest batch, or any folder of images."),
+    "retrain": ("ganfer.cli.retrain:retrain", "Train with and without the synthetic faces and compare."),
+    "report": ("ganfer.cli.story:report", "Where the newest report lies; write it again from its results."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called, so that `--help` is instant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from ganfer.errors import did_you_mean
+
+            raise click.UsageError(f"No such command {args[0]!r}. {did_you_mean(args[0], COMMANDS)}", ctx) from error
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="ganfer")
+def cli() -> None:
+    """Does synthetic data help my facial-expression classifier, and how do I make it help?
+
+    The daily use: ganfer generate --n 500, ganfer label, ganfer retrain. Each works in an empty folder; what is
+    missing is made on the way, after printing the plan. `ganfer demo` shows all of it on drawn faces.
+    """
+
+
+def main() -> None:
+    """Run the command line: 0 done, 1 an expected failure (one line), 2 usage, 130 interrupted."""
+    try:
+        code = cli.main(prog_name="ganfer", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("\nInterrupted. Nothing finished is lost; the same command goes on from here.", err=True)
+        sys.exit(130)
+    except EXPECTED as error:
+        click.echo(f"ganfer: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away: `ganfer status | head`
+        sys.exit(1)
+    except OSError as error:
+        line = _file_system_line(error)
+        if line is None:
+            raise
+        click.echo(f"ganfer: {line}", err=True)
+        sys.exit(1)
+
+
+def _file_system_line(error: OSError) -> str | None:
+    """One line for the failures of a disk or a folder that a user can mend; None for all others."""
+    where = f" ({error.filename})" if error.filename else ""
+    return {
+        errno.ENOSPC: f"No space left on the disk{where}. Free some; the same command goes on from what is finished.",
+        errno.EDQUOT: f"The disk quota is used up{where}. Free some; the same command goes on from what is finished.",
+        errno.EACCES: f"No permission{where}. Choose a workspace you can write to with -w DIR.",
+        errno.EROFS: f"The file system is read-only{where}. Choose another workspace with -w DIR.",
+        errno.EMFILE: f"Too many open files{where}. Raise the limit with `ulimit -n 4096`.",
+    }.get(error.errno or 0)

@@ -1,0 +1,268 @@
+"""Settings: frozen dataclasses, strict TOML, overrides from the command line.
+
+Every default is written once, here (or in `classifiers.config` for the classifier). The command line takes its
+defaults and help texts from these fields. Nothing here loads torch.
+"""
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from classifiers.config import TrainConfig
+from ganfer.errors import ConfigError, did_you_mean
+
+
+def setting(
+    default: Any, help: str, *, low: float | None = None, high: float | None = None, choices: tuple[Any, ...] = ()
+) -> Any:
+    """A config field with its meaning and allowed range, which the loader checks and the command line shows."""
+    return field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How images enter the workspace."""
+
+    size: int = setting(48, "side of the square images, in pixels", low=16, high=1024)
+    channels: int = setting(1, "1 = grey, 3 = colour", choices=(1, 3))
+    val_fraction: float = setting(0.1, "share of the training images held out for validation", low=0.01, high=0.5)
+    test_fraction: float = setting(0.2, "share held out for the test, where the source has none", low=0.01, high=0.6)
+    split_seed: int = setting(0, "seed of the split", low=0)
+    min_side: int = setting(16, "images with a side shorter than this many pixels are skipped", low=1)
+    face_confidence: float = setting(0.0, "smallest face confidence taken from sources that give one (ExpW)", low=0)
+    workers: int = setting(0, "processes that decode images; 0 = one per core", low=0, high=256)
+
+
+@dataclass(frozen=True)
+class DrawnConfig:
+    """The embedded drawn faces, used when the workspace holds no data."""
+
+    total: int = setting(5700, "training faces, long-tailed over the classes like FER2013", low=100)
+    seed: int = setting(0, "seed of the drawn set", low=0)
+
+
+@dataclass(frozen=True)
+class GanConfig:
+    """The generator's network and its training."""
+
+    network: str = setting("dcgan", "network of the generator", choices=("dcgan",))
+    conditional: bool = setting(True, "condition on the class; false gives the classic DCGAN (Radford et al. 2016)")
+    latent_dim: int = setting(100, "dimensions of the latent z", low=2, high=1024)
+    base_channels: int = setting(64, "channels of the highest-resolution layer", low=4, high=512)
+    loss: str = setting("non-saturating", "adversarial loss", choices=("non-saturating", "hinge"))
+    regulariser: str = setting("spectral", "what keeps the discriminator smooth", choices=("spectral", "r1", "none"))
+    r1_gamma: float = setting(1.0, "weight of the R1 gradient penalty", low=0)
+    r1_interval: int = setting(16, "steps between R1 penalties (lazy regularisation)", low=1)
+    augment: str = setting("color,translation,cutout", "DiffAugment policies, comma-separated; empty = none")
+    batch_size: int = setting(64, "images per step", low=2)
+    steps: int = setting(4000, "optimiser steps of the generator", low=1)
+    minutes: float = setting(0.0, "stop after this much training time; 0 = no limit", low=0)
+    lr_generator: float = setting(2e-4, "Adam's learning rate, generator", low=0)
+    lr_discriminator: float = setting(2e-4, "Adam's learning rate, discriminator", low=0)
+    beta1: float = setting(0.5, "Adam's beta1", low=0, high=0.999)
+    beta2: float = setting(0.999, "Adam's beta2", low=0, high=0.99999)
+    ema_half_life: float = setting(2000.0, "half-life of the generator's weight average, in images", low=0)
+    transition: float = setting(
+        0.3, "share of the training over which conditioning is switched on gradually", low=0, high=1
+    )
+    balance: float = setting(
+        0.5, "class sampling power: 0 = as the data is, 1 = all classes equally often", low=0, high=1
+    )
+    flip: bool = setting(True, "mirror training images at random")
+    snapshot_every: int = setting(500, "steps between snapshots, grids and the held-back metric", low=1)
+    holdout: float = setting(0.1, "share of the training images held back to choose the best snapshot", low=0, high=0.5)
+    precision: str = setting(
+        "auto", "bf16 on CUDA where it has it, else fp32", choices=("auto", "fp32", "bf16", "fp16")
+    )
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """Which faces to draw."""
+
+    n: int = setting(500, "how many images", low=1)
+    batch_size: int = setting(64, "images drawn at a time; the images do not depend on it", low=1)
+    truncation: float = setting(0.0, "resample latents beyond this many standard deviations; 0 = off", low=0)
+
+
+@dataclass(frozen=True)
+class LabelConfig:
+    """How generated faces are labelled and screened."""
+
+    min_confidence: str = setting(
+        "auto", "confidence a label needs: 'auto' (per class, from validation) or a number in 0..1"
+    )
+    precision_target: float = setting(
+        0.0, "'auto' aims at this precision per class; 0 = the classifier's own recall-weighted optimum", low=0, high=1
+    )
+    require_match: bool = setting(True, "reject an image whose predicted class is not the class asked for")
+
+
+@dataclass(frozen=True)
+class RetrainConfig:
+    """The comparison of training with and without synthetic images."""
+
+    arms: str = setting("original,synthetic", "arms of the experiment, comma-separated")
+    seeds: int = setting(3, "paired trainings per arm", low=1, high=100)
+    weight: float = setting(1.0, "loss weight of a synthetic image", low=0, high=10)
+    resamples: int = setting(2000, "bootstrap resamples behind every interval", low=100)
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of one workspace run; `classifier` is the `classifiers` package's own `TrainConfig`."""
+
+    seed: int = setting(0, "seed of everything that is random", low=0)
+    device: str = setting("auto", "where to compute", choices=("auto", "cpu", "cuda"))
+    data: DataConfig = field(default_factory=DataConfig)
+    drawn: DrawnConfig = field(default_factory=DrawnConfig)
+    gan: GanConfig = field(default_factory=GanConfig)
+    classifier: TrainConfig = field(default_factory=TrainConfig)
+    generate: GenerateConfig = field(default_factory=GenerateConfig)
+    label: LabelConfig = field(default_factory=LabelConfig)
+    retrain: RetrainConfig = field(default_factory=RetrainConfig)
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, "")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain dict, as it is written into records."""
+        return dataclasses.asdict(self)
+
+
+def configs_folder() -> Path:
+    """Where the shipped configs lie: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent
+    inside = package / "configs"
+    return inside if inside.is_dir() else package.parent / "configs"
+
+
+def shipped_configs() -> list[str]:
+    """Names that `--config` takes besides paths."""
+    return sorted(path.stem for path in configs_folder().glob("*.toml"))
+
+
+def load_config(source: str | Path | None = None, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Config:
+    """Config from defaults, then a TOML file (a path or the name of a shipped one), then `section.key=value` overrides.
+
+    Raises ConfigError for an unknown key (naming the nearest one), a wrong type or a value out of range.
+    """
+    tree: dict[str, Any] = _read_toml(_find(source)) if source is not None else {}
+    pairs = overrides.items() if isinstance(overrides, Mapping) else (_split_override(text) for text in overrides)
+    for path, value in pairs:
+        _insert(tree, path, value)
+    config: Config = _build(Config, tree, "")
+    return config
+
+
+def field_of(path: str) -> dataclasses.Field[Any]:
+    """The dataclass field behind `section.key`; the command line reads default and help from it."""
+    cls: Any = Config
+    *sections, name = path.split(".")
+    for section in sections:
+        cls = typing.get_type_hints(cls)[section]
+    return next(f for f in dataclasses.fields(cls) if f.name == name)
+
+
+def _find(source: str | Path) -> Path:
+    path = Path(source)
+    if path.is_file():
+        return path
+    shipped = configs_folder() / f"{source}.toml"
+    if shipped.is_file():
+        return shipped
+    raise ConfigError(f"No config {str(source)!r}.", did_you_mean(str(source), shipped_configs()))
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.", "Mend that line.") from error
+
+
+def _split_override(text: str) -> tuple[str, Any]:
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip():
+        raise ConfigError(f"--set {text!r} is not KEY=VALUE.", "Write it like --set gan.steps=8000.")
+    try:
+        return path.strip(), tomllib.loads(f"v = {value}")["v"]
+    except tomllib.TOMLDecodeError:
+        return path.strip(), value.strip()  # an unquoted word is a string
+
+
+def _insert(tree: dict[str, Any], path: str, value: Any) -> None:
+    *sections, name = path.split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"{path!r}: {section!r} is a value, not a section.")
+    tree[name] = value
+
+
+def _build(cls: Any, tree: Mapping[str, Any], prefix: str) -> Any:
+    hints = typing.get_type_hints(cls)
+    known = {f.name: f for f in dataclasses.fields(cls)}
+    values: dict[str, Any] = {}
+    for name, value in tree.items():
+        path = f"{prefix}{name}"
+        if name not in known:
+            raise ConfigError(f"Unknown setting {path!r}.", did_you_mean(path, [f"{prefix}{n}" for n in known]))
+        if dataclasses.is_dataclass(hints[name]):
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"{path!r} is a section, not a value.", f"Write [{path}] or {path}.KEY=VALUE.")
+            values[name] = _build(hints[name], value, f"{path}.")
+        else:
+            values[name] = _convert(value, hints[name], path)
+    _check_values(known, values, prefix)
+    return cls(**values)
+
+
+def _convert(value: Any, hint: Any, path: str) -> Any:
+    """`value` as the field's type: an int is taken where a float is wanted, nothing else is guessed."""
+    allowed = (
+        typing.get_args(hint)
+        if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
+        else (hint,)
+    )
+    kinds = tuple(typing.get_origin(kind) or kind for kind in allowed)
+    if value in ("none", "None") and type(None) in kinds:
+        return None
+    if float in kinds and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if tuple in kinds and isinstance(value, list):
+        return tuple(value)
+    if str in kinds and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    if (isinstance(value, bool) and bool not in kinds) or not isinstance(value, kinds):
+        wanted = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
+        raise ConfigError(f"{path} = {value!r} is a {type(value).__name__}.", f"It must be {wanted}.")
+    return value
+
+
+def _check_values(known: Mapping[str, dataclasses.Field[Any]], values: Mapping[str, Any], prefix: str) -> None:
+    for name, value in values.items():
+        meta = known[name].metadata
+        choices = meta.get("choices") or ()
+        if choices and value not in choices:
+            raise ConfigError(f"{prefix}{name} = {value!r}.", did_you_mean(str(value), map(str, choices)))
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        low, high = meta.get("low"), meta.get("high")
+        if (low is not None and not value >= low) or (high is not None and not value <= high):
+            limits = " and ".join(f"{word} {x}" for word, x in (("at least", low), ("at most", high)) if x is not None)
+            raise ConfigError(f"{prefix}{name} = {value}.", f"It must be {limits}.")
+
+
+def _check_ranges(config: Any, prefix: str) -> None:
+    known = {f.name: f for f in dataclasses.fields(config)}
+    values = {name: getattr(config, name) for name in known}
+    _check_values(known, {n: v for n, v in values.items() if not dataclasses.is_dataclass(v)}, prefix)
+    for name, value in values.items():
+        if dataclasses.is_dataclass(value):
+            _check_ranges(value, f"{prefix}{name}.")

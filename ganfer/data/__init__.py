@@ -1,0 +1,1 @@
+"""Images in: importers, splits, checks, the drawn faces, and what every other part reads: `ImageSet`."""

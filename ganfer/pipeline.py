@@ -1,0 +1,210 @@
+"""`Project`: a workspace with settings, whose methods are the commands. What a command lacks is made first.
+
+Order of the data: add (or draw) -> train gan -> generate -> label (trains the classifier) -> retrain -> report.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ganfer.config import Config, load_config
+from ganfer.console import say
+from ganfer.errors import WorkspaceError
+from ganfer.results import Result
+from ganfer.workspace import Run, Workspace
+
+
+class Project:
+    """A workspace and the settings its commands run with. Every method is the command of the same name."""
+
+    def __init__(self, workspace: str | Path | Workspace | None = None, config: Config | None = None) -> None:
+        self.workspace = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
+        self.config = config or Config()
+
+    # --- data ---------------------------------------------------------------------------------------------------
+
+    def add(self, path: str | Path, **options: Any) -> Result:
+        """Import images; see `ganfer.data.ingest.add` for the options."""
+        from ganfer.data.ingest import add
+
+        return add(self.workspace, self.config, Path(path), **options)
+
+    def stats(self) -> Result:
+        """Counts, shares, imbalance and contact sheets of the active data set."""
+        from ganfer.data.stats import stats
+
+        return stats(self.workspace, self.config, self.need_data())
+
+    def check(self, *, drop: bool = False) -> Result:
+        """Duplicates, leaks between splits, conflicting labels, damaged images of the active data set."""
+        from ganfer.data.check import check
+
+        return check(self.workspace, self.config, self.need_data(), drop=drop)
+
+    def thin(self, *, imbalance: float | None = None, counts: Mapping[str, int] | None = None) -> Result:
+        """A variant with fewer training images: an exponential long tail, or fixed counts per class."""
+        from ganfer.data.thin import thin
+
+        return thin(self.workspace, self.config, self.need_data(), imbalance=imbalance, counts=counts or {})
+
+    # --- training -----------------------------------------------------------------------------------------------
+
+    def train_gan(self) -> Result:
+        """Train the generator on the active data's training split."""
+        from ganfer.gan.train import train_gan
+
+        return train_gan(self.workspace, self.config, self.need_data())
+
+    def train_classifier(self) -> Result:
+        """Train and calibrate the classifier on the active data's training split."""
+        from ganfer.classifier import train_classifier
+
+        return train_classifier(self.workspace, self.config, self.need_data())
+
+    # --- the daily use ------------------------------------------------------------------------------------------
+
+    def generate(
+        self,
+        n: int | None = None,
+        *,
+        balance: bool = False,
+        to: int | None = None,
+        classes: Mapping[str, int] | None = None,
+        gan: str | None = None,
+        dry_run: bool = False,
+    ) -> Result:
+        """Draw synthetic faces: `n` spread evenly, or as many as fill every class up to the largest (or to `to`)."""
+        from ganfer.generate import generate, plan_counts
+
+        if dry_run and self.workspace.active_data is None:
+            return self._plan("generate", self.missing("data", "gan"))
+        self.announce("data", *([] if gan else ["gan"]))
+        data = self.need_data()
+        quota = plan_counts(data, self.config, n=n, balance=balance, to=to, classes=classes or {})
+        steps = [] if gan else self.missing("gan")
+        if dry_run:
+            return self._plan("generate", [*steps, *quota.lines()])
+        return generate(self.workspace, self.config, self.need_gan(gan), data, quota)
+
+    def label(
+        self, folder: str | Path | None = None, *, classifier: str | None = None, dry_run: bool = False
+    ) -> Result:
+        """Pseudo-label and screen the newest batch, or a folder of images from elsewhere."""
+        from ganfer.label import import_folder, label
+
+        needed = ["data", *([] if classifier else ["classifier"]), *([] if folder else ["batch"])]
+        if dry_run:
+            return self._plan("label", [*self.missing(*needed), "label and screen the batch"])
+        self.announce(*needed)
+        data = self.need_data()
+        batch = import_folder(self.workspace, self.config, Path(folder), data) if folder else self.need_batch()
+        return label(self.workspace, self.config, batch, self.need_classifier(classifier), data)
+
+    def retrain(self, *, dry_run: bool = False) -> Result:
+        """Train with and without the synthetic faces, paired seeds, and report what changed."""
+        from ganfer.retrain import plan_lines, retrain
+
+        needed = ["data", "classifier", "batch", "labels"]
+        if dry_run:
+            return self._plan("retrain", [*self.missing(*needed), *plan_lines(self.config)])
+        self.announce(*needed)
+        return retrain(self.workspace, self.config, self.need_data(), self.need_labels())
+
+    # --- what is there, what comes next -------------------------------------------------------------------------
+
+    def status(self) -> Result:
+        """What the workspace holds and what comes next."""
+        from ganfer.status import status
+
+        return status(self.workspace)
+
+    def report(self, name: str | None = None) -> Result:
+        """Write a report's page again from its results."""
+        from ganfer.report import rewrite
+
+        run = self.workspace.find("reports", name) if name else self.workspace.latest("reports")
+        if run is None:
+            raise WorkspaceError(f"{self.workspace.root} holds no report yet.", "Make one: ganfer retrain.")
+        return rewrite(run)
+
+    # --- what a command needs, made when it is missing ------------------------------------------------------------
+
+    def need_data(self) -> Run:
+        """The active data set; the drawn faces when there is none."""
+        run = self.workspace.active_data
+        if run is None:
+            from ganfer.data.ingest import draw
+
+            run = draw(self.workspace, self.config)
+        return run
+
+    def need_gan(self, name: str | None = None) -> Run:
+        """A finished GAN: the named one, else the newest trained on the active data, else a new one."""
+        if name:
+            return self.workspace.find("gans", name)
+        return self._newest("gans") or self._made(self.train_gan, "gans")
+
+    def need_classifier(self, name: str | None = None) -> Run:
+        """A finished classifier: the named one, else the newest trained on the active data, else a new one."""
+        if name:
+            return self.workspace.find("classifiers", name)
+        return self._newest("classifiers") or self._made(self.train_classifier, "classifiers")
+
+    def need_batch(self) -> Run:
+        """The newest batch for the active data, generated with the configured n when there is none."""
+        return self._newest("synthetic") or self._made(self.generate, "synthetic")
+
+    def need_labels(self) -> Run:
+        """The newest labelled batch for the active data, labelled now when the newest batch is not."""
+        from ganfer.label import labelled
+
+        batch = self.need_batch()
+        if not labelled(batch):
+            self.label()
+        return batch
+
+    def _newest(self, kind: str) -> Run | None:
+        data = self.workspace.active_data
+        return self.workspace.latest(kind, data=data.digest) if data else None
+
+    def _made(self, make: Callable[[], Result], kind: str) -> Run:
+        result = make()
+        assert result.path is not None
+        return Run(result.path)
+
+    def missing(self, *needed: str) -> list[str]:
+        """What has to be made first, in order, in words."""
+        from ganfer.label import labelled
+
+        batch = self._newest("synthetic")
+        gan_words = f"train the {self.config.gan.network} for {self.config.gan.steps:,} steps"
+        parts = {
+            "data": (
+                self.workspace.active_data,
+                f"draw {self.config.drawn.total:,} training faces (no data was added)",
+            ),
+            "gan": (self._newest("gans"), gan_words),
+            "batch": (batch, f"generate {self.config.generate.n:,} faces"),
+            "classifier": (self._newest("classifiers"), f"train the classifier ({self.config.classifier.model})"),
+            "labels": (batch if batch and labelled(batch) else None, "label and screen them"),
+        }
+        wanted = set(needed)
+        if {"batch", "labels"} & wanted and parts["batch"][0] is None:
+            wanted |= {"gan", "batch"}
+        return [words for name, (there, words) in parts.items() if name in wanted and not there]
+
+    def announce(self, *needed: str) -> None:
+        """Print what will be made first, if anything."""
+        steps = self.missing(*needed)
+        if steps:
+            say("Plan: first " + "; then ".join(steps) + ".")
+
+    def _plan(self, command: str, steps: Sequence[str]) -> Result:
+        lines = ["Plan (nothing was done):", *(f"  {step}" for step in steps)]
+        return Result(f"ganfer {command} --dry-run", None, {"plan": list(steps)}, lines)
+
+
+def open(workspace: str | Path | None = None, config: str | Path | Config | None = None, **overrides: Any) -> Project:
+    """The project in a workspace folder, for use from Python: `ganfer.open("work", **{"gan.steps": 500})`."""
+    settings = config if isinstance(config, Config) else load_config(config, overrides)
+    return Project(workspace, settings)

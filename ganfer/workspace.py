@@ -1,0 +1,219 @@
+"""The workspace: where everything lives, one folder per run, each with the record of how it was made.
+
+    <root>/data/<set>/  classifiers/<run>/  gans/<run>/  synthetic/<batch>/  reports/<run>/
+
+A run's folder name ends in a digest of its key (settings, inputs, seed), so the same command finds the same folder:
+complete, and there is nothing to do; begun, and it resumes.
+"""
+
+import json
+import os
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from ganfer import __version__
+from ganfer.console import say
+from ganfer.errors import WorkspaceError, did_you_mean
+from ganfer.files import digest_json, write_json, write_text
+
+FORMAT = 1
+KINDS = ("data", "classifiers", "gans", "synthetic", "reports")
+DEFAULT_ROOT = "ganfer-work"
+_VERSIONED = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow", "opencv-python")
+
+
+class Run:
+    """One folder of the workspace and its `record.json`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.name
+        self.kind = path.parent.name
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The record as it is on disk now; empty when nothing was begun. WorkspaceError when it is damaged."""
+        file = self.path / "record.json"
+        try:
+            record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise WorkspaceError(
+                f"{file} is damaged ({error}).", f"Remove {self.path} and run the command again."
+            ) from error
+        return record
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run was finished."""
+        return self.record.get("status") == "complete"
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """The numbers the finished run reported."""
+        figures: dict[str, Any] = self.record.get("figures", {})
+        return figures
+
+    @property
+    def digest(self) -> str:
+        """Digest of what the run produced, for the records of the runs that use it."""
+        return str(self.record.get("digest", ""))
+
+    @contextmanager
+    def work(self, command: str, key: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Hold the run alone; yields its record, empty if this is the first time.
+
+        Another process working on the same run is waited for, and says so. The record is marked `running` until
+        `finish` is called inside the block.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with _exclusive(self.path / ".lock", f"{self.kind}/{self.name}"):
+            record = self.record
+            if record.get("status") != "complete":
+                now = datetime.now(UTC).isoformat(timespec="seconds")
+                self._write(
+                    {**_origin(command), "key": dict(key), "status": "running", "started": record.get("started", now)}
+                )
+            self._since = time.monotonic()
+            self._seconds_before = float(record.get("seconds", 0.0))
+            yield record
+
+    def tick(self) -> None:
+        """Add the time worked so far to the record, so that an interrupted run's seconds count too."""
+        self._write({**self.record, "seconds": round(self._seconds_before + time.monotonic() - self._since, 3)})
+
+    def finish(self, *, digest: str, figures: Mapping[str, Any], device: str = "cpu", **more: Any) -> None:
+        """Mark the run complete, with its figures and the digest of what it produced."""
+        seconds = round(self._seconds_before + time.monotonic() - self._since, 3)
+        finished = datetime.now(UTC).isoformat(timespec="microseconds")
+        done = {"status": "complete", "finished": finished, "seconds": seconds, "device": device, "digest": digest}
+        self._write({**self.record, **done, "figures": dict(figures), **more})
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        write_json(self.path / "record.json", record)
+
+
+class Workspace:
+    """A folder that holds data sets, classifiers, GANs, synthetic batches and reports."""
+
+    def __init__(self, root: str | Path | None = None) -> None:
+        self.root = Path(root or os.environ.get("GANFER_WORKSPACE") or DEFAULT_ROOT)
+        if self.root.exists() and not self.root.is_dir():
+            raise WorkspaceError(f"{self.root} is a file, not a folder.", "Give another one with -w DIR.")
+        marker = self.root / "workspace.json"
+        if marker.is_file():
+            self._check_format(marker)
+
+    def _check_format(self, marker: Path) -> None:
+        try:
+            found = int(json.loads(marker.read_text())["format"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise WorkspaceError(
+                f"{marker} is damaged ({error}).", "Remove that file; the runs beside it are kept."
+            ) from error
+        if found > FORMAT:
+            raise WorkspaceError(
+                f"{self.root} was made by a newer ganfer (format {found}, this one reads {FORMAT}).",
+                "Update ganfer or use another workspace.",
+            )
+
+    def run(self, kind: str, prefix: str, key: Mapping[str, Any]) -> Run:
+        """The run of this kind whose settings, inputs and seed are `key`; its folder is made when work begins."""
+        assert kind in KINDS
+        if not (self.root / "workspace.json").is_file():
+            self.root.mkdir(parents=True, exist_ok=True)
+            write_json(self.root / "workspace.json", {"format": FORMAT, "ganfer": __version__})
+            write_text(self.root / ".gitignore", "*\n")
+        return Run(self.root / kind / f"{prefix}-{digest_json(dict(key))[:8]}")
+
+    def runs(self, kind: str) -> list[Run]:
+        """All runs of a kind that were begun, the most recently finished last, unfinished ones first."""
+        folder = self.root / kind
+        if not folder.is_dir():
+            return []
+        found = [Run(path) for path in sorted(folder.iterdir()) if (path / "record.json").is_file()]
+        return sorted(found, key=lambda run: run.record.get("finished", ""))
+
+    def latest(self, kind: str, **inputs: str) -> Run | None:
+        """The most recently finished run of a kind, among those whose key's inputs equal the given digests."""
+        for run in reversed(self.runs(kind)):
+            record = run.record
+            taken = record.get("key", {}).get("inputs", {})
+            if record.get("status") == "complete" and all(taken.get(name) == value for name, value in inputs.items()):
+                return run
+        return None
+
+    def find(self, kind: str, name: str) -> Run:
+        """A finished run by its folder name, or by a beginning of it that fits only one."""
+        complete = [run for run in self.runs(kind) if run.complete]
+        fitting = [run for run in complete if run.name == name] or [
+            run for run in complete if run.name.startswith(name)
+        ]
+        if len(fitting) == 1:
+            return fitting[0]
+        if fitting:
+            raise WorkspaceError(f"{name!r} fits {len(fitting)} of {self.root / kind}.", "Give more of the name.")
+        hint = did_you_mean(name, [run.name for run in complete]) if complete else f"There are no finished {kind} yet."
+        raise WorkspaceError(f"No {name!r} in {self.root / kind}.", hint)
+
+    @property
+    def active_data(self) -> Run | None:
+        """The data set that commands use, or None in a workspace without data."""
+        try:
+            name = json.loads((self.root / "data" / "active.json").read_text())["name"]
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise WorkspaceError(
+                f"{self.root / 'data' / 'active.json'} is damaged ({error}).", "Choose a set: ganfer data use NAME."
+            ) from error
+        run = Run(self.root / "data" / str(name))
+        return run if run.complete else None
+
+    def activate_data(self, run: Run) -> None:
+        """Make `run` the data set that commands use from now on."""
+        write_json(self.root / "data" / "active.json", {"name": run.name})
+
+
+@contextmanager
+def _exclusive(path: Path, what: str) -> Iterator[None]:
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say(f"{what}: another ganfer process is at work on it; waiting for it (Ctrl-C gives up).")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def command_line() -> str:
+    """The command as the user could type it again; `notebook` outside the command line."""
+    program = Path(sys.argv[0]).name if sys.argv else ""
+    if program in ("ganfer", "__main__.py"):
+        return shlex.join(["ganfer", *sys.argv[1:]])
+    return "notebook"
+
+
+def _origin(command: str) -> dict[str, Any]:
+    versions = {"ganfer": __version__, "python": platform.python_version()}
+    for package in _VERSIONED:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
+    return {"stage": command, "command": command_line(), "versions": versions, "machine": machine}
