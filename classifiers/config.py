@@ -1,0 +1,96 @@
+"""The training configuration: one frozen dataclass, checked when it is made. Loads no torch."""
+
+from __future__ import annotations
+
+import math
+import types
+import typing
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from classifiers.errors import ClassifierError
+
+
+def _option(default: Any, help: str, *, low: float | None = None, high: float | None = None, **rest: Any) -> Any:
+    """A dataclass field with its help text and its allowed range or choices, from which a command line can be built."""
+    return field(default=default, metadata={"help": help, "low": low, "high": high, "choices": rest.get("choices")})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a classifier is trained. A value out of range raises ClassifierError with the field, value and range."""
+
+    model: str = _option("compact", "architecture, one of list_models()")
+    epochs: int = _option(30, "passes over the training images", low=1, high=100_000)
+    steps: int | None = _option(None, "optimiser steps; overrides epochs", low=1, high=100_000_000)
+    batch_size: int = _option(128, "images per optimiser step", low=1, high=65_536)
+    lr: float | None = _option(None, "peak learning rate; none is 3e-3 for adamw, 0.05 for sgd", low=1e-7, high=10.0)
+    optimizer: str = _option("adamw", "optimiser", choices=("adamw", "sgd"))
+    weight_decay: float | None = _option(
+        None, "weight decay of kernels and matrices; none is 0.05 for adamw, 5e-4 for sgd", low=0.0, high=1.0
+    )
+    momentum: float = _option(0.9, "momentum of sgd (Nesterov), beta1 of adamw", low=0.0, high=0.999)
+    schedule: str = _option("onecycle", "learning-rate schedule", choices=("onecycle", "cosine", "constant"))
+    warmup: float = _option(0.2, "fraction of the steps in which the learning rate rises", low=0.0, high=0.9)
+    clip_norm: float = _option(2.0, "largest gradient norm; 0 leaves gradients alone", low=0.0, high=1e6)
+    label_smoothing: float = _option(0.1, "share of each target spread over all classes", low=0.0, high=0.9)
+    loss: str = _option(
+        "cross-entropy",
+        "training loss",
+        choices=("cross-entropy", "class-weighted", "focal", "logit-adjusted", "l2-svm"),
+    )
+    focal_gamma: float = _option(2.0, "focusing exponent of the focal loss", low=0.0, high=10.0)
+    logit_tau: float = _option(1.0, "strength of the logit adjustment", low=0.0, high=10.0)
+    sampler: str = _option(
+        "shuffle", "order of images: every one once, or classes equally often", choices=("shuffle", "balanced")
+    )
+    augment: str = _option("light", "augmentation of the training images", choices=("none", "light", "strong"))
+    mixup: float = _option(0.0, "alpha of mixup's Beta distribution; 0 is off", low=0.0, high=10.0)
+    cutmix: float = _option(0.0, "alpha of CutMix's Beta distribution; 0 is off", low=0.0, high=10.0)
+    ema: float = _option(
+        0.999, "decay of the averaged weights that are validated and kept; 0 is off", low=0.0, high=0.99999
+    )
+    dropout: float | None = _option(None, "dropout rate; none keeps the architecture's own", low=0.0, high=0.95)
+    patience: int = _option(
+        0, "validations without improvement before stopping early; 0 never stops", low=0, high=100_000
+    )
+    validations: int = _option(40, "at most so many validations, evenly spread over the epochs", low=1, high=100_000)
+    select_by: str = _option(
+        "balanced_accuracy",
+        "validation figure that picks the kept weights",
+        choices=("balanced_accuracy", "accuracy", "loss"),
+    )
+    precision: str = _option(
+        "auto",
+        "arithmetic: auto is bf16 on CUDA, 32 bit elsewhere",
+        choices=("auto", "32-true", "bf16-mixed", "16-mixed"),
+    )
+    compile: bool = _option(False, "compile the network (worth its start-up time on long GPU trainings)")
+    checkpoint_seconds: float = _option(60.0, "seconds between resume points inside an epoch", low=0.0, high=86_400.0)
+    tensorboard: bool = _option(True, "write TensorBoard curves into the run's folder")
+
+    def __post_init__(self) -> None:
+        hints = typing.get_type_hints(TrainConfig)
+        for item in fields(self):
+            object.__setattr__(
+                self, item.name, _checked(item.name, getattr(self, item.name), hints[item.name], item.metadata)
+            )
+
+
+def _checked(name: str, value: Any, kind: Any, meta: typing.Mapping[str, Any]) -> Any:
+    """The value, or ClassifierError naming field, value and what is allowed. An int is taken where a float is due."""
+    allowed = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    if value is None and type(None) in allowed:
+        return None
+    if float in allowed and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    wanted = next(k for k in allowed if k is not type(None))
+    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+        raise ClassifierError(f"{name} = {value!r}: must be a {wanted.__name__}, not a {type(value).__name__}")
+    choices = meta["choices"]
+    if choices and value not in choices:
+        raise ClassifierError(f"{name} = {value!r}: must be one of {', '.join(choices)}")
+    low, high = meta["low"], meta["high"]
+    if isinstance(value, int | float) and low is not None and not (math.isfinite(value) and low <= value <= high):
+        raise ClassifierError(f"{name} = {value!r}: must lie between {low:g} and {high:g}")
+    return value

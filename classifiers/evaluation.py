@@ -1,0 +1,97 @@
+"""Figures of a classifier on labelled images, from its probabilities. scikit-learn does the arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from classifiers.calibration import ece
+from classifiers.errors import ClassifierError
+
+
+@dataclass
+class Evaluation:
+    """All in 0..1 but `nll` (nats) and counts. `balanced_accuracy` and `macro_f1` average the classes with test images.
+
+    `per_class[name]` holds precision, recall, f1, f_beta and support; recall, f1 and f_beta are None for a class
+    without images, precision is None for one that is never predicted. `confusion[i][j]` counts images of class i
+    called j. `notes` says in words what is missing.
+    """
+
+    num_images: int
+    accuracy: float
+    balanced_accuracy: float
+    macro_f1: float
+    f_beta: float
+    beta: float
+    nll: float
+    ece: float
+    class_names: list[str]
+    per_class: dict[str, dict[str, float | int | None]]
+    confusion: list[list[int]]
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict that `json.dumps` takes."""
+        return asdict(self)
+
+
+def evaluate(
+    probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str], *, beta: float = 2.0
+) -> Evaluation:
+    """Figures of probabilities (N, K), rows summing to 1, against labels (N,) in 0..K-1."""
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    probabilities, labels = _checked(probabilities, labels, len(class_names))
+    predicted, ids = probabilities.argmax(axis=1), np.arange(len(class_names))
+    options: dict[str, Any] = {"labels": ids, "zero_division": 0.0}
+    precision, recall, f1, support = precision_recall_fscore_support(labels, predicted, **options)
+    f_beta = precision_recall_fscore_support(labels, predicted, beta=beta, **options)[2]
+    confusion = confusion_matrix(labels, predicted, labels=ids)
+    present, called = support > 0, confusion.sum(axis=0) > 0
+    per_class: dict[str, dict[str, float | int | None]] = {}
+    for k, name in enumerate(class_names):
+        per_class[name] = {
+            "precision": float(precision[k]) if called[k] else None,
+            "recall": float(recall[k]) if present[k] else None,
+            "f1": float(f1[k]) if present[k] else None,
+            "f_beta": float(f_beta[k]) if present[k] else None,
+            "support": int(support[k]),
+        }
+    absent = [name for name, there in zip(class_names, present, strict=True) if not there]
+    likelihood = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return Evaluation(
+        num_images=len(labels),
+        accuracy=float((predicted == labels).mean()),
+        balanced_accuracy=float(recall[present].mean()),
+        macro_f1=float(f1[present].mean()),
+        f_beta=float(f_beta[present].mean()),
+        beta=beta,
+        nll=float(-np.log(np.maximum(likelihood, 1e-12)).mean()),
+        ece=ece(probabilities, labels),
+        class_names=list(class_names),
+        per_class=per_class,
+        confusion=confusion.tolist(),
+        notes=[f"no test images of {', '.join(absent)}: left out of the averages"] if absent else [],
+    )
+
+
+def _checked(probabilities: np.ndarray, labels: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    probabilities, labels = np.asarray(probabilities), np.asarray(labels)
+    if len(labels) == 0:
+        raise ClassifierError("nothing to evaluate: there are no labelled images")
+    if probabilities.shape != (len(labels), num_classes):
+        raise ClassifierError(
+            f"probabilities have the shape {probabilities.shape} where {len(labels)} labels and {num_classes} classes "
+            f"need ({len(labels)}, {num_classes})"
+        )
+    if not np.all(np.isfinite(probabilities)) or probabilities.min() < 0:
+        raise ClassifierError("probabilities hold NaN, infinite or negative values; give the output of probabilities()")
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise ClassifierError(
+            f"labels run from {labels.min()} to {labels.max()}; {num_classes} classes allow 0 to {num_classes - 1}"
+        )
+    return probabilities, labels

@@ -1,0 +1,132 @@
+"""The parts of the training loop that stand alone: image order, schedule, optimiser, averaged weights, validation."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from classifiers.config import TrainConfig
+from classifiers.models import ImageClassifier
+
+DEFAULT_LR = {"adamw": 3e-3, "sgd": 0.05}
+DEFAULT_WEIGHT_DECAY = {"adamw": 0.05, "sgd": 5e-4}
+
+
+class Order:
+    """Which images make up batch `step`: an endless run of epochs, each reshuffled, cut into equal batches.
+
+    A batch depends on (seed, step) alone, so a resumed training draws the same ones. "balanced" draws every class
+    that has images equally often, its images at random.
+    """
+
+    def __init__(self, labels: np.ndarray, sampler: str, batch_size: int, seed: int) -> None:
+        self._n, self._seed = len(labels), seed
+        self.batch_size = min(batch_size, self._n)
+        self._by_class = [np.flatnonzero(labels == k) for k in np.unique(labels)] if sampler == "balanced" else None
+        self._cache: dict[int, np.ndarray] = {}
+
+    def batch(self, step: int) -> np.ndarray:
+        """Indices (batch_size,) of the images of a step, int64."""
+        first, end = step * self.batch_size, (step + 1) * self.batch_size
+        epochs = range(first // self._n, (end - 1) // self._n + 1)
+        self._cache = {e: self._cache.get(e) if e in self._cache else self._epoch(e) for e in epochs}  # type: ignore[misc]
+        run = np.concatenate([self._cache[e] for e in epochs])
+        offset = first - epochs[0] * self._n
+        return run[offset : offset + self.batch_size]
+
+    def _epoch(self, epoch: int) -> np.ndarray:
+        rng = np.random.default_rng([self._seed, 1, epoch])
+        if self._by_class is None:
+            return rng.permutation(self._n)
+        classes = rng.permutation(np.resize(np.arange(len(self._by_class)), self._n))
+        index = np.empty(self._n, np.int64)
+        for k, members in enumerate(self._by_class):
+            places = np.flatnonzero(classes == k)
+            index[places] = rng.choice(members, len(places), replace=len(places) > len(members))
+        return index
+
+
+def total_steps(config: TrainConfig, num_images: int) -> int:
+    """Optimiser steps of a training: `steps`, or as many as `epochs` passes need."""
+    batch_size = min(config.batch_size, num_images)
+    return config.steps or math.ceil(config.epochs * num_images / batch_size)
+
+
+def validation_steps(config: TrainConfig, num_images: int) -> list[int]:
+    """The steps after which to validate: ends of epochs, thinned to at most `validations`; the last is the end."""
+    total = total_steps(config, num_images)
+    epoch = num_images / min(config.batch_size, num_images)
+    number = max(1, min(config.validations, math.floor(total / epoch)))
+    every = max(1, round(total / epoch / number)) * epoch
+    ends = {min(total, math.ceil(i * every)) for i in range(1, number + 1)}
+    return sorted(ends | {total})
+
+
+def lr_factor(schedule: str, done: float, warmup: float) -> float:
+    """The learning rate as a share of its peak, at `done` (0..1) of the training; rises linearly for `warmup`."""
+    if done < warmup:
+        return 0.05 + 0.95 * done / warmup
+    left = (1 - done) / (1 - warmup)
+    if schedule == "cosine":
+        return 0.5 * (1 - math.cos(math.pi * left))
+    return max(left, 1e-3) if schedule == "onecycle" else 1.0
+
+
+def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """AdamW or Nesterov SGD; weight decay on kernels and matrices, none on norms and biases."""
+    lr = DEFAULT_LR[config.optimizer] if config.lr is None else config.lr
+    decay = DEFAULT_WEIGHT_DECAY[config.optimizer] if config.weight_decay is None else config.weight_decay
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    rest = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": decay}, {"params": rest, "weight_decay": 0.0}]
+    for group in groups:
+        group["peak_lr"] = lr
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=lr, momentum=config.momentum, nesterov=config.momentum > 0)
+    return torch.optim.AdamW(groups, lr=lr, betas=(config.momentum, 0.99))
+
+
+class Average:
+    """An exponential moving average of a model's parameters and buffers; the decay grows to its value at first."""
+
+    def __init__(self, model: ImageClassifier, decay: float) -> None:
+        self.model = copy.deepcopy(model).requires_grad_(False).eval()
+        self._decay = decay
+        self._pairs = [
+            (mine, theirs.detach())
+            for mine, theirs in zip(_tensors(self.model), _tensors(model), strict=True)
+            if mine.is_floating_point()
+        ]
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Move towards the model after `step` steps."""
+        decay = min(self._decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_([a for a, _ in self._pairs], [b for _, b in self._pairs], 1 - decay)
+
+
+def _tensors(model: nn.Module) -> Iterable[Tensor]:
+    yield from model.parameters()
+    yield from model.buffers()
+
+
+def quick_figures(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """loss (nats), accuracy, balanced accuracy and macro-F1 over the classes present; what a validation needs."""
+    k = logits.shape[1]
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    loss = np.mean(np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels])
+    confusion = np.bincount(labels * k + logits.argmax(axis=1), minlength=k * k).reshape(k, k)
+    right, support, called = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    present = support > 0
+    f1 = 2 * right[present] / (support + called)[present]
+    return {
+        "val_loss": float(loss),
+        "val_accuracy": float(right.sum() / support.sum()),
+        "val_balanced_accuracy": float((right[present] / support[present]).mean()),
+        "val_macro_f1": float(f1.mean()),
+    }

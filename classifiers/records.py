@@ -1,0 +1,65 @@
+"""What a training writes beside its weights: the card, the history, TensorBoard curves."""
+
+from __future__ import annotations
+
+import csv
+import io
+import platform
+import warnings
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from classifiers.files import write_atomic
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+    from classifiers.state import Run
+
+
+def make_card(run: Run, temperature: float, validation: dict[str, Any] | None, notes: list[str]) -> dict[str, Any]:
+    """Everything needed to use the weights and to tell where they come from; travels inside the weights' file."""
+    return {
+        "architecture": run.config.model,
+        "model_options": {} if run.config.dropout is None else {"dropout": run.config.dropout},
+        "class_names": run.names,
+        "channels": run.model.in_channels,
+        "size": run.model.size,
+        "normalisation": {"mean": run.model.mean.tolist(), "std": run.model.std.tolist()},
+        "temperature": temperature,
+        "parameters": sum(p.numel() for p in run.model.parameters()),
+        "config": asdict(run.config),
+        "seed": run.seed,
+        "train_counts": dict(zip(run.names, run.counts.tolist(), strict=True)),
+        "steps": run.step,
+        "best_step": int(run.best_row["step"]) if run.best_row else 0,
+        "seconds": round(run.seconds(), 3),
+        "device": str(run.fabric.device),
+        "versions": {"python": platform.python_version(), "torch": version("torch"), "numpy": version("numpy")},
+        "history": run.history,
+        "validation": validation,
+        "notes": notes,
+        "identity": run.identity,
+    }
+
+
+def save_history(folder: Path, history: list[dict[str, float]]) -> None:
+    """history.csv: one row per validation."""
+    if not history:
+        return
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    write_atomic(folder / "history.csv", text.getvalue().encode())
+
+
+def tensorboard_writer(folder: Path, step: int) -> SummaryWriter:
+    """Curves in folder/tensorboard; points after `step`, from a training that was interrupted, are dropped."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # tensorboard's own imports
+        from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)

@@ -1,0 +1,96 @@
+"""What a classifier is trained on: labelled images with optional weights and soft labels, and their checks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from classifiers.errors import ClassifierError
+
+
+@dataclass
+class Samples:
+    """Labelled images: `images` uint8 (N, C, H, W), array or memory map; `labels` int64 (N,) in 0..K-1.
+
+    `weights` float32 (N,) >= 0 scales each sample's loss; `soft_labels` float32 (N, K), rows summing to 1,
+    replaces the one-hot target. Both are optional.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    weights: np.ndarray | None = None
+    soft_labels: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def check_images(images: np.ndarray, what: str, *, channels: int | None = None, size: int | None = None) -> None:
+    """Refuse anything but uint8 (N, C, H, H) with C = 1 or 3, of the channels and size asked for."""
+    if not isinstance(images, np.ndarray):
+        raise ClassifierError(f"{what}: must be a numpy array, not {type(images).__name__}")
+    if images.dtype != np.uint8:
+        raise ClassifierError(f"{what}: pixels must be uint8 (0 to 255), not {images.dtype}; convert them first")
+    if images.ndim != 4:
+        raise ClassifierError(f"{what}: must have the shape (N, C, H, W), not {images.shape}")
+    _, c, h, w = images.shape
+    if c not in (1, 3):
+        raise ClassifierError(f"{what}: must have 1 or 3 channels, not {c} (shape {images.shape}; order is N, C, H, W)")
+    if h != w:
+        raise ClassifierError(f"{what}: must be square, not {h}x{w}; crop or resize them first")
+    if channels is not None and c != channels:
+        raise ClassifierError(
+            f"{what}: have {c} channel(s) where {channels} are expected; convert between grey and colour"
+        )
+    if size is not None and h != size:
+        raise ClassifierError(f"{what}: are {h}x{w} pixels where {size}x{size} are expected; resize them to {size}")
+
+
+def check_samples(
+    samples: Samples, what: str, class_names: Sequence[str], *, channels: int | None = None, size: int | None = None
+) -> None:
+    """Refuse empty sets, wrong shapes or types, labels out of range, and impossible weights or soft labels."""
+    num_classes = len(class_names)
+    check_images(samples.images, f"{what} images", channels=channels, size=size)
+    labels, n = np.asarray(samples.labels), len(samples.images)
+    if n == 0:
+        raise ClassifierError(f"the {what} set is empty; it needs at least one labelled image")
+    if labels.shape != (n,) or not np.issubdtype(labels.dtype, np.integer):
+        raise ClassifierError(f"{what} labels: must be {n} integers, not {labels.dtype} of shape {labels.shape}")
+    wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    if wrong.size:
+        first = int(wrong[0])
+        raise ClassifierError(
+            f"{what} labels: {wrong.size} of {n} out of range, the first is {labels[first]} at index {first}; "
+            f"{num_classes} classes allow 0 to {num_classes - 1}"
+        )
+    if samples.weights is not None:
+        weights = np.asarray(samples.weights)
+        if weights.shape != (n,) or not np.all(np.isfinite(weights)) or weights.min() < 0 or weights.sum() <= 0:
+            raise ClassifierError(f"{what} weights: must be {n} finite numbers >= 0 that are not all 0")
+    if samples.soft_labels is not None:
+        soft = np.asarray(samples.soft_labels)
+        good = soft.shape == (n, num_classes) and np.all(soft >= 0) and np.allclose(soft.sum(1), 1, atol=1e-3)
+        if not good:
+            raise ClassifierError(
+                f"{what} soft labels: must have the shape ({n}, {num_classes}), values >= 0 and rows that sum to 1"
+            )
+
+
+def class_counts(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Images per class, int64 (K,)."""
+    return np.bincount(np.asarray(labels), minlength=num_classes)
+
+
+def fingerprint(samples: Samples, max_bytes: int = 64 << 20) -> str:
+    """A digest of the set: labels, weights and soft labels whole; pixels evenly thinned to `max_bytes` when larger."""
+    digest = hashlib.sha256()
+    stride = max(1, -(-samples.images.nbytes // max_bytes))
+    digest.update(repr(samples.images.shape).encode())
+    digest.update(np.ascontiguousarray(samples.images[::stride]).data)
+    for array in (samples.labels, samples.weights, samples.soft_labels):
+        digest.update(b"-" if array is None else np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -1,0 +1,198 @@
+"""The state of one training: networks, optimiser, data on the device, history; saved whole and restored exactly."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from classifiers.config import TrainConfig
+from classifiers.device import DeviceImages
+from classifiers.files import write_atomic
+from classifiers.losses import balanced_class_weights, make_loss
+from classifiers.models import ImageClassifier, create_model
+from classifiers.parts import Average, Order, make_optimizer, quick_figures, total_steps, validation_steps
+from classifiers.prediction import map_batches
+from classifiers.records import save_history
+from classifiers.samples import Samples, class_counts
+
+RESUME = "resume.pt"
+
+
+class Run:
+    """One training between its first and its last step. Everything random in step s depends on (seed, rank, s)
+    alone, so a resume point needs no generator states."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        train: Samples,
+        val: Samples,
+        names: list[str],
+        folder: Path,
+        seed: int,
+        fabric: Fabric,
+        identity: str,
+    ) -> None:
+        self.config, self.train, self.val, self.names = config, train, val, names
+        self.folder, self.seed, self.fabric, self.identity = folder, seed, fabric, identity
+        device = fabric.device
+        torch.manual_seed(seed)
+        channels, size = train.images.shape[1:3]
+        self.model = create_model(config.model, len(names), channels, size, dropout=config.dropout)
+        _set_normalisation(self.model, train.images)
+        self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = Average(self.model, config.ema) if config.ema else None
+        net = torch.compile(self.model) if config.compile else self.model
+        self.net, self.optimizer = fabric.setup(net, make_optimizer(config, self.model))
+        self.images = DeviceImages(train.images, device)
+        self.counts = class_counts(train.labels, len(names))
+        self.loss = make_loss(
+            config.loss, self.counts, device, focal_gamma=config.focal_gamma, logit_tau=config.logit_tau
+        )
+        self._targets = torch.from_numpy(_targets(train, self.counts, config.loss)).to(device)
+        self.order = Order(np.asarray(train.labels), config.sampler, config.batch_size, seed)
+        self.generator = torch.Generator(device)
+        self.total = total_steps(config, len(train))
+        self.validation_steps = set(validation_steps(config, len(train)))
+        self.micro_batches = 1
+        self.step, self.since_best, self._steps_summed = 0, 0, 0
+        self.loss_sum = torch.zeros((), device=device)
+        self.history: list[dict[str, float]] = []
+        self.best: dict[str, Tensor] | None = None
+        self.best_row: dict[str, float] = {}
+        self._seconds_before, self._started, self._saved = 0.0, time.monotonic(), time.monotonic()
+
+    def reseed(self) -> np.random.Generator:
+        """Set every source of randomness for the coming step; returns numpy's."""
+        sequence = np.random.SeedSequence([self.seed, self.fabric.global_rank, self.step])
+        first, second = (int(word) for word in sequence.generate_state(2, np.uint64) >> np.uint64(1))
+        torch.manual_seed(first)  # dropout
+        self.generator.manual_seed(second)  # augmentation
+        return np.random.default_rng([self.seed, 2, self.step])
+
+    def my_share(self, index: np.ndarray) -> np.ndarray:
+        """This process's part of a batch."""
+        return index[self.fabric.global_rank :: self.fabric.world_size]
+
+    def targets_at(self, index: np.ndarray) -> Tensor:
+        """Weighted soft targets (B, K); a row sums to its sample's weight."""
+        return self._targets[torch.from_numpy(index).to(self._targets.device)]
+
+    def seconds(self) -> float:
+        """Training time so far, over all resumptions."""
+        return self._seconds_before + time.monotonic() - self._started
+
+    def val_logits(self, model: ImageClassifier) -> np.ndarray:
+        """Logits of the validation images, float32 (N, K)."""
+        with self.fabric.autocast():
+            parts = map_batches(model, self.val.images, self.fabric.device, 512)
+            return np.concatenate([part.float().cpu().numpy() for part in parts])
+
+    def validate(self) -> dict[str, float]:
+        """Validate the averaged (else the raw) weights, keep them when they are the best, add a row to the history."""
+        model = self.average.model if self.average is not None else self.model
+        model.eval()
+        figures = quick_figures(self.val_logits(model), np.asarray(self.val.labels))
+        self.model.train()
+        summed = self.step - (int(self.history[-1]["step"]) if self.history else 0)
+        row = {
+            "step": float(self.step),
+            "epoch": self.step * self.order.batch_size / len(self.train),
+            "seconds": round(self.seconds(), 3),
+            "lr": float(self.optimizer.param_groups[0]["lr"]),
+            "train_loss": float(self.loss_sum) / max(1, summed),
+            **figures,
+        }
+        self.loss_sum = torch.zeros_like(self.loss_sum)
+        self.history.append(row)
+        self.since_best += 1
+        if not self.best_row or self._merit(row) > self._merit(self.best_row):
+            self.best_row, self.since_best = row, 0
+            self.best = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
+        return row
+
+    def _merit(self, row: dict[str, float]) -> tuple[float, float]:
+        """Larger is better; equal figures go to the lower loss."""
+        figure = -row["val_loss"] if self.config.select_by == "loss" else row[f"val_{self.config.select_by}"]
+        return (figure, -row["val_loss"])
+
+    def save_due(self, seconds: float) -> bool:
+        return time.monotonic() - self._saved >= seconds
+
+    def save(self, at_least_seconds: float = 0.0) -> None:
+        """Write the resume point, unless the last one is younger than `at_least_seconds`."""
+        if not self.fabric.is_global_zero or not self.save_due(at_least_seconds):
+            return
+        state = {
+            "identity": self.identity,
+            "model": self.model.state_dict(),
+            "average": self.average.model.state_dict() if self.average is not None else None,
+            "optimizer": self.optimizer.state_dict(),
+            "loss_sum": self.loss_sum,
+            "best": self.best,
+            "plain": {
+                "step": self.step,
+                "total": self.total,
+                "since_best": self.since_best,
+                "history": self.history,
+                "best_row": self.best_row,
+                "seconds": self.seconds(),
+                "micro_batches": self.micro_batches,
+            },
+        }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_atomic(self.folder / RESUME, buffer.getvalue())
+        save_history(self.folder, self.history)
+        self._saved = time.monotonic()
+
+    def restore(self) -> list[str]:
+        """Go on from the folder's resume point if it is of this very training; returns what there is to say."""
+        path = self.folder / RESUME
+        if not path.is_file():
+            return []
+        try:
+            state: dict[str, Any] = torch.load(path, map_location=self.fabric.device, weights_only=True)
+        except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError):
+            return [f"{path} is damaged: training started anew"]
+        if state.get("identity") != self.identity:
+            return [f"{path} belongs to another configuration or other data: training started anew"]
+        self.model.load_state_dict(state["model"])
+        if self.average is not None:
+            self.average.model.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.loss_sum = state["loss_sum"]
+        self.best = None if state["best"] is None else {k: v.cpu() for k, v in state["best"].items()}
+        plain = state["plain"]
+        self.step, self.total, self.since_best = plain["step"], plain["total"], plain["since_best"]
+        self.history, self.best_row, self._seconds_before = plain["history"], plain["best_row"], plain["seconds"]
+        self.micro_batches = plain["micro_batches"]
+        return []
+
+
+def _targets(train: Samples, counts: np.ndarray, loss: str) -> np.ndarray:
+    """float32 (N, K): the soft or one-hot labels, times the sample's and (for that loss) the class's weight."""
+    if train.soft_labels is not None:
+        targets = np.asarray(train.soft_labels, np.float32)
+    else:
+        targets = np.eye(len(counts), dtype=np.float32)[np.asarray(train.labels)]
+    if loss == "class-weighted":
+        targets = targets * balanced_class_weights(counts)
+    if train.weights is not None:
+        targets = targets * np.asarray(train.weights, np.float32)[:, None]
+    return targets
+
+
+def _set_normalisation(model: ImageClassifier, images: np.ndarray) -> None:
+    """Mean and deviation per channel from at most some 4,000 training images, evenly picked."""
+    picked = images[:: max(1, len(images) // 4000)].astype(np.float32) / 255
+    model.mean.copy_(torch.from_numpy(picked.mean((0, 2, 3))))
+    model.std.copy_(torch.from_numpy(np.maximum(picked.std((0, 2, 3)), 0.05)))

@@ -1,0 +1,241 @@
+"""Training a classifier: checks, one visible loop, exact resume, calibration, and the files it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from classifiers.augment import STRENGTHS, augment, mix
+from classifiers.calibration import fit_temperature, softmax
+from classifiers.config import TrainConfig
+from classifiers.device import make_fabric
+from classifiers.errors import ClassifierError
+from classifiers.evaluation import evaluate
+from classifiers.files import json_bytes, read_weights, save_weights, write_atomic
+from classifiers.losses import smooth
+from classifiers.parts import lr_factor
+from classifiers.prediction import WEIGHTS, Classifier, load_classifier
+from classifiers.records import make_card, save_history, tensorboard_writer
+from classifiers.samples import Samples, check_samples, class_counts, fingerprint
+from classifiers.state import RESUME, Run
+
+log = logging.getLogger("classifiers")
+
+Advance = Callable[..., None]
+# progress(description, total) -> a context manager that yields advance(n=1, note="")
+Progress = Callable[[str, int], AbstractContextManager[Advance]]
+
+# What doesn't change the trained weights isn't part of a training's identity.
+_INCIDENTAL = ("checkpoint_seconds", "tensorboard", "compile")
+
+
+@dataclass
+class TrainResult:
+    """What a training left: `folder` holds model.safetensors, card.json, history.csv and the TensorBoard curves."""
+
+    folder: Path
+    card: dict[str, Any]
+    history: list[dict[str, float]]
+    steps: int
+    seconds: float
+    notes: list[str] = field(default_factory=list)
+    already_done: bool = False
+
+    @property
+    def validation(self) -> dict[str, Any]:
+        """The calibrated validation figures of the kept weights (an Evaluation as a dict)."""
+        return self.card["validation"]
+
+    def load(self, device: str = "auto") -> Classifier:
+        """The trained classifier."""
+        return load_classifier(self.folder, device)
+
+
+def train(
+    config: TrainConfig,
+    train: Samples,
+    val: Samples,
+    class_names: Sequence[str],
+    folder: str | Path,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Progress | None = None,
+    resume: bool = True,
+) -> TrainResult:
+    """Train on `train`, keep the weights that validate best on `val`, calibrate them, and write them to `folder`.
+
+    The same call again resumes an interrupted training exactly (bit for bit on a CPU), or finds it done. Raises
+    ClassifierError for bad input, and for a loss that isn't finite: the best weights until then stay as
+    best.safetensors.
+    """
+    folder, names = Path(folder), list(class_names)
+    notes = _check(train, val, names)
+    identity = _identity(config, train, val, names, seed)
+    if resume and (done := _finished(folder, identity, notes)):
+        return done
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ClassifierError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from error
+    fabric = make_fabric(device, config.precision)
+    for note in notes:
+        log.warning(note)
+    with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
+        run = Run(config, train, val, names, folder, seed, fabric, identity)
+        if resume:
+            notes += run.restore()
+        bar = nullcontext(_silent) if progress is None else progress(f"train {config.model}", run.total)
+        with bar as advance:
+            _fit(run, advance)
+        return _finish(run, notes)
+
+
+def _fit(run: Run, advance: Advance) -> None:
+    """The training loop, from `run.step` to the end."""
+    config, strength = run.config, STRENGTHS[run.config.augment]
+    advance(run.step)
+    writer = tensorboard_writer(run.folder, run.step) if config.tensorboard and run.fabric.is_global_zero else None
+    while run.step < run.total:
+        random = run.reseed()
+        factor = lr_factor(config.schedule, run.step / run.total, config.warmup)
+        for group in run.optimizer.param_groups:
+            group["lr"] = factor * group["peak_lr"]
+
+        index = run.my_share(run.order.batch(run.step))
+        images = augment(run.images.take(index), strength, run.generator)
+        images, targets = mix(images, run.targets_at(index), config.mixup, config.cutmix, random)
+        loss = _backward(
+            run, images.contiguous(memory_format=torch.channels_last), smooth(targets, config.label_smoothing)
+        )
+        if config.clip_norm:
+            run.fabric.clip_gradients(run.net, run.optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
+        run.optimizer.step()
+        run.optimizer.zero_grad()
+
+        run.step += 1
+        if run.average is not None:
+            run.average.update(run.step)
+        run.loss_sum += loss
+        note = ""
+        if run.step in run.validation_steps:
+            _check_finite(run)
+            row = run.validate()
+            note = f"validation {row['val_accuracy']:.1%}"
+            if writer is not None:
+                for key, value in row.items():
+                    writer.add_scalar(key, value, run.step)
+            if config.patience and run.since_best >= config.patience:
+                run.total = run.step
+            run.save(at_least_seconds=min(5.0, config.checkpoint_seconds))
+        elif run.step % 20 == 0 and run.save_due(config.checkpoint_seconds):
+            _check_finite(run)
+            run.save()
+        advance(1, note=note)
+    if writer is not None:
+        writer.close()
+
+
+def _backward(run: Run, images: Tensor, targets: Tensor) -> Tensor:
+    """Gradients of the batch's weighted mean loss, in as many micro-batches as memory demands; returns the loss."""
+    weight = run.fabric.all_reduce(targets.sum(), reduce_op="sum") / run.fabric.world_size
+    while True:
+        try:
+            total = torch.zeros((), device=images.device)
+            pieces = list(zip(images.chunk(run.micro_batches), targets.chunk(run.micro_batches), strict=True))
+            for i, (x, t) in enumerate(pieces, 1):
+                with run.fabric.no_backward_sync(run.net, enabled=i < len(pieces)):
+                    loss = run.loss(run.net(x).float(), t).sum() / weight
+                    run.fabric.backward(loss)
+                total += loss.detach()
+            return total
+        except torch.OutOfMemoryError:
+            if run.micro_batches >= len(images):
+                raise ClassifierError("out of GPU memory for a single image: use a smaller model or size") from None
+            run.optimizer.zero_grad()
+            run.micro_batches *= 2
+            log.warning("out of GPU memory: going on with micro-batches of %d", -(-len(images) // run.micro_batches))
+            torch.cuda.empty_cache()
+
+
+def _check_finite(run: Run) -> None:
+    """Stop on a loss that became NaN or infinite; the best weights so far are written first."""
+    if torch.isfinite(run.loss_sum):
+        return
+    kept = "no weights were good enough to keep"
+    if run.best is not None:
+        save_weights(run.folder / "best.safetensors", run.best, make_card(run, 1.0, None, []))
+        kept = f"the best so far (step {run.best_row['step']:.0f}) are in {run.folder / 'best.safetensors'}"
+    lr = run.optimizer.param_groups[0]["peak_lr"]
+    raise ClassifierError(
+        f"the loss is no longer finite at step {run.step} of {run.total}: lower lr (now {lr:g}), set clip_norm "
+        f"or precision='32-true'; {kept}"
+    )
+
+
+def _finish(run: Run, notes: list[str]) -> TrainResult:
+    """Load the best weights, calibrate on validation, and write model.safetensors, card.json and history.csv."""
+    assert run.best is not None  # the last step always validates
+    run.model.load_state_dict(run.best)
+    logits, labels = run.val_logits(run.model.eval()), np.asarray(run.val.labels)
+    temperature = fit_temperature(logits, labels)
+    figures = evaluate(softmax(logits, temperature), labels, run.names)
+    card = make_card(run, temperature, figures.to_json(), notes)
+    if run.fabric.is_global_zero:
+        save_history(run.folder, run.history)
+        save_weights(run.folder / WEIGHTS, run.best, card)
+        write_atomic(run.folder / "card.json", json_bytes(card))
+        (run.folder / RESUME).unlink(missing_ok=True)
+    run.fabric.barrier()
+    return TrainResult(run.folder, card, run.history, run.step, run.seconds(), notes)
+
+
+def _finished(folder: Path, identity: str, notes: list[str]) -> TrainResult | None:
+    """The result of this very training, if the folder holds it."""
+    if not (folder / WEIGHTS).is_file():
+        return None
+    try:
+        _, card = read_weights(folder / WEIGHTS)
+    except ClassifierError as error:
+        log.warning("%s (training anew)", error.message)
+        return None
+    if card.get("identity") != identity:
+        return None
+    return TrainResult(folder, card, card["history"], card["steps"], card["seconds"], notes, already_done=True)
+
+
+def _check(train: Samples, val: Samples, names: list[str]) -> list[str]:
+    """Refuse what can't be trained on; returns notes on what is unusual but allowed."""
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise ClassifierError(f"class names {names}: at least two different ones are needed")
+    check_samples(train, "training", names)
+    channels, size = train.images.shape[1], train.images.shape[2]
+    check_samples(val, "validation", names, channels=channels, size=size)
+    counts, notes = class_counts(train.labels, len(names)), []
+    if missing := [name for name, n in zip(names, counts, strict=True) if n == 0]:
+        notes.append(f"no training images of {', '.join(missing)}: the classifier can't learn to recognise them")
+    if (counts > 0).sum() < 2:
+        raise ClassifierError("the training images are all of one class; at least two classes are needed")
+    return notes
+
+
+def _identity(config: TrainConfig, train: Samples, val: Samples, names: list[str], seed: int) -> str:
+    """What makes two trainings the same one: configuration, seed, classes and data."""
+    import hashlib
+
+    settings = {k: v for k, v in asdict(config).items() if k not in _INCIDENTAL}
+    parts = [settings, seed, names, fingerprint(train), fingerprint(val)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _silent(n: int = 1, note: str = "") -> None:
+    """Progress nobody watches."""
