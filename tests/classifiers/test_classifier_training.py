@@ -1,0 +1,285 @@
+"""A training learns, writes what it promises, and gives the same weights after a kill as without one."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from bars_data import NAMES, bars, quick
+
+from classifiers import ClassifierError, Samples, TrainConfig, TrainResult, load_classifier, train
+from classifiers.files import read_weights
+
+
+def test_learns_and_leaves_a_complete_folder(trained: TrainResult) -> None:
+    assert trained.validation["accuracy"] > 0.9
+    names = {path.name for path in trained.folder.iterdir()}
+    assert names == {"model.safetensors", "card.json", "history.csv"}
+    card = json.loads((trained.folder / "card.json").read_text())
+    assert card == json.loads(json.dumps(trained.card))
+    assert card["class_names"] == NAMES
+    assert (card["channels"], card["size"], card["architecture"]) == (1, 16, "compact")
+    assert card["train_counts"] == {"flat": 32, "steep": 32, "rising": 32}
+    with open(trained.folder / "history.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(float(row["step"])) for row in rows] == [int(row["step"]) for row in trained.history]
+    assert len(rows) == 8
+    assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
+
+
+def test_the_same_call_again_finds_the_work_done(trained: TrainResult) -> None:
+    before = (trained.folder / "model.safetensors").stat().st_mtime_ns
+    again = train(quick(epochs=8), bars(96), bars(48, seed=1), NAMES, trained.folder, device="cpu")
+    assert again.already_done
+    assert again.validation == trained.validation
+    assert (trained.folder / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_other_data_trains_anew(tmp_path: Path) -> None:
+    first = train(quick(epochs=1), bars(32), bars(16, seed=1), NAMES, tmp_path, device="cpu")
+    second = train(quick(epochs=1), bars(32, seed=5), bars(16, seed=1), NAMES, tmp_path, device="cpu")
+    assert not second.already_done
+    assert first.card["identity"] != second.card["identity"]
+
+
+def test_seeds_differ_and_repeat(tmp_path: Path) -> None:
+    def weights(seed: int, folder: str) -> dict[str, torch.Tensor]:
+        train(quick(epochs=1), bars(32), bars(16), NAMES, tmp_path / folder, seed=seed, device="cpu")
+        return read_weights(tmp_path / folder / "model.safetensors")[0]
+
+    a, b, c = weights(1, "a"), weights(1, "b"), weights(2, "c")
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    assert not torch.equal(a["head.1.weight"], c["head.1.weight"])
+
+
+def test_the_callers_random_numbers_are_left_alone(tmp_path: Path) -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    train(quick(epochs=1), bars(32), bars(16), NAMES, tmp_path, device="cpu")
+    assert torch.equal(torch.rand(3), expected)
+
+
+ROOT = Path(__file__).parents[2]
+_SCRIPT = """
+import sys, torch
+sys.path[:0] = sys.argv[2:]
+torch.set_num_threads(1)
+from classifiers import train
+from bars_data import NAMES, bars, quick
+config = quick(epochs=30, augment="strong", cutmix=1.0, mixup=0.2, checkpoint_seconds=0.2, sampler="balanced")
+print("ready", flush=True)
+train(config, bars(90), bars(30, seed=1), NAMES, sys.argv[1], seed=3, device="cpu")
+"""
+
+
+def test_killed_and_run_again_gives_identical_weights(tmp_path: Path) -> None:
+    def start(folder: Path) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-c", _SCRIPT, str(folder), str(ROOT), str(ROOT / "tests" / "classifiers")]
+        )
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    uninterrupted = start(whole)
+    victim = start(broken)
+    deadline = time.monotonic() + 60
+    while not (broken / "resume.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    assert not (broken / "model.safetensors").exists(), "it was killed too late for this test to mean anything"
+    step = torch.load(broken / "resume.pt", weights_only=True)["plain"]["step"]
+    assert 0 < step < 30 * 90 // 16
+    assert start(broken).wait(60) == 0
+    assert uninterrupted.wait(60) == 0
+    a, card_a = read_weights(whole / "model.safetensors")
+    b, card_b = read_weights(broken / "model.safetensors")
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    assert card_a["temperature"] == card_b["temperature"]
+    rows_a, rows_b = (
+        [{k: v for k, v in row.items() if k != "seconds"} for row in c["history"]] for c in (card_a, card_b)
+    )
+    assert rows_a == rows_b
+    assert not (broken / "resume.pt").exists()
+
+
+def test_a_damaged_resume_point_is_said_and_replaced(tmp_path: Path) -> None:
+    (tmp_path / "resume.pt").write_bytes(b"not a checkpoint")
+    result = train(quick(epochs=1), bars(32), bars(16), NAMES, tmp_path, device="cpu")
+    assert any("damaged" in note for note in result.notes)
+
+
+def test_steps_override_epochs(tmp_path: Path) -> None:
+    result = train(quick(epochs=50, steps=7), bars(32), bars(16), NAMES, tmp_path, device="cpu")
+    assert result.steps == 7
+    assert result.history[-1]["step"] == 7
+
+
+def test_keeps_the_best_validation_not_the_last(tmp_path: Path) -> None:
+    result = train(quick(epochs=6), bars(48), bars(30, seed=1), NAMES, tmp_path, device="cpu")
+    best = max(result.history, key=lambda row: (row["val_balanced_accuracy"], -row["val_loss"]))
+    assert result.card["best_step"] == best["step"]
+    assert result.validation["balanced_accuracy"] == pytest.approx(best["val_balanced_accuracy"])
+
+
+def test_patience_stops_early(tmp_path: Path) -> None:
+    # With one class in validation nothing gets better than all right or all wrong for long.
+    val = bars(30, seed=1)
+    result = train(
+        quick(epochs=60, patience=2, select_by="loss", lr=0.5, clip_norm=0.0, ema=0.0),
+        bars(48),
+        val,
+        NAMES,
+        tmp_path,
+        device="cpu",
+    )
+    assert result.steps < 180
+    losses = [row["val_loss"] for row in result.history]
+    assert losses.index(min(losses)) == len(losses) - 3
+
+
+def test_weights_decide_which_labels_count(tmp_path: Path) -> None:
+    """Half of the labels are wrong but weigh nothing: the network learns as if they weren't there."""
+    samples = bars(192)
+    wrong = np.arange(192) >= 96
+    samples.labels = np.where(wrong, (samples.labels + 1) % 3, samples.labels)
+    samples.weights = np.where(wrong, 0, 1).astype(np.float32)
+    result = train(quick(epochs=8), samples, bars(48, seed=1), NAMES, tmp_path, device="cpu")
+    assert result.validation["accuracy"] > 0.9
+
+
+def test_soft_labels_replace_the_hard_ones(tmp_path: Path) -> None:
+    samples = bars(96)
+    samples.soft_labels = np.eye(3, dtype=np.float32)[samples.labels] * 0.8 + 0.2 / 3
+    samples.labels = np.zeros_like(samples.labels)
+    samples.labels[0] = 1
+    result = train(quick(epochs=8), samples, bars(48, seed=1), NAMES, tmp_path, device="cpu")
+    assert result.validation["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("loss", ["class-weighted", "focal", "logit-adjusted", "l2-svm"])
+def test_every_loss_learns(tmp_path: Path, loss: str) -> None:
+    result = train(quick(epochs=8, loss=loss), bars(96), bars(48, seed=1), NAMES, tmp_path, device="cpu")
+    assert result.validation["accuracy"] > 0.8
+
+
+def test_sgd_learns_with_mixing(tmp_path: Path) -> None:
+    config = quick(epochs=10, optimizer="sgd", mixup=0.2, cutmix=0.5)
+    result = train(config, bars(96), bars(48, seed=1), NAMES, tmp_path, device="cpu")
+    assert result.validation["accuracy"] > 0.8
+
+
+def test_progress_is_told_every_step(tmp_path: Path) -> None:
+    from collections.abc import Callable, Iterator
+    from contextlib import contextmanager
+
+    told: list[int] = []
+
+    @contextmanager
+    def progress(description: str, total: int) -> Iterator[Callable[..., None]]:
+        assert (description, total) == ("train compact", 6)
+        yield lambda n=1, note="": told.append(n)
+
+    train(quick(), bars(32), bars(16), NAMES, tmp_path, device="cpu", progress=progress)
+    assert sum(told) == 6
+
+
+def test_one_image_per_class_trains(tmp_path: Path) -> None:
+    result = train(quick(epochs=2), bars(3), bars(3, seed=1), NAMES, tmp_path, device="cpu")
+    assert load_classifier(tmp_path, "cpu").class_names == NAMES
+    assert result.steps == 2
+
+
+def test_a_class_without_training_images_is_allowed_and_said(tmp_path: Path) -> None:
+    result = train(quick(epochs=1), bars(32, classes=2), bars(15), NAMES, tmp_path, device="cpu")
+    assert result.notes == ["no training images of rising: the classifier can't learn to recognise them"]
+
+
+def test_a_loss_that_explodes_stops_and_keeps_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from classifiers import training
+
+    real = training._backward
+
+    def poisoned(run, images, targets):  # type: ignore[no-untyped-def]
+        return real(run, images * float("nan") if run.step >= 4 else images, targets)
+
+    monkeypatch.setattr(training, "_backward", poisoned)
+    with pytest.raises(ClassifierError, match=r"no longer finite at step 6 of 6: lower lr \(now 0.003\)") as caught:
+        train(quick(), bars(32), bars(16), NAMES, tmp_path, device="cpu")
+    assert "\n" not in caught.value.message
+    kept = load_classifier(tmp_path / "best.safetensors", "cpu")
+    assert np.all(np.isfinite(kept.probabilities(bars(4).images)))
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_gpu_memory_that_runs_out_gives_micro_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch of 16 that only fits in fours gives gradients like the whole batch's (no batch statistics involved)."""
+    from classifiers import training
+
+    seen: list[int] = []
+    real = training.Run.__init__
+
+    def limited(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+        real(self, *args, **kwargs)
+        net = self.net
+
+        class Limited:
+            def __call__(self, x: torch.Tensor) -> torch.Tensor:
+                if len(x) > 4:
+                    raise torch.OutOfMemoryError("CUDA out of memory")
+                seen.append(len(x))
+                return net(x)
+
+            def __getattr__(self, name: str):  # type: ignore[no-untyped-def]
+                return getattr(net, name)
+
+        monkeypatch.setattr(self.fabric, "no_backward_sync", lambda *a, **k: __import__("contextlib").nullcontext())
+        monkeypatch.setattr(self.fabric, "clip_gradients", lambda *a, **k: None)
+        self.net = Limited()
+
+    monkeypatch.setattr(training.Run, "__init__", limited)
+    result = train(quick(epochs=8), bars(96), bars(48, seed=1), NAMES, tmp_path, device="cpu")
+    assert set(seen) == {4}
+    assert result.validation["accuracy"] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train": Samples(np.zeros((0, 1, 16, 16), np.uint8), np.zeros(0, np.int64))}, "the training set is empty"),
+        ({"val": Samples(np.zeros((0, 1, 16, 16), np.uint8), np.zeros(0, np.int64))}, "the validation set is empty"),
+        ({"val": bars(9, size=32)}, "are 32x32 pixels where 16x16 are expected"),
+        ({"val": bars(9, channels=3)}, r"have 3 channel\(s\) where 1 are expected"),
+        ({"train": Samples(bars(9).images / 255.0, bars(9).labels)}, "must be uint8"),
+        ({"train": Samples(bars(9).images, bars(9).labels + 1)}, "3 of 9 out of range, the first is 3 at index 2"),
+        ({"train": Samples(bars(9).images, bars(9).labels[:5])}, "must be 9 integers"),
+        ({"train": Samples(bars(9).images, np.zeros(9, np.int64))}, "all of one class"),
+        ({"train": Samples(bars(9).images, bars(9).labels, weights=-np.ones(9))}, "training weights"),
+        ({"train": Samples(bars(9).images, bars(9).labels, soft_labels=np.ones((9, 3)))}, "training soft labels"),
+        ({"class_names": ["one", "one", "two"]}, "two different"),
+        ({"config": TrainConfig(model="compat")}, "did you mean 'compact'"),
+        ({"device": "cuda:99"}, "CUDA device"),
+        ({"device": "tpu9"}, "unknown"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(tmp_path: Path, change: dict, message: str) -> None:
+    call = {
+        "config": quick(),
+        "train": bars(9),
+        "val": bars(9),
+        "class_names": NAMES,
+        "folder": tmp_path,
+        "device": "cpu",
+    }
+    with pytest.raises(ClassifierError, match=message) as caught:
+        train(**(call | change))
+    assert "\n" not in caught.value.message
+    assert not list(tmp_path.glob("*.safetensors"))
