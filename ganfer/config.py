@@ -51,43 +51,63 @@ class GanConfig:
     """The generator's network and its training."""
 
     network: str = setting("dcgan", "network of the generator", choices=("dcgan",))
-    conditional: bool = setting(True, "condition on the class; false gives the classic DCGAN (Radford et al. 2016)")
+    conditional: bool = setting(True, "condition on the class")
     latent_dim: int = setting(100, "dimensions of the latent z", low=2, high=1024)
-    base_channels: int = setting(64, "channels of the highest-resolution layer", low=4, high=512)
+    base_channels: int = setting(32, "channels of the highest-resolution layer", low=4, high=512)
     loss: str = setting("non-saturating", "adversarial loss", choices=("non-saturating", "hinge"))
-    regulariser: str = setting("spectral", "what keeps the discriminator smooth", choices=("spectral", "r1", "none"))
+    regulariser: str = setting(
+        "spectral",
+        "what keeps the discriminator smooth; 'none' is the classic batch norm",
+        choices=("spectral", "r1", "none"),
+    )
     r1_gamma: float = setting(1.0, "weight of the R1 gradient penalty", low=0)
     r1_interval: int = setting(16, "steps between R1 penalties (lazy regularisation)", low=1)
     augment: str = setting("color,translation,cutout", "DiffAugment policies, comma-separated; empty = none")
-    batch_size: int = setting(64, "images per step", low=2)
+    batch_size: int = setting(64, "images per step", low=2, high=65_536)
     steps: int = setting(4000, "optimiser steps of the generator", low=1)
     minutes: float = setting(0.0, "stop after this much training time; 0 = no limit", low=0)
-    lr_generator: float = setting(2e-4, "Adam's learning rate, generator", low=0)
-    lr_discriminator: float = setting(2e-4, "Adam's learning rate, discriminator", low=0)
+    lr_generator: float = setting(2e-4, "Adam's learning rate, generator", low=0, high=1)
+    lr_discriminator: float = setting(2e-4, "Adam's learning rate, discriminator", low=0, high=1)
     beta1: float = setting(0.5, "Adam's beta1", low=0, high=0.999)
     beta2: float = setting(0.999, "Adam's beta2", low=0, high=0.99999)
-    ema_half_life: float = setting(2000.0, "half-life of the generator's weight average, in images", low=0)
+    ema_half_life: float = setting(10_000.0, "half-life of the generator's weight average, in images; 0 = none", low=0)
     transition: float = setting(
-        0.3, "share of the training over which conditioning is switched on gradually", low=0, high=1
+        0.3, "share of the training over which conditioning is switched on gradually; 0 = from the start", low=0, high=1
     )
     balance: float = setting(
         0.5, "class sampling power: 0 = as the data is, 1 = all classes equally often", low=0, high=1
     )
     flip: bool = setting(True, "mirror training images at random")
     snapshot_every: int = setting(500, "steps between snapshots, grids and the held-back metric", low=1)
+    checkpoint_seconds: float = setting(60.0, "seconds between resume points besides those at snapshots", low=0)
     holdout: float = setting(0.1, "share of the training images held back to choose the best snapshot", low=0, high=0.5)
     precision: str = setting(
         "auto", "bf16 on CUDA where it has it, else fp32", choices=("auto", "fp32", "bf16", "fp16")
     )
+
+    def classic(self) -> "GanConfig":
+        """The unconditional DCGAN of Radford et al. 2016; a setting that was changed from its default stays."""
+        plain: dict[str, Any] = {
+            "conditional": False,
+            "base_channels": 64,
+            "regulariser": "none",
+            "augment": "",
+            "batch_size": 128,
+            "ema_half_life": 0.0,
+            "transition": 0.0,
+            "balance": 0.0,
+            "flip": False,
+        }
+        kept = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if getattr(self, f.name) != f.default}
+        return dataclasses.replace(self, **(plain | kept))
 
 
 @dataclass(frozen=True)
 class GenerateConfig:
     """Which faces to draw."""
 
-    n: int = setting(500, "how many images", low=1)
-    batch_size: int = setting(64, "images drawn at a time; the images do not depend on it", low=1)
-    truncation: float = setting(0.0, "resample latents beyond this many standard deviations; 0 = off", low=0)
+    n: int = setting(500, "how many images", low=1, high=2**31)
+    truncation: float = setting(0.0, "draw latents within this many standard deviations only; 0 = all", low=0)
 
 
 @dataclass(frozen=True)
@@ -97,8 +117,8 @@ class LabelConfig:
     min_confidence: str = setting(
         "auto", "confidence a label needs: 'auto' (per class, from validation) or a number in 0..1"
     )
-    precision_target: float = setting(
-        0.0, "'auto' aims at this precision per class; 0 = the classifier's own recall-weighted optimum", low=0, high=1
+    beta: float = setting(
+        0.5, "'auto' maximises F-beta per class on validation; below 1 values precision", low=0.01, high=10
     )
     require_match: bool = setting(True, "reject an image whose predicted class is not the class asked for")
 
@@ -110,6 +130,8 @@ class RetrainConfig:
     arms: str = setting("original,synthetic", "arms of the experiment, comma-separated")
     seeds: int = setting(3, "paired trainings per arm", low=1, high=100)
     weight: float = setting(1.0, "loss weight of a synthetic image", low=0, high=10)
+    margin: float = setting(0.01, "a change of balanced accuracy smaller than this makes no difference", low=0, high=1)
+    accuracy_margin: float = setting(0.005, "the loss of accuracy a gain may cost", low=0, high=1)
     resamples: int = setting(2000, "bootstrap resamples behind every interval", low=100)
 
 

@@ -110,6 +110,18 @@ class Project:
         self.announce(*needed)
         return retrain(self.workspace, self.config, self.need_data(), self.need_labels())
 
+    def demo(self, *, dry_run: bool = False) -> Result:
+        """The whole story on the drawn faces: every class filled up to the largest, labelled, retrained, reported."""
+        if dry_run:
+            steps = self.missing("data", "gan", "batch", "classifier", "labels")
+            from ganfer.retrain import plan_lines
+
+            return self._plan("demo", [*steps, *plan_lines(self.config)])
+        self.need_data()
+        self.generate(balance=True)
+        self.label()
+        return self.retrain()
+
     # --- what is there, what comes next -------------------------------------------------------------------------
 
     def status(self) -> Result:

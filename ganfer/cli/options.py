@@ -11,6 +11,7 @@ from ganfer.config import field_of, load_config, shipped_configs
 from ganfer.results import Result
 
 F = TypeVar("F", bound=Callable[..., Any])
+_SETTING = "set__"
 
 
 def setting_option(path: str, *names: str, **extra: Any) -> Callable[[F], F]:
@@ -26,47 +27,53 @@ def setting_option(path: str, *names: str, **extra: Any) -> Callable[[F], F]:
     elif kind is None and not isinstance(field.default, bool):
         kind = type(field.default) if isinstance(field.default, int | float | str) else str
     text = f"{extra.pop('help', field.metadata.get('help', ''))}  [default: {field.default}]"
-    return click.option(
-        *names, f"set:{path}".replace(".", "__").replace(":", "__"), type=kind, default=None, help=text, **extra
-    )
+    return click.option(*names, _SETTING + path.replace(".", "__"), type=kind, default=None, help=text, **extra)
 
 
-def common(function: F) -> F:
+def common_with(default_config: str | None = None, default_workspace: str | None = None) -> Callable[[F], F]:
     """Adds -w, --config, --set, --device, --seed, --json and --dry-run.
 
-    The command function gets `project` (its config holds all overrides) and `dry_run` first, returns a Result,
-    and this prints it: text, or JSON with --json.
+    The command function gets `project` (its config holds all overrides) and `dry_run`, returns a Result, and this
+    prints it: text, or JSON with --json.
     """
+    where = default_workspace or "$GANFER_WORKSPACE or ganfer-work"
+    known = f"TOML settings: a file, or one of {', '.join(shipped_configs())}"
+    known += f"  [default: {default_config}]" if default_config else ""
 
-    @setting_option("seed", "--seed")
-    @setting_option("device", "--device")
-    @click.option("-w", "--workspace", metavar="DIR", help="Workspace  [default: $GANFER_WORKSPACE or ganfer-work]")
-    @click.option(
-        "--config", metavar="FILE|NAME", help=f"TOML settings: a file, or one of {', '.join(shipped_configs())}"
-    )
-    @click.option("--set", "sets", metavar="KEY=VALUE", multiple=True, help="Override one setting, e.g. gan.steps=8000")
-    @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout")
-    @click.option("--dry-run", is_flag=True, help="Print the plan and stop")
-    @functools.wraps(function)
-    def command(
-        workspace: str | None, config: str | None, sets: tuple[str, ...], as_json: bool, dry_run: bool, **rest: Any
-    ) -> None:
-        overrides = [*sets]
-        for name in [name for name in rest if name.startswith("set__")]:
-            value = rest.pop(name)
-            if value is not None:
-                overrides.append(f"{name.removeprefix('set__').replace('__', '.')}={_toml(value)}")
-        settings = load_config(config, overrides)
-        from ganfer.pipeline import Project
+    def decorate(function: F) -> F:
+        @setting_option("seed", "--seed")
+        @setting_option("device", "--device")
+        @click.option("-w", "--workspace", metavar="DIR", help=f"Workspace  [default: {where}]")
+        @click.option("--config", metavar="FILE|NAME", help=known)
+        @click.option("--set", "sets", metavar="KEY=VALUE", multiple=True, help="Override a setting: gan.steps=8000")
+        @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout")
+        @click.option("--dry-run", is_flag=True, help="Print the plan and stop")
+        @functools.wraps(function)
+        def command(
+            workspace: str | None, config: str | None, sets: tuple[str, ...], as_json: bool, dry_run: bool, **rest: Any
+        ) -> None:
+            overrides = [*sets, *_taken_settings(rest)]
+            settings = load_config(config or default_config, overrides)
+            from ganfer.pipeline import Project
 
-        result: Result = function(project=Project(workspace, settings), dry_run=dry_run, **rest)
-        click.echo(json.dumps(result.to_json(), indent=1) if as_json else str(result))
+            project = Project(workspace or default_workspace, settings)
+            result: Result = function(project=project, dry_run=dry_run, **rest)
+            click.echo(json.dumps(result.to_json(), indent=1) if as_json else str(result))
 
-    return command  # type: ignore[return-value]
+        return command  # type: ignore[return-value]
+
+    return decorate
 
 
-def _toml(value: Any) -> str:
-    return json.dumps(value)  # a JSON scalar is a TOML scalar
+common = common_with()
+
+
+def _taken_settings(values: dict[str, Any]) -> list[str]:
+    """Removes the values of `setting_option`s and returns those that were given as overrides of the config."""
+    names = [name for name in values if name.startswith(_SETTING)]
+    given = [(name.removeprefix(_SETTING).replace("__", "."), values.pop(name)) for name in names]
+    # a JSON scalar is a TOML scalar
+    return [f"{path}={json.dumps(value)}" for path, value in given if value is not None]
 
 
 def parse_counts(pairs: tuple[str, ...], option: str) -> dict[str, int]:

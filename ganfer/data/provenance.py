@@ -1,5 +1,7 @@
 """A synthetic image says so: PNG text chunks that name the generator, the seed and the class, and how to read them."""
 
+import base64
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -49,3 +51,10 @@ def read_facts(path: Path) -> dict[str, str]:
 def is_synthetic(path: Path) -> bool:
     """Whether a file says of itself that ganfer drew it."""
     return read_facts(path).get("synthetic") == "true"
+
+
+def png_base64(image: np.ndarray) -> str:
+    """A (C, H, W) uint8 image as the base64 text of a PNG, for pages that carry their pictures inside."""
+    buffer = io.BytesIO()
+    as_pillow(image).save(buffer, format="PNG")
+    return base64.b64encode(buffer.getvalue()).decode()

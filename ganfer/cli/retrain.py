@@ -1,0 +1,23 @@
+"""`ganfer retrain`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ganfer.cli.options import common, setting_option
+from ganfer.results import Result
+
+if TYPE_CHECKING:
+    from ganfer.pipeline import Project
+
+
+@click.command()
+@setting_option("retrain.arms", "--arms")
+@setting_option("retrain.seeds", "--seeds")
+@setting_option("retrain.weight", "--weight")
+@setting_option("classifier.model", "--model")
+@setting_option("classifier.epochs", "--epochs")
+@common
+def retrain(project: "Project", dry_run: bool) -> Result:
+    """Train with and without the synthetic faces, with paired seeds and equal steps, and report what changed."""
+    return project.retrain(dry_run=dry_run)

@@ -1,0 +1,63 @@
+"""What the workspace holds and what comes next."""
+
+from ganfer.batch import newest_labels
+from ganfer.results import Result, table
+from ganfer.workspace import KINDS, Run, Workspace
+
+
+def status(workspace: Workspace) -> Result:
+    """Every run with its state and its main figure, the active data set, and the next command. Makes nothing."""
+    runs = {kind: workspace.runs(kind) for kind in KINDS}
+    active = workspace.active_data
+    rows = []
+    for kind in KINDS:
+        for run in runs[kind]:
+            state = "complete" if run.complete else "unfinished"
+            if active and run.name == active.name and kind == "data":
+                state = "active"
+            rows.append([kind, run.name, state, f"{run.record.get('seconds', 0):.0f} s", _main_figure(run)])
+    step = next_step(workspace)
+    figures = {
+        "workspace": str(workspace.root),
+        "active_data": active.name if active else None,
+        "runs": {kind: [{"name": run.name, "complete": run.complete} for run in runs[kind]] for kind in KINDS},
+        "next": step,
+    }
+    lines = [f"workspace {workspace.root}"]
+    lines += table(["kind", "run", "state", "time", ""], rows, "<<<><") if rows else ["(empty)"]
+    lines.append(f"next: {step}")
+    return Result("ganfer status", None, figures, lines)
+
+
+def next_step(workspace: Workspace) -> str:
+    """The command that continues the daily use from where the workspace is."""
+    for kind in KINDS:
+        unfinished = [run for run in workspace.runs(kind) if not run.complete]
+        if unfinished:
+            command = unfinished[-1].record.get("command", "the same command again")
+            return f"{command}   (goes on with {unfinished[-1].name})"
+    active = workspace.active_data
+    if active is None:
+        return "ganfer data add PATH   (or ganfer generate --n 500, which draws faces of its own)"
+    inputs = {"data": active.digest}
+    batch = workspace.latest("synthetic", **inputs)
+    if batch is None:
+        return "ganfer generate --n 500"
+    labels = newest_labels(batch)
+    if labels is None:
+        return "ganfer label"
+    report = workspace.latest("reports", batch=batch.digest, labels=labels.digest, **inputs)
+    return "ganfer retrain" if report is None else f"open {report.path / 'index.html'}"
+
+
+def _main_figure(run: Run) -> str:
+    """A few words on what a run brought."""
+    figures = run.figures
+    if run.kind == "classifiers" and "validation" in figures:
+        return f"validation balanced accuracy {figures['validation']['balanced_accuracy']:.1%}"
+    if run.kind == "reports" and "verdict" in figures:
+        return str(figures["verdict"]["word"])
+    for name in ("images", "count", "kid"):
+        if name in figures:
+            return f"{figures[name]:,} images" if name != "kid" else f"KID {figures[name]:.4f}"
+    return ""

@@ -1,0 +1,187 @@
+"""What changed, and how sure it is: paired estimates with intervals, and one word per claim. Pure functions.
+
+Two arms are compared on the same test images and the same seeds. Two things are random: which images are in the test
+(bootstrapped within each class) and what a training's seed brings (the spread over paired seeds). Their variances are
+added, and the interval is Student's t with Satterthwaite's degrees of freedom, so that three seeds are not taken for
+thirty (Satterthwaite 1946; Bouthillier et al. 2021, "Accounting for Variance in Machine Learning Benchmarks").
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from ganfer.seeding import stream
+
+OVERALL = ("accuracy", "balanced_accuracy", "macro_f1")
+PER_CLASS = ("precision", "recall", "f1")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure or a change of one, as a fraction, with its interval and the value of every seed."""
+
+    mean: float
+    low: float
+    high: float
+    per_seed: tuple[float, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values for `results.json`."""
+        return {"mean": self.mean, "low": self.low, "high": self.high, "per_seed": list(self.per_seed)}
+
+
+def bootstrap_weights(labels: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """How often each test image is drawn in each resample, within its class: (resamples, N) float32.
+
+    Stratified, because the class counts of a test split are chosen, not observed; a class is never resampled away.
+    """
+    rng = stream(seed, "bootstrap")
+    weights = np.zeros((resamples, len(labels)), dtype=np.float32)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        weights[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=resamples)
+    return weights
+
+
+def scores(
+    labels: np.ndarray, predictions: np.ndarray, class_names: Sequence[str], weights: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Every figure, for every weighting of the test images.
+
+    labels: (N,) int64. predictions: (N,) int64 of one seed. weights: (R, N), ones for the plain figure.
+    Returns (R,) float64 arrays under "accuracy", "balanced_accuracy", "macro_f1", "recall:<class>", ... A class without
+    test images has no recall and is left out of the means, as in scikit-learn's balanced accuracy; a class that is
+    never predicted has precision 0.
+    """
+    count = len(class_names)
+    truth = np.eye(count, dtype=np.float32)[labels]
+    guess = np.eye(count, dtype=np.float32)[predictions]
+    support = (weights @ truth).astype(np.float64)
+    guessed = (weights @ guess).astype(np.float64)
+    hits = (weights @ (truth * guess)).astype(np.float64)
+    present = np.flatnonzero(truth.sum(axis=0) > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        recall = hits / support
+        precision = np.where(guessed > 0, hits / guessed, 0.0)
+        f1 = 2 * hits / (support + guessed)
+    table = {
+        "accuracy": hits.sum(axis=1) / support.sum(axis=1),
+        "balanced_accuracy": recall[:, present].mean(axis=1),
+        "macro_f1": f1[:, present].mean(axis=1),
+    }
+    for i in present:
+        table[f"recall:{class_names[i]}"] = recall[:, i]
+        table[f"precision:{class_names[i]}"] = precision[:, i]
+        table[f"f1:{class_names[i]}"] = f1[:, i]
+    return table
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One arm's figures: `plain[name]` is (S,), one per seed; `resampled[name]` is (S, R), over test resamples."""
+
+    plain: Mapping[str, np.ndarray]
+    resampled: Mapping[str, np.ndarray]
+    floors: Mapping[str, float]
+
+
+def measure(
+    labels: np.ndarray, predictions: np.ndarray, class_names: Sequence[str], *, resamples: int, seed: int = 0
+) -> Measured:
+    """All figures of one arm. labels: (N,); predictions: (S, N), one row per seed, in the order of the paired seeds."""
+    weights = bootstrap_weights(labels, resamples, seed)
+    ones = np.ones((1, len(labels)), dtype=np.float32)
+    plain = [scores(labels, row, class_names, ones) for row in predictions]
+    drawn = [scores(labels, row, class_names, weights) for row in predictions]
+    return Measured(
+        {name: np.array([table[name][0] for table in plain]) for name in plain[0]},
+        {name: np.stack([table[name] for table in drawn]) for name in drawn[0]},
+        _floors(labels, class_names),
+    )
+
+
+def _floors(labels: np.ndarray, class_names: Sequence[str]) -> dict[str, float]:
+    """The least variance a figure's test images can stand for, so that 0 of 5 errors is no proof of perfection.
+
+    Half a pseudo-image in each cell of the 2x2 table (Agresti & Min 2005) leaves 1 / (n + 2)^2 where nothing differs.
+    """
+    counts = np.bincount(labels, minlength=len(class_names))
+    by_class = {name: 1.0 / (n + 2) ** 2 for name, n in zip(class_names, counts, strict=True) if n}
+    present = [n for n in counts if n]
+    total = float(sum(present))
+    overall = {
+        "accuracy": sum((n / total) ** 2 / (n + 2) ** 2 for n in present),
+        "balanced_accuracy": sum(by_class.values()) / len(present) ** 2,
+        "macro_f1": sum(by_class.values()) / len(present) ** 2,
+    }
+    return overall | {f"{figure}:{name}": floor for name, floor in by_class.items() for figure in PER_CLASS}
+
+
+def estimates(arm: Measured, level: float = 0.95) -> dict[str, Estimate]:
+    """Each figure of one arm with its interval."""
+    return {n: _interval(arm.plain[n], arm.resampled[n], arm.floors[n], level, (0.0, 1.0)) for n in arm.plain}
+
+
+def changes(arm: Measured, baseline: Measured, level: float = 0.95) -> dict[str, Estimate]:
+    """Each figure's change from `baseline` to `arm`, paired by seed and by resample."""
+    return {
+        name: _interval(
+            arm.plain[name] - baseline.plain[name],
+            arm.resampled[name] - baseline.resampled[name],
+            arm.floors[name],
+            level,
+            (-1.0, 1.0),
+        )
+        for name in arm.plain
+    }
+
+
+def _interval(
+    plain: np.ndarray, resampled: np.ndarray, floor: float, level: float, limits: tuple[float, float]
+) -> Estimate:
+    """Student's t interval from the variances over test images and over seeds. plain (S,); resampled (S, R)."""
+    mean = float(plain.mean())
+    images = max(float(resampled.mean(axis=0).var(ddof=1)), floor)
+    seeds = float(plain.var(ddof=1)) / len(plain) if len(plain) > 1 else 0.0
+    variance = images + seeds
+    freedom = variance**2 / (seeds**2 / (len(plain) - 1)) if seeds > 0 else np.inf
+    half = float(stats.t.ppf(0.5 + level / 2, freedom)) * variance**0.5
+    return Estimate(mean, max(limits[0], mean - half), min(limits[1], mean + half), tuple(float(x) for x in plain))
+
+
+def word(change: Estimate, margin: float) -> str:
+    """helps / hurts when the interval excludes 0; no difference when it lies within ±margin; else cannot tell."""
+    if change.low > 0:
+        return "helps"
+    if change.high < 0:
+        return "hurts"
+    return "no difference" if -margin <= change.low and change.high <= margin else "cannot tell"
+
+
+def verdict(
+    table: Mapping[str, Estimate], *, what: str = "The synthetic faces", margin: float, accuracy_margin: float
+) -> tuple[str, str]:
+    """The verdict of one comparison: its word and the sentence for the top of the report.
+
+    Balanced accuracy decides. A gain that costs more than `accuracy_margin` of plain accuracy is not called a help.
+    """
+    primary, accuracy = table["balanced_accuracy"], table["accuracy"]
+    figures = f"balanced accuracy {points(primary)}, accuracy {points(accuracy)} points"
+    answer = word(primary, margin)
+    if answer == "helps" and accuracy.mean < -accuracy_margin:
+        allowed = f"{100 * accuracy_margin:.1f} points allowed"
+        return "cannot tell", f"The rare classes gain, but accuracy falls by more than the {allowed}: {figures}."
+    sentence = {
+        "helps": f"{what} help: {figures}.",
+        "hurts": f"{what} hurt: {figures}.",
+        "no difference": f"{what} make no difference beyond ±{100 * margin:.0f} point(s): {figures}.",
+        "cannot tell": f"This experiment cannot tell whether {what[0].lower()}{what[1:]} help: {figures}.",
+    }[answer]
+    return answer, sentence
+
+
+def points(change: Estimate) -> str:
+    """`+1.2 [−0.3, +2.7]`, in percentage points."""
+    return "{} [{}, {}]".format(*(f"{100 * x:+.1f}".replace("-", "−") for x in (change.mean, change.low, change.high)))
