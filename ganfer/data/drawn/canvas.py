@@ -65,10 +65,9 @@ class Canvas:
     def line(self, points: Points, colour: Colour, width: float, *, covers: bool = False, closed: bool = False) -> None:
         """Stroke a polyline (n, 3) with round ends; `width` in frame widths, at least one canvas pixel."""
         pixels = max(1, round(width * self.side))
-        paint = _limit(colour)
 
         def stroke(corners: _Corners, rgb: _Bytes, cover: _Bytes) -> None:
-            cv2.polylines(rgb, [corners], closed, paint, pixels, cv2.LINE_AA, _FRACTION_BITS)
+            cv2.polylines(rgb, [corners], closed, colour, pixels, cv2.LINE_AA, _FRACTION_BITS)
             if covers:
                 cv2.polylines(cover, [corners], closed, (255,), pixels, cv2.LINE_AA, _FRACTION_BITS)
 
@@ -97,7 +96,7 @@ class Canvas:
     def finish(self) -> tuple[Field, Field]:
         """Paint everything: colours (size, size, 3) in 0..255 and coverage (size, size) in 0..1, averaged down."""
         rgb = np.empty((self.side, self.side, 3), np.uint8)
-        rgb[:] = np.array(_limit(self._ground)).astype(np.uint8)
+        rgb[:] = np.clip(self._ground, 0, 255).astype(np.uint8)
         cover = np.zeros((self.side, self.side), np.uint8)
         lengths = [len(points) for points in self._points]
         points = np.concatenate(self._points)
@@ -121,16 +120,9 @@ class Canvas:
 
 
 def _polygon(colour: Colour, *, covers: bool) -> _Stroke:
-    paint = _limit(colour)
-
     def stroke(corners: _Corners, rgb: _Bytes, cover: _Bytes) -> None:
-        cv2.fillPoly(rgb, [corners], paint, cv2.LINE_AA, _FRACTION_BITS)
+        cv2.fillPoly(rgb, [corners], colour, cv2.LINE_AA, _FRACTION_BITS)
         if covers:
             cv2.fillPoly(cover, [corners], (255,), cv2.LINE_AA, _FRACTION_BITS)
 
     return stroke
-
-
-def _limit(colour: Colour) -> Colour:
-    red, green, blue = colour
-    return min(255.0, max(0.0, red)), min(255.0, max(0.0, green)), min(255.0, max(0.0, blue))

@@ -7,7 +7,7 @@ import numpy as np
 DRAWN_VERSION = 1
 """Part of every random stream. Raised whenever the same seed would give another face."""
 
-IDENTITY, EXPRESSION, SCENE, NOISE, SPLIT = range(5)
+IDENTITY, EXPRESSION, SCENE, NOISE, TEXTURE, SPLIT = range(6)
 """The independent streams of one seed."""
 
 _BLOCK = 128

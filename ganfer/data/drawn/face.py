@@ -80,8 +80,7 @@ class Face:
         seed = check_seed("seed", seed)
         index = label_index(label)
         person = check_seed("identity", identity) if identity is not None else None
-        if not 0.0 <= difficulty <= 2.0:
-            raise ValueError(f"difficulty must lie in 0..2, got {difficulty!r}")
+        check_difficulty(difficulty)
         left, right = sample_units(Draws(EXPRESSION, seed), EXPRESSIONS[index], difficulty)
         draws = Draws(SCENE, seed)
         return cls(
@@ -95,6 +94,12 @@ class Face:
             lighting=_sample_lighting(draws, difficulty),
             scene=_sample_scene(draws, difficulty),
         )
+
+
+def check_difficulty(difficulty: float) -> None:
+    """ValueError unless faces can be that hard."""
+    if not 0.0 <= difficulty <= 2.0:
+        raise ValueError(f"difficulty must lie in 0..2, got {difficulty!r}")
 
 
 def label_index(label: int | str) -> int:
@@ -127,7 +132,7 @@ def _sample_lighting(draws: Draws, difficulty: float) -> Lighting:
         azimuth=draws.normal(-15.0, 38.0 * difficulty, 2.0),
         elevation=draws.normal(32.0, 19.0 * difficulty, 2.0),
         strength=min(1.0, max(0.05, draws.normal(0.5, 0.2 * difficulty))),
-        warmth=draws.normal(0.1, 0.35 * difficulty, 2.0),
+        warmth=draws.normal(0.0, 0.35 * difficulty, 2.0),
         shine=0.08 + draws.uniform(0.0, 0.22) * difficulty,
     )
 
@@ -149,9 +154,9 @@ def _sample_scene(draws: Draws, difficulty: float) -> Scene:
         occluder_side=1.0 if draws.chance(0.5) else -1.0,
         occluder_shift=draws.normal(0.0, 0.08),
         occluder_colour=(draws.uniform(30, 210), draws.uniform(30, 210), draws.uniform(30, 210)),
-        blur=poor * abs(draws.normal(0.0, 0.007)),
-        noise=poor * draws.uniform(0.5, 5.0),
-        contrast=1.0 + draws.normal(0.0, 0.16 * difficulty, 2.0),
-        brightness=draws.normal(0.0, 14.0 * difficulty, 2.0),
-        gamma=2.0 ** draws.normal(0.0, 0.28 * difficulty, 2.0),
+        blur=poor * abs(draws.normal(0.0, 0.0052)),
+        noise=poor * draws.uniform(0.5, 4.0),
+        contrast=1.0 + draws.normal(0.0, 0.13 * difficulty, 2.0),
+        brightness=draws.normal(0.0, 12.0 * difficulty, 2.0),
+        gamma=2.0 ** draws.normal(0.08, 0.22 * difficulty, 2.0),
     )

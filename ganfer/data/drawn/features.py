@@ -9,7 +9,21 @@ from ganfer.data.drawn.head import Head, Points
 from ganfer.data.drawn.identity import FACIAL_HAIR, GLASSES, Colour
 from ganfer.data.drawn.mouth import Mouth
 
+# Along an eye, inner to outer corner: its lids' outlines, the limits of the painted lids, the lashes' weight.
 _T = np.linspace(-1.0, 1.0, 13)
+_UPPER_LID = (1.0 - np.abs(_T) ** 2.3) ** 0.85
+_LOWER_LID = (1.0 - _T * _T) ** 0.9
+_LID_REACH = 1.0 - np.abs(_T) ** 3
+_LASHES = 0.35 + 0.65 * np.clip(1.0 - (_T - 0.25) ** 2, 0.0, 1.0)
+# Along a brow, inner to outer end: where each part of the frontal muscle pulls, and its rest shape and thickness.
+_B = np.linspace(0.0, 1.0, 11)
+_BROW_INNER = (1.0 - _B) ** 1.25
+_BROW_OUTER = np.clip(1.6 * _B - 0.3, 0.0, 1.0) * (1.0 - 0.35 * _B**3)
+_BROW_ARCH = np.sin(np.pi * (0.86 * _B) ** 1.15)
+_BROW_WEIGHT = (1.0 - 0.72 * _B**1.8) * np.clip(0.55 + 3.0 * _B, 0.0, 1.0)
+_WING = np.linspace(-1.0, 1.0, 7)
+# Along the mouth, corner to corner.
+_M = np.linspace(-1.0, 1.0, 17)
 _CIRCLE = np.linspace(0.0, 2.0 * np.pi, 18, endpoint=False)
 _COS, _SIN = np.cos(_CIRCLE), np.sin(_CIRCLE)
 _WHITE: Colour = (236.0, 232.0, 228.0)
@@ -40,7 +54,7 @@ def paint_eye(canvas: Canvas, face: Face, units: ActionUnits, side: float) -> No
     closed = units.eye_closure
     x = side * (who.eye_distance + _T * who.eye_width)
     smile = units.cheek_raiser
-    upper = who.eye_height * (1.0 + 0.62 * units.upper_lid_raiser) * (1.0 - 0.36 * units.lid_tightener - 0.18 * smile)
+    upper = who.eye_height * (1.0 + 0.78 * units.upper_lid_raiser) * (1.0 - 0.36 * units.lid_tightener - 0.18 * smile)
     upper = max(0.008, upper * (1.0 - 0.85 * closed) - 0.02 * units.nose_wrinkler)
     lower = 0.66 * who.eye_height * (1.0 + 0.15 * units.upper_lid_raiser)
     lower = lower * (1.0 - 0.42 * units.lid_tightener - 0.5 * smile - 0.3 * units.nose_wrinkler)
@@ -48,9 +62,8 @@ def paint_eye(canvas: Canvas, face: Face, units: ActionUnits, side: float) -> No
     # The inner half of the upper lid rises with the inner brow (sadness, fear) and sinks with a frown.
     slant = 0.3 * units.inner_brow_raiser - 0.28 * units.brow_lowerer * (1 - 0.6 * units.inner_brow_raiser)
     base = -who.eye_tilt * _T * who.eye_width
-    arch = (1.0 - np.abs(_T) ** 2.3) ** 0.85
-    top = base - upper * arch * (1.0 - slant * _T)
-    bottom = base + lower * (1.0 - _T * _T) ** 0.9
+    top = base - upper * _UPPER_LID * (1.0 - slant * _T)
+    bottom = base + lower * _LOWER_LID
     bottom = np.maximum(bottom, top + 0.002)
 
     canvas.skin(*_between(x, top, bottom), mix(_WHITE, who.skin, 0.16))
@@ -63,14 +76,13 @@ def paint_eye(canvas: Canvas, face: Face, units: ActionUnits, side: float) -> No
     lamp = -0.4 if face.lighting.azimuth < 0 else 0.4
     canvas.skin(centre_x + lamp * radius + glint * _COS, centre_y - 0.42 * radius + glint * _SIN, (246.0, 246.0, 246.0))
 
-    above = np.minimum(base - 0.16 * (1.0 - np.abs(_T) ** 3), top - 0.004)
-    below = np.maximum(base + 0.14 * (1.0 - np.abs(_T) ** 3), bottom + 0.004)
+    above = np.minimum(base - 0.16 * _LID_REACH, top - 0.004)
+    below = np.maximum(base + 0.14 * _LID_REACH, bottom + 0.004)
     canvas.skin(*_between(x, above, top), shift(who.skin, 0.95))
     canvas.skin(*_between(x, bottom, below), who.skin)
 
-    taper = 0.35 + 0.65 * np.clip(1.0 - np.abs(_T - 0.25) ** 2, 0.0, 1.0)
-    canvas.skin(*_between(x, top - who.lid_weight * taper, top + 0.006), mix((22.0, 16.0, 16.0), who.skin, 0.12))
-    canvas.skin(*_between(x, bottom, bottom + 0.011 * taper), shift(who.skin, 0.66))
+    canvas.skin(*_between(x, top - who.lid_weight * _LASHES, top + 0.006), mix((22.0, 16.0, 16.0), who.skin, 0.12))
+    canvas.skin(*_between(x, bottom, bottom + 0.011 * _LASHES), shift(who.skin, 0.66))
     fold = 0.05 * (1.0 - 0.4 * units.upper_lid_raiser) + 0.4 * upper * closed
     crease = top - fold - 0.012 * _T
     canvas.skin(*_between(x[1:-1], (crease - 0.009)[1:-1], (crease + 0.005)[1:-1]), shift(who.skin, 0.74))
@@ -79,19 +91,13 @@ def paint_eye(canvas: Canvas, face: Face, units: ActionUnits, side: float) -> No
 def paint_brow(canvas: Canvas, face: Face, units: ActionUnits, side: float) -> None:
     """A tapering band of hair that the frontal and corrugator muscles move."""
     who = face.identity
-    t = np.linspace(0.0, 1.0, 11)  # inner to outer end
-    inner, outer = (1.0 - t) ** 1.6, np.clip(1.6 * t - 0.3, 0.0, 1.0) * (1.0 - 0.35 * t**3)
-    raised = 0.15 * units.inner_brow_raiser * inner + 0.145 * units.outer_brow_raiser * outer
+    inner = _BROW_INNER
+    raised = 0.165 * units.inner_brow_raiser * inner + 0.145 * units.outer_brow_raiser * _BROW_OUTER
     lowered = units.brow_lowerer * (0.125 * inner + 0.055) * (1.0 - 0.55 * units.inner_brow_raiser)
     lowered = lowered + 0.05 * units.nose_wrinkler * inner - 0.012 * units.upper_lid_raiser
-    x = side * (0.165 + 0.57 * t - 0.06 * (units.brow_lowerer + 0.4 * units.nose_wrinkler) * inner)
-    y = (
-        -who.brow_height
-        - who.brow_arch * np.sin(np.pi * np.clip(t * 0.86, 0, 1) ** 1.15)
-        + who.brow_slope * (1 - 2 * t)
-    )
-    y = y - raised + lowered
-    half = who.brow_weight * (1.0 - 0.72 * t**1.8) * np.clip(0.55 + 3.0 * t, 0.0, 1.0)
+    x = side * (0.165 + 0.57 * _B - 0.06 * (units.brow_lowerer + 0.4 * units.nose_wrinkler) * inner)
+    y = -who.brow_height - who.brow_arch * _BROW_ARCH + who.brow_slope * (1.0 - 2.0 * _B) - raised + lowered
+    half = who.brow_weight * _BROW_WEIGHT
     colour = mix(shift(who.hair, 0.8), who.skin, 0.12)
     edge = mix(colour, who.skin, 0.55)
     canvas.skin(*_between(x, y - 1.25 * half, y + 1.2 * half), edge, 0.03)
@@ -106,9 +112,8 @@ def paint_nostrils(canvas: Canvas, face: Face) -> None:
         y = who.nose_length + 0.035 - 0.05 * units.nose_wrinkler
         dark = shift(mix(who.skin, (70.0, 22.0, 18.0), 0.45), 0.55)
         canvas.skin(side * 0.52 * wide + 0.062 * _COS, y + 0.026 * _SIN - 0.014 * side * _COS, dark, 0.13)
-        t = np.linspace(-1.0, 1.0, 7)
-        curve = side * (0.93 * wide + 0.055 * (1 - t * t))
-        level = y - 0.045 + 0.062 * t
+        curve = side * (0.93 * wide + 0.055 * (1 - _WING * _WING))
+        level = y - 0.045 + 0.062 * _WING
         wing = (np.concatenate((curve, curve[::-1] - side * 0.016)), np.concatenate((level, level[::-1])))
         canvas.skin(*wing, shift(who.skin, 0.8), 0.08)
 
@@ -143,15 +148,11 @@ def paint_mouth(canvas: Canvas, face: Face, head: Head, mouth: Mouth) -> None:
         canvas.skin(*_between(x[3:-3], rise[3:-3], (mouth.gap_bottom - 0.006)[3:-3]), shift(_TONGUE, 0.8), 0.05)
     row = slice(1, -1)
     if mouth.upper_teeth > 0.012:
-        edge = np.minimum(
-            mouth.gap_bottom, mouth.gap_top + mouth.upper_teeth * (1.0 - 0.35 * np.linspace(-1, 1, 17) ** 2)
-        )
+        edge = np.minimum(mouth.gap_bottom, mouth.gap_top + mouth.upper_teeth * (1.0 - 0.35 * _M**2))
         canvas.skin(*_between(x[row], mouth.gap_top[row], edge[row]), mix(_TEETH, _CAVITY, 0.08), 0.05)
         _tooth_gaps(canvas, head, x, mouth.gap_top, edge)
     if mouth.lower_teeth > 0.02:
-        edge = np.maximum(
-            mouth.gap_top, mouth.gap_bottom - mouth.lower_teeth * (1.0 - 0.4 * np.linspace(-1, 1, 17) ** 2)
-        )
+        edge = np.maximum(mouth.gap_top, mouth.gap_bottom - mouth.lower_teeth * (1.0 - 0.4 * _M**2))
         canvas.skin(*_between(x[row], edge[row], mouth.gap_bottom[row]), mix(_TEETH, _CAVITY, 0.2), 0.05)
 
 
@@ -171,8 +172,8 @@ def paint_moustache(canvas: Canvas, face: Face, mouth: Mouth) -> None:
     who = face.identity
     colour = mix(shift(who.hair, 0.85), who.skin, 0.3 * (1 - who.facial_hair_density))
     x = mouth.x * 0.98
-    drop = 0.05 * np.abs(np.linspace(-1, 1, 17)) ** 2
-    top = mouth.lip_top - 0.105 + 0.09 * np.abs(np.linspace(-1, 1, 17)) ** 1.6
+    drop = 0.05 * np.abs(_M) ** 2
+    top = mouth.lip_top - 0.105 + 0.09 * np.abs(_M) ** 1.6
     bottom = mouth.lip_top + 0.014 + drop
     canvas.skin(*_between(x, top, np.maximum(bottom, top + 0.01)), colour, 0.07)
 

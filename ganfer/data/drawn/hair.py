@@ -3,7 +3,7 @@
 import numpy as np
 
 from ganfer.data.drawn.canvas import Canvas, mix, shift
-from ganfer.data.drawn.draws import Draws
+from ganfer.data.drawn.draws import TEXTURE, Draws
 from ganfer.data.drawn.face import Face
 from ganfer.data.drawn.head import Field, Head, Points
 from ganfer.data.drawn.identity import FACIAL_HAIR, HAIR_STYLES
@@ -11,7 +11,7 @@ from ganfer.data.drawn.mouth import Mouth
 
 _CIRCLE = np.linspace(0.0, 2.0 * np.pi, 20, endpoint=False)
 _LONG = ("long", "long_fringe")
-_STRANDS = 14
+_STRANDS = 14  # on a frame of 100 pixels and more
 
 
 def _dome(head: Head, volume: float, low: float, count: int = 33) -> Points:
@@ -139,7 +139,7 @@ def paint_front(canvas: Canvas, face: Face, head: Head) -> None:
     line = _hairline(face, head)
     volume = {"cropped": 0.015, "short": 0.6 * who.hair_volume}.get(style, who.hair_volume)
     if style == "curly":
-        crest = _curls(_dome(head, volume + 0.13, 0.25, 49), 0.03, who.crown * 50)
+        crest = _curls(_dome(head, volume + 0.13, -0.25, 49), 0.03, who.crown * 50)
     else:
         crest = _dome(head, volume, 0.1)
     colour = mix(who.hair, who.skin, 0.3) if style == "cropped" else who.hair
@@ -151,19 +151,16 @@ def paint_front(canvas: Canvas, face: Face, head: Head) -> None:
 
 def _paint_strands(canvas: Canvas, face: Face, head: Head, line: Points, crest: Points) -> None:
     """Lighter and darker strands from the crown to the hair line."""
-    draws = Draws(3, face.seed)
-    for _ in range(_STRANDS):
-        at = draws.uniform(0.03, 0.97)
-        top = crest[int((0.25 + 0.5 * at) * (len(crest) - 1))]
-        end = line[int(at * (len(line) - 1))]
-        middle = 0.5 * (top + end) + np.array((0.22 * (end[0] - 0.2), 0.0, 0.3))
-        curve = np.stack((top * 0.97, 0.3 * top + 0.6 * middle + 0.1 * end, 0.1 * top + 0.5 * middle + 0.4 * end, end))
-        tone = (
-            shift(face.identity.hair, 0.72)
-            if draws.chance(0.55)
-            else mix(face.identity.hair, (255.0, 240.0, 220.0), 0.13)
-        )
-        canvas.line(curve, tone, 0.006)
+    draws = Draws(TEXTURE, face.seed)
+    count = _STRANDS if canvas.size >= 100 else _STRANDS // 2
+    at = np.array([draws.uniform(0.03, 0.97) for _ in range(count)])
+    top = crest[((0.25 + 0.5 * at) * (len(crest) - 1)).astype(int)]
+    end = line[(at * (len(line) - 1)).astype(int)]
+    middle = 0.5 * (top + end) + np.stack((0.22 * (end[:, 0] - 0.2), 0 * at, 0.3 + 0 * at), axis=1)
+    bend = (0.97 * top, 0.3 * top + 0.6 * middle + 0.1 * end, 0.1 * top + 0.5 * middle + 0.4 * end, end)
+    dark, light = shift(face.identity.hair, 0.72), mix(face.identity.hair, (255.0, 240.0, 220.0), 0.13)
+    for curve in np.stack(bend, axis=1):
+        canvas.line(curve, dark if draws.chance(0.55) else light, 0.006)
 
 
 def _paint_locks(canvas: Canvas, face: Face, head: Head) -> None:

@@ -5,6 +5,7 @@ unit is half the width of the face. Frame coordinates run from 0 to 1 to the rig
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from ganfer.data.drawn.face import Pose
 from ganfer.data.drawn.identity import Identity
 
 Points = NDArray[np.float64]
-Field = NDArray[np.float32]
+Field = NDArray[np.floating[Any]]
 
 _DEPTH = 0.86  # of a cross-section, relative to its half width
 _JAW_TRAVEL = 0.17  # of the chin, at jaw drop 1
@@ -101,7 +102,8 @@ class Head:
 
     def normals(self, x: Field, y: Field, width: Field) -> tuple[Field, Field, Field]:
         """The unrelieved surface normal, not normalised, in head coordinates; z is the larger the flatter."""
-        slope = self._row_lookup(np.gradient(self._half_width, self._rows).astype(np.float32), y)
+        drop = np.diff(self._half_width) / np.diff(self._rows)
+        slope = self._row_lookup(np.append(drop, drop[-1]).astype(np.float32), y)
         across = np.clip(x / width, -1.0, 1.0)
         # A face is flatter in front than an ellipsoid, hence the powers and the damped slope.
         front = np.sqrt(np.maximum(0.02, 1.0 - across * across))

@@ -156,7 +156,7 @@ def _colours(draws: Draws, old: float) -> tuple[Colour, Colour, Colour, Colour, 
     tone = draws.unit() ** 1.25 * (len(_SKIN) - 1)
     step = min(int(tone), len(_SKIN) - 2)
     skin = _mix(_SKIN[step], _SKIN[step + 1], tone - step)
-    skin = _mix(skin, (skin[0] * 1.04, skin[1] * 0.96, skin[2] * 0.92), draws.uniform(-0.6, 1.0))
+    skin = _mix(skin, (skin[0] * 1.04, skin[1] * 0.96, skin[2] * 0.92), draws.uniform(-0.8, 0.5))
     if tone > 2.6:
         hair, iris = _HAIR[draws.pick((6, 2))], _IRIS[draws.pick((3, 1, 0, 0, 0, 3))]
     else:

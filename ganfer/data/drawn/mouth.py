@@ -53,7 +53,7 @@ def shape_mouth(identity: Identity, left: ActionUnits, right: ActionUnits) -> Mo
     line = identity.mouth_height + corner * side - 0.055 * chin_up * (1 - side) + 0.025 * pull - 0.01 * depress
     line = line - 0.02 * middle("nose_wrinkler")
 
-    opened = max(0.0, part - 0.12) * 0.115 + jaw * 0.36
+    opened = max(0.0, part - 0.12) * 0.115 + jaw * 0.41
     square = 2.0 + 2.6 * middle("lip_stretcher") + 1.6 * middle("upper_lip_raiser") * (1 - smile)
     gap_shape = 1.0 - np.abs(_T) ** square
     up = (0.30 * opened + 0.018 * smile * min(1.0, part * 2)) * gap_shape

@@ -88,7 +88,7 @@ def _occlude(face: Face, picture: Field) -> Field:
 
 
 def _supersampling(size: int) -> int:
-    return 3 if size < 64 else 2
+    return 2
 
 
 def _enlarge(field: Field, size: int) -> Field:
