@@ -1,0 +1,61 @@
+"""Training images on the device as uint8, and batches of them that are a function of (seed, step) alone.
+
+Nothing has to be remembered between steps, so a resumed training draws what the uninterrupted one would have drawn.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganfer.seeding import stream
+
+
+@dataclass(frozen=True)
+class Batch:
+    """real (N, C, H, W) float in -1..1; labels (N,) int64; z (N, latent_dim)."""
+
+    real: Tensor
+    labels: Tensor
+    z: Tensor
+
+
+def class_shares(counts: np.ndarray, power: float) -> np.ndarray:
+    """How often each class is drawn: shares ∝ count^(1 - power). power 0 = as the data is, 1 = all classes equally."""
+    weights = np.where(counts > 0, counts.astype(np.float64) ** (1.0 - power), 0.0)
+    return weights / weights.sum()
+
+
+class Batches:
+    """Draws random batches: first the class by its share, then an image of it, each as likely as the others."""
+
+    def __init__(
+        self, images: np.ndarray, labels: np.ndarray, num_classes: int, *, balance: float, latent_dim: int,
+        batch_size: int, flip: bool, seed: int, device: torch.device,
+    ) -> None:  # fmt: skip
+        """images (N, C, H, W) uint8, labels (N,) int64 in 0..num_classes-1, N >= 1."""
+        order = np.argsort(labels, kind="stable")
+        counts = np.bincount(labels, minlength=num_classes)
+        ends = np.cumsum(class_shares(counts, balance))
+        ends[-1] = 1.0
+        self.images = torch.from_numpy(np.ascontiguousarray(images[order])).to(device)
+        self.counts = torch.from_numpy(counts).to(device)
+        self.starts = torch.from_numpy(np.cumsum(counts) - counts).to(device)
+        self.share_ends = torch.from_numpy(ends).to(device)
+        self.latent_dim, self.batch_size, self.flip, self.device = latent_dim, batch_size, flip, device
+        self.seed = seed
+        self.rng = torch.Generator(device)
+
+    def draw(self, step: int) -> Batch:
+        """The batch of this step. `rng` is left where the batch ended, for the step's other random numbers."""
+        self.rng.manual_seed(int(stream(self.seed, "gan-step", step).integers(2**63 - 1)))
+        n, device, rng = self.batch_size, self.device, self.rng
+        which, where = torch.rand((2, n), generator=rng, device=device, dtype=torch.float64)
+        labels = torch.searchsorted(self.share_ends, which, right=True).clamp_(max=len(self.counts) - 1)
+        index = self.starts[labels] + (where * self.counts[labels]).long()
+        real = self.images[index].float().div_(127.5).sub_(1.0)
+        if self.flip:
+            mirror = torch.rand((n, 1, 1, 1), generator=rng, device=device) < 0.5
+            real = torch.where(mirror, real.flip(3), real)
+        return Batch(real, labels, torch.randn((n, self.latent_dim), generator=rng, device=device))

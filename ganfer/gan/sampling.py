@@ -1,0 +1,153 @@
+"""Drawing from a trained GAN, and its file: weights with a card that explains them.
+
+Convolution libraries choose their algorithm by the batch's shape and the number of threads, so every pass is padded to one
+fixed size and, on a CPU, runs on one thread (several passes run side by side). Then an image depends on its seed, its
+label and the network alone, whatever the batch, the order or the number of threads.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from ganfer.errors import GanferError
+from ganfer.files import write_bytes, write_json
+from ganfer.gan.latents import latents
+from ganfer.gan.networks import GENERATORS, NetworkSpec, build_generator
+from ganfer.runtime import resolve_device
+
+FORMAT = "ganfer-generator-1"
+FILE = "generator.safetensors"
+_INTERNAL_BATCH = {"cpu": 32, "cuda": 512}  # images per pass; fixed, see above
+
+
+class GanGenerator:
+    """A GAN's generator as the rest of ganfer uses it (`ganfer.gan.generator.Generator`)."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        spec: NetworkSpec,
+        class_names: tuple[str, ...] | None,
+        *,
+        digest: str = "",
+        device: torch.device | str = "cpu",
+        truncation: float = 0.0,
+        card: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.device = torch.device(device)
+        self.spec, self.class_names, self.digest = spec, class_names, digest
+        self.truncation, self.card = truncation, dict(card or {})
+        self.name, self.size, self.channels = spec.network, spec.size, spec.channels
+        self._network = network.to(self.device).eval().requires_grad_(False)
+        self._batch = _INTERNAL_BATCH[self.device.type]
+
+    def sample(self, seeds: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+        """Images (N, C, H, W) uint8 for seeds (N,) int64 and labels (N,), indices into class_names; None if unconditional."""
+        seeds = np.asarray(seeds, dtype=np.int64)
+        classes = self._checked_labels(seeds, labels)
+        out = np.empty((len(seeds), self.channels, self.size, self.size), dtype=np.uint8)
+
+        def fill(start: int) -> None:
+            part = slice(start, min(start + self._batch, len(seeds)))
+            out[part] = self._draw(seeds[part], None if classes is None else classes[part])
+
+        starts = range(0, len(seeds), self._batch)
+        if self.device.type != "cpu":
+            for start in starts:
+                fill(start)
+            return out
+        threads = torch.get_num_threads()
+        try:
+            with ThreadPoolExecutor(min(threads, len(starts)) or 1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                list(pool.map(fill, starts))
+        finally:
+            torch.set_num_threads(threads)  # the workers' call also changed what threads started later begin with
+        return out
+
+    @torch.inference_mode()
+    def _draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        padding = self._batch - len(seeds)
+        z = torch.from_numpy(latents(np.pad(seeds, (0, padding)), self.spec.latent_dim, self.truncation)).to(self.device)
+        y = None if labels is None else torch.from_numpy(np.pad(labels, (0, padding))).to(self.device)
+        images = self._network(z, y)[: len(seeds)].float()
+        pixels: np.ndarray = images.mul(127.5).add_(128.0).clamp_(0, 255).to(torch.uint8).cpu().numpy()
+        return pixels
+
+    def _checked_labels(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray | None:
+        if self.class_names is None:
+            return None
+        if labels is None or len(labels) != len(seeds):
+            given = "none" if labels is None else str(len(labels))
+            raise GanferError(f"{len(seeds)} seeds but {given} labels.", "A conditional generator needs one per seed.")
+        labels = np.asarray(labels, dtype=np.int64)
+        if len(labels) and not (0 <= labels.min() and labels.max() < len(self.class_names)):
+            limits = f"0..{len(self.class_names) - 1} ({', '.join(self.class_names)})"
+            raise GanferError(f"Label {labels.min() if labels.min() < 0 else labels.max()}.", f"Labels are {limits}.")
+        return labels
+
+
+def weights_digest(weights: Mapping[str, Tensor], spec: NetworkSpec, class_names: tuple[str, ...] | None) -> str:
+    """SHA-256 over what an image depends on: the weights, the network's shape and the classes' order."""
+    digest = hashlib.sha256(json.dumps([asdict(spec), class_names], sort_keys=True).encode())
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def save_generator(
+    folder: Path, weights: Mapping[str, Tensor], spec: NetworkSpec, class_names: tuple[str, ...] | None,
+    facts: Mapping[str, Any],
+) -> str:  # fmt: skip
+    """Write `generator.safetensors` (the card inside) and `card.json` for people; returns the weights' digest."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    digest = weights_digest(plain, spec, class_names)
+    card = {"format": FORMAT, "digest": digest, "spec": asdict(spec), "class_names": class_names, **facts}
+    write_bytes(folder / FILE, save(plain, metadata={"format": FORMAT, "card": json.dumps(card)}))
+    write_json(folder / "card.json", card)
+    return digest
+
+
+def open_gan(path: str | Path, device: str = "auto", *, truncation: float = 0.0) -> GanGenerator:
+    """The generator in a run's folder or a `generator.safetensors`. GanferError when it is missing, foreign or damaged."""
+    file = Path(path)
+    file = file / FILE if file.is_dir() else file
+    try:
+        with safe_open(str(file), framework="pt") as stored:
+            metadata = stored.metadata() or {}
+            weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a dict)
+    except FileNotFoundError:
+        raise GanferError(f"{file}: no such generator.", "Train one: ganfer train gan.") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise GanferError(f"{file} is damaged or not a safetensors file ({error}).", "Train or copy it again.") from error
+    if metadata.get("format") != FORMAT:
+        raise GanferError(f"{file} is not a generator of ganfer's.", f"Its format is {metadata.get('format')!r}, not {FORMAT!r}.")
+    return _from_card(file, weights, json.loads(metadata["card"]), resolve_device(device), truncation)
+
+
+def _from_card(
+    file: Path, weights: dict[str, Tensor], card: dict[str, Any], device: torch.device, truncation: float
+) -> GanGenerator:
+    spec = NetworkSpec(**card["spec"])
+    if spec.network not in GENERATORS:
+        raise GanferError(f"{file} holds a {spec.network!r}, which this ganfer does not know.", "Update ganfer.")
+    names = tuple(card["class_names"]) if card["class_names"] is not None else None
+    if weights_digest(weights, spec, names) != card["digest"]:
+        raise GanferError(f"{file} is damaged: its weights do not match their digest.", "Train or copy it again.")
+    with torch.random.fork_rng(devices=[]):  # the fresh weights about to be replaced must not disturb the caller's stream
+        network = build_generator(spec)
+    network.load_state_dict(weights)
+    return GanGenerator(
+        network, spec, names, digest=card["digest"], device=device, truncation=truncation, card=card
+    )
