@@ -1,0 +1,65 @@
+"""StyleGAN2 for inference, anywhere: read any checkpoint safely, draw it fast, and steer it to what it rarely draws.
+
+A library of its own. Names are handed out lazily, so that importing the package loads no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stylegan_bridge import steer
+    from stylegan_bridge.config import GeneratorConfig
+    from stylegan_bridge.errors import BridgeError
+    from stylegan_bridge.fetching import fetch
+    from stylegan_bridge.generator import Generator
+    from stylegan_bridge.known import KNOWN_NETWORKS
+    from stylegan_bridge.loading import Info, convert, inspect, load_generator
+    from stylegan_bridge.sampling import face_crop, mix_styles, save_pngs, stream
+
+_HOMES = {
+    "BridgeError": "errors",
+    "GeneratorConfig": "config",
+    "Generator": "generator",
+    "Info": "loading",
+    "inspect": "loading",
+    "load_generator": "loading",
+    "convert": "loading",
+    "fetch": "fetching",
+    "KNOWN_NETWORKS": "known",
+    "stream": "sampling",
+    "mix_styles": "sampling",
+    "face_crop": "sampling",
+    "save_pngs": "sampling",
+    "steer": "steer",
+}
+
+__all__ = [
+    "KNOWN_NETWORKS",
+    "BridgeError",
+    "Generator",
+    "GeneratorConfig",
+    "Info",
+    "convert",
+    "face_crop",
+    "fetch",
+    "inspect",
+    "load_generator",
+    "mix_styles",
+    "save_pngs",
+    "steer",
+    "stream",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"{__name__}.{_HOMES[name]}")
+    return module if name == _HOMES[name] else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
