@@ -27,7 +27,8 @@ def nll(logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> flo
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The temperature in 0.05..20 that minimises the labels' negative log-likelihood (Guo et al. 2017).
 
-    logits (N, K) float, labels (N,) int. The NLL is convex in 1/T, so a bounded search finds the minimum.
+    logits (N, K) float, labels (N,) int. Each class gets one pseudo-count (Platt 1999), or a few images that are all
+    right would make the classifier certain. The NLL is convex in 1/T, so a bounded search finds the minimum.
     """
     from scipy.optimize import minimize_scalar
 
@@ -39,9 +40,16 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     if not np.all(np.isfinite(logits)):
         raise ClassifierError("calibration: the logits hold NaN or infinity; retrain with a lower learning rate")
     bounds = (np.log(1 / MAX_TEMPERATURE), np.log(1 / MIN_TEMPERATURE))
-    best = minimize_scalar(
-        lambda s: nll(logits, labels, float(np.exp(-s))), bounds=bounds, method="bounded", options={"xatol": 1e-5}
-    )
+    n, k = logits.shape
+    share = k / (n + k)  # of the target that is spread over all classes: 1 / (n + k) for each
+    own, mean = float(logits[np.arange(n), labels].mean()), float(logits.mean())
+
+    def loss(log_inverse: float) -> float:
+        # Cross-entropy is linear in the target, so spreading a share of it only moves its linear term.
+        inverse = float(np.exp(log_inverse))
+        return nll(logits, labels, 1 / inverse) + share * inverse * (own - mean)
+
+    best = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-5})
     return float(np.exp(-best.x))
 
 

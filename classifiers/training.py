@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Callable, Sequence
@@ -230,8 +231,6 @@ def _check(train: Samples, val: Samples, names: list[str]) -> list[str]:
 
 def _identity(config: TrainConfig, train: Samples, val: Samples, names: list[str], seed: int) -> str:
     """What makes two trainings the same one: configuration, seed, classes and data."""
-    import hashlib
-
     settings = {k: v for k, v in asdict(config).items() if k not in _INCIDENTAL}
     parts = [settings, seed, names, fingerprint(train), fingerprint(val)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -69,27 +69,22 @@ def test_the_callers_random_numbers_are_left_alone(tmp_path: Path) -> None:
 
 
 ROOT = Path(__file__).parents[2]
+LONG = quick(epochs=30, augment="strong", cutmix=1.0, mixup=0.2, checkpoint_seconds=0.2, sampler="balanced")
 _SCRIPT = """
 import sys, torch
-sys.path[:0] = sys.argv[2:]
 torch.set_num_threads(1)
+sys.path[:0] = sys.argv[2:]
 from classifiers import train
-from bars_data import NAMES, bars, quick
-config = quick(epochs=30, augment="strong", cutmix=1.0, mixup=0.2, checkpoint_seconds=0.2, sampler="balanced")
-print("ready", flush=True)
-train(config, bars(90), bars(30, seed=1), NAMES, sys.argv[1], seed=3, device="cpu")
+from bars_data import NAMES, bars
+from test_classifier_training import LONG
+train(LONG, bars(90), bars(30, seed=1), NAMES, sys.argv[1], seed=3, device="cpu")
 """
 
 
 def test_killed_and_run_again_gives_identical_weights(tmp_path: Path) -> None:
-    def start(folder: Path) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-c", _SCRIPT, str(folder), str(ROOT), str(ROOT / "tests" / "classifiers")]
-        )
-
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    uninterrupted = start(whole)
-    victim = start(broken)
+    paths = [str(ROOT), str(ROOT / "tests" / "classifiers")]
+    victim = subprocess.Popen([sys.executable, "-c", _SCRIPT, str(broken), *paths])
     deadline = time.monotonic() + 60
     while not (broken / "resume.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -98,16 +93,14 @@ def test_killed_and_run_again_gives_identical_weights(tmp_path: Path) -> None:
     assert not (broken / "model.safetensors").exists(), "it was killed too late for this test to mean anything"
     step = torch.load(broken / "resume.pt", weights_only=True)["plain"]["step"]
     assert 0 < step < 30 * 90 // 16
-    assert start(broken).wait(60) == 0
-    assert uninterrupted.wait(60) == 0
+    for folder in (broken, whole):
+        train(LONG, bars(90), bars(30, seed=1), NAMES, folder, seed=3, device="cpu")
     a, card_a = read_weights(whole / "model.safetensors")
     b, card_b = read_weights(broken / "model.safetensors")
     assert all(torch.equal(a[k], b[k]) for k in a)
     assert card_a["temperature"] == card_b["temperature"]
-    rows_a, rows_b = (
-        [{k: v for k, v in row.items() if k != "seconds"} for row in c["history"]] for c in (card_a, card_b)
-    )
-    assert rows_a == rows_b
+    rows = [[{k: v for k, v in row.items() if k != "seconds"} for row in card["history"]] for card in (card_a, card_b)]
+    assert rows[0] == rows[1]
     assert not (broken / "resume.pt").exists()
 
 

@@ -1,0 +1,140 @@
+"""Augmentation moves what it should by as much as it should, repeats by seed, and mixes labels with pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from bars_data import bars
+
+from classifiers.augment import STRENGTHS, Strength, augment, mix
+
+
+def run(images: torch.Tensor, strength: Strength, seed: int = 0) -> torch.Tensor:
+    return augment(images, strength, torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.from_numpy(bars(64, size=24).images)
+
+
+def test_none_only_scales(images: torch.Tensor) -> None:
+    assert torch.equal(run(images, STRENGTHS["none"]), images.float() / 255)
+
+
+@pytest.mark.parametrize("level", ["light", "strong"])
+def test_keeps_shape_and_range_changes_pixels_and_repeats(images: torch.Tensor, level: str) -> None:
+    out = run(images, STRENGTHS[level])
+    assert out.shape == images.shape
+    assert out.min() >= 0
+    assert out.max() <= 1
+    assert torch.equal(out, run(images, STRENGTHS[level]))
+    assert not torch.equal(out, run(images, STRENGTHS[level], seed=1))
+    assert (out - images.float() / 255).abs().mean() > 0.02
+
+
+def test_no_range_is_no_change(images: torch.Tensor) -> None:
+    """The resampling itself, with an identity map, returns the pixels."""
+    out = run(images, Strength(flip=1e-9, rotate=1e-6))
+    assert torch.allclose(out, images.float() / 255, atol=1e-4)
+
+
+def test_flip_is_a_mirror_image(images: torch.Tensor) -> None:
+    out = run(images, Strength(flip=1.0))
+    assert torch.allclose(out, images.flip(3).float() / 255, atol=1e-4)
+
+
+def centre(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Centre of mass (row, column) in pixels of (B, 1, H, W)."""
+    h, w = x.shape[2:]
+    mass = x.sum((1, 2, 3))
+    rows = (x.sum((1, 3)) * torch.arange(h)).sum(1) / mass
+    return rows, (x.sum((1, 2)) * torch.arange(w)).sum(1) / mass
+
+
+def blob(n: int = 400, size: int = 33) -> torch.Tensor:
+    images = torch.zeros(n, 1, size, size, dtype=torch.uint8)
+    images[:, :, 14:19, 14:19] = 255
+    return images
+
+
+def test_shift_reaches_its_range_and_not_further() -> None:
+    rows, columns = centre(run(blob(), Strength(shift=0.1)))
+    for moved in (rows - 16, columns - 16):
+        assert 2.9 < moved.abs().max() <= 3.31  # a tenth of 33 pixels
+        assert abs(float(moved.mean())) < 0.4
+
+
+def test_zoom_reaches_its_range() -> None:
+    images = torch.zeros(400, 1, 65, 65, dtype=torch.uint8)
+    images[:, :, 22:43, 22:43] = 255
+    area = run(images, Strength(zoom=0.5)).sum((1, 2, 3)) / 21**2
+    assert area.max() == pytest.approx(2, rel=0.05)
+    assert area.min() == pytest.approx(0.5, rel=0.05)
+
+
+def test_rotation_keeps_area_and_turns_by_its_angle() -> None:
+    images = torch.zeros(400, 1, 65, 65, dtype=torch.uint8)
+    images[:, :, 31:34, 50:60] = 255
+    out = run(images, Strength(rotate=20.0))
+    rows, columns = centre(out)
+    angle = torch.rad2deg(torch.atan2(rows - 32, columns - 32))
+    assert 18.5 < angle.abs().max() <= 20.5
+    assert torch.allclose(out.sum((1, 2, 3)), torch.full((400,), 30.0), rtol=0.1)
+
+
+def test_shear_slants_and_is_independent_of_the_flip() -> None:
+    images = torch.zeros(400, 1, 65, 65, dtype=torch.uint8)
+    images[:, :, 5:10, 31:34] = 255
+    _, columns = centre(run(images, Strength(shear=0.2, flip=0.5)))
+    assert 4.3 < (columns - 32).abs().max() < 5.6  # 24.5 rows up, slanted by a fifth
+    plain = run(images, Strength(shear=0.2))
+    assert centre(plain)[1].std() > 2
+
+
+def test_cutout_blanks_half_of_the_images_by_a_square() -> None:
+    out = run(torch.full((400, 1, 40, 40), 255, dtype=torch.uint8), Strength(cutout=0.5, cutout_size=0.5))
+    gone = (out == 0.5).flatten(1).sum(1)
+    assert 0.4 < float((gone > 0).float().mean()) < 0.56
+    assert gone.max() <= 21 * 21
+    assert gone.max() > 15 * 15
+
+
+def test_brightness_and_contrast() -> None:
+    grey = torch.full((200, 1, 8, 8), 128, dtype=torch.uint8)
+    level = run(grey, Strength(brightness=0.2)).mean((1, 2, 3)) - 128 / 255
+    assert 0.17 < level.abs().max() <= 0.2
+    ramp = torch.arange(96, 160, dtype=torch.uint8).view(1, 1, 8, 8).repeat(200, 1, 1, 1)
+    gain = run(ramp, Strength(contrast=0.5)).std((1, 2, 3)) / (ramp.float() / 255).std((1, 2, 3))
+    assert gain.max() == pytest.approx(2**0.5, rel=0.03)
+    assert gain.min() == pytest.approx(2**-0.5, rel=0.03)
+
+
+def test_mixup_mixes_labels_in_the_share_of_the_pixels() -> None:
+    x = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 1, 6, 6).clone()
+    targets = torch.eye(2)
+    for seed in range(5):
+        mixed, t = mix(x, targets, 1.0, 0.0, np.random.default_rng(seed))
+        assert torch.allclose(mixed.mean((1, 2, 3)), t[:, 1], atol=1e-6)
+        assert torch.allclose(t.sum(1), torch.ones(2))
+        assert mixed.std((1, 2, 3)).max() == 0
+
+
+def test_cutmix_pastes_a_rectangle_and_shares_the_label_by_area() -> None:
+    x = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 1, 12, 12).clone()
+    shares = set()
+    for seed in range(10):
+        mixed, t = mix(x, torch.eye(2), 0.0, 1.0, np.random.default_rng(seed))
+        assert set(mixed.unique().tolist()) <= {0.0, 1.0}
+        assert torch.allclose(mixed.mean((1, 2, 3)), t[:, 1], atol=1e-6)
+        shares.add(round(float(t[0, 0]), 4))
+    assert len(shares) > 5
+    assert torch.equal(x[0], torch.zeros(1, 12, 12)), "the caller's batch was changed"
+
+
+def test_off_is_off() -> None:
+    x, t = torch.rand(4, 1, 5, 5), torch.eye(4)
+    mixed, targets = mix(x, t, 0.0, 0.0, np.random.default_rng(0))
+    assert mixed is x
+    assert targets is t

@@ -1,0 +1,139 @@
+"""Order, schedule, averaged weights and losses, each against what it should be by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from classifiers import TrainConfig, create_model
+from classifiers.losses import balanced_class_weights, make_loss, smooth
+from classifiers.parts import Average, Order, lr_factor, make_optimizer, total_steps, validation_steps
+
+CPU = torch.device("cpu")
+
+
+def test_every_image_comes_once_per_epoch_in_a_new_order() -> None:
+    order = Order(np.zeros(10, int), "shuffle", 4, seed=0)
+    run = np.concatenate([order.batch(step) for step in range(5)])
+    assert sorted(run[:10]) == sorted(run[10:]) == list(range(10))
+    assert not np.array_equal(run[:10], run[10:])
+
+
+def test_a_batch_depends_on_seed_and_step_alone() -> None:
+    labels = np.arange(30) % 3
+    for sampler in ("shuffle", "balanced"):
+        walked = Order(labels, sampler, 7, seed=1)
+        for step in range(9):
+            batch = walked.batch(step)
+        assert np.array_equal(batch, Order(labels, sampler, 7, seed=1).batch(8))
+        assert not np.array_equal(batch, Order(labels, sampler, 7, seed=2).batch(8))
+
+
+def test_balanced_draws_classes_equally_often() -> None:
+    labels = np.array([0] * 90 + [2] * 10)
+    drawn = labels[np.concatenate([Order(labels, "balanced", 10, seed=0).batch(s) for s in range(10)])]
+    assert np.bincount(drawn).tolist() == [50, 0, 50]
+
+
+def test_a_batch_larger_than_the_set_is_the_set() -> None:
+    assert sorted(Order(np.zeros(3, int), "shuffle", 64, seed=0).batch(5)) == [0, 1, 2]
+
+
+def test_steps_and_validations() -> None:
+    assert total_steps(TrainConfig(epochs=3, batch_size=16), 40) == 8
+    assert validation_steps(TrainConfig(epochs=3, batch_size=16), 40) == [3, 5, 8]
+    assert validation_steps(TrainConfig(steps=1000, batch_size=16, validations=4), 160) == [250, 500, 750, 1000]
+    assert validation_steps(TrainConfig(steps=2, batch_size=16), 160) == [2]
+
+
+@pytest.mark.parametrize("schedule", ["onecycle", "cosine", "constant"])
+def test_the_learning_rate_rises_peaks_and_falls(schedule: str) -> None:
+    values = [lr_factor(schedule, i / 100, 0.2) for i in range(100)]
+    assert values[:21] == sorted(values[:21])
+    assert values[20] == 1
+    assert values[20:] == sorted(values[20:], reverse=True)
+    assert 0.04 < values[0] < 0.06
+    assert values[-1] == 1 if schedule == "constant" else values[-1] < 0.02
+
+
+def test_weight_decay_spares_norms_and_biases() -> None:
+    model = create_model("compact", 3, size=16)
+    for name, optimizer in (("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)):
+        made = make_optimizer(TrainConfig(optimizer=name, weight_decay=0.1), model)
+        assert isinstance(made, optimizer)
+        decayed, rest = made.param_groups
+        assert decayed["weight_decay"] == 0.1
+        assert rest["weight_decay"] == 0
+        assert all(p.ndim > 1 for p in decayed["params"])
+        assert sum(len(g["params"]) for g in made.param_groups) == len(list(model.parameters()))
+
+
+def test_average_follows_parameters_and_batch_statistics() -> None:
+    model = create_model("compact", 3, size=16)
+    average = Average(model, 0.75)
+    before = model.head[1].bias.detach().clone()  # type: ignore[index]
+    with torch.no_grad():
+        model.head[1].bias += 1  # type: ignore[index]
+        model.body[0][1].running_mean += 1  # type: ignore[index]
+    average.update(1000)
+    assert torch.allclose(average.model.head[1].bias, before + 0.25)  # type: ignore[index]
+    assert torch.allclose(average.model.body[0][1].running_mean, torch.full((32,), 0.25))  # type: ignore[index]
+    average.update(0)  # early on it follows closely: decay (1 + 0) / (10 + 0)
+    assert torch.allclose(average.model.head[1].bias, before + 0.25 + 0.75 * 0.9)  # type: ignore[index]
+
+
+LOGITS = torch.tensor([[2.0, 0.5, -1.0], [0.0, 0.3, 0.1]])
+LABELS = torch.tensor([0, 2])
+ONE_HOT = F.one_hot(LABELS, 3).float()
+COUNTS = np.array([80, 0, 20])
+
+
+def value(name: str, targets: torch.Tensor = ONE_HOT, **options: float) -> torch.Tensor:
+    return make_loss(name, COUNTS, CPU, **options)(LOGITS, targets)
+
+
+def test_cross_entropy_with_smoothing_is_torchs() -> None:
+    ours = value("cross-entropy", smooth(ONE_HOT, 0.1))
+    assert torch.allclose(ours, F.cross_entropy(LOGITS, LABELS, label_smoothing=0.1, reduction="none"))
+
+
+@pytest.mark.parametrize("name", ["cross-entropy", "focal", "logit-adjusted", "l2-svm"])
+def test_a_weight_scales_its_samples_loss(name: str) -> None:
+    weights = torch.tensor([[3.0], [0.5]])
+    assert torch.allclose(value(name, ONE_HOT * weights), value(name) * weights[:, 0])
+
+
+def test_focal_by_hand_and_gamma_zero_is_cross_entropy() -> None:
+    p = LOGITS.softmax(1)[torch.arange(2), LABELS]
+    assert torch.allclose(value("focal", focal_gamma=2.0), -((1 - p) ** 2) * p.log())
+    assert torch.allclose(value("focal", focal_gamma=0.0), value("cross-entropy"))
+
+
+def test_logit_adjustment_adds_the_log_prior_and_survives_an_empty_class() -> None:
+    prior = torch.tensor([80 / 101, 1 / 101, 20 / 101])
+    assert torch.allclose(value("logit-adjusted"), F.cross_entropy(LOGITS + prior.log(), LABELS, reduction="none"))
+    assert torch.allclose(value("logit-adjusted", logit_tau=0.0), value("cross-entropy"))
+
+
+def test_l2_svm_by_hand() -> None:
+    # True class 0 at 2.0 costs nothing; 0.5 and -1.0 as negatives cost 1.5^2 and 0.
+    assert float(value("l2-svm")[0]) == pytest.approx(2.25)
+    # True class 2 at 0.1 costs 0.9^2; 0.0 and 0.3 cost 1 and 1.3^2.
+    assert float(value("l2-svm")[1]) == pytest.approx(0.81 + 1 + 1.69)
+
+
+def test_class_weights_are_scikit_learns_balanced() -> None:
+    assert balanced_class_weights(COUNTS).tolist() == [pytest.approx(100 / 160), 0, pytest.approx(100 / 40)]
+
+
+def test_losses_stay_finite_at_extreme_logits() -> None:
+    logits = torch.tensor([[200.0, -200.0, 0.0]], requires_grad=True)
+    for name in ("cross-entropy", "focal", "logit-adjusted", "l2-svm"):
+        loss = make_loss(name, COUNTS, CPU)(logits, torch.tensor([[1.0, 0.0, 0.0]])).sum()
+        (grad,) = torch.autograd.grad(loss, logits)
+        assert math.isfinite(loss.item())
+        assert torch.isfinite(grad).all()
