@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stylegan_bridge import steer
     from stylegan_bridge.config import GeneratorConfig
     from stylegan_bridge.errors import BridgeError
     from stylegan_bridge.fetching import fetch
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from stylegan_bridge.known import KNOWN_NETWORKS
     from stylegan_bridge.loading import Info, convert, inspect, load_generator
     from stylegan_bridge.sampling import face_crop, mix_styles, save_pngs, stream
+    from stylegan_bridge.steering import SteerResult, steer
 
 _HOMES = {
     "BridgeError": "errors",
@@ -32,7 +32,8 @@ _HOMES = {
     "mix_styles": "sampling",
     "face_crop": "sampling",
     "save_pngs": "sampling",
-    "steer": "steer",
+    "steer": "steering",
+    "SteerResult": "steering",
 }
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Generator",
     "GeneratorConfig",
     "Info",
+    "SteerResult",
     "convert",
     "face_crop",
     "fetch",
@@ -58,7 +60,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = import_module(f"{__name__}.{_HOMES[name]}")
-    return module if name == _HOMES[name] else getattr(module, name)
+    return getattr(module, name)
 
 
 def __dir__() -> list[str]:

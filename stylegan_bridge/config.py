@@ -1,4 +1,4 @@
-"""What a StyleGAN2 generator looks like: every size and switch, and the tensors that follow from them. Loads no torch."""
+"""What a StyleGAN2 generator looks like: its sizes and switches, and the tensors that follow. Loads no torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from stylegan_bridge.errors import BridgeError
 
 ARCHITECTURES = ("skip", "resnet", "orig")
-#: Each activation with the gain that keeps the variance of a unit Gaussian input (Karras et al. 2020b, their bias_act table).
+#: Each activation with the gain that keeps the variance of a unit Gaussian input (Karras et al. 2020b).
 ACTIVATION_GAINS = {
     "linear": 1.0,
     "relu": math.sqrt(2),
@@ -28,7 +28,7 @@ MAX_WIDTH, MAX_MAPPING_LAYERS, MAX_FILTER_TAPS = 65536, 64, 64
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorConfig:
-    """One StyleGAN2 generator (Karras et al. 2020a; -ADA 2020b). `channels[i]` is the width of the block at 4 * 2**i pixels."""
+    """One StyleGAN2 generator (Karras et al. 2020a; -ADA 2020b). `channels[i]`: features of the block at 4 * 2**i px."""
 
     resolution: int
     channels: tuple[int, ...]
@@ -166,7 +166,7 @@ class GeneratorConfig:
         return sum(math.prod(shape) for shape in self.shapes().values())
 
     def working_bytes(self, batch_size: int = 1) -> int:
-        """Memory to hold the network and to draw a batch in float32: weights, and four copies of the largest activation."""
+        """Memory to hold the network and draw a batch in float32: the weights, and the largest activation four times."""
         largest = max(c * s * s for s, c in zip(self.block_resolutions, self.channels, strict=True))
         return 4 * (self.num_parameters + 4 * batch_size * largest)
 

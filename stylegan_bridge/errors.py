@@ -4,6 +4,6 @@ from __future__ import annotations
 
 
 class BridgeError(Exception):
-    """Something outside the program is wrong: a file, an address, a request. The message is one line and names the remedy."""
+    """Something outside the program is wrong: a file, an address, a request. One line, which names the remedy."""
 
     exit_code = 1

@@ -1,4 +1,4 @@
-"""A generator ready to draw: seeds, class and truncation in, images out, each image the same whatever it was drawn with."""
+"""A generator ready to draw: seeds, class and truncation in, images out, each the same whatever it is drawn with."""
 
 from __future__ import annotations
 
@@ -51,7 +51,10 @@ class Generator(nn.Module):
     """
 
     def __init__(self, config: GeneratorConfig, *, precision: str = "auto") -> None:
-        """Random weights; `load_generator` brings a checkpoint's. `precision`: auto (float16 where the network says so, on CUDA), float32."""
+        """Random weights; `load_generator` brings a checkpoint's.
+
+        `precision`: auto (on CUDA float16 where the network says so) or float32.
+        """
         super().__init__()
         if precision not in ("auto", "float32"):
             raise BridgeError(f"precision {precision!r} is neither auto nor float32")
@@ -59,7 +62,7 @@ class Generator(nn.Module):
         self.mapping = MappingNetwork(config)
         self.synthesis = SynthesisNetwork(config)
         self.has_w_avg = True
-        #: Images per pass of the network, always exactly so many: kernels, and so the last bits, depend on it. None: by device.
+        #: Images per pass, always exactly so many: kernels, and so the last bits, depend on it. None: by device.
         self.micro_batch: int | None = None
         self.requires_grad_(False)
         self.eval()
@@ -82,7 +85,7 @@ class Generator(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.mapping.w_avg.device
+        return self.synthesis.taps.device
 
     def labels(self, class_index: int | Sequence[int] | None, count: int) -> Tensor | None:
         """One-hot (count, c_dim) for one class or one per image; None for an unconditional network."""
@@ -112,7 +115,7 @@ class Generator(nn.Module):
         return self.mapping.w_avg
 
     def truncate(self, w: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
-        """w (N, w_dim) -> ws (N, num_ws, w_dim), the first `cutoff` layers (all, if None) pulled towards the centre by psi."""
+        """w (N, w_dim) -> ws (N, num_ws, w_dim), the first `cutoff` layers (None: all) pulled towards the centre."""
         if not math.isfinite(psi):
             raise BridgeError(f"truncation_psi must be a finite number, not {psi}")
         ws = w.unsqueeze(1).repeat(1, self.config.num_ws, 1)
@@ -145,7 +148,7 @@ class Generator(nn.Module):
         return [torch.from_numpy(noise).to(self.device) for noise in drawn]
 
     def render(self, ws: Tensor, noises: Noises | None = None) -> Tensor:
-        """ws (N, num_ws, w_dim) -> images (N, C, H, W) float32, about -1..1; the saved noise unless `noises` are given."""
+        """ws (N, num_ws, w_dim) -> images (N, C, H, W) float32, about -1..1; with the saved noise if none is given."""
         allow_fp16 = self.precision == "auto" and self.device.type == "cuda"
         return self.synthesis(ws, self.noises("const") if noises is None else noises, allow_fp16=allow_fp16)
 
@@ -207,7 +210,7 @@ class Generator(nn.Module):
                 images = draw(rows)
             except torch.OutOfMemoryError as error:
                 raise BridgeError(
-                    f"{size} images of {side} px do not fit into the memory of {self.device}; set micro_batch below {size}"
+                    f"{size} images of {side} px do not fit on {self.device}; set micro_batch below {size}"
                 ) from error
             if not bool(torch.isfinite(images).all()):
                 raise BridgeError(

@@ -1,4 +1,4 @@
-"""Open a generator's file whatever its format, tell what is inside, and write it as safetensors. The format shows in the bytes."""
+"""Open a generator's file, tell what is inside, write it as safetensors. The format shows in the bytes, not the name."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def sha256_of(path: Path) -> str:
 
 
 def available_memory() -> int | None:
-    """Bytes that this process may still take: the machine's free memory or the container's limit; None where unknown."""
+    """Bytes that this process may still take: free memory or the container's limit; None where unknown."""
     candidates = []
     try:
         with open("/proc/meminfo", encoding="ascii") as lines:

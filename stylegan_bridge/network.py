@@ -1,7 +1,8 @@
 """The StyleGAN2 generator for inference, written from the papers (Karras et al. 2020a, 2020b), in plain PyTorch.
 
-Latents z become w in the mapping network; w steers the synthesis network, which starts from a learned 4 x 4 constant and
-doubles the resolution block by block. Parameter names are those of NVIDIA's releases, so that weights move over unchanged.
+Latents z become w in the mapping network; w steers the synthesis network, which starts from a learned 4 x 4 constant
+and doubles the resolution block by block. Parameter names are those of NVIDIA's releases, so that weights move over
+unchanged.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class Linear(nn.Module):
 
 class MappingNetwork(nn.Module):
     """z, and for a conditional network the class, to w."""
+
+    w_avg: Tensor
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
@@ -145,7 +148,7 @@ class SynthesisBlock(nn.Module):
     def forward(
         self, x: Tensor | None, image: Tensor | None, ws: Tensor, noises: Noises, taps: Tensor, dtype: torch.dtype
     ) -> tuple[Tensor, Tensor | None]:
-        """x (N, I, H/2, W/2) or None, image so far, ws (N, num_convs + 1, w_dim), noises per convolution -> x, image."""
+        """x (N, I, H/2, W/2) or None, image so far, ws (N, num_convs + 1, w_dim), a noise per layer -> x, image."""
         if x is None:
             x = self.const.to(dtype).unsqueeze(0).expand(len(ws), -1, -1, -1)
             x = self.conv1(x.contiguous(memory_format=torch.channels_last), ws[:, 0], noises[0], taps)

@@ -1,4 +1,4 @@
-"""The few tensor operations of StyleGAN2, in plain PyTorch: resampling, activation, modulated convolution (Karras et al. 2020a).
+"""The tensor operations of StyleGAN2 in plain PyTorch: resampling, activation, modulated convolution (2020a).
 
 Filters are one-dimensional (the networks' filters are separable) and normalised to a sum of 1.
 """
@@ -38,7 +38,7 @@ def activate_(x: Tensor, name: str) -> Tensor:
 
 
 def split_gain(activation: str, gain: float) -> tuple[float, float]:
-    """The factor to apply before the activation, and the one after it, for a total of `gain` times the activation's own."""
+    """The factors before and after the activation, for a total of `gain` times the activation's own."""
     total = ACTIVATION_GAINS[activation] * gain
     return (total, 1.0) if activation in _HOMOGENEOUS else (1.0, total)
 
@@ -52,7 +52,7 @@ def finish_(x: Tensor, activation: str, gain_after: float, clamp: float | None) 
 
 
 def upsample2d(x: Tensor, taps: Tensor) -> Tensor:
-    """Double height and width: zeros between the pixels, then the filter at a gain of 4. (N, C, H, W) -> (N, C, 2H, 2W)."""
+    """Double the sides: zeros between the pixels, then the filter at a gain of 4. (N, C, H, W) -> (N, C, 2H, 2W)."""
     channels, width = x.shape[1], taps.numel()
     kernel = torch.outer(taps, taps).to(x.dtype).mul(4).expand(channels, 1, width, width)
     if width == 4:  # the papers' filter: the transposed convolution's own padding cuts out the wanted part
@@ -64,7 +64,7 @@ def upsample2d(x: Tensor, taps: Tensor) -> Tensor:
 
 
 def _blur_after_upsampling(x: Tensor, taps: Tensor) -> Tensor:
-    """Low-pass the (N, C, 2H + 1, 2W + 1) result of a stride-2 transposed 3 x 3 convolution to (N, C, 2H, 2W), gain 4."""
+    """Low-pass a stride-2 transposed 3 x 3 convolution: (N, C, 2H + 1, 2W + 1) -> (N, C, 2H, 2W), gain 4."""
     channels, width = x.shape[1], taps.numel()
     kernel = torch.outer(taps, taps).flip(0, 1).to(x.dtype).mul(4)
     kernel = kernel.expand(channels, 1, width, width).contiguous(memory_format=torch.channels_last)
@@ -113,7 +113,7 @@ def modulated_conv2d(
 
 
 def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, taps: Tensor | None) -> Tensor:
-    """A convolution, or with `taps` the upsampling one: transposed with stride 2, then the low-pass filter, then the bias."""
+    """A convolution; with `taps` the upsampling one: transposed with stride 2, low-pass filter, bias."""
     if taps is None:
         return F.conv2d(x, weight.contiguous(memory_format=torch.channels_last), bias, padding=padding)
     weight = weight.transpose(0, 1).contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""What every reader hands over: the network's layout and its tensors, under one set of names; and what follows from tensors alone."""
+"""What every reader hands over: the network's layout and its tensors under one set of names; and the checks on them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Checkpoint:
 
 
 def infer_config(tensors: Mapping[str, np.ndarray], **known: Any) -> GeneratorConfig:
-    """The layout that the tensors' names and shapes imply; `known` holds what shapes cannot tell (clamp, activation, ...)."""
+    """The layout that names and shapes imply; `known` holds what shapes cannot tell (clamp, activation, ...)."""
     sizes = sorted(int(m[1]) for name in tensors if (m := _BLOCK.fullmatch(name)))
     layers = sorted(int(m[1]) for name in tensors if (m := _MAPPING.fullmatch(name)))
     if not sizes or not layers:

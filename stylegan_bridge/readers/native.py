@@ -1,4 +1,4 @@
-"""This package's own format: safetensors, with the layout as JSON in its header and, to be read by people, in a card beside it."""
+"""This package's own format: safetensors with the layout as JSON in its header, and in a card beside it for people."""
 
 from __future__ import annotations
 

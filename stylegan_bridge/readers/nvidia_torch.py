@@ -1,7 +1,7 @@
 """NVIDIA's PyTorch pickles: stylegan2-ada-pytorch, and the StyleGAN2 configurations of stylegan3.
 
 A dict with G, D and G_ema, each a persistent object: a class name, its source (which is never read) and its state, the
-`__dict__` of a torch module. What shapes do not tell (clamp, activation, learning-rate multiplier) is in the modules' state.
+`__dict__` of a torch module. What shapes do not tell (clamp, activation, learning-rate multiplier) is in that state.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _refuse_stylegan3(modules: dict[str, Record]) -> None:
         variant = "R" if rotation else "T"
         size = synthesis.get("img_resolution")
         raise BridgeError(
-            f"the file holds a StyleGAN3-{variant} generator ({size} px), which is not supported; choose a StyleGAN2 network"
+            f"the file holds a StyleGAN3-{variant} generator ({size} px), which is not supported; take a StyleGAN2"
         )
 
 

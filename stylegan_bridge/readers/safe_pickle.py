@@ -1,35 +1,41 @@
 """Foreign pickles, read without running anything in them. The only file of this package that interprets pickle opcodes.
 
-A pickle is a program for a small stack machine; `pickle.load` lets that program import and call whatever it names. The machine
-here knows the opcodes that plain data needs and nothing else. A global is never imported: it is looked up by name in an
-allow-list of a few numpy, torch and container constructors, each rebuilt below as inert data. Source code that NVIDIA's
-pickles carry is dropped unread. What is not on the list is refused by name.
+A pickle is a program for a small stack machine; `pickle.load` lets that program import and call whatever it names.
+The machine here knows the opcodes that plain data needs and nothing else. A global is never imported: it is looked up by
+name in an allow-list of a few numpy, torch and container constructors, each rebuilt below as inert data. Source code that
+NVIDIA's pickles carry is dropped unread. What is not on the list is refused by name.
 
-The result holds None, bool, int, float, str, bytes, list, dict, tuple, set, numpy arrays, and three records: `Record` (an
-object's class name and state), `Storage` and `Tensor` (torch's, until `Tensor.array()`).
+The result holds None, bool, int, float, str, bytes, list, dict, tuple, set, numpy arrays, and three records: `Record`
+(an object's class name and state), `Storage` and `Tensor` (torch's, until `Tensor.array()`).
 
-Memory: binary data are views of the given buffer, never copies, and a length that reaches past its end is refused before
-anything is allocated. Opcodes, memo entries, stack and nesting are limited.
+Memory: binary data are views of the given buffer, never copies, and a length that reaches past its end is refused
+before anything is allocated. Opcodes, memo entries, stack, and what is copied are limited.
 """
 
 from __future__ import annotations
 
-import math
 import pickle
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from stylegan_bridge.errors import BridgeError
-from stylegan_bridge.readers.values import STORAGE_DTYPES, Record, Storage, Symbol, Tensor
+from stylegan_bridge.readers.values import (
+    STORAGE_DTYPES,
+    DType,
+    Record,
+    Symbol,
+    Tensor,
+    counts,
+    make_array,
+    make_tensor,
+)
 
 #: NVIDIA's largest pickles take about 60,000 opcodes.
 MAX_OPCODES = 4_000_000
 MAX_MEMO, MAX_STACK, MAX_INT_BYTES, MAX_NAME = 1_000_000, 1_000_000, 32, 200
-#: Copies (of text, of containers, of nested streams) may add up to this many times the file, and some room for small files.
+#: Copies (text, containers, nested streams) may add up to this many times the file, plus room for small files.
 COPY_FACTOR, COPY_FLOOR, ITEM_BYTES = 4, 2**20, 64
 
 
@@ -38,17 +44,6 @@ class _Array:
     """A numpy array between its constructor and the state that fills it, and where the memo knows it."""
 
     memo_keys: list[int] = field(default_factory=list)
-
-
-@dataclass(eq=False)
-class _DType:
-    """A numpy dtype; its BUILD state may only set the byte order."""
-
-    code: str
-    order: str = "<"
-
-    def numpy(self) -> np.dtype:
-        return np.dtype(self.order + self.code)
 
 
 class _Stop(Exception):
@@ -183,7 +178,7 @@ class Machine:
         state, target = self._pop(), self.stack[-1]
         if isinstance(target, _Array):
             _, shape, dtype, fortran, data = state
-            self.stack[-1] = _ndarray(data, dtype, shape, bool(fortran))
+            self.stack[-1] = make_array(data, dtype, shape, bool(fortran))
             self.memo.update(dict.fromkeys(target.memo_keys, self.stack[-1]))
         else:
             self._charge(ITEM_BYTES * len(state))
@@ -302,7 +297,7 @@ def _call(function: Symbol, arguments: tuple[Any, ...], machine: Machine) -> Any
     if kind == "text":
         return str(arguments[0]) if isinstance(arguments[0], str) else None
     if kind == "tensor":
-        return _tensor(*arguments[:4])
+        return make_tensor(*arguments[:4])
     if kind == "parameter" and isinstance(arguments[0], Tensor):
         return arguments[0]
     if kind == "storage" and machine.load_bytes is not None:
@@ -314,12 +309,12 @@ def _call(function: Symbol, arguments: tuple[Any, ...], machine: Machine) -> Any
         return _Array()
     if kind == "frombuffer":
         data, dtype, shape, order = arguments
-        return _ndarray(data, dtype, shape, order == "F")
+        return make_array(data, dtype, shape, order == "F")
     if kind == "scalar":
         dtype, data = arguments
-        return _ndarray(data, dtype, (), False).item()
+        return make_array(data, dtype, (), False).item()
     if kind == "dtype" and isinstance(arguments[0], str):
-        return _DType(arguments[0])
+        return DType(arguments[0])
     raise BridgeError(f"the file uses {function.module}.{function.name} in a way that is not understood; refused")
 
 
@@ -327,7 +322,7 @@ def _set_state(target: Any, state: Any) -> None:
     """BUILD: fill an object that its constructor left empty."""
     if isinstance(target, Record):
         target.state.update(_state(state))
-    elif isinstance(target, _DType):
+    elif isinstance(target, DType):
         if state[1] not in ("<", ">", "|", "="):
             raise ValueError(state[1])
         target.order = state[1]
@@ -345,48 +340,9 @@ def _state(state: Any) -> dict[str, Any]:
     return state
 
 
-def counts(values: Any) -> list[int]:
-    """Sizes, strides, shapes: whole numbers from 0 up."""
-    if type(values) not in (tuple, list) or len(values) > 16:
-        raise TypeError(type(values))
-    for value in values:
-        if type(value) is not int or not 0 <= value < 2**40:
-            raise ValueError(value)
-    return list(values)
-
-
-def _ndarray(data: Any, dtype: Any, shape: Any, fortran: bool) -> np.ndarray:
-    """Numbers from bytes, if exactly as many are there as the shape says."""
-    if not isinstance(dtype, _DType) or not isinstance(data, bytes | memoryview):
-        raise BridgeError("the file holds an array of something other than plain numbers; refused")
-    if dtype.code[:1] not in "biuf" or not dtype.code[1:].isdigit():
-        raise BridgeError(f"the file holds an array of type {dtype.code[:20]!r}; only plain numbers are read")
-    sizes = counts(shape)
-    kind = dtype.numpy()
-    if math.prod(sizes) * kind.itemsize != len(data):
-        raise BridgeError(f"an array of shape {tuple(sizes)} has {len(data)} bytes of data; the file is damaged")
-    return np.frombuffer(data, kind).reshape(sizes, order="F" if fortran else "C")
-
-
-def _tensor(storage: Any, offset: Any, shape: Any, strides: Any) -> Tensor:
-    """A tensor whose every element lies in its storage, each at most once."""
-    sizes, steps = counts(shape), counts(strides)
-    (start,) = counts((offset,))
-    if not isinstance(storage, Storage) or len(sizes) != len(steps):
-        raise TypeError(type(storage))
-    last = start + sum((size - 1) * step for size, step in zip(sizes, steps, strict=True))
-    count = math.prod(sizes)
-    if count > storage.count or (count and last >= storage.count):
-        raise BridgeError(
-            f"a tensor of shape {tuple(sizes)} reaches past its {storage.count} numbers; the file is damaged"
-        )
-    return Tensor(storage, start, tuple(sizes), tuple(steps))
-
-
 def _table() -> dict[int, Callable[[Machine], None]]:
-    """Opcode to action: protocols 2 to 5 as CPython writes them, less extensions, out-of-band buffers and textual forms."""
+    """Opcode to action: protocols 2 to 5 as CPython writes them, less extensions, outside buffers and text forms."""
     p = pickle
-    push = {p.NONE: None, p.NEWTRUE: True, p.NEWFALSE: False}
     table: dict[bytes, Callable[[Machine], None]] = {
         p.PROTO: Machine._proto,
         p.FRAME: lambda m: (m._take(8), None)[1],
@@ -395,6 +351,9 @@ def _table() -> dict[int, Callable[[Machine], None]]:
         p.POP: Machine._drop,
         p.POP_MARK: lambda m: (m._pop_mark(), None)[1],
         p.DUP: lambda m: m.stack.append(m.stack[-1]),
+        p.NONE: lambda m: m.stack.append(None),
+        p.NEWTRUE: lambda m: m.stack.append(True),
+        p.NEWFALSE: lambda m: m.stack.append(False),
         p.BININT: lambda m: m._integer(4),
         p.BININT1: lambda m: m.stack.append(m._unsigned(1)),
         p.BININT2: lambda m: m.stack.append(m._unsigned(2)),
@@ -435,8 +394,6 @@ def _table() -> dict[int, Callable[[Machine], None]]:
         p.BINPERSID: Machine._persistent,
     }
     actions = {opcode[0]: action for opcode, action in table.items()}
-    for opcode, value in push.items():
-        actions[opcode[0]] = lambda m, value=value: m.stack.append(value)
     return actions
 
 

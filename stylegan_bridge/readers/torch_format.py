@@ -1,4 +1,4 @@
-"""torch.save's two containers: the zip archive, and the stream of pickles before torch 1.6. Both hold a pickle and raw numbers."""
+"""torch.save's two containers, each a pickle and raw numbers: the zip archive, and the stream before torch 1.6."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import IO, Any
 
 from stylegan_bridge.errors import BridgeError
-from stylegan_bridge.readers.safe_pickle import Machine, counts
-from stylegan_bridge.readers.values import STORAGE_DTYPES, Storage, Symbol
+from stylegan_bridge.readers.safe_pickle import Machine
+from stylegan_bridge.readers.values import STORAGE_DTYPES, Storage, Symbol, counts
 
 #: The old format's first word, and the version that follows it.
 LEGACY_MAGIC, LEGACY_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
@@ -79,8 +79,8 @@ def _storage(reference: Any, known: dict[str, Storage]) -> tuple[str, Storage]:
 def load_torch_zip(buffer: memoryview, stream: IO[bytes]) -> Any:
     """The value of a torch.save archive; `stream` is the same file, for the zip's directory.
 
-    torch stores its entries uncompressed, one after another, so that each is a plain slice of the file. A compressed entry
-    (a zip bomb), one that overlaps another or one named twice is refused.
+    torch stores its entries uncompressed, one after another, so that each is a plain slice of the file. A compressed
+    entry (a zip bomb), one that overlaps another or one named twice is refused.
     """
     try:
         entries = zipfile.ZipFile(stream).infolist()
@@ -91,7 +91,7 @@ def load_torch_zip(buffer: memoryview, stream: IO[bytes]) -> Any:
     for entry in sorted(entries, key=lambda e: e.header_offset):
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 or entry.filename in slices:
             raise BridgeError(
-                f"the archive's entry {entry.filename[:80]!r} is compressed, encrypted or doubled; torch writes none such"
+                f"the archive's entry {entry.filename[:80]!r} is compressed, encrypted or doubled; refused"
             )
         header = buffer[entry.header_offset : entry.header_offset + 30]
         if len(header) < 30 or entry.header_offset < end:

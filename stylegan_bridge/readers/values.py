@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,6 +75,55 @@ class Tensor:
             flat = np.frombuffer(storage.data, storage.dtype)
         strides = tuple(stride * flat.itemsize for stride in self.strides)
         return np.lib.stride_tricks.as_strided(flat[self.offset :], self.shape, strides, writeable=False)
+
+
+@dataclass(eq=False)
+class DType:
+    """A numpy dtype; its BUILD state may only set the byte order."""
+
+    code: str
+    order: str = "<"
+
+    def numpy(self) -> np.dtype:
+        return np.dtype(self.order + self.code)
+
+
+def counts(values: Any) -> list[int]:
+    """Sizes, strides, shapes: whole numbers from 0 up."""
+    if type(values) not in (tuple, list) or len(values) > 16:
+        raise TypeError(type(values))
+    for value in values:
+        if type(value) is not int or not 0 <= value < 2**40:
+            raise ValueError(value)
+    return list(values)
+
+
+def make_array(data: Any, dtype: Any, shape: Any, fortran: bool) -> np.ndarray:
+    """Numbers from bytes, if exactly as many are there as the shape says."""
+    if not isinstance(dtype, DType) or not isinstance(data, bytes | memoryview):
+        raise BridgeError("the file holds an array of something other than plain numbers; refused")
+    if dtype.code[:1] not in "biuf" or not dtype.code[1:].isdigit():
+        raise BridgeError(f"the file holds an array of type {dtype.code[:20]!r}; only plain numbers are read")
+    sizes = counts(shape)
+    kind = dtype.numpy()
+    if math.prod(sizes) * kind.itemsize != len(data):
+        raise BridgeError(f"an array of shape {tuple(sizes)} has {len(data)} bytes of data; the file is damaged")
+    return np.frombuffer(data, kind).reshape(sizes, order="F" if fortran else "C")
+
+
+def make_tensor(storage: Any, offset: Any, shape: Any, strides: Any) -> Tensor:
+    """A tensor whose every element lies in its storage, each at most once."""
+    sizes, steps = counts(shape), counts(strides)
+    (start,) = counts((offset,))
+    if not isinstance(storage, Storage) or len(sizes) != len(steps):
+        raise TypeError(type(storage))
+    last = start + sum((size - 1) * step for size, step in zip(sizes, steps, strict=True))
+    count = math.prod(sizes)
+    if count > storage.count or (count and last >= storage.count):
+        raise BridgeError(
+            f"a tensor of shape {tuple(sizes)} reaches past its {storage.count} numbers; the file is damaged"
+        )
+    return Tensor(storage, start, tuple(sizes), tuple(steps))
 
 
 def as_array(value: Any) -> np.ndarray | None:
