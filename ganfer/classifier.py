@@ -86,8 +86,9 @@ def _result(run: Run, what: str) -> Result:
     figures = run.figures
     scores = figures["validation"]
     lines = [
-        f"{run.name} {what}: validation accuracy {scores['accuracy']:.1%}, balanced accuracy "
-        f"{scores['balanced_accuracy']:.1%}, calibration error {scores['ece']:.1%} (temperature {figures['temperature']:.2f})",
+        f"{run.name} {what}: validation accuracy {scores['accuracy']:.1%}, "
+        f"balanced accuracy {scores['balanced_accuracy']:.1%}",
+        f"calibration error {scores['ece']:.1%} at temperature {figures['temperature']:.2f}",
         f"in {run.path}",
     ]
     return Result("ganfer train classifier", run.path, figures, lines)

@@ -44,7 +44,7 @@ def experiment_results(
     return {
         "format": FORMAT,
         "title": f"{config.classifier.model} on {data.name}, with and without synthetic faces",
-        "verdict": {"word": word, "sentence": sentence},
+        "verdict": {"word": word, "sentence": sentence, "arm": deciding, "baseline": outcomes[0].arm.name},
         "data": {
             "name": data.name,
             "digest": images.digest,

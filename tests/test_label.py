@@ -1,0 +1,125 @@
+"""Labelling: counts, reasons, thresholds, and batches that cannot be used."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import NAMES, add_batch, add_set, fast_config, tiny_set
+
+from ganfer.batch import newest_labels, read_batch, read_labels
+from ganfer.errors import ConfigError, DataError
+from ganfer.pipeline import Project
+from ganfer.workspace import Workspace
+
+ASKED = np.repeat([0, 1, 2], 20)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A workspace with data, a trained classifier and a batch of 60 good images and 6 bad ones."""
+    workspace = Workspace(tmp_path_factory.mktemp("label"))
+    data = add_set(workspace, tiny_set())
+    rng = np.random.default_rng(0)
+    from conftest import striped
+
+    wrong = striped((ASKED[:3] + 1) % 3, seed=5)  # asked for one class, shows another
+    blank = np.full((3, 1, 16, 16), 90, np.uint8)
+    pixels = np.concatenate([striped(ASKED, seed=rng.integers(100)), wrong, blank])
+    add_batch(workspace, data, np.concatenate([ASKED, ASKED[:3], ASKED[:3]]), pixels)
+    project = Project(workspace, fast_config(classifier__epochs=12))
+    project.train_classifier()
+    return project
+
+
+def test_good_images_are_kept_and_bad_ones_rejected_with_the_reason(project: Project) -> None:
+    result = project.label()
+    batch = project.need_batch()
+    run = newest_labels(batch)
+    assert run is not None
+    labels = read_labels(run, NAMES)
+    assert (labels.predicted[:60] == ASKED).mean() > 0.9
+    assert (labels.reason[60:63] == "mismatch").all()
+    assert (labels.reason[63:] == "blank").all()
+    assert labels.kept[:60].mean() > 0.5
+    assert not labels.kept[60:].any()
+    screen = result.figures["screen"]
+    assert screen["asked"] == {"angry": 26, "happy": 20, "sad": 20}
+    assert sum(screen["reasons"].values()) == 66
+    assert 0.9 < result.figures["labelling"]["before"]["entropy"] <= 1
+    assert "relative to uniform" in str(result)
+    assert (run.path / "sheet.png").is_file()
+
+
+def test_the_probabilities_are_calibrated_and_sum_to_one(project: Project) -> None:
+    project.label()
+    run = newest_labels(project.need_batch())
+    assert run is not None
+    labels = read_labels(run, NAMES)
+    assert labels.probabilities.sum(axis=1) == pytest.approx(np.ones(66), abs=1e-4)
+    assert np.array_equal(labels.confidence, labels.probabilities.max(axis=1).astype(np.float64).round(6))
+
+
+def test_metadata_puts_the_file_name_first_and_carries_the_labels(project: Project) -> None:
+    project.label()
+    with (project.need_batch().path / "metadata.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert next(iter(rows[0])) == "file_name"
+    assert {"asked", "seed", "label", "confidence", "keep", "reason"} <= rows[0].keys()
+    assert rows[65]["keep"] == "false"
+
+
+def test_labelling_again_changes_nothing(project: Project) -> None:
+    project.label()
+    before = (project.need_batch().path / "metadata.csv").read_bytes()
+    again = project.label()
+    assert "already labelled" in again.lines[0]
+    assert (project.need_batch().path / "metadata.csv").read_bytes() == before
+
+
+def test_a_fixed_threshold_and_any_class(project: Project) -> None:
+    everything = Project(project.workspace, fast_config(label__min_confidence="0", label__require_match=False))
+    assert everything.label().figures["screen"]["reasons"] == {"kept": 63, "blank": 3}
+    strict = Project(project.workspace, fast_config(label__min_confidence="1"))
+    assert sum(strict.label().figures["screen"]["kept"].values()) < 63
+
+
+@pytest.mark.parametrize("value", ["high", "1.5", "-0.1", "nan"])
+def test_a_threshold_that_is_none(project: Project, value: str) -> None:
+    with pytest.raises(ConfigError, match="label.min_confidence"):
+        Project(project.workspace, fast_config(label__min_confidence=value)).label()
+
+
+def test_a_classifier_of_other_classes_is_refused(project: Project, tmp_path: Path) -> None:
+    other = tiny_set()
+    renamed = Workspace(tmp_path)
+    add_set(renamed, type(other)(**{**vars(other), "class_names": ("angry", "happy", "neutral")}))
+    stranger = Project(renamed, fast_config(classifier__epochs=1)).train_classifier()
+    assert stranger.path is not None
+    target = project.workspace.root / "classifiers" / stranger.path.name
+    stranger.path.rename(target)
+    with pytest.raises(DataError, match="knows angry, happy, neutral; the data has angry, happy, sad"):
+        project.label(classifier=target.name)
+
+
+def test_an_unreadable_image_is_named_and_nothing_is_written(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    batch = add_batch(workspace, add_set(workspace, tiny_set()), np.array([0, 1, 2]))
+    (batch.path / "images" / "000001.png").write_bytes(b"no picture")
+    metadata = (batch.path / "metadata.csv").read_bytes()
+    with pytest.raises(DataError, match=r"000001.png cannot be read"):
+        Project(workspace, fast_config(classifier__epochs=1)).label()
+    assert newest_labels(batch) is None
+    assert (batch.path / "metadata.csv").read_bytes() == metadata
+
+
+@pytest.mark.parametrize("content", ["", "file_name\nx.png\n", "file_name,asked\nx.png\n", "\xff\n"])
+def test_a_damaged_metadata_file_is_named(tmp_path: Path, content: str) -> None:
+    workspace = Workspace(tmp_path)
+    batch = add_batch(workspace, add_set(workspace, tiny_set()), np.array([0, 1, 2]))
+    (batch.path / "metadata.csv").write_text(content, encoding="latin-1")
+    if content == "":
+        assert len(read_batch(batch)) == 0
+        return
+    with pytest.raises(DataError, match=r"metadata.csv"):
+        read_batch(batch)
