@@ -73,14 +73,6 @@ def label(workspace: Workspace, config: Config, batch_run: Run, classifier_run: 
     return _result(run, batch_run, "labelled")
 
 
-def import_folder(workspace: Workspace, config: Config, folder: Path, data: Run) -> Run:
-    """Bring images from elsewhere (a diffusion model's, say) in as a batch; a subfolder named like a class is the class
-    asked for. They are marked synthetic, so that they can never enter validation or test."""
-    from ganfer.data.foreign import import_batch
-
-    return import_batch(workspace, config, folder, data)
-
-
 def _thresholds(config: Config, probabilities: np.ndarray, labels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
     wanted = config.label.min_confidence
     if wanted == "auto":

@@ -90,14 +90,15 @@ class Project:
         self, folder: str | Path | None = None, *, classifier: str | None = None, dry_run: bool = False
     ) -> Result:
         """Pseudo-label and screen the newest batch, or a folder of images from elsewhere."""
-        from ganfer.label import import_folder, label
+        from ganfer.data.foreign import import_batch
+        from ganfer.label import label
 
         needed = ["data", *([] if classifier else ["classifier"]), *([] if folder else ["batch"])]
         if dry_run:
             return self._plan("label", [*self.missing(*needed), "label and screen the batch"])
         self.announce(*needed)
         data = self.need_data()
-        batch = import_folder(self.workspace, self.config, Path(folder), data) if folder else self.need_batch()
+        batch = import_batch(self.workspace, self.config, Path(folder), data) if folder else self.need_batch()
         return label(self.workspace, self.config, batch, self.need_classifier(classifier), data)
 
     def retrain(self, *, dry_run: bool = False) -> Result:

@@ -123,3 +123,30 @@ def test_a_damaged_metadata_file_is_named(tmp_path: Path, content: str) -> None:
         return
     with pytest.raises(DataError, match=r"metadata.csv"):
         read_batch(batch)
+
+
+def test_a_folder_from_elsewhere_enters_as_a_batch(project: Project, tmp_path: Path) -> None:
+    from conftest import striped
+    from PIL import Image
+
+    from ganfer.data.provenance import is_synthetic
+
+    for i, image in enumerate(striped(ASKED[::10], seed=3, size=32)):
+        path = tmp_path / "mine" / ("happiness" if i < 3 else "unsorted") / f"{i}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[0]).convert("RGB").save(path)
+    (tmp_path / "mine" / "broken.png").write_bytes(b"no picture")
+    result = project.label(tmp_path / "mine")
+    batch = project.workspace.latest("synthetic")
+    assert batch is not None
+    assert batch.name.startswith("folder-")
+    read = read_batch(batch)
+    assert read.asked == ("happy",) * 3 + ("",) * 3
+    assert read.images().shape == (6, 1, 16, 16)
+    assert all(is_synthetic(batch.path / name) for name in read.file_names)
+    assert batch.figures["skipped"][0][0] == "broken.png"
+    assert sum(result.figures["labelling"]["before"]["counts"].values()) == 6
+    with pytest.raises(DataError, match="holds no images"):
+        project.label((tmp_path / "mine" / "none").mkdir() or tmp_path / "mine" / "none")
+    with pytest.raises(DataError, match="is not a folder"):
+        project.label(tmp_path / "nowhere")
