@@ -18,8 +18,8 @@ def say(text: str = "") -> None:
 
 
 @contextmanager
-def progress(description: str, total: int) -> Iterator[Advance]:
-    """A progress bar over `total` units of work with the time left; yields the function that advances it."""
+def progress(description: str, total: int | None) -> Iterator[Advance]:
+    """A progress bar over `total` units of work (None: unknown) with the time left; yields the function that advances it."""
     if not sys.stderr.isatty():
         yield _silent
         return

@@ -7,7 +7,8 @@ own table and points to its parent's images by row.
 
 import csv
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from ganfer.files import digest_json, digest_of, write_csv, write_json, write_np
 
 SPLITS = ("train", "val", "test")
 UNLABELLED = -1
-_COLUMNS = ("row", "id", "label", "split", "group", "source")
+COLUMNS = ("row", "id", "label", "split", "group", "source")
 
 
 @dataclass(frozen=True)
@@ -116,17 +117,38 @@ def _write_table(folder: Path, images: ImageSet, rows: np.ndarray, file: str, pi
     names = images.class_names
     extra = sorted(images.attributes)
 
-    def lines() -> Any:
+    def lines() -> Iterator[dict[str, Any]]:
         for i in range(len(images)):
             label = names[images.labels[i]] if images.labels[i] >= 0 else ""
             fixed = (rows[i], images.ids[i], label, images.split[i], images.group[i], images.source[i])
-            yield dict(zip(_COLUMNS, fixed, strict=True)) | {name: images.attributes[name][i] for name in extra}
+            yield dict(zip(COLUMNS, fixed, strict=True)) | {name: images.attributes[name][i] for name in extra}
 
-    write_csv(folder / "table.csv", (*_COLUMNS, *extra), lines())
     if images.soft_labels is not None:
         write_npy(folder / "soft_labels.npy", images.soft_labels.astype(np.float32))
-    digest = digest_json({"table": digest_of(folder / "table.csv"), "pixels": pixels, "classes": list(names)})
-    info = {"class_names": list(names), "images": file, "pixels": pixels, "digest": digest, "count": len(images)}
+    return write_table(folder, lines(), extra, class_names=names, count=len(images), file=file, pixels=pixels)
+
+
+def write_table(
+    folder: Path,
+    rows: Iterable[Mapping[str, Any]],
+    extra: Sequence[str],
+    *,
+    class_names: Sequence[str],
+    count: int,
+    file: str,
+    pixels: str,
+) -> str:
+    """Write `table.csv` row by row, then `set.json`, which makes the set whole; returns the set's digest.
+
+    rows: `COLUMNS` and `extra` of every image. file: the images' file as seen from the folder; pixels: its SHA-256. A
+    `soft_labels.npy` must be there already.
+    """
+    write_csv(folder / "table.csv", (*COLUMNS, *extra), rows)
+    parts = {"table": digest_of(folder / "table.csv"), "pixels": pixels, "classes": list(class_names)}
+    if (folder / "soft_labels.npy").is_file():
+        parts["soft_labels"] = digest_of(folder / "soft_labels.npy")
+    digest = digest_json(parts)
+    info = {"class_names": list(class_names), "images": file, "pixels": pixels, "digest": digest, "count": count}
     write_json(folder / "set.json", info)
     return digest
 
@@ -152,7 +174,7 @@ def read_set(folder: Path) -> ImageSet:
             source=_text(table["source"]),
             ids=_text(table["id"]),
             soft_labels=np.load(soft) if soft.is_file() else None,
-            attributes={name: _text(values) for name, values in table.items() if name not in _COLUMNS},
+            attributes={name: _text(values) for name, values in table.items() if name not in COLUMNS},
             digest=info["digest"],
         )
     except (OSError, ValueError, KeyError, IndexError, AssertionError) as error:
@@ -172,14 +194,23 @@ def _info(folder: Path) -> dict[str, Any]:
 
 
 def _table(folder: Path) -> dict[str, list[str]]:
+    """Columns of the table. Names that repeat are kept once: a million rows have few labels, splits and subjects."""
     try:
         with (folder / "table.csv").open(newline="", encoding="utf-8") as file:
             reader = csv.reader(file)
             header = next(reader)
-            columns = list(zip(*reader, strict=True)) or [()] * len(header)
-    except (OSError, StopIteration, ValueError) as error:
+            columns: list[list[str]] = [[] for _ in header]
+            unique = ("row", "id")
+            adders = [
+                column.append if name in unique else lambda value, add=column.append: add(sys.intern(value))
+                for name, column in zip(header, columns, strict=True)
+            ]
+            for values in reader:
+                for add, value in zip(adders, values, strict=True):
+                    add(value)
+    except (OSError, StopIteration, ValueError, csv.Error) as error:
         raise DataError(f"{folder / 'table.csv'} cannot be read ({error}).", "Add the data again.") from error
-    return {name: list(values) for name, values in zip(header, columns, strict=True)}
+    return dict(zip(header, columns, strict=True))
 
 
 def _rows(folder: Path) -> np.ndarray:

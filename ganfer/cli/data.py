@@ -1,0 +1,140 @@
+"""`ganfer data`: add images, look at them, check them, thin them, choose among sets."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ganfer.cli.options import common, parse_counts, setting_option
+from ganfer.results import Result
+
+if TYPE_CHECKING:
+    from ganfer.pipeline import Project
+
+
+@click.group()
+def data() -> None:
+    """Add images, look at them, check them, thin them."""
+
+
+@data.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--as", "kind", metavar="KIND", help="Layout of PATH  [default: found out; see below]")
+@click.option("--classes", metavar="A,B,...", default="", help="Take these classes only, e.g. happy,angry")
+@click.option(
+    "--rename", "renames", metavar="OLD=NEW", multiple=True, help="Rename a class, e.g. anger=angry; may be repeated"
+)
+@click.option("--merge", is_flag=True, help="Add to the active set instead of making a new one")
+@click.option("--soft-labels", is_flag=True, help="Keep the votes as soft labels (FERPlus)")
+@click.option("--allow-synthetic", is_flag=True, help="Take images that ganfer drew, for train only")
+@setting_option("data.size", "--size")
+@click.option("--gray/--color", "gray", default=None, help="One channel, or three  [default: gray]")
+@setting_option("data.val_fraction", "--val")
+@setting_option("data.test_fraction", "--test")
+@setting_option("data.split_seed", "--split-seed")
+@setting_option("data.min_side", "--min-side")
+@setting_option("data.face_confidence", "--face-confidence")
+@setting_option("data.workers", "--workers")
+@common
+def add(
+    project: "Project",
+    dry_run: bool,
+    path: Path,
+    kind: str | None,
+    classes: str,
+    renames: tuple[str, ...],
+    merge: bool,
+    soft_labels: bool,
+    allow_synthetic: bool,
+    gray: bool | None,
+) -> Result:
+    """Import labelled images from PATH and make them the active set.
+
+    PATH is a folder, zip, tar (gz, xz, bz2) or label file. Layouts: a folder per class, with or without train/val/test folders
+    (folder); fer2013.csv (fer2013), with FERPlus's votes (ferplus); CK+48 (ck+48); ExpW (expw); RAF-DB (raf-db); AffectNet
+    (affectnet); images with metadata.csv or metadata.jsonl (huggingface).
+    """
+    from ganfer.names import parse_renames
+
+    if gray is not None:
+        project = _with_channels(project, 1 if gray else 3)
+    return project.add(
+        path,
+        kind=kind,
+        classes=tuple(name.strip() for name in classes.split(",") if name.strip()),
+        renames=parse_renames(renames),
+        merge=merge,
+        soft_labels=soft_labels,
+        allow_synthetic=allow_synthetic,
+        dry_run=dry_run,
+    )
+
+
+@data.command()
+@common
+def stats(project: "Project", dry_run: bool) -> Result:
+    """Counts, shares, imbalance ratio, and a contact sheet per class."""
+    return _planned("write contact sheets of the active set") if dry_run else project.stats()
+
+
+@data.command()
+@click.option("--drop", is_flag=True, help="Make a set without the training images that leak into val or test")
+@common
+def check(project: "Project", dry_run: bool, drop: bool) -> Result:
+    """Duplicates within and across splits, conflicting labels, blank and damaged images."""
+    return _planned("compare all images of the active set with each other") if dry_run else project.check(drop=drop)
+
+
+@data.command()
+@click.option(
+    "--imbalance", type=click.FloatRange(min=1), metavar="RATIO", help="Exponential long tail, largest : smallest"
+)
+@click.option(
+    "--class", "classes", metavar="CLASS=COUNT", multiple=True, help="Keep this many of a class; may be repeated"
+)
+@common
+def thin(project: "Project", dry_run: bool, imbalance: float | None, classes: tuple[str, ...]) -> Result:
+    """A variant of the active set with fewer training images; val and test stay."""
+    counts = parse_counts(classes, "--class")
+    if imbalance is None and not counts:
+        raise click.UsageError("Say how: --imbalance 50, or --class disgust=100.")
+    return (
+        _planned("make a thinned variant of the active set")
+        if dry_run
+        else project.thin(imbalance=imbalance, counts=counts)
+    )
+
+
+@data.command()
+@click.argument("name")
+@common
+def use(project: "Project", dry_run: bool, name: str) -> Result:
+    """Make the set NAME (or the one whose name begins so) the active one."""
+    from ganfer.data.sets import use as use_set
+
+    if dry_run:
+        return _planned(f"make {project.workspace.find('data', name).name} the active set")
+    return use_set(project.workspace, name)
+
+
+@data.command("list")
+@common
+def list_command(project: "Project", dry_run: bool) -> Result:
+    """The workspace's data sets; the active one is marked."""
+    from ganfer.data.sets import list_sets
+
+    del dry_run  # it only reads
+    return list_sets(project.workspace)
+
+
+def _with_channels(project: "Project", channels: int) -> "Project":
+    from dataclasses import replace
+
+    from ganfer.pipeline import Project
+
+    config = project.config
+    return Project(project.workspace, replace(config, data=replace(config.data, channels=channels)))
+
+
+def _planned(step: str) -> Result:
+    return Result("ganfer data --dry-run", None, {"plan": [step]}, ["Plan (nothing was done):", f"  {step}"])

@@ -1,0 +1,202 @@
+"""One import: from a source's items to a set on disk, as one stream. What cannot be used is counted and listed by name."""
+
+import csv
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from ganfer.config import DataConfig
+from ganfer.console import progress
+from ganfer.data.decode import Decoded, Target
+from ganfer.data.imageset import SPLITS, ImageSet, read_set
+from ganfer.data.pool import decode_items
+from ganfer.data.selection import Selection, check_counts, check_splits
+from ganfer.data.sources import Source, source_stem
+from ganfer.data.sources.items import Item, Refused
+from ganfer.data.splits import NO_GROUP, Splits, assign
+from ganfer.data.writer import Row, SetWriter, printable
+from ganfer.workspace import Run
+
+SYNTHETIC = "synthetic (drawn by ganfer)"
+
+
+class Importer:
+    """One import: from items to a set, with the list of what was left out."""
+
+    def __init__(
+        self, run: Run, source: Source, selection: Selection, settings: DataConfig, allow_synthetic: bool
+    ) -> None:
+        self.run = run
+        self.source = source
+        self.selection = selection
+        self.settings = settings
+        self.allow_synthetic = allow_synthetic
+        self.skipped: Counter[str] = Counter()
+        self.seen: Counter[str] = Counter()
+        self.prefix = ""
+
+    def all(self, parent: Run | None) -> tuple[str, dict[str, Any]]:
+        """Read, decode, split and write; returns the set's digest and the figures."""
+        started = time.monotonic()
+        settings = self.settings
+        target = Target(settings.size, settings.channels, settings.min_side)
+        (self.run.path / "soft_labels.npy").unlink(missing_ok=True)
+        with SetWriter(self.run.path, settings.size, settings.channels) as writer, SkippedList(self.run.path) as listed:
+            if parent is not None:
+                previous = read_set(parent.path)
+                self.prefix = _free_prefix(source_stem(self.source.path), previous)
+                writer.append_set(previous)
+            before = len(writer)
+            with progress("Importing", self.source.count) as advance:
+                for items, decoded in decode_items(self._wanted(listed), target, settings.workers):
+                    self._write(writer, items, decoded, listed)
+                    advance(len(items))
+            check_counts(
+                self.source.path,
+                self.selection,
+                seen=self.seen,
+                skipped=self.skipped,
+                added=len(writer) - before,
+                names=writer.class_names,
+            )
+            splits = self._split(writer, before)
+            digest = writer.finish(splits.codes)
+            listed.keep()
+            figures = self._figures(writer, splits)
+        return digest, figures | {"seconds": round(time.monotonic() - started, 3)}
+
+    def _wanted(self, listed: "SkippedList") -> Iterator[Item]:
+        """Items of the wanted classes; the rest is listed or passed over."""
+        for item in self.source.items():
+            if isinstance(item, Refused):
+                self._skip(listed, item.id, item.reason)
+                continue
+            name = self.selection.name(item.label)
+            self.seen[name] += 1
+            if self.selection.takes(name):
+                yield replace(item, label=name, votes=self._votes(item))
+
+    def _votes(self, item: Item) -> dict[str, float] | None:
+        """Votes for the wanted classes under their ganfer names, adding up to 1."""
+        if item.votes is None:
+            return None
+        named: Counter[str] = Counter()
+        for label, share in item.votes.items():
+            name = self.selection.name(label)
+            if self.selection.takes(name):
+                named[name] += share  # type: ignore[assignment]
+        total = sum(named.values())
+        return {name: share / total for name, share in named.items()} if total else None
+
+    def _write(self, writer: SetWriter, items: list[Item], decoded: Decoded, listed: "SkippedList") -> None:
+        rows, kept = [], []
+        at = -1
+        for item, reason, synthetic in zip(items, decoded.reasons, decoded.synthetic, strict=True):
+            at += not reason
+            if not reason and synthetic and not (self.allow_synthetic and item.split in ("", "train")):
+                reason = SYNTHETIC if not self.allow_synthetic else f"{SYNTHETIC} in {item.split}"
+            if reason:
+                self._skip(listed, item.id, reason)
+                continue
+            group = f"{self.prefix}{item.group}" if item.group else ""
+            rows.append(
+                Row(f"{self.prefix}{item.id}", item.label, item.split, group, synthetic, item.votes, item.attributes)
+            )
+            kept.append(at)
+        pixels = decoded.pixels if len(kept) == len(decoded.pixels) else decoded.pixels[kept]
+        writer.append(pixels, rows)
+
+    def _skip(self, listed: "SkippedList", name: str, reason: str) -> None:
+        self.skipped[reason.partition(" (")[0]] += 1
+        listed.add(name, reason)
+
+    def _split(self, writer: SetWriter, before: int) -> Splits:
+        columns = {name: values[before:] for name, values in writer.columns().items()}
+        splits = assign(
+            columns["splits"],
+            columns["labels"],
+            columns["groups"],
+            columns["ranks"],
+            val_fraction=self.settings.val_fraction,
+            test_fraction=self.settings.test_fraction,
+            seed=self.settings.split_seed,
+            lone_val_is_test=self.source.layout.lone_val_is_test,
+            pinned=columns["synthetic"],
+        )
+        whole = writer.columns()
+        codes = np.concatenate([whole["splits"][:before], splits.codes])
+        check_splits(self.source.path, codes, whole["labels"], whole["groups"])
+        return Splits(codes, [*splits.notes, *_group_notes(whole["groups"], codes)])
+
+    def _figures(self, writer: SetWriter, splits: Splits) -> dict[str, Any]:
+        labels, names = writer.columns()["labels"], writer.class_names
+        counts = {}
+        for code, split in enumerate(SPLITS):
+            tally = np.bincount(labels[(splits.codes == code) & (labels >= 0)], minlength=len(names))
+            counts[split] = {name: int(n) for name, n in zip(names, tally, strict=True)}
+        small = [name for name, n in counts["train"].items() if n + counts["val"][name] + counts["test"][name] == 1]
+        notes = [
+            *splits.notes,
+            *(f"{name}: a single image; it stays in train, so {name} is never tested." for name in small),
+        ]
+        return {
+            "kind": self.source.kind,
+            "images": len(writer),
+            "size": self.settings.size,
+            "channels": self.settings.channels,
+            "counts": counts,
+            "skipped": dict(self.skipped.most_common()),
+            "notes": notes,
+        }
+
+
+class SkippedList:
+    """`skipped.csv`: name and reason of every image left out, written as they come, kept only when the import ends well."""
+
+    def __init__(self, folder: Path) -> None:
+        self._final = folder / "skipped.csv"
+        self._path = folder / ".skipped.csv.tmp"
+        self._file = self._path.open("w", newline="", encoding="utf-8")
+        self._writer = csv.writer(self._file)
+        self._writer.writerow(("file_name", "reason"))
+
+    def __enter__(self) -> "SkippedList":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    def add(self, name: str, reason: str) -> None:
+        self._writer.writerow((printable(name), printable(reason)))
+
+    def keep(self) -> None:
+        self._file.close()
+        self._path.replace(self._final)
+
+
+def _group_notes(groups: np.ndarray, codes: np.ndarray) -> list[str]:
+    known = groups != NO_GROUP
+    if not known.any():
+        return []
+    pairs = np.unique(np.stack([groups[known], codes[known]]), axis=1)
+    across = int((np.unique(pairs[0], return_counts=True)[1] > 1).sum())
+    return [f"{across:,} subjects are in more than one split, as the source has them."] if across else []
+
+
+def _free_prefix(stem: str, images: ImageSet) -> str:
+    """A beginning of ids that no image of the set has yet, so that merged ids stay unique."""
+    count = 1
+    while True:
+        prefix = f"{stem}/" if count == 1 else f"{stem}-{count}/"
+        if not np.char.startswith(images.ids, prefix).any():
+            return prefix
+        count += 1

@@ -1,0 +1,168 @@
+"""`ganfer data add`: a source of labelled images becomes the workspace's active set; and the drawn faces, where none was added.
+
+Items are read, decoded and written as one stream. What cannot be used is left out, counted, and listed in `skipped.csv`.
+"""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ganfer.config import Config, DataConfig
+from ganfer.console import say
+from ganfer.data.imageset import SPLITS, ImageSet, save_set
+from ganfer.data.importer import Importer
+from ganfer.data.selection import Selection, check_names
+from ganfer.data.sources import open_source, source_stem
+from ganfer.data.sources.items import ReadOptions
+from ganfer.data.summary import plan, result
+from ganfer.errors import DataError, GanferError
+from ganfer.names import canonical
+from ganfer.results import Result
+from ganfer.workspace import Run, Workspace
+
+# the settings that change what an import gives
+_CONTENT = ("size", "channels", "val_fraction", "test_fraction", "split_seed", "min_side", "face_confidence")
+
+
+def add(
+    workspace: Workspace,
+    config: Config,
+    path: Path | str,
+    *,
+    kind: str | None = None,
+    classes: Sequence[str] = (),
+    renames: Mapping[str, str] | None = None,
+    merge: bool = False,
+    soft_labels: bool = False,
+    allow_synthetic: bool = False,
+    dry_run: bool = False,
+) -> Result:
+    """Import labelled images from a folder, archive or label file and make them the active set.
+
+    kind: the layout, found out when None. merge: add to the active set. soft_labels: keep votes (FERPlus). allow_synthetic: take
+    images that carry ganfer's mark, for train only. The same call again finds the work done. DataError for what cannot be used.
+    """
+    source = open_source(Path(path), kind, ReadOptions(soft_labels, config.data.face_confidence))
+    selection = Selection(
+        tuple(canonical(name) for name in classes), {k.lower(): v for k, v in (renames or {}).items()}
+    )
+    check_names(source, selection)
+    if dry_run:
+        return plan(source, selection, config.data)
+    digest = source.digest()
+    parent = _parent(workspace) if merge else None
+    settings = _settings(config.data, parent)
+    options = {
+        "kind": source.kind,
+        "classes": list(selection.classes),
+        "renames": dict(selection.renames),
+        "soft_labels": soft_labels,
+        "allow_synthetic": allow_synthetic,
+        **{name: getattr(settings, name) for name in _CONTENT},
+    }
+    if parent is not None and {"source": digest, "options": options} in _taken(parent):
+        say(f"{source.path} is in {parent.name} already.")
+        return result(parent)
+    inputs = {"source": digest} | ({"parent": parent.digest} if parent else {})
+    key = {"inputs": inputs, "options": options}
+    run = workspace.run("data", source_stem(source.path), key)
+    with run.work("data add", key) as record:
+        if record.get("status") == "complete":
+            say(f"{source.path} was added before; nothing to do.")
+        else:
+            with _undone(run):
+                importer = Importer(run, source, selection, settings, allow_synthetic)
+                digest_of_set, figures = importer.all(parent)
+                taken = [*(_taken(parent) if parent else []), {"source": digest, "options": options}]
+                run.finish(digest=digest_of_set, figures=figures, source=str(source.path.resolve()), taken=taken)
+    workspace.activate_data(run)
+    return result(run)
+
+
+def draw(workspace: Workspace, config: Config) -> Run:
+    """The drawn faces as the active set: what a workspace without data works on."""
+    from ganfer.data.drawn import DRAWN_VERSION
+
+    data, drawn = config.data, config.drawn
+    options = {"total": drawn.total, "seed": drawn.seed, "size": data.size, "channels": data.channels}
+    key = {"inputs": {}, "options": {**options, "version": DRAWN_VERSION}}
+    run = workspace.run("data", "drawn", key)
+    with run.work("data draw", key) as record:
+        if record.get("status") != "complete":
+            say(f"Drawing {drawn.total:,} training faces, and those for choosing and testing.")
+            started = time.monotonic()
+            made = _drawn_images(config)
+            (run.path / "images.npy").unlink(missing_ok=True)
+            digest = save_set(run.path, made)
+            counts = {name: made.counts(name) for name in SPLITS}
+            seconds = round(time.monotonic() - started, 3)
+            figures = {"kind": "drawn", "images": len(made), "size": made.size, "channels": made.channels}
+            run.finish(digest=digest, figures={**figures, "counts": counts, "skipped": {}, "seconds": seconds})
+    workspace.activate_data(run)
+    return run
+
+
+def _drawn_images(config: Config) -> ImageSet:
+    from ganfer.data.drawn import EXPRESSIONS, drawn_set
+
+    data, drawn = config.data, config.drawn
+    try:
+        faces = drawn_set(drawn.total, drawn.seed, data.size, data.channels)
+    except ValueError as error:
+        raise DataError(
+            f"Such faces cannot be drawn: {error}.", "Change drawn.total, drawn.seed or data.size."
+        ) from error
+    count = len(faces.images)
+    return ImageSet(
+        images=faces.images,
+        labels=faces.labels.astype(np.int64),
+        class_names=tuple(EXPRESSIONS),
+        split=faces.split,
+        group=faces.groups.astype(np.str_),
+        source=np.full(count, "real"),
+        ids=np.array([f"drawn/{i:06d}" for i in range(count)]),
+    )
+
+
+@contextlib.contextmanager
+def _undone(run: Run) -> Iterator[None]:
+    """An import that fails for its data leaves no run behind that `status` would call begun."""
+    try:
+        yield
+    except GanferError:
+        for path in run.path.iterdir():
+            if path.name != ".lock":  # held by us, perhaps waited for by another
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        raise
+
+
+def _parent(workspace: Workspace) -> Run:
+    parent = workspace.active_data
+    if parent is None:
+        raise DataError("There is no data set to merge into.", "Add the first one without --merge.")
+    return parent
+
+
+def _settings(data: DataConfig, parent: Run | None) -> DataConfig:
+    """The settings to import with: into a set goes what has its size and channels."""
+    if parent is None:
+        return data
+    default, figures = DataConfig(), parent.figures
+    for name in ("size", "channels"):
+        wanted, there = getattr(data, name), figures[name]
+        if wanted != there and wanted != getattr(default, name):
+            raise DataError(
+                f"{parent.name} has {name} {there}, not {wanted}.", "Merge with the set's own, or add both anew."
+            )
+    return replace(data, size=figures["size"], channels=figures["channels"])
+
+
+def _taken(run: Run) -> list[dict[str, Any]]:
+    taken: list[dict[str, Any]] = run.record.get("taken", [])
+    return taken

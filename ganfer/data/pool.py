@@ -1,0 +1,155 @@
+"""Decoding on all cores: chunks go to worker processes and come back in order, a bounded number at a time.
+
+Processes, not threads: Pillow decodes under the interpreter's lock, and an image that crashes a C decoder takes its worker
+with it, not the import.
+"""
+
+import itertools
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import numpy as np
+
+from ganfer.data.decode import Decoded, Target, Task, decode_chunk
+from ganfer.data.sources.items import Item, Pixels
+
+CHUNK_IMAGES = 256
+CHUNK_BYTES = 4 * 2**20
+_SMALL = 1024  # fewer images are decoded sooner than workers start
+_CRASHED = "crashes the decoder"
+
+Batch = tuple[list[Item], Decoded]
+
+
+def decode_items(items: Iterable[Item], target: Target, workers: int = 0) -> Iterator[Batch]:
+    """Items with their pixels, in order, a chunk at a time. workers: 0 = one per core, 1 = in this process.
+
+    At most workers + 2 chunks (256 images or 4 MB each) are in memory, whatever the number of items.
+    """
+    workers = workers or _cores()
+    stream = iter(items)
+    first = list(itertools.islice(stream, _SMALL)) if workers > 1 else []
+    chunks = _chunks(itertools.chain(first, stream))
+    if workers == 1 or len(first) < _SMALL:
+        yield from ((chunk, decode_chunk(_tasks(chunk), target)) for chunk in chunks)
+    else:
+        yield from _parallel(chunks, target, workers)
+
+
+def _parallel(chunks: Iterator[list[Item]], target: Target, workers: int) -> Iterator[Batch]:
+    waiting: deque[tuple[list[Item], Future[Decoded]]] = deque()
+    pool = _Pool(workers)
+    try:
+        for chunk in chunks:
+            waiting.append((chunk, pool.submit(_tasks(chunk), target)))
+            if len(waiting) >= workers + 2:
+                yield pool.result(waiting, target)
+        while waiting:
+            yield pool.result(waiting, target)
+    finally:
+        pool.close()
+
+
+class _Pool:
+    """Worker processes that are started again when one of them dies."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._executor = self._start(workers)
+
+    def _start(self, workers: int) -> ProcessPoolExecutor:
+        # not fork: a notebook has threads, and forking those can deadlock
+        context = multiprocessing.get_context(
+            "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+        )
+        return ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet_worker)
+
+    def submit(self, tasks: list[Task], target: Target) -> Future[Decoded]:
+        try:
+            return self._executor.submit(decode_chunk, tasks, target)
+        except BrokenProcessPool:
+            broken: Future[Decoded] = Future()
+            broken.set_exception(BrokenProcessPool())  # decoded again when its turn comes
+            return broken
+
+    def result(self, waiting: deque[tuple[list[Item], Future[Decoded]]], target: Target) -> Batch:
+        """The oldest chunk's result. When the workers died, all waiting chunks are handed to new ones."""
+        chunk, future = waiting.popleft()
+        try:
+            return chunk, future.result()
+        except BrokenProcessPool:
+            self.close()
+            decoded = self._one_by_one(_tasks(chunk), target)
+            self._executor = self._start(self._workers)
+            for i, (later, old) in enumerate(waiting):
+                if not (old.done() and old.exception() is None):
+                    waiting[i] = (later, self.submit(_tasks(later), target))
+            return chunk, decoded
+
+    def _one_by_one(self, tasks: list[Task], target: Target) -> Decoded:
+        """Find the image that kills: halves of the chunk, each with a worker of its own."""
+        executor = self._start(1)
+        try:
+            return executor.submit(decode_chunk, tasks, target).result()
+        except BrokenProcessPool:
+            if len(tasks) == 1:
+                return Decoded(np.empty((0, target.channels, target.size, target.size), np.uint8), [_CRASHED], [False])
+            half = len(tasks) // 2
+            parts = [self._one_by_one(tasks[:half], target), self._one_by_one(tasks[half:], target)]
+            return Decoded(
+                np.concatenate([part.pixels for part in parts]),
+                [reason for part in parts for reason in part.reasons],
+                [mark for part in parts for mark in part.synthetic],
+            )
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    def close(self) -> None:
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _quiet_worker() -> None:
+    """Ctrl-C is the parent's to handle; and a worker whose parent was killed ends too, where it would wait for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def leave() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=leave, daemon=True).start()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _tasks(chunk: list[Item]) -> list[Task]:
+    return [Task(item.data, item.box) for item in chunk]
+
+
+def _chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
+    chunk: list[Item] = []
+    size = 0
+    for item in items:
+        chunk.append(item)
+        size += _weight(item)
+        if len(chunk) >= CHUNK_IMAGES or size >= CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _weight(item: Item) -> int:
+    if isinstance(item.data, Path):
+        return 2**14  # read by the worker; some 256 of them are a fair share of work
+    return len(item.data.text if isinstance(item.data, Pixels) else item.data)

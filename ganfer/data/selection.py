@@ -1,0 +1,92 @@
+"""Which classes of a source are taken and what they are called here; and what is wrong with a choice or with what it leaves."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ganfer.data.imageset import SPLITS
+from ganfer.data.sources import Source
+from ganfer.data.splits import NO_GROUP
+from ganfer.errors import DataError, did_you_mean
+from ganfer.names import canonical, in_order
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which classes are taken, under which names. classes: empty = all. renames: name in the source -> name in ganfer."""
+
+    classes: tuple[str, ...]
+    renames: Mapping[str, str]
+
+    def name(self, label: str) -> str:
+        """The class a source's label becomes."""
+        own = canonical(label)
+        return canonical(self.renames.get(label.strip().lower()) or self.renames.get(own) or own)
+
+    def takes(self, name: str) -> bool:
+        """Whether images of this class are wanted."""
+        return not self.classes or name in self.classes
+
+
+def check_names(source: Source, selection: Selection) -> None:
+    """Classes and renames that the source does not have, found before anything is read where names tell."""
+    labels = source.labels() if selection.classes or selection.renames else None
+    if labels is not None:
+        raw = set(labels)
+        _demand(selection, raw, {selection.name(label) for label in raw}, source.path)
+
+
+def _demand(selection: Selection, raw: set[str], names: set[str], path: Path) -> None:
+    for name in selection.classes:
+        if name not in names:
+            raise DataError(f"{path} has no class {name!r}.", did_you_mean(name, in_order(names)))
+    known = {label.strip().lower() for label in raw} | {canonical(label) for label in raw}
+    for old in selection.renames:
+        if old not in known:
+            raise DataError(f"{path} has no class {old!r} to rename.", did_you_mean(old, in_order(known)))
+
+
+def check_counts(
+    path: Path, selection: Selection, *, seen: Counter[str], skipped: Counter[str], added: int, names: Sequence[str]
+) -> None:
+    """DataError when a wanted class was not there, nothing was added, or the set has one class.
+
+    seen: images per class in the source, wanted or not. skipped: images left out by reason. names: the set's classes.
+    """
+    for name in selection.classes:
+        if name not in seen:
+            raise DataError(f"{path} has no class {name!r}.", did_you_mean(name, in_order(seen)))
+    if not added:
+        total = sum(skipped.values())
+        reason, count = skipped.most_common(1)[0] if total else ("no images", 0)
+        if reason.startswith("synthetic"):
+            raise DataError(
+                f"All {count:,} images of {path} were drawn by ganfer; a data set is made of real ones.",
+                "Label them with `ganfer label FOLDER`, or take them for training with --allow-synthetic.",
+            )
+        raise DataError(
+            f"None of the {total:,} images of {path} can be used ({reason}: {count:,}).", "Look at the files."
+        )
+    if len(names) < 2:
+        raise DataError(
+            f"{path} has a single class ({', '.join(names) or 'none'}); telling classes apart takes two.",
+            "Add it to another set with --merge.",
+        )
+
+
+def check_splits(path: Path, codes: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> None:
+    """DataError when a split is empty: a set without images to choose by or to test on answers no question."""
+    empty = [name for code, name in enumerate(SPLITS) if not (codes == code).any()]
+    if not empty:
+        return
+    if np.bincount(labels[labels >= 0]).max(initial=0) <= 1:
+        raise DataError(f"{path} has one image per class: nothing can be held out.", "Add more images per class.")
+    count = len(np.unique(groups[groups != NO_GROUP]))
+    subjects = f" of {count} subject{'s' * (count != 1)}" if count else ""
+    raise DataError(
+        f"{path}: {len(codes):,} images{subjects} are too few to hold out {' and '.join(empty)}.",
+        "Three images (or subjects) of a class are the least; more make sense.",
+    )

@@ -1,0 +1,50 @@
+"""What a source of images hands out, one at a time: an item to decode, or the name of something it left out and why."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """An image written as text: its grey values, 0..255, row by row, separated by blanks (FER2013's CSV)."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One labelled image, not decoded yet.
+
+    id: its name within the source. label: the class's name as the source writes it. data: an encoded image, where it lies, or
+    pixels as text. split: train, val, test, or "" where the source has none. group: the subject, "" where unknown.
+    box: (left, top, right, bottom) of the face in pixels, or None for the whole image. votes: class name -> share, or None.
+    """
+
+    id: str
+    label: str
+    data: bytes | Path | Pixels
+    split: str = ""
+    group: str = ""
+    box: tuple[int, int, int, int] | None = None
+    votes: Mapping[str, float] | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Something the source left out: its name there, and the reason, which `skipped.csv` lists."""
+
+    id: str
+    reason: str
+
+
+Stream = Iterator[Item | Refused]
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What the user may ask of a source. soft_labels: keep the votes. face_confidence: smallest one taken."""
+
+    soft_labels: bool = False
+    face_confidence: float = 0.0

@@ -1,0 +1,111 @@
+"""What the layouts with label files share: reading those files, and joining their rows to the images of the tree."""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+
+from ganfer.data.sources.items import Item, Refused, Stream
+from ganfer.data.sources.survey import is_image
+from ganfer.data.sources.trees import Entry, Tree
+from ganfer.errors import DataError, did_you_mean
+
+csv.field_size_limit(2**24)  # a FER2013 row has 9 kB; pixels of larger images may come the same way
+
+
+def label_files(tree: Tree, wanted: Callable[[str], bool]) -> dict[str, bytes]:
+    """The wanted label files with their content. DataError when one of them cannot be read."""
+    found: dict[str, bytes] = {}
+    for entry in tree.files(wanted):
+        if isinstance(entry, Entry):
+            found[entry.name] = entry.bytes()
+        elif wanted(entry.id):
+            raise DataError(f"{tree.path}: {entry.id} is refused: {entry.reason}.", "Get the archive again.")
+    return found
+
+
+def text_of(content: bytes, what: str) -> str:
+    """UTF-8 text, with or without a byte-order mark. DataError for anything else."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{what} is not UTF-8 text ({error}).", "Save it again as UTF-8.") from error
+
+
+def csv_rows(lines: Iterable[str], what: str, required: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line number, row) of a CSV with a header; blanks around names and values are dropped.
+
+    DataError when a required column is missing, naming the nearest, or when the file is no CSV.
+    """
+    reader = csv.reader(lines)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        for name in required:
+            if name not in header:
+                raise DataError(
+                    f"{what} has no column {name!r}.", did_you_mean(name, header) if header else "It is empty."
+                )
+        for values in reader:
+            if values:
+                yield reader.line_num, dict(zip(header, (value.strip() for value in values), strict=False))
+    except csv.Error as error:
+        raise DataError(f"{what}, line {reader.line_num}: no valid CSV ({error}).", "Mend that line.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{what} is not UTF-8 text ({error}).", "Save it again as UTF-8.") from error
+
+
+def lines_of(text: str) -> Iterator[str]:
+    """Lines for `csv_rows`."""
+    return iter(io.StringIO(text, newline=""))
+
+
+def number(row: Mapping[str, str], column: str, what: str, line: int) -> float:
+    """A row's number. DataError naming file, line and value."""
+    value = row.get(column) or ""
+    try:
+        return float(value)
+    except ValueError as error:
+        raise DataError(f"{what}, line {line}: {column} is {value!r}.", "It must be a number.") from error
+
+
+def named(code: float, names: Sequence[str], what: str, line: int, first: int = 0) -> str:
+    """The class name of a code that starts at `first`. DataError naming file, line and code."""
+    index = int(code) - first
+    if index != code - first or not 0 <= index < len(names):
+        raise DataError(f"{what}, line {line}: class {code:g}.", f"It must be {first} to {first + len(names) - 1}.")
+    return names[index]
+
+
+def base(name: str) -> str:
+    """A path's last part."""
+    return PurePosixPath(name).name
+
+
+def joined(
+    tree: Tree,
+    rows: dict[str, list[Item]],
+    key_of: Callable[[str], str],
+    what: str,
+    among: Callable[[str], bool] = is_image,
+) -> Stream:
+    """The rows of a label table with the images they name, in the tree's order; then the rows whose image is not there.
+
+    rows: key -> items without data. key_of: the key of an image's path. DataError when no row found its image.
+    """
+    if not rows:
+        raise DataError(f"{what} names no image.", "Check that it is the right file.")
+    total = len(rows)
+    for entry in tree.files(lambda name: among(name) and key_of(name) in rows):
+        if isinstance(entry, Refused):
+            yield entry
+            continue
+        for row in rows.pop(key_of(entry.name), ()):
+            yield Item(row.id, row.label, entry.data, row.split, row.group, row.box, row.votes, row.attributes)
+    if len(rows) == total:
+        example = next(iter(rows.values()))[0].id
+        raise DataError(
+            f"{what} names {total:,} images, none of which is in {tree.path}.", f"{example} should be there."
+        )
+    for missing in rows.values():
+        for row in missing:
+            yield Refused(row.id, f"named in {what}, but not there")

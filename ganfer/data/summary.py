@@ -1,0 +1,69 @@
+"""What an import says of itself: the plan before, the counts after."""
+
+import contextlib
+import csv
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from ganfer.config import DataConfig
+from ganfer.data.imageset import SPLITS
+from ganfer.data.selection import Selection
+from ganfer.data.sources import Source
+from ganfer.data.sources.items import Refused
+from ganfer.names import in_order
+from ganfer.results import Result, table
+from ganfer.workspace import Run
+
+SHOWN_SKIPPED = 5
+
+
+def plan(source: Source, selection: Selection, settings: DataConfig) -> Result:
+    """What would be added, counted without decoding anything."""
+    counts: Counter[tuple[str, str]] = Counter()
+    refused = 0
+    for item in source.items():
+        if isinstance(item, Refused):
+            refused += 1
+        elif selection.takes(name := selection.name(item.label)):
+            counts[name, item.split] += 1
+    names = in_order(name for name, _ in counts)
+    places = [place for place in ("", *SPLITS) if any(split == place for _, split in counts)]
+    rows = [[name, *(f"{counts[name, place]:,}" for place in places)] for name in names]
+    lines = [
+        f"Plan (nothing was done): {source.path} is {source.kind} ({source.layout.summary}).",
+        f"{sum(counts.values()):,} images become {settings.size} x {settings.size} {'grey' if settings.channels == 1 else 'colour'}"
+        + (f"; {refused:,} are left out." if refused else "."),
+        *table(["class", *(place or "to be split" for place in places)], rows),
+    ]
+    figures = {"kind": source.kind, "images": sum(counts.values()), "refused": refused}
+    by_split = {place or "unsplit": {name: counts[name, place] for name in names} for place in places}
+    return Result("ganfer data add --dry-run", None, {**figures, "counts": by_split}, lines)
+
+
+def result(run: Run) -> Result:
+    figures = run.figures
+    return Result("ganfer data add", run.path, {"name": run.name, **figures}, _lines(run, figures))
+
+
+def _lines(run: Run, figures: Mapping[str, Any]) -> list[str]:
+    counts: Mapping[str, Mapping[str, int]] = figures["counts"]
+    names = list(counts["train"])
+    rows = [[name, *(f"{counts[split][name]:,}" for split in SPLITS)] for name in names]
+    rows.append(["all", *(f"{sum(counts[split].values()):,}" for split in SPLITS)])
+    colour = "grey" if figures["channels"] == 1 else "colour"
+    side = figures["size"]
+    lines = [
+        f"{figures['images']:,} images, {side} x {side} {colour}, from {figures['kind']}.",
+        *table(["class", *SPLITS], rows),
+    ]
+    lines += figures.get("notes", [])
+    skipped: Mapping[str, int] = figures["skipped"]
+    if skipped:
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in skipped.items())
+        lines.append(f"Left out {sum(skipped.values()):,} ({reasons}); all named in {run.path / 'skipped.csv'}:")
+        with contextlib.suppress(OSError), (run.path / "skipped.csv").open(newline="", encoding="utf-8") as file:
+            first = [row for row, _ in zip(csv.DictReader(file), range(SHOWN_SKIPPED), strict=False)]
+            lines += [f"  {row['file_name']}: {row['reason']}" for row in first]
+    lines.append(f"Active set: {run.path}")
+    return lines
