@@ -1,4 +1,4 @@
-"""Where and how the arithmetic runs: device and precision through Lightning Fabric, and the words records use for it."""
+"""Where and how the arithmetic runs: device and precision through Lightning Fabric, and words for it in records."""
 
 import platform
 import signal
@@ -49,7 +49,7 @@ def make_fabric(device: str = "auto", precision: str = "auto") -> Fabric:
     fabric = Fabric(
         accelerator=place.type,
         devices=[place.index or 0] if place.type == "cuda" else 1,
-        precision=kind,  # type: ignore[arg-type]
+        precision=kind,
     )
     fabric.launch()
     return fabric

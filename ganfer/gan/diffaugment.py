@@ -1,4 +1,4 @@
-"""DiffAugment (Zhao et al. 2020): differentiable augmentation of real and generated images alike, a whole batch at a time."""
+"""DiffAugment (Zhao et al. 2020): differentiable augmentation of real and generated images alike, batch-wise."""
 
 from collections.abc import Callable, Sequence
 

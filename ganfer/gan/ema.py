@@ -15,12 +15,13 @@ def average_of(network: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def update_average(average: nn.Module, network: nn.Module, *, batch_size: int, images_seen: int, half_life: float) -> None:
-    """Move the average towards the network by one step of `batch_size` images; half_life in images, 0 = a plain copy."""
+def update_average(
+    average: nn.Module, network: nn.Module, *, batch_size: int, images_seen: int, half_life: float
+) -> None:
+    """Move the average towards the network by a step of `batch_size` images; half_life in images, 0 = a plain copy."""
     half = min(half_life, images_seen * RAMP_UP)
     keep = 0.5 ** (batch_size / half) if half > 0 else 0.0
-    parameters = list(average.parameters())
-    torch._foreach_lerp_(parameters, [p.detach() for p in network.parameters()], 1.0 - keep)
+    torch._foreach_lerp_([p.data for p in average.parameters()], [p.detach() for p in network.parameters()], 1.0 - keep)
     for mine, theirs in zip(average.buffers(), network.buffers(), strict=True):
         mine.copy_(theirs)
 

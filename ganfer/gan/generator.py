@@ -1,4 +1,4 @@
-"""What every generator is to the rest of ganfer: seeds and labels in, images out. Other packages can register theirs."""
+"""What a generator is to the rest of ganfer: seeds and labels in, images out. Other packages can register theirs."""
 
 from importlib.metadata import entry_points
 from pathlib import Path

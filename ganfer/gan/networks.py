@@ -61,10 +61,12 @@ class ConditionalBatchNorm(nn.Module):
 
     def forward(self, x: Tensor, labels: Tensor, strength: float) -> Tensor:
         norm = self.norm
+        tracked = norm.num_batches_tracked
+        assert tracked is not None
         if self.training:
-            norm.num_batches_tracked.add_(1)  # type: ignore[operator]
+            tracked.add_(1)
         # momentum None is the cumulative average that `recalibrate` asks for
-        momentum = 1.0 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum  # type: ignore[arg-type]
+        momentum = 1.0 / float(tracked) if norm.momentum is None else norm.momentum
         x = F.batch_norm(x, norm.running_mean, norm.running_var, None, None, self.training, momentum, norm.eps)
         gain, bias = (self.by_class(labels) * strength).chunk(2, dim=1)
         gain, bias = gain + norm.weight, bias + norm.bias
@@ -101,8 +103,8 @@ class DcganGenerator(nn.Module):
 class DcganDiscriminator(nn.Module):
     """Images (N, C, S, S) in -1..1 and labels (N,) to logits (N,).
 
-    smooth: "spectral" normalises every weight (Miyato et al. 2018); "r1" has no norm, its penalty is in the loss; "none" is
-    the classic batch norm.
+    smooth: "spectral" normalises every weight (Miyato et al. 2018); "r1" has no norm, its penalty is in the loss;
+    "none" is the classic batch norm.
     """
 
     def __init__(self, spec: NetworkSpec, smooth: str) -> None:

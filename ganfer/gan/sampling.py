@@ -1,8 +1,8 @@
 """Drawing from a trained GAN, and its file: weights with a card that explains them.
 
-Convolution libraries choose their algorithm by the batch's shape and the number of threads, so every pass is padded to one
-fixed size and, on a CPU, runs on one thread (several passes run side by side). Then an image depends on its seed, its
-label and the network alone, whatever the batch, the order or the number of threads.
+Convolution libraries choose their algorithm by the batch's shape and the number of threads, so every pass is padded to
+one fixed size and, on a CPU, runs on one thread (several passes run side by side). Then an image depends on its seed,
+its label and the network alone, whatever the batch, the order or the number of threads.
 """
 
 import hashlib
@@ -52,7 +52,7 @@ class GanGenerator:
         self._batch = _INTERNAL_BATCH[self.device.type]
 
     def sample(self, seeds: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
-        """Images (N, C, H, W) uint8 for seeds (N,) int64 and labels (N,), indices into class_names; None if unconditional."""
+        """Images (N, C, H, W) uint8 for seeds (N,) int64 and labels (N,) into class_names; None if unconditional."""
         seeds = np.asarray(seeds, dtype=np.int64)
         classes = self._checked_labels(seeds, labels)
         out = np.empty((len(seeds), self.channels, self.size, self.size), dtype=np.uint8)
@@ -68,7 +68,9 @@ class GanGenerator:
             return out
         threads = torch.get_num_threads()
         try:
-            with ThreadPoolExecutor(min(threads, len(starts)) or 1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            with ThreadPoolExecutor(
+                min(threads, len(starts)) or 1, initializer=torch.set_num_threads, initargs=(1,)
+            ) as pool:
                 list(pool.map(fill, starts))
         finally:
             torch.set_num_threads(threads)  # the workers' call also changed what threads started later begin with
@@ -77,7 +79,9 @@ class GanGenerator:
     @torch.inference_mode()
     def _draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         padding = self._batch - len(seeds)
-        z = torch.from_numpy(latents(np.pad(seeds, (0, padding)), self.spec.latent_dim, self.truncation)).to(self.device)
+        z = torch.from_numpy(latents(np.pad(seeds, (0, padding)), self.spec.latent_dim, self.truncation)).to(
+            self.device
+        )
         y = None if labels is None else torch.from_numpy(np.pad(labels, (0, padding))).to(self.device)
         images = self._network(z, y)[: len(seeds)].float()
         pixels: np.ndarray = images.mul(127.5).add_(128.0).clamp_(0, 255).to(torch.uint8).cpu().numpy()
@@ -90,7 +94,7 @@ class GanGenerator:
             given = "none" if labels is None else str(len(labels))
             raise GanferError(f"{len(seeds)} seeds but {given} labels.", "A conditional generator needs one per seed.")
         labels = np.asarray(labels, dtype=np.int64)
-        if len(labels) and not (0 <= labels.min() and labels.max() < len(self.class_names)):
+        if len(labels) and (labels.min() < 0 or labels.max() >= len(self.class_names)):
             limits = f"0..{len(self.class_names) - 1} ({', '.join(self.class_names)})"
             raise GanferError(f"Label {labels.min() if labels.min() < 0 else labels.max()}.", f"Labels are {limits}.")
         return labels
@@ -102,7 +106,7 @@ def weights_digest(weights: Mapping[str, Tensor], spec: NetworkSpec, class_names
     for name in sorted(weights):
         tensor = weights[name].detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -120,7 +124,7 @@ def save_generator(
 
 
 def open_gan(path: str | Path, device: str = "auto", *, truncation: float = 0.0) -> GanGenerator:
-    """The generator in a run's folder or a `generator.safetensors`. GanferError when it is missing, foreign or damaged."""
+    """The generator in a run's folder or a `generator.safetensors`. GanferError if missing, foreign or damaged."""
     file = Path(path)
     file = file / FILE if file.is_dir() else file
     try:
@@ -130,9 +134,13 @@ def open_gan(path: str | Path, device: str = "auto", *, truncation: float = 0.0)
     except FileNotFoundError:
         raise GanferError(f"{file}: no such generator.", "Train one: ganfer train gan.") from None
     except (SafetensorError, OSError, ValueError) as error:
-        raise GanferError(f"{file} is damaged or not a safetensors file ({error}).", "Train or copy it again.") from error
+        raise GanferError(
+            f"{file} is damaged or not a safetensors file ({error}).", "Train or copy it again."
+        ) from error
     if metadata.get("format") != FORMAT:
-        raise GanferError(f"{file} is not a generator of ganfer's.", f"Its format is {metadata.get('format')!r}, not {FORMAT!r}.")
+        raise GanferError(
+            f"{file} is not a generator of ganfer's.", f"Its format is {metadata.get('format')!r}, not {FORMAT!r}."
+        )
     return _from_card(file, weights, json.loads(metadata["card"]), resolve_device(device), truncation)
 
 
@@ -145,9 +153,9 @@ def _from_card(
     names = tuple(card["class_names"]) if card["class_names"] is not None else None
     if weights_digest(weights, spec, names) != card["digest"]:
         raise GanferError(f"{file} is damaged: its weights do not match their digest.", "Train or copy it again.")
-    with torch.random.fork_rng(devices=[]):  # the fresh weights about to be replaced must not disturb the caller's stream
+    with torch.random.fork_rng(
+        devices=[]
+    ):  # the fresh weights about to be replaced must not disturb the caller's stream
         network = build_generator(spec)
     network.load_state_dict(weights)
-    return GanGenerator(
-        network, spec, names, digest=card["digest"], device=device, truncation=truncation, card=card
-    )
+    return GanGenerator(network, spec, names, digest=card["digest"], device=device, truncation=truncation, card=card)

@@ -71,7 +71,7 @@ class Standardiser:
 
 
 def spread(features: np.ndarray) -> float:
-    """How much a set varies: mean squared distance of features (N, d) from their mean, per dimension, unbiased; N >= 2."""
+    """How much a set varies: mean squared distance of features (N, d) from their mean, per dimension; N >= 2."""
     return float(features.var(axis=0, ddof=1).mean())
 
 

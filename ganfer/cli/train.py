@@ -1,0 +1,76 @@
+"""`ganfer train gan` and `ganfer train classifier`."""
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import click
+
+from ganfer.cli.options import common, setting_option
+from ganfer.results import Result
+
+if TYPE_CHECKING:
+    from ganfer.pipeline import Project
+
+
+@click.group()
+def train() -> None:
+    """Train a GAN or a classifier on the training split. The same command again resumes."""
+
+
+@train.command()
+@setting_option("gan.network", "--network")
+@setting_option("gan.steps", "--steps")
+@setting_option("gan.minutes", "--minutes")
+@setting_option("gan.batch_size", "--batch-size")
+@setting_option("gan.base_channels", "--base-channels")
+@setting_option("gan.loss", "--loss")
+@setting_option("gan.regulariser", "--regulariser")
+@setting_option("gan.augment", "--augment")
+@setting_option("gan.balance", "--balance")
+@setting_option("gan.transition", "--transition")
+@setting_option("gan.precision", "--precision")
+@click.option(
+    "--unconditional",
+    is_flag=True,
+    help="The classic DCGAN (Radford et al. 2016): no classes, batch norm, no DiffAugment, no average of weights",
+)
+@common
+def gan(project: "Project", dry_run: bool, unconditional: bool) -> Result:
+    """Train the generator; keeps the best snapshot, judged on held-back training images.
+
+    Writes gans/RUN/ with the generator, sample grids per class, curves and TensorBoard events. Every setting can be
+    given with --set gan.KEY=VALUE.
+    """
+    if unconditional:
+        project.config = dataclasses.replace(project.config, gan=project.config.gan.classic())
+    if dry_run:
+        from ganfer.gan.train import plan_gan
+
+        return plan_gan(project.workspace.active_data, project.config, project.missing("data"))
+    project.announce("data")
+    return project.train_gan()
+
+
+@train.command()
+@setting_option("classifier.model", "--model")
+@setting_option("classifier.epochs", "--epochs")
+@setting_option("classifier.batch_size", "--batch-size")
+@setting_option("classifier.lr", "--lr")
+@setting_option("classifier.loss", "--loss")
+@setting_option("classifier.sampler", "--sampler")
+@setting_option("classifier.augment", "--augment")
+@setting_option("classifier.precision", "--precision")
+@common
+def classifier(project: "Project", dry_run: bool) -> Result:
+    """Train and calibrate the classifier; keeps the weights that do best on validation.
+
+    Every setting can be given with --set classifier.KEY=VALUE.
+    """
+    if dry_run:
+        settings = project.config.classifier
+        length = f"{settings.steps:,} steps" if settings.steps else f"{settings.epochs} epochs"
+        steps = [*project.missing("data"), f"train the classifier ({settings.model}) for {length}"]
+        lines = ["Plan (nothing was done):", *(f"  {step}" for step in steps)]
+        return Result("ganfer train classifier --dry-run", None, {"plan": steps}, lines)
+    project.announce("data")
+    return project.train_classifier()

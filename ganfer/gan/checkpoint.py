@@ -1,0 +1,85 @@
+"""The state of a training, whole in one file: what the same command needs to go on as if nothing had happened.
+
+Every random number of a step is a function of (seed, step), so the step is all there is to remember of randomness.
+"""
+
+import io
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganfer.errors import WorkspaceError
+from ganfer.files import write_bytes
+
+FORMAT = 1
+NUM_SUMS = 4  # discriminator loss, generator loss, real logit, fake logit
+
+
+@dataclass
+class Best:
+    """The best snapshot so far: generator weights and figures. score None: nothing was held back, the last counts."""
+
+    step: int
+    score: float | None
+    weights: dict[str, Tensor]
+    figures: dict[str, Any]
+
+
+@dataclass
+class State:
+    """Networks, optimisers and everything else that changes while training.
+
+    sums: (4,) float64, losses and logits summed since the last logged row.
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+    average: nn.Module
+    optimizer_g: Any
+    optimizer_d: Any
+    precision: Any
+    sums: Tensor
+    step: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: Best | None = None
+
+    def _parts(self) -> dict[str, Any]:
+        names = ("generator", "discriminator", "average", "optimizer_g", "optimizer_d", "precision")
+        return {name: getattr(self, name) for name in names}
+
+    def save(self, path: Path) -> None:
+        """Write the state, whole or not at all."""
+        content = {
+            "format": FORMAT,
+            **{name: part.state_dict() for name, part in self._parts().items()},
+            "sums": self.sums.cpu(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "history": self.history,
+            "best": None if self.best is None else dict(vars(self.best)),
+        }
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        write_bytes(path, buffer.getvalue())
+
+    def load(self, path: Path, device: torch.device) -> None:
+        """Take over the state in the file. WorkspaceError when it is damaged or of another format."""
+        try:
+            content = torch.load(path, map_location=device, weights_only=True)
+            if content["format"] != FORMAT:
+                raise ValueError(f"format {content['format']}, not {FORMAT}")
+            for name, part in self._parts().items():
+                part.load_state_dict(content[name])
+            self.sums.copy_(content["sums"])
+            self.step, self.seconds, self.history = content["step"], content["seconds"], content["history"]
+            self.best = None if content["best"] is None else Best(**content["best"])
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+            raise WorkspaceError(
+                f"{path} cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__}).",
+                "Remove it to train from the start.",
+            ) from error

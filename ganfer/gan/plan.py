@@ -1,0 +1,126 @@
+"""What a GAN is trained on: the training split's real images, and a held-back part to judge snapshots by.
+
+And what is said before training about classes that are too small.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ganfer.config import GanConfig
+from ganfer.data.imageset import ImageSet
+from ganfer.errors import DataError
+from ganfer.gan.batches import class_shares
+from ganfer.seeding import stream
+
+FEW = 500  # a class with fewer training images than this cannot be learned from its own images alone
+TOO_FEW = 50  # and below this its samples will resemble its few images
+FEWEST_HELD = 4  # images a class holds back at least, where it has twice as many
+MOST_HELD = 150  # and at most: more make snapshots slow, not the choice better
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Images (N, C, H, W) uint8 and labels (N,) int64 into class_names; the same of the held-back images.
+
+    Unconditional: class_names is None and every label 0. missing: classes of the data without a training image.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    held_images: np.ndarray
+    held_labels: np.ndarray
+    class_names: tuple[str, ...] | None
+    missing: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names for the rows of grids and tables, also without classes."""
+        return self.class_names or ("all",)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Images per class that are trained on."""
+        return np.bincount(self.labels, minlength=len(self.names))
+
+
+def plan_training(data: ImageSet, config: GanConfig, seed: int) -> TrainingPlan:
+    """Split off the held-back images, by class and reproducibly. DataError when there is nothing to train on."""
+    usable = (data.split == "train") & (data.source == "real")
+    if config.conditional:
+        usable &= data.labels >= 0
+    train = data.select(np.flatnonzero(usable))
+    if not len(train):
+        raise DataError("There is no real training image to train a GAN on.", "Add images: ganfer data add PATH.")
+    if config.conditional:
+        present = np.flatnonzero(np.bincount(train.labels, minlength=len(data.class_names)))
+        names: tuple[str, ...] | None = tuple(data.class_names[i] for i in present)
+        labels = np.searchsorted(present, train.labels)
+        missing = tuple(name for name in data.class_names if name not in (names or ()))
+    else:
+        names, missing, labels = None, (), np.zeros(len(train), dtype=np.int64)
+    held = _held_back(labels, config.holdout, seed, limit=MOST_HELD if names else MOST_HELD * 7)
+    return TrainingPlan(train.images[~held], labels[~held], train.images[held], labels[held], names, missing)
+
+
+def _held_back(labels: np.ndarray, share: float, seed: int, limit: int) -> np.ndarray:
+    """Mask (N,) of the images held back: `share` of every class, a few at least where the class can spare them."""
+    held = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels) if share > 0 else ():
+        members = np.flatnonzero(labels == label)
+        wanted = max(round(share * len(members)), FEWEST_HELD if len(members) >= 2 * FEWEST_HELD else 0)
+        chosen = stream(seed, "gan-holdout", int(label)).permutation(members)[: min(wanted, limit)]
+        held[chosen] = True
+    return held
+
+
+def plan_lines(plan: TrainingPlan, config: GanConfig) -> list[str]:
+    """What the user should know before training starts: counts, small classes and what is done about them."""
+    counts = plan.counts
+    held = (
+        "none held back"
+        if not len(plan.held_labels)
+        else f"{len(plan.held_labels):,} held back to choose the best snapshot"
+    )
+    lines = [f"Training {config.network} on {counts.sum():,} real images ({held})."]
+    if len(plan.held_labels) < 2:
+        lines.append("Too few images to hold any back: the last snapshot is kept, not the best.")
+    if plan.missing:
+        lines.append(f"No training images of {_and(plan.missing)}: the generator will not know {_it(plan.missing)}.")
+    if plan.class_names is None:
+        if counts[0] < FEW:
+            lines.append(f"{counts[0]:,} images are few for a GAN: expect near-copies. Add images if you can.")
+        return lines
+    shares, plain = class_shares(counts, config.balance), counts / counts.sum()
+    for name, count, share, own in zip(plan.class_names, counts, shares, plain, strict=True):
+        if count < FEW and len(counts) > 1:
+            lines.append(f"{name} has {count:,} images, too few to learn alone: {_remedies(config, share / own)}.")
+        if count < TOO_FEW:
+            lines.append(
+                f"{name}: with {count:,} images its faces will resemble those few; add images or merge classes."
+            )
+    return lines
+
+
+def _remedies(config: GanConfig, boost: float) -> str:
+    """What the settings do for a small class, in words."""
+    parts = ["it shares the other classes' structure"]
+    if config.transition > 0:
+        parts.append(
+            f"conditioning is switched on over the first {math.ceil(100 * config.transition)}% of the training"
+        )
+    if boost > 1.05:
+        parts.append(f"it is drawn {boost:.1f}× as often as its share (balance {config.balance:g})")
+    if config.augment:
+        parts.append("DiffAugment keeps the discriminator from learning it by heart")
+    return ", ".join(parts)
+
+
+def _and(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _it(names: Sequence[str]) -> str:
+    return "it" if len(names) == 1 else "them"
