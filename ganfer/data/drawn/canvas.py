@@ -84,14 +84,17 @@ class Canvas:
 
         self._add(points, False, stroke)
 
-    def blend(self, colour: Colour, share: Field) -> None:
-        """Mix a colour into the whole canvas by a share per frame pixel, (size, size) in 0..1."""
+    def blend(self, points: Points, colour: Colour, share: Field) -> None:
+        """Mix a colour into the hull of points (n, 3) by a share per frame pixel, (size, size) in 0..1."""
 
         def stroke(corners: _Corners, rgb: _Bytes, cover: _Bytes) -> None:
-            fine = cv2.resize(share, (self.side, self.side), interpolation=cv2.INTER_LINEAR)[:, :, None]
+            inside = np.zeros_like(cover)
+            cv2.fillPoly(inside, [cv2.convexHull(corners)[:, 0, :]], (255,), cv2.LINE_AA, _FRACTION_BITS)
+            fine = cv2.resize(share, (self.side, self.side), interpolation=cv2.INTER_LINEAR)
+            fine = (fine * inside * np.float32(1 / 255))[:, :, None]
             rgb[:] = rgb * (1.0 - fine) + np.array(colour, np.float32) * fine
 
-        self._add(np.zeros((0, 3)), False, stroke)
+        self._add(points, False, stroke)
 
     def finish(self) -> tuple[Field, Field]:
         """Paint everything: colours (size, size, 3) in 0..255 and coverage (size, size) in 0..1, averaged down."""

@@ -17,7 +17,7 @@ _STRANDS = 14  # on a frame of 100 pixels and more
 def _dome(head: Head, volume: float, low: float, count: int = 33) -> Points:
     """Arc over the skull at `volume` outside it, from the viewer's left at height `low` to the right; (count, 3)."""
     angle = np.linspace(np.pi, 2.0 * np.pi, count)
-    x = (1.0 + volume) * np.cos(angle)
+    x = (1.0 + volume * np.clip(0.1 - 3.0 * np.sin(angle), 0.0, 1.0)) * np.cos(angle)  # lies close at the temples
     y = 0.05 + (head.crown + 0.05 + volume) * np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** 0.9
     y[[0, -1]] = low
     return np.stack((x, y, np.full(count, 0.05)), axis=1)
@@ -46,7 +46,9 @@ def paint_behind(canvas: Canvas, face: Face, head: Head) -> None:
         ball = np.stack((np.cos(turn), np.sin(turn), np.full(49, -0.2)), axis=1) * (1.14 + volume, 1.2 + volume, 1.0)
         canvas.fill(_curls(ball + np.array((0.0, -0.42, 0.0)), 0.03, who.crown * 50), back)
     elif style == "bun":
-        knot = np.stack((0.34 * np.cos(_CIRCLE), -head.crown - 0.2 + 0.3 * np.sin(_CIRCLE), np.full(20, -0.3)), axis=1)
+        knot = np.stack(
+            (0.34 * np.cos(_CIRCLE), -head.crown - 0.12 + 0.27 * np.sin(_CIRCLE), np.full(20, -0.3)), axis=1
+        )
         canvas.fill(knot, back)
     _paint_neck(canvas, face, head)
     if style in _LONG or style == "scarf":
@@ -170,7 +172,7 @@ def _paint_locks(canvas: Canvas, face: Face, head: Head) -> None:
         y = np.linspace(-0.5, 1.9, 13)
         inner = np.where(y < 1.0, 0.955 * head.half_width(np.minimum(y, 0.75)) - 0.03, 0.80 + 0.04 * y)
         inner = np.minimum(inner, 0.93)
-        outer = 1.0 + who.hair_volume + 0.03 * np.sin(3.0 * y + who.crown * 40)
+        outer = 1.0 + (who.hair_volume + 0.03 * np.sin(3.0 * y + who.crown * 40)) * np.clip((y + 0.5) * 1.2, 0.0, 1.0)
         x = side * np.concatenate((inner, outer[::-1]))
         lock = np.stack((x, np.concatenate((y, y[::-1])), np.full(26, 0.12)), axis=1)
         canvas.fill(lock, shift(who.hair, 0.9))

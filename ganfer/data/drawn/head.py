@@ -104,7 +104,9 @@ class Head:
         """The unrelieved surface normal, not normalised, in head coordinates; z is the larger the flatter."""
         drop = np.diff(self._half_width) / np.diff(self._rows)
         slope = self._row_lookup(np.append(drop, drop[-1]).astype(np.float32), y)
-        across = np.clip(x / width, -1.0, 1.0)
+        across = np.clip(
+            x / np.maximum(width, np.float32(0.5)), -1.0, 1.0
+        )  # the chin is no edge, and then comes the neck
         # A face is flatter in front than an ellipsoid, hence the powers and the damped slope.
         front = np.sqrt(np.maximum(0.02, 1.0 - across * across))
         return across * np.abs(across) ** 0.5, np.clip(-0.45 * slope, -0.8, 0.9), front

@@ -17,7 +17,7 @@ from ganfer.data.drawn.shading import shade
 
 MIN_SIZE, MAX_SIZE = 32, 512
 _SHADING_SIZE = 192  # light is smooth: beyond this it is worked out coarser and enlarged
-_WHOLE_HEAD = 0.29  # scale at which hair and chin of the largest head stay within the frame
+_WHOLE_HEAD = 0.255  # scale at which hair and chin of the largest head stay within the frame
 _GREY = np.array((0.299, 0.587, 0.114), np.float32)  # ITU-R BT.601, as in Pillow's and OpenCV's conversions
 
 
@@ -47,7 +47,7 @@ def render_rgba(face: Face, size: int) -> NDArray[np.uint8]:
     it, no blur and no noise, so that it can be pasted into any scene.
     """
     check_size(size)
-    whole = dataclasses.replace(face.pose, scale=_WHOLE_HEAD, shift_x=0.0, shift_y=0.06)
+    whole = dataclasses.replace(face.pose, scale=_WHOLE_HEAD, shift_x=0.0, shift_y=0.07)
     colours, cover = _paint(dataclasses.replace(face, pose=whole), size)
     return np.concatenate((_to_bytes(colours), _to_bytes(cover * 255.0)[:, :, None]), axis=2)
 
@@ -64,8 +64,7 @@ def _paint(face: Face, size: int) -> tuple[Field, Field]:
     canvas.hull(head.outline(), face.identity.skin)
     beard = beard_share(face, head, mouth, x, y)
     if beard is not None:
-        face_only = np.where(y > head.chin + 0.05, np.float32(0), beard)
-        canvas.blend(shift(face.identity.hair, 0.8), face_only)
+        canvas.blend(head.outline(), shift(face.identity.hair, 0.8), beard)
     paint_features(canvas, face, head, mouth)
     paint_front(canvas, face, head)
     paint_glasses(canvas, face)
