@@ -1,0 +1,200 @@
+"""What a report says, typed: `ganfer.report.reading` makes these from `results.json`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+FORMAT = 1
+WORDS = ("helps", "no difference", "hurts", "cannot tell")
+METRICS = {"balanced_accuracy": "Balanced accuracy", "accuracy": "Accuracy", "macro_f1": "Macro-F1"}
+MEASURES = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
+
+Counts = Mapping[str, int]  # class name -> images; every class is there
+
+
+@dataclass(frozen=True)
+class Stat:
+    """An estimate and its interval, as fractions; None where nothing could be measured."""
+
+    mean: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def known(self) -> tuple[float, ...]:
+        """The numbers that are there, for choosing an axis."""
+        return tuple(value for value in (self.mean, self.low, self.high) if value is not None)
+
+
+NOTHING = Stat(None, None, None)
+
+
+@dataclass(frozen=True)
+class Bin:
+    """One bin of a reliability diagram."""
+
+    confidence: float
+    accuracy: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Temperature, expected calibration error (fraction) and the bins they come from."""
+
+    temperature: float | None
+    ece: float | None
+    bins: Sequence[Bin]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train. `train_counts` are all its images, `synthetic_counts` how many of those are synthetic."""
+
+    name: str
+    title: str
+    description: str
+    train_counts: Counts | None
+    synthetic_counts: Counts
+    metrics: Mapping[str, Stat]
+    per_class: Mapping[str, Mapping[str, Stat]]
+    support: Counts
+    confusion: Sequence[Sequence[int]] | None
+    steps: int | None
+    seconds: float | None
+    calibration: Calibration | None
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether any of its training images are synthetic."""
+        return any(self.synthetic_counts.values())
+
+    def stat(self, cls: str, measure: str) -> Stat:
+        """Precision, recall or F1 of one class."""
+        return self.per_class.get(cls, {}).get(measure, NOTHING)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The change from `baseline` to `arm` in a metric (`accuracy`) or a measure of a class (`recall`, `angry`)."""
+
+    arm: str
+    baseline: str
+    measure: str
+    cls: str | None
+    change: Stat
+    word: str
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data set: names, counts per split, what was excluded."""
+
+    name: str
+    digest: str
+    class_names: Sequence[str]
+    splits: Mapping[str, Counts]
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class LabelCounts:
+    """How many images the labeller gave to each class, and the entropy of that relative to uniform (0..1)."""
+
+    counts: Counts
+    entropy: float | None
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """The labeller and what it said before and after the screen."""
+
+    classifier: str
+    temperature: float | None
+    before: LabelCounts | None
+    after: LabelCounts | None
+    thresholds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What the screen kept of what was asked for, and why it rejected the rest."""
+
+    asked: Counts
+    kept: Counts
+    reasons: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Face:
+    """An embedded image: base64 PNG and what to write under it."""
+
+    png: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How the report was made: everything needed to make it again."""
+
+    command: str = ""
+    stage: str = ""
+    machine: str = ""
+    device: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    seconds: float | None = None
+    started: str = ""
+    finished: str = ""
+    times: Sequence[tuple[str, float]] = ()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Seeds, steps and the statistics' settings."""
+
+    seeds: Sequence[int] = ()
+    steps: int | None = None
+    confidence_level: float | None = None
+    resamples: int | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that a report shows; `None` and empty parts leave their section out."""
+
+    title: str
+    word: str
+    sentence: str
+    headline: tuple[Arm, Arm] | None  # (baseline, arm) that the verdict is about
+    data: Data
+    arms: Sequence[Arm]
+    comparisons: Sequence[Comparison]
+    labelling: Labelling | None
+    screen: Screen | None
+    faces: Mapping[str, Mapping[str, Sequence[Face]]]
+    settings: Settings
+    origin: Origin
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """The class names in order."""
+        return self.data.class_names
+
+    @property
+    def baseline(self) -> Arm:
+        """What the others are measured against."""
+        return self.headline[0] if self.headline else self.arms[0]
+
+    def arm(self, name: str) -> Arm:
+        """The arm of that name."""
+        return next(arm for arm in self.arms if arm.name == name)
+
+    def compared(self, measure: str, cls: str | None = None) -> list[Comparison]:
+        """All comparisons in one metric, or in one measure of one class."""
+        return [c for c in self.comparisons if c.measure == measure and c.cls == cls]
+
+    def headline_change(self, measure: str, cls: str | None = None) -> Comparison | None:
+        """The comparison that the verdict is about, in one metric."""
+        if self.headline is None:
+            return None
+        pair = tuple(arm.name for arm in self.headline)
+        return next((c for c in self.compared(measure, cls) if (c.baseline, c.arm) == pair), None)

@@ -1,0 +1,69 @@
+"""The page: sections in order, put into the template. One file, nothing fetched, nothing run."""
+
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ganfer import __version__
+from ganfer.report import material, outcome
+from ganfer.report.blocks import ROOMS, Section
+from ganfer.report.model import Report
+from ganfer.report.numbers import count
+
+_SECTIONS = (
+    outcome.arms_section,
+    material.balance_section,
+    outcome.recall_section,
+    outcome.change_section,
+    outcome.confusion_section,
+    material.faces_section,
+    material.screen_section,
+    material.labels_section,
+    material.calibration_section,
+    material.data_section,
+    material.run_section,
+)
+
+
+def render(report: Report) -> str:
+    """The whole page as HTML; everything that comes from the results is escaped."""
+    sections: list[Section] = [section for make in _SECTIONS if (section := make(report))]
+    return (
+        _environment()
+        .get_template("page.html.jinja")
+        .render(
+            report=report,
+            tone=outcome.TONES[report.word],
+            tones=outcome.TONES,
+            summary=_summary(report),
+            tiles=outcome.tiles(report),
+            sections=sections,
+            rooms=ROOMS,
+            version=__version__,
+        )
+    )
+
+
+def _summary(report: Report) -> list[str]:
+    """What the report is about, in a few words: data, sizes, seeds, when."""
+    facts = [report.data.name] if report.data.name else []
+    for split, words in (("train", "training"), ("test", "test")):
+        if split in report.data.splits:
+            facts.append(f"{count(sum(report.data.splits[split].values()))} real {words} images")
+    facts.append(f"{len(report.classes)} classes")
+    facts.append(f"{len(report.arms)} arm{'s' if len(report.arms) > 1 else ''}")
+    seeds = len(report.settings.seeds)
+    facts += [f"{seeds} seed{'s' if seeds > 1 else ''}"] if seeds else []
+    facts += [report.origin.finished[:10]] if report.origin.finished else []
+    return facts
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("ganfer.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
