@@ -122,6 +122,12 @@ class LabelConfig:
     )
     require_match: bool = setting(True, "reject an image whose predicted class is not the class asked for")
 
+    def __post_init__(self) -> None:
+        if self.min_confidence != "auto" and not 0 <= _number(self.min_confidence) <= 1:
+            raise ConfigError(
+                f"label.min_confidence = {self.min_confidence!r}.", "It must be 'auto' or a number from 0 to 1."
+            )
+
 
 @dataclass(frozen=True)
 class RetrainConfig:
@@ -265,6 +271,13 @@ def _convert(value: Any, hint: Any, path: str) -> Any:
         wanted = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
         raise ConfigError(f"{path} = {value!r} is a {type(value).__name__}.", f"It must be {wanted}.")
     return value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
 
 
 def _check_values(known: Mapping[str, dataclasses.Field[Any]], values: Mapping[str, Any], prefix: str) -> None:

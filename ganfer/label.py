@@ -16,7 +16,7 @@ from ganfer.config import Config
 from ganfer.console import progress, say
 from ganfer.data.imageset import read_set
 from ganfer.data.sheets import contact_sheet
-from ganfer.errors import ConfigError, DataError
+from ganfer.errors import DataError
 from ganfer.files import atomic_path, digest_json, digest_of
 from ganfer.results import Result, table
 from ganfer.screen import KEPT, REASONS, classwise_thresholds, relative_entropy_to_uniform, screen
@@ -74,16 +74,9 @@ def label(workspace: Workspace, config: Config, batch_run: Run, classifier_run: 
 
 
 def _thresholds(config: Config, probabilities: np.ndarray, labels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
-    wanted = config.label.min_confidence
-    if wanted == "auto":
+    if config.label.min_confidence == "auto":
         return classwise_thresholds(probabilities, labels, config.label.beta)
-    try:
-        value = float(wanted)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise ConfigError(f"label.min_confidence = {wanted!r}.", "It must be 'auto' or a number from 0 to 1.")
-    return np.full(len(names), value)
+    return np.full(len(names), float(config.label.min_confidence))
 
 
 def _figures(

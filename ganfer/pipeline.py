@@ -93,21 +93,23 @@ class Project:
         from ganfer.data.foreign import import_batch
         from ganfer.label import label
 
-        needed = ["data", *([] if classifier else ["classifier"]), *([] if folder else ["batch"])]
+        named = self.need_classifier(classifier) if classifier else None  # a wrong name is said before any work
+        needed = ["data", *([] if named else ["classifier"]), *([] if folder else ["batch"])]
         if dry_run:
             return self._plan("label", [*self.missing(*needed), "label and screen the batch"])
         self.announce(*needed)
         data = self.need_data()
         batch = import_batch(self.workspace, self.config, Path(folder), data) if folder else self.need_batch()
-        return label(self.workspace, self.config, batch, self.need_classifier(classifier), data)
+        return label(self.workspace, self.config, batch, named or self.need_classifier(), data)
 
     def retrain(self, *, dry_run: bool = False) -> Result:
         """Train with and without the synthetic faces, paired seeds, and report what changed."""
         from ganfer.retrain import plan_lines, retrain
 
         needed = ["data", "classifier", "batch", "labels"]
+        plan = plan_lines(self.config)  # a wrong arm is said before any work
         if dry_run:
-            return self._plan("retrain", [*self.missing(*needed), *plan_lines(self.config)])
+            return self._plan("retrain", [*self.missing(*needed), *plan])
         self.announce(*needed)
         return retrain(self.workspace, self.config, self.need_data(), self.need_labels())
 
