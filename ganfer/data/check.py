@@ -10,10 +10,10 @@ from PIL import Image
 from ganfer.config import Config
 from ganfer.console import progress
 from ganfer.data.duplicates import NEAR
-from ganfer.data.findings import Findings, conflicts, examine, shared_subjects, summarise
-from ganfer.data.imageset import SPLITS, ImageSet, read_set, save_variant
+from ganfer.data.examine import Findings, conflicts, examine, shared_subjects, summarise
+from ganfer.data.imageset import ImageSet, read_set
 from ganfer.data.sheets import contact_sheet, save_sheet
-from ganfer.data.thin import variant_prefix
+from ganfer.data.variants import make_variant
 from ganfer.files import write_csv, write_json
 from ganfer.results import Result, table
 from ganfer.workspace import Run, Workspace
@@ -124,16 +124,8 @@ def _drop(workspace: Workspace, data: Run, found: Findings) -> Run:
     keep = np.flatnonzero(found.leaks_to == "")
     if len(keep) == len(found.leaks_to):
         return data
-    key = {"inputs": {"data": data.digest}, "drop": "leaks", "similarity": NEAR, "radius": found.radius}
-    run = workspace.run("data", variant_prefix(data.name, "clean"), key)
-    with run.work("data check --drop", key) as record:
-        if record.get("status") != "complete":
-            digest = save_variant(run.path, data.path, keep)
-            written = read_set(run.path)
-            figures = {"images": len(written), "classes": {split: written.counts(split) for split in SPLITS}}
-            run.finish(digest=digest, figures={**figures, "dropped": len(found.leaks_to) - len(keep)}, parent=data.name)
-    workspace.activate_data(run)
-    return run
+    options = {"dropped": "leaks", "similarity": NEAR, "radius": found.radius}
+    return make_variant(workspace, data, "clean", options, keep, dropped=len(found.leaks_to) - len(keep))
 
 
 def _lines(figures: Mapping[str, Any], has_subjects: bool) -> list[str]:
@@ -143,7 +135,7 @@ def _lines(figures: Mapping[str, Any], has_subjects: bool) -> list[str]:
         f"damaged images: {broken or 'none'}",
         f"exact duplicates: {exact['surplus_images']:,} surplus images in {exact['groups']:,} groups",
         f"near duplicates: {figures['near_pairs']:,} pairs, and {figures['mirrored_pairs']:,} mirrored",
-        f"different labels: {differing['exact_groups']:,} groups of equal images, {differing['near_pairs']:,} near pairs",
+        f"labels differ: {differing['exact_groups']:,} groups of equal images, {differing['near_pairs']:,} near pairs",
     ]
     if has_subjects:
         lines.append(f"subjects in several splits: {figures['subjects_in_several_splits']:,}")

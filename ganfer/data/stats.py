@@ -43,15 +43,15 @@ def describe(image_set: ImageSet) -> dict[str, Any]:
 
     imbalance_ratio is the largest over the smallest class of the training split; None when a class has none there.
     """
-    classes = {split: image_set.counts(split) for split in SPLITS}
+    counts = {split: image_set.counts(split) for split in SPLITS}
     return {
         "images": len(image_set),
         "size": image_set.size,
         "channels": image_set.channels,
         "splits": {split: int((image_set.split == split).sum()) for split in SPLITS},
-        "classes": classes,
-        "train_shares": _shares(classes["train"]),
-        "imbalance_ratio": imbalance_ratio(classes["train"]),
+        "counts": counts,
+        "train_shares": _shares(counts["train"]),
+        "imbalance_ratio": imbalance_ratio(counts["train"]),
         "unlabelled": int((image_set.labels < 0).sum()),
         "groups": {split: _groups(image_set, split) for split in SPLITS},
         "sources": _tally(image_set.source),
@@ -88,7 +88,7 @@ def _headline(image_set: ImageSet, figures: Mapping[str, Any]) -> str:
 
 
 def _table(image_set: ImageSet, figures: Mapping[str, Any]) -> list[str]:
-    counts = figures["classes"]
+    counts = figures["counts"]
     rows = []
     for name in image_set.class_names:
         per_split = [counts[split][name] for split in SPLITS]
@@ -100,7 +100,7 @@ def _table(image_set: ImageSet, figures: Mapping[str, Any]) -> list[str]:
 
 
 def _facts(figures: Mapping[str, Any]) -> list[str]:
-    train = figures["classes"]["train"]
+    train = figures["counts"]["train"]
     ratio = figures["imbalance_ratio"]
     if ratio is None:
         empty = [name for name, count in train.items() if count == 0]

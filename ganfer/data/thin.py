@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ganfer.config import Config
-from ganfer.data.imageset import SPLITS, ImageSet, read_set, save_variant
+from ganfer.data.imageset import ImageSet, read_set
+from ganfer.data.variants import make_variant
 from ganfer.errors import DataError, did_you_mean
 from ganfer.results import Result, table
 from ganfer.workspace import Run, Workspace
@@ -33,24 +34,13 @@ def thin(
     image_set = read_set(data.path)
     before = image_set.counts("train")
     after = plan(before, imbalance=imbalance, counts=counts or {})
-    key = {"inputs": {"data": data.digest}, "thin": after, "seed": config.seed}
-    run = workspace.run("data", variant_prefix(data.name, "thin"), key)
-    with run.work("data thin", key) as record:
-        if record.get("status") != "complete":
-            digest = save_variant(run.path, data.path, kept(image_set, after, config.seed))
-            splits = {split: read_set(run.path).counts(split) for split in SPLITS}
-            figures = {
-                "images": sum(sum(c.values()) for c in splits.values()),
-                "classes": splits,
-                "train_before": before,
-            }
-            run.finish(digest=digest, figures=figures, parent=data.name)
-    workspace.activate_data(run)
+    options = {"counts": after, "seed": config.seed}
+    run = make_variant(workspace, data, "thin", options, kept(image_set, after, config.seed), train_before=before)
     rows = [[name, f"{before[name]:,}", f"{after[name]:,}"] for name in before]
     rows.append(["all", f"{sum(before.values()):,}", f"{sum(after.values()):,}"])
     lines = [f"{run.name}: {data.name} with fewer training images (seed {config.seed}); val and test are unchanged", ""]
     lines += [*table(["class", "before", "after"], rows), "", f"ganfer uses {run.name} from now on."]
-    return Result("ganfer data thin", run.path, {**run.figures, "data": run.name, "parent": data.name}, lines)
+    return Result("ganfer data thin", run.path, {**run.figures, "data": run.name}, lines)
 
 
 def plan(before: Mapping[str, int], *, imbalance: float | None, counts: Mapping[str, int]) -> dict[str, int]:
@@ -99,13 +89,6 @@ def kept(image_set: ImageSet, after: Mapping[str, int], seed: int) -> np.ndarray
         order = _priority(seed, image_set.ids[members].tolist())
         keep[members[order[: after[name]]]] = True
     return np.flatnonzero(keep)
-
-
-def variant_prefix(parent: str, what: str) -> str:
-    """The name of a variant's run without its digest: `fer2013-1a2b3c4d` thinned is `fer2013-thin`."""
-    stem, dash, tail = parent.rpartition("-")
-    plain = stem if dash and len(tail) == 8 and set(tail) <= set("0123456789abcdef") else parent
-    return f"{plain}-{what}"
 
 
 def _priority(seed: int, ids: Sequence[str]) -> np.ndarray:
