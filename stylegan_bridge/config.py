@@ -28,7 +28,7 @@ MAX_WIDTH, MAX_MAPPING_LAYERS, MAX_FILTER_TAPS = 65536, 64, 64
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorConfig:
-    """One StyleGAN2 generator (Karras et al. 2020a; -ADA 2020b). `channels[i]`: features of the block at 4 * 2**i px."""
+    """One StyleGAN2 generator (Karras et al. 2020a; -ADA 2020b). `channels[i]`: features at 4 * 2**i px."""
 
     resolution: int
     channels: tuple[int, ...]
@@ -43,7 +43,7 @@ class GeneratorConfig:
     mapping_activation: str = "lrelu"
     architecture: str = "skip"
     activation: str = "lrelu"
-    resample_filter: tuple[float, ...] = (1.0, 3.0, 3.0, 1.0)
+    resample_filter: tuple[float, ...] = (1.0, 3.0, 3.0, 1.0)  # brought to a sum of 1
     use_noise: bool = True
     conv_clamp: float | None = None
     num_fp16_res: int = 0  # how many of the highest resolutions run in float16 on CUDA
@@ -101,6 +101,8 @@ class GeneratorConfig:
         taps = self.resample_filter
         if not 1 <= len(taps) <= MAX_FILTER_TAPS or not all(map(math.isfinite, taps)) or abs(sum(taps)) < 1e-8:
             raise BridgeError(f"resample_filter of {len(taps)} taps cannot be normalised")
+        total = math.fsum(taps)
+        object.__setattr__(self, "resample_filter", tuple(tap / total for tap in taps))
         if self.conv_clamp is not None and not (math.isfinite(self.conv_clamp) and self.conv_clamp > 0):
             raise BridgeError(f"conv_clamp = {self.conv_clamp} must be above 0")
         if not (math.isfinite(self.mapping_lr_multiplier) and self.mapping_lr_multiplier > 0):
@@ -166,7 +168,7 @@ class GeneratorConfig:
         return sum(math.prod(shape) for shape in self.shapes().values())
 
     def working_bytes(self, batch_size: int = 1) -> int:
-        """Memory to hold the network and draw a batch in float32: the weights, and the largest activation four times."""
+        """Memory to draw a batch in float32: the weights, and the largest activation four times."""
         largest = max(c * s * s for s, c in zip(self.block_resolutions, self.channels, strict=True))
         return 4 * (self.num_parameters + 4 * batch_size * largest)
 

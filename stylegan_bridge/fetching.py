@@ -242,8 +242,8 @@ class _Download:
         free = shutil.disk_usage(self.target.parent).free
         if total - have + DISK_MARGIN > free:
             raise BridgeError(
-                f"{self.url} needs {(total - have) / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free in {self.target.parent};"
-                " free some or set GANFER_CACHE to another disk"
+                f"{self.url} needs {(total - have) / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free in"
+                f" {self.target.parent}; free some or set GANFER_CACHE to another disk"
             )
 
     def _here(self) -> int:

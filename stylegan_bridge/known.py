@@ -1,4 +1,4 @@
-"""Published StyleGAN2 networks by name, with where they are and under which terms. The networks belong to their publishers."""
+"""Published StyleGAN2 networks by name: where they are and under which terms. They belong to their publishers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FFHQ_TERMS = f"{_NVIDIA_TERMS}; trained on FFHQ (CC BY-NC-SA 4.0, individual ph
 
 @dataclass(frozen=True)
 class KnownNetwork:
-    """One published network. `sha256` is None where the publisher states no digest: then the first download is recorded."""
+    """One published network. `sha256`: None where the publisher states none; then the first download's is kept."""
 
     url: str
     resolution: int
@@ -53,7 +53,6 @@ KNOWN_NETWORKS: dict[str, KnownNetwork] = {
         _ADA + "cifar10.pkl", 32, "CIFAR-10 at 32 px, conditional; small, good for a first try", _NVIDIA_TERMS, 10
     ),
 }
-#: FFHQ is aligned upright; ffhqu and, by a different recipe, CelebA-HQ are not quite, but the face is in the same place.
 
 
 def look_up(name: str) -> KnownNetwork:

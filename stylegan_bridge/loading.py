@@ -1,4 +1,4 @@
-"""Open a generator's file, tell what is inside, write it as safetensors. The format shows in the bytes, not the name."""
+"""Open a generator's file, tell what is inside, write it as safetensors. The bytes tell the format."""
 
 from __future__ import annotations
 

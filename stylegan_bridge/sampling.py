@@ -1,4 +1,4 @@
-"""Many images: a lazy stream of batches, style mixing, the face cut out at a given size, and PNG files written meanwhile."""
+"""Many images: a lazy stream of batches, style mixing, the face cut out at a given size, PNG files on the way."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from stylegan_bridge.errors import BridgeError
 from stylegan_bridge.generator import Generator, check_seeds, latents
 from stylegan_bridge.network import NoiseMode
 
-#: Left, top, right, bottom as fractions of an FFHQ-aligned image: a crop as tight as FER2013's. FFHQ's alignment puts the
-#: eyes at 0.47 of the height and a quarter of the width apart (Karras et al. 2019, appendix A); here they come to lie at
-#: 0.38 of the crop's height and 0.42 of its width apart.
+#: Left, top, right, bottom as fractions of an FFHQ-aligned image: a crop as tight as FER2013's. FFHQ's alignment puts
+#: the eyes at 0.47 of the height and a quarter of the width apart (Karras et al. 2019, appendix A); here they come to
+#: lie at 0.38 of the crop's height and 0.42 of its width apart.
 FFHQ_FACE = (0.2, 0.24, 0.8, 0.84)
 #: Rec. 601 luma, as Pillow's "L" mode has it.
 _LUMA = (0.299, 0.587, 0.114)
@@ -66,7 +66,7 @@ def stream(
     channels: int | None = None,
     box: tuple[float, float, float, float] | None = None,
 ) -> Stream:
-    """The images of `seeds` in batches, in constant memory; with `size`, `channels` or `box` each goes through `face_crop`.
+    """The images of `seeds` in batches, in constant memory; with `size`, `channels` or `box` through `face_crop`.
 
     The request is checked here, before the first image is drawn.
     """
@@ -98,7 +98,7 @@ def mix_styles(
     truncation_psi: float = 1.0,
     noise_mode: NoiseMode = "const",
 ) -> Tensor:
-    """Image i has w of content_seeds[i], but of style_seeds[i] in `layers` (0 is the coarsest; Karras et al. 2019, 3.1)."""
+    """Image i has w of content_seeds[i], but of style_seeds[i] in `layers` (0: the coarsest; Karras et al. 2019)."""
     content, style = check_seeds(content_seeds), check_seeds(style_seeds)
     if len(content) != len(style):
         raise BridgeError(f"{len(content)} content seeds and {len(style)} style seeds; they go in pairs")
@@ -133,7 +133,7 @@ def _check_box(box: tuple[float, float, float, float]) -> None:
 def face_crop(
     images: Tensor, size: int, channels: int, *, box: tuple[float, float, float, float] | None = FFHQ_FACE
 ) -> Tensor:
-    """Cut `box` (fractions of the sides; None: everything) out of (N, C, H, W) uint8 and bring it to (N, channels, size, size).
+    """Cut `box` (fractions of the sides; None: all) out of (N, C, H, W) uint8, as (N, channels, size, size) uint8.
 
     Resampled with an antialiasing bicubic filter and rounded once, at the end; colours become luma by Rec. 601.
     """

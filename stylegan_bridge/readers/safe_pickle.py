@@ -1,9 +1,9 @@
 """Foreign pickles, read without running anything in them. The only file of this package that interprets pickle opcodes.
 
 A pickle is a program for a small stack machine; `pickle.load` lets that program import and call whatever it names.
-The machine here knows the opcodes that plain data needs and nothing else. A global is never imported: it is looked up by
-name in an allow-list of a few numpy, torch and container constructors, each rebuilt below as inert data. Source code that
-NVIDIA's pickles carry is dropped unread. What is not on the list is refused by name.
+The machine here knows the opcodes that plain data needs and nothing else. A global is never imported: it is looked up
+by name in an allow-list of a few numpy, torch and container constructors, each rebuilt below as inert data. Source code
+that NVIDIA's pickles carry is dropped unread. What is not on the list is refused by name.
 
 The result holds None, bool, int, float, str, bytes, list, dict, tuple, set, numpy arrays, and three records: `Record`
 (an object's class name and state), `Storage` and `Tensor` (torch's, until `Tensor.array()`).
