@@ -51,6 +51,10 @@ class TrainConfig:
         0.999, "decay of the averaged weights that are validated and kept; 0 is off", low=0.0, high=0.99999
     )
     dropout: float | None = _option(None, "dropout rate; none keeps the architecture's own", low=0.0, high=0.95)
+    batch_norm: bool | None = _option(None, "batch norm on or off, for the models that leave the choice")
+    pretrained: str = _option("none", "starting weights: none, imagenet, or a file (torchvision's and timm's models)")
+    freeze: float = _option(0.0, "share of the steps over which the body is unfrozen, head first", low=0.0, high=1.0)
+    body_lr: float = _option(1.0, "learning rate of the body, as a share of the head's", low=0.0, high=1.0)
     patience: int = _option(
         0, "validations without improvement before stopping early; 0 never stops", low=0, high=100_000
     )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -18,6 +20,8 @@ from torch import Tensor
 from classifiers.errors import ClassifierError
 
 FORMAT = "classifiers-1"
+# What torch.load(weights_only=True) raises for files that aren't torch's: its reader trusts the stream's structure.
+UNREADABLE = (RuntimeError, OSError, EOFError, ValueError, LookupError, AttributeError, struct.error, UnpicklingError)
 
 
 def write_atomic(path: Path, data: bytes) -> None:

@@ -77,18 +77,31 @@ def lr_factor(schedule: str, done: float, warmup: float) -> float:
     return max(left, 1e-3) if schedule == "onecycle" else 1.0
 
 
-def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """AdamW or Nesterov SGD; weight decay on kernels and matrices, none on norms and biases."""
+def make_optimizer(config: TrainConfig, model: ImageClassifier) -> torch.optim.Optimizer:
+    """AdamW or Nesterov SGD; weight decay on kernels and matrices, none on norms and biases; body and head apart."""
     lr = DEFAULT_LR[config.optimizer] if config.lr is None else config.lr
     decay = DEFAULT_WEIGHT_DECAY[config.optimizer] if config.weight_decay is None else config.weight_decay
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    rest = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": decay}, {"params": rest, "weight_decay": 0.0}]
-    for group in groups:
-        group["peak_lr"] = lr
+    groups = []
+    for part, peak in ((model.body, lr * config.body_lr), (model.head, lr)):
+        for own_decay, matrices in ((decay, True), (0.0, False)):
+            params = [p for p in part.parameters() if (p.ndim > 1) == matrices]
+            groups.append({"params": params, "weight_decay": own_decay, "peak_lr": peak})
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=lr, momentum=config.momentum, nesterov=config.momentum > 0)
     return torch.optim.AdamW(groups, lr=lr, betas=(config.momentum, 0.99))
+
+
+def unfreeze(model: ImageClassifier, share: float) -> None:
+    """Let the head and the last `share` (0..1) of the body's layers learn, and no others (Howard & Ruder 2018).
+
+    Frozen layers keep their weights, but batch norm goes on adapting to the new images: features under ImageNet's
+    statistics are what made earlier fine-tunings on faces fail.
+    """
+    layers = [m for m in model.body.modules() if any(True for _ in m.parameters(recurse=False))]
+    frozen = len(layers) - math.floor(share * len(layers))
+    for i, layer in enumerate(layers):
+        for parameter in layer.parameters(recurse=False):
+            parameter.requires_grad_(i >= frozen)
 
 
 class Average:

@@ -23,7 +23,7 @@ def make_card(run: Run, temperature: float, validation: dict[str, Any] | None, n
     """Everything needed to use the weights and to tell where they come from; travels inside the weights' file."""
     return {
         "architecture": run.config.model,
-        "model_options": {} if run.config.dropout is None else {"dropout": run.config.dropout},
+        "model_options": run.model_options(),
         "class_names": run.names,
         "channels": run.model.in_channels,
         "size": run.model.size,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from classifiers.config import TrainConfig
 from classifiers.device import DeviceImages
-from classifiers.files import write_atomic
+from classifiers.files import UNREADABLE, write_atomic
 from classifiers.losses import balanced_class_weights, make_loss
 from classifiers.models import ImageClassifier, create_model
 from classifiers.parts import Average, Order, make_optimizer, quick_figures, total_steps, validation_steps
@@ -46,8 +45,16 @@ class Run:
         device = fabric.device
         torch.manual_seed(seed)
         channels, size = train.images.shape[1:3]
-        self.model = create_model(config.model, len(names), channels, size, dropout=config.dropout)
-        _set_normalisation(self.model, train.images)
+        self.model = create_model(
+            config.model,
+            len(names),
+            channels,
+            size,
+            **self.model_options(),
+            pretrained=None if config.pretrained == "none" else config.pretrained,
+        )
+        if not self.model.own_normalisation:
+            _set_normalisation(self.model, train.images)
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = Average(self.model, config.ema) if config.ema else None
         net = torch.compile(self.model) if config.compile else self.model
@@ -69,6 +76,11 @@ class Run:
         self.best: dict[str, Tensor] | None = None
         self.best_row: dict[str, float] = {}
         self._seconds_before, self._started, self._saved = 0.0, time.monotonic(), time.monotonic()
+
+    def model_options(self) -> dict[str, Any]:
+        """The architecture's options that were set, as `create_model` takes them."""
+        options = {"dropout": self.config.dropout, "batch_norm": self.config.batch_norm}
+        return {key: value for key, value in options.items() if value is not None}
 
     def reseed(self) -> np.random.Generator:
         """Set every source of randomness for the coming step; returns numpy's."""
@@ -161,7 +173,7 @@ class Run:
             return []
         try:
             state: dict[str, Any] = torch.load(path, map_location=self.fabric.device, weights_only=True)
-        except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError):
+        except UNREADABLE:
             return [f"{path} is damaged: training started anew"]
         if state.get("identity") != self.identity:
             return [f"{path} belongs to another configuration or other data: training started anew"]

@@ -23,7 +23,7 @@ from classifiers.errors import ClassifierError
 from classifiers.evaluation import evaluate
 from classifiers.files import json_bytes, read_weights, save_weights, write_atomic
 from classifiers.losses import smooth
-from classifiers.parts import lr_factor
+from classifiers.parts import lr_factor, unfreeze
 from classifiers.prediction import WEIGHTS, Classifier, load_classifier
 from classifiers.records import make_card, save_history, tensorboard_writer
 from classifiers.samples import Samples, check_samples, class_counts, fingerprint
@@ -111,6 +111,8 @@ def _fit(run: Run, advance: Advance) -> None:
         factor = lr_factor(config.schedule, run.step / run.total, config.warmup)
         for group in run.optimizer.param_groups:
             group["lr"] = factor * group["peak_lr"]
+        if config.freeze:
+            unfreeze(run.model, min(1.0, run.step / (config.freeze * run.total)))
 
         index = run.my_share(run.order.batch(run.step))
         images = augment(run.images.take(index), strength, run.generator)
