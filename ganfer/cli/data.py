@@ -50,9 +50,9 @@ def add(
 ) -> Result:
     """Import labelled images from PATH and make them the active set.
 
-    PATH is a folder, zip, tar (gz, xz, bz2) or label file. Layouts: a folder per class, with or without train/val/test folders
-    (folder); fer2013.csv (fer2013), with FERPlus's votes (ferplus); CK+48 (ck+48); ExpW (expw); RAF-DB (raf-db); AffectNet
-    (affectnet); images with metadata.csv or metadata.jsonl (huggingface).
+    PATH is a folder, zip, tar (gz, xz, bz2) or label file. Layouts (--as): a folder per class, with or without
+    train/val/test folders (folder); fer2013.csv (fer2013), with FERPlus's votes (ferplus); CK+48 (ck+48); ExpW (expw);
+    RAF-DB (raf-db); AffectNet (affectnet); images with metadata.csv or metadata.jsonl (huggingface).
     """
     from ganfer.names import parse_renames
 

@@ -13,13 +13,15 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from ganfer.data.provenance import MARK
 from ganfer.data.sources.items import Pixels
 
+MAX_FILE_BYTES = 512 * 2**20
 MAX_PIXELS = 100_000_000  # a 100-megapixel photograph; more is a decompression bomb
 BLANK_RANGE = 3  # grey levels between the darkest and the lightest pixel of an image that shows nothing
 _EXECUTED = frozenset(("EPS", "WMF"))  # opening these runs other programs
-_REDUCING_GAP = (
-    2.0  # shrink in one cheap step to twice the target, then filter well: within a grey level of filtering at once
-)
-_UNREADABLE = (OSError, UnidentifiedImageError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError, MemoryError, NotImplementedError, ZeroDivisionError, Image.DecompressionBombError, Image.DecompressionBombWarning)  # fmt: skip
+_ORIENTATION = 0x0112  # EXIF tag
+_REDUCING_GAP = 3.0  # shrink cheaply to three times the target, then filter well
+
+
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,15 @@ class Task:
     """One image to decode: its bytes, where they lie, or pixels as text; and the box to cut, or None."""
 
     data: bytes | Path | Pixels
-    box: tuple[int, int, int, int] | None = None
+    box: Box | None = None
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """A chunk's result. pixels: (k, C, S, S) uint8, of the tasks whose reason is "". synthetic: per task, drawn by ganfer."""
+    """A chunk's result. pixels: (k, C, S, S) uint8, of the tasks whose reason is "".
+
+    reasons: per task, why it cannot be used, or "". synthetic: per task, whether ganfer drew it.
+    """
 
     pixels: np.ndarray
     reasons: Sequence[str]
@@ -56,13 +61,7 @@ def decode_chunk(tasks: Sequence[Task], target: Target) -> Decoded:
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata; the pixels are what counts
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         for task in tasks:
-            try:
-                data = task.data.read_bytes() if isinstance(task.data, Path) else task.data
-                drawn = isinstance(data, bytes) and _marked(data)
-                image = _parse(data) if isinstance(data, Pixels) else _open(data)
-                array, reason = _fit(image, task.box, target)
-            except _UNREADABLE as error:
-                array, reason, drawn = None, f"unreadable ({_short(error)})", False
+            array, reason, drawn = _decode_one(task, target)
             if array is not None:
                 pixels.append(array)
             reasons.append(reason)
@@ -71,10 +70,23 @@ def decode_chunk(tasks: Sequence[Task], target: Target) -> Decoded:
     return Decoded(np.stack(pixels) if pixels else np.empty(shape, np.uint8), reasons, synthetic)
 
 
-def decode(data: bytes | Path, target: Target, box: tuple[int, int, int, int] | None = None) -> np.ndarray | None:
+def decode(data: bytes | Path, target: Target, box: Box | None = None) -> np.ndarray | None:
     """One image as (C, S, S) uint8, or None when it cannot be used."""
     result = decode_chunk([Task(data, box)], target)
     return result.pixels[0] if len(result.pixels) else None
+
+
+def _decode_one(task: Task, target: Target) -> tuple[np.ndarray | None, str, bool]:
+    try:
+        data = _read(task.data) if isinstance(task.data, Path) else task.data
+        if isinstance(data, Pixels):
+            image, orientation = _parse(data), 1
+        else:
+            image, orientation = _load(data, target, whole=task.box is None)
+    except Exception as error:  # readers of two dozen formats fail in as many ways on damaged files; it is reported
+        return None, f"unreadable ({_short(error)})", False
+    array, reason = _fit(_upright(_as_mode(image, target.channels), orientation), task.box, target)
+    return array, reason, isinstance(data, bytes) and _marked(data)
 
 
 @cache
@@ -83,13 +95,24 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in Image.ID if name not in _EXECUTED)
 
 
-def _open(data: bytes) -> Image.Image:
+def _read(path: Path) -> bytes:
+    size = path.stat().st_size
+    if size > MAX_FILE_BYTES:
+        raise ValueError(f"{size:,} bytes, limit {MAX_FILE_BYTES:,}")
+    return path.read_bytes()
+
+
+def _load(data: bytes, target: Target, *, whole: bool) -> tuple[Image.Image, int]:
+    """The image, its pixels read, and its EXIF orientation (1 to 8). whole: no box will be cut from it."""
     if not data:
         raise ValueError("empty file")
     image = Image.open(io.BytesIO(data), formats=_formats())
     if image.width * image.height > MAX_PIXELS:
         raise ValueError(f"{image.width} x {image.height} pixels, limit {MAX_PIXELS:,}")
-    return image
+    if whole:
+        _draft(image, target)
+    image.load()
+    return image, int(image.getexif().get(_ORIENTATION, 1))
 
 
 def _parse(pixels: Pixels) -> Image.Image:
@@ -103,38 +126,35 @@ def _parse(pixels: Pixels) -> Image.Image:
     return Image.fromarray(values.astype(np.uint8).reshape(side, side))
 
 
-def _fit(image: Image.Image, box: tuple[int, int, int, int] | None, target: Target) -> tuple[np.ndarray | None, str]:
-    if box is None:
-        _draft(image, target)
-    orientation = (
-        image.getexif().get(0x0112, 1) if image.format in ("JPEG", "MPO", "TIFF", "PNG", "WEBP", "AVIF") else 1
-    )
-    image = _as_mode(image, target.channels)
-    if orientation != 1:
-        # a box is given in the pixels of the photograph as a viewer shows it
-        image.getexif()[0x0112] = orientation
-        image = ImageOps.exif_transpose(image)
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    """The image as a viewer shows it; boxes, too, are given in those pixels."""
+    if orientation == 1:
+        return image
+    image.getexif()[_ORIENTATION] = orientation  # conversion to grey or RGB has dropped it
+    return ImageOps.exif_transpose(image)
+
+
+def _fit(image: Image.Image, box: Box | None, target: Target) -> tuple[np.ndarray | None, str]:
+    """The square cut and scaled, (C, S, S) uint8, or the reason why not; pixels of the right size stay as they are."""
     cut = _square(image.size, box)
     if cut is None:
         return None, "face box outside the image"
-    side = min(cut[2] - cut[0], cut[3] - cut[1])
+    side = cut[2] - cut[0]
     if side < target.min_side:
         return None, f"tiny ({image.width} x {image.height})" if box is None else f"tiny (face of {side} pixels)"
     size = (target.size, target.size)
-    if cut != (0, 0, *size) or image.size != size:
-        gap = _REDUCING_GAP if side > 2 * target.size else None
+    if image.size != size or cut != (0, 0, *size):
+        gap = _REDUCING_GAP if side > _REDUCING_GAP * target.size else None
         image = image.resize(size, Image.Resampling.LANCZOS, box=cut, reducing_gap=gap)
     array = np.asarray(image, dtype=np.uint8)
     array = array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
-    if int(array.max()) - int(array.min()) <= BLANK_RANGE:
-        return None, "blank"
-    return array, ""
+    return (None, "blank") if int(array.max()) - int(array.min()) <= BLANK_RANGE else (array, "")
 
 
 def _draft(image: Image.Image, target: Target) -> None:
-    """Let libjpeg shrink by 2, 4 or 8 while decoding when the result stays twice the target: nine times as fast on 1000 pixels."""
-    if image.format in ("JPEG", "MPO") and min(image.size) >= 4 * max(target.size, target.min_side):
-        side = int(2 * max(target.size, target.min_side))
+    """Let libjpeg shrink by 2, 4 or 8 while it decodes, as long as the result stays three times the target's."""
+    side = int(_REDUCING_GAP * max(target.size, target.min_side))
+    if image.format in ("JPEG", "MPO") and min(image.size) >= 2 * side:
         scale = side / min(image.size)
         image.draft(None, (int(image.width * scale) + 1, int(image.height * scale) + 1))
 
@@ -163,7 +183,7 @@ def _eight_bits(values: np.ndarray) -> np.ndarray:
     return np.rint(values).clip(0, 255).astype(np.uint8)
 
 
-def _square(size: tuple[int, int], box: tuple[int, int, int, int] | None) -> tuple[int, int, int, int] | None:
+def _square(size: tuple[int, int], box: Box | None) -> Box | None:
     """The square to take: the middle of the image, or the box widened to a square as far as the image reaches.
 
     A square face keeps its proportions; padding would teach a GAN to draw borders. None when the box misses the image.

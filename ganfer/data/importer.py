@@ -1,4 +1,4 @@
-"""One import: from a source's items to a set on disk, as one stream. What cannot be used is counted and listed by name."""
+"""One import, from a source's items to a set on disk, as one stream; what cannot be used is counted and listed."""
 
 import csv
 import time
@@ -157,7 +157,7 @@ class Importer:
 
 
 class SkippedList:
-    """`skipped.csv`: name and reason of every image left out, written as they come, kept only when the import ends well."""
+    """`skipped.csv`: name and reason of every image left out; kept only when the import ends well."""
 
     def __init__(self, folder: Path) -> None:
         self._final = folder / "skipped.csv"

@@ -1,6 +1,6 @@
-"""`ganfer data add`: a source of labelled images becomes the workspace's active set; and the drawn faces, where none was added.
+"""`ganfer data add`: labelled images become the workspace's active set; the drawn faces do, where none were added.
 
-Items are read, decoded and written as one stream. What cannot be used is left out, counted, and listed in `skipped.csv`.
+Items are read, decoded and written as one stream. What cannot be used is left out and listed in `skipped.csv`.
 """
 
 import contextlib
@@ -45,8 +45,9 @@ def add(
 ) -> Result:
     """Import labelled images from a folder, archive or label file and make them the active set.
 
-    kind: the layout, found out when None. merge: add to the active set. soft_labels: keep votes (FERPlus). allow_synthetic: take
-    images that carry ganfer's mark, for train only. The same call again finds the work done. DataError for what cannot be used.
+    kind: the layout, found out when None. merge: add to the active set. soft_labels: keep votes (FERPlus).
+    allow_synthetic: take images that carry ganfer's mark, for train only. The same call again finds the work done.
+    DataError for what cannot be used.
     """
     source = open_source(Path(path), kind, ReadOptions(soft_labels, config.data.face_confidence))
     selection = Selection(

@@ -1,7 +1,7 @@
 """Decoding on all cores: chunks go to worker processes and come back in order, a bounded number at a time.
 
-Processes, not threads: Pillow decodes under the interpreter's lock, and an image that crashes a C decoder takes its worker
-with it, not the import.
+Processes, not threads: Pillow decodes under the interpreter's lock, and an image that crashes a C decoder takes its
+worker with it, not the import.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""Which classes of a source are taken and what they are called here; and what is wrong with a choice or with what it leaves."""
+"""Which classes of a source are taken, under which names; and whether what is left makes a data set."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from ganfer.names import canonical, in_order
 
 @dataclass(frozen=True)
 class Selection:
-    """Which classes are taken, under which names. classes: empty = all. renames: name in the source -> name in ganfer."""
+    """A choice of classes (none = all) and their new names (name in the source -> name in ganfer)."""
 
     classes: tuple[str, ...]
     renames: Mapping[str, str]

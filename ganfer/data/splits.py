@@ -1,6 +1,7 @@
-"""Which images train, choose and test: the source's own splits where it has them, else held out by class and by subject.
+"""Which images train, choose and test: the source's own splits, else held out by class and by subject.
 
-Whatever order files come in, the same images with the same seed are split the same way: each has a rank drawn from its name.
+Whatever order files come in, the same images with the same seed are split the same way: each has a rank drawn from its
+name.
 """
 
 import hashlib
@@ -45,9 +46,9 @@ def assign(
 ) -> Splits:
     """Split N images. Missing splits are held out of train: test first, then val.
 
-    own: (N,) int8, the source's split, -1 for none. labels: (N,) int. groups: (N,) int, `NO_GROUP` where unknown. ranks: (N,)
-    uint64 from `rank_of`. val_fraction: share of the training images; test_fraction: share of all. pinned: (N,) bool, images
-    that stay in train (synthetic ones).
+    own: (N,) int8, the source's split, -1 for none. labels: (N,) int. groups: (N,) int, `NO_GROUP` where unknown.
+    ranks: (N,) uint64 from `rank_of`. val_fraction: share of the training images; test_fraction: share of all. pinned:
+    (N,) bool, images that stay in train (synthetic ones).
     """
     codes = np.where(own < 0, TRAIN, own).astype(np.int8)
     notes: list[str] = []
@@ -72,7 +73,7 @@ def assign(
 def hold_out(
     labels: np.ndarray, groups: np.ndarray, ranks: np.ndarray, fraction: float, *, seed: int, purpose: str
 ) -> np.ndarray:
-    """Mask (N,) of the images to hold out: `fraction` of every class, no group on both sides, every class kept in train.
+    """Mask (N,) of images to hold out: `fraction` of every class, no group on both sides, every class kept.
 
     A class of one image stays in train; any larger class (without groups) gives at least one.
     """

@@ -30,13 +30,15 @@ def plan(source: Source, selection: Selection, settings: DataConfig) -> Result:
     names = in_order(name for name, _ in counts)
     places = [place for place in ("", *SPLITS) if any(split == place for _, split in counts)]
     rows = [[name, *(f"{counts[name, place]:,}" for place in places)] for name in names]
+    total, side = sum(counts.values()), settings.size
+    colour = "grey" if settings.channels == 1 else "colour"
+    left_out = f"; {refused:,} are left out." if refused else "."
     lines = [
         f"Plan (nothing was done): {source.path} is {source.kind} ({source.layout.summary}).",
-        f"{sum(counts.values()):,} images become {settings.size} x {settings.size} {'grey' if settings.channels == 1 else 'colour'}"
-        + (f"; {refused:,} are left out." if refused else "."),
+        f"{total:,} images become {side} x {side} {colour}{left_out}",
         *table(["class", *(place or "to be split" for place in places)], rows),
     ]
-    figures = {"kind": source.kind, "images": sum(counts.values()), "refused": refused}
+    figures = {"kind": source.kind, "images": total, "refused": refused}
     by_split = {place or "unsplit": {name: counts[name, place] for name in names} for place in places}
     return Result("ganfer data add --dry-run", None, {**figures, "counts": by_split}, lines)
 

@@ -37,7 +37,7 @@ class Row:
 
 
 class SetWriter:
-    """Streams images into `folder`; `finish` makes them an image set. As a context manager it removes what is unfinished."""
+    """Streams images into `folder`; `finish` makes them an image set; leaving the context removes the rest."""
 
     def __init__(self, folder: Path, size: int, channels: int) -> None:
         self.folder = folder
@@ -120,7 +120,7 @@ class SetWriter:
         return in_order(self._label_codes)
 
     def columns(self) -> dict[str, np.ndarray]:
-        """labels (in `class_names`), groups, splits (-1: undecided), synthetic and ranks of all images so far, each (N,)."""
+        """Of all images so far, each (N,): labels (in `class_names`), groups, splits (-1: open), synthetic, ranks."""
         order = np.array([self.class_names.index(name) for name in self._label_codes] + [UNLABELLED], dtype=np.int64)
         return {
             "labels": order[np.frombuffer(self._labels, dtype=np.int32)] if len(self) else np.empty(0, np.int64),
@@ -131,7 +131,7 @@ class SetWriter:
         }
 
     def finish(self, splits: np.ndarray) -> str:
-        """Write the set with these splits, (N,) codes into `SPLITS`; returns its digest. Ids that repeat get `#2`, `#3`, ..."""
+        """Write the set with these splits, (N,) codes into `SPLITS`; returns its digest. Repeated ids get `#2`."""
         assert len(splits) == len(self)
         self._pixels.seek(0)
         self._pixels.write(npy_header((len(self), *self.shape)))

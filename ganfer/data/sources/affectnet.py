@@ -1,7 +1,7 @@
-"""AffectNet in its two published layouts: CSV lists with face boxes, and `train_set/{images,annotations}` with `.npy` labels.
+"""AffectNet: CSV lists with face boxes, or `train_set/{images,annotations}` with a `.npy` label per image.
 
-Mollahosseini, Hasani and Mahoor, "AffectNet", IEEE Trans. Affective Computing, 2019. The test set was never published: the
-validation set is the test, as everyone reports it. Codes 8 to 10 (none, uncertain, no face) are left out.
+Mollahosseini, Hasani and Mahoor, "AffectNet", IEEE Trans. Affective Computing, 2019. The test set was never published:
+the validation set is the test, as everyone reports it. Codes 8 to 10 (none, uncertain, no face) are left out.
 """
 
 import io

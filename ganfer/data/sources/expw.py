@@ -1,7 +1,7 @@
 """ExpW (Expression in-the-Wild): `label/label.lst` and photographs with one or more faces each.
 
-Zhang et al., "From Facial Expression Recognition to Interpersonal Relation Prediction", IJCV 2018. A line is: image name, face id,
-top, left, right, bottom, confidence of the face box, label.
+Zhang et al., "From Facial Expression Recognition to Interpersonal Relation Prediction", IJCV 2018. A line is: image
+name, face id, top, left, right, bottom, confidence of the face box, label.
 """
 
 from collections import defaultdict

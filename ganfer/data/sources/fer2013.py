@@ -1,7 +1,8 @@
 """FER2013 as CSV: `fer2013.csv` or `icml_face_data.csv` (emotion, pixels, Usage), or `train.csv` with `test.csv`.
 
-Goodfellow et al., "Challenges in Representation Learning", ICONIP 2013. Usage: Training is train; of the two test sets the
-challenge's PublicTest is for choosing (val) and its PrivateTest for the result (test). A file with only one of them has it as test.
+Goodfellow et al., "Challenges in Representation Learning", ICONIP 2013. Usage: Training is train; of the two test sets
+the challenge's PublicTest is for choosing (val) and its PrivateTest for the result (test). A file with only one of them
+has it as test.
 """
 
 import io

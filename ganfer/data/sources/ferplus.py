@@ -1,9 +1,10 @@
 """FERPlus: ten people's votes for every FER2013 image (`fer2013new.csv` beside `fer2013.csv`).
 
-Barsoum et al., "Training Deep Networks for Facial Expression Recognition with Crowd-Sourced Label Distribution", ICMI 2016. Row i
-of the one file belongs to row i of the other. As in the paper, an expression with a single vote is an outlier and dropped. The
-label is the expression with more than half of the votes left; without one, the image is left out, as are those voted unknown or
-no face. With soft labels the votes themselves are kept, and the label is the expression with most votes.
+Barsoum et al., "Training Deep Networks for Facial Expression Recognition with Crowd-Sourced Label Distribution", ICMI
+2016. Row i of the one file belongs to row i of the other. As in the paper, an expression with a single vote is an
+outlier and dropped. The label is the expression with more than half of the votes left; without one, the image is left
+out, as are those voted unknown or no face. With soft labels the votes themselves are kept, and the label is the
+expression with most votes.
 """
 
 from itertools import zip_longest

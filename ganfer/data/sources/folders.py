@@ -1,4 +1,4 @@
-"""Class folders, with or without train/val/test folders around or inside them; and CK+48, whose names tell the subject."""
+"""Class folders, with or without train/val/test folders; and CK+48, whose file names tell the subject."""
 
 from collections.abc import Iterator
 
@@ -55,9 +55,9 @@ def labels(tree: Tree, seen: Survey) -> Iterator[str]:
 def place(name: str, depth: int) -> tuple[str, str]:
     """(split, class) of a path; "" where it does not say. `depth`: folders above most images.
 
-    A folder named like an expression is the class wherever it stands. Otherwise the class is the first folder inside the split's
-    (`train/ann/x.png`), or around it (`ann/train/x.png`), or, without splits, the folder at the usual depth: an image above
-    that depth lies outside the classes.
+    A folder named like an expression is the class wherever it stands. Otherwise the class is the first folder inside
+    the split's (`train/ann/x.png`), or around it (`ann/train/x.png`), or, without splits, the folder at the usual
+    depth: an image above that depth lies outside the classes.
     """
     folders = name.split("/")[:-1]
     at = next((i for i, folder in enumerate(folders) if folder.lower() in SPLIT_FOLDERS), None)

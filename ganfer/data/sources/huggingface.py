@@ -1,8 +1,8 @@
-"""Images with `metadata.csv` or `metadata.jsonl` beside them, as Hugging Face `datasets` reads and writes ("imagefolder").
+"""Images with `metadata.csv` or `metadata.jsonl` beside them: Hugging Face `datasets`' "imagefolder".
 
-Each line has file_name, relative to the metadata file. The class is in a column `label`, `expression`, `emotion` or `class`, or in the folder.
-`split` and `group` (or `subject`) are taken where they are there; all other columns are kept as attributes. The split may also be
-a folder: train/metadata.csv.
+Each line has file_name, relative to the metadata file. The class is in a column `label`, `expression`, `emotion` or
+`class`, or in the folder. `split` and `group` (or `subject`) are taken where they are there; all other columns are kept
+as attributes. The split may also be a folder: train/metadata.csv.
 """
 
 import json

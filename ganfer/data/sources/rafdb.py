@@ -1,8 +1,9 @@
-"""RAF-DB, the single-label (basic) part: `EmoLabel/list_patition_label.txt` and `Image/aligned/train_00001_aligned.jpg`.
+"""RAF-DB, basic part: `EmoLabel/list_patition_label.txt` and `Image/aligned/train_00001_aligned.jpg`.
 
-Li, Deng and Du, "Reliable Crowdsourcing and Deep Locality-Preserving Learning for Expression Recognition in the Wild", CVPR 2017.
-Also the redistribution with folders `train/1` ... `test/7`. Where the aligned faces are there, the original photographs are
-left out: they show the same faces. `Annotation/manual/*_manu_attri.txt` gives gender, race and age group as attributes.
+Li, Deng and Du, "Reliable Crowdsourcing and Deep Locality-Preserving Learning for Expression Recognition in the Wild",
+CVPR 2017. Also the redistribution with folders `train/1` ... `test/7`. Where the aligned faces are there, the original
+photographs are left out: they show the same faces. `Annotation/manual/*_manu_attri.txt` gives gender, race and age
+group as attributes.
 """
 
 from pathlib import PurePosixPath
@@ -76,7 +77,7 @@ def _numbered(tree: Tree) -> Stream:
 
 
 def _people(content: bytes) -> dict[str, str]:
-    """gender, race and age group: the last three lines, after five landmarks; nothing when the file is not like that."""
+    """gender, race and age group, the last three lines after five landmarks; nothing in any other file."""
     codes = content.decode("ascii", "replace").split()[-3:]
     tables = {"gender": GENDER, "race": RACE, "age_group": AGE}
     if len(codes) < 3 or not all(code.isdigit() for code in codes):

@@ -21,9 +21,8 @@ _HEAD = 64  # files at a tar's beginning that settle most layouts, so that it ne
 class Layout:
     """One published way to lay out labelled faces.
 
-    fits: whether the names look like it. items: the stream. label_files: names given as PATH that stand for the folder they
-    describe, with the number of folders between the two. lone_val_is_test: with no test split, its validation split is the test,
-    as its users report it. labels: class of every image from the names alone, where names tell.
+    fits: whether the names look like it. items: the stream. lone_val_is_test: with no test split, its validation split
+    is the test, as its users report it. labels: class of every image from the names alone, where names tell.
     """
 
     summary: str
@@ -83,7 +82,7 @@ class Source:
 
 
 def open_source(path: Path, kind: str | None = None, options: ReadOptions | None = None) -> Source:
-    """The source at `path`. DataError when it is missing, holds nothing ganfer reads, or `kind` is unknown or does not fit."""
+    """The source at `path`. DataError when it is missing, holds nothing ganfer reads, or does not fit `kind`."""
     if kind is not None and kind not in KINDS:
         raise DataError(f"Unknown kind {kind!r}.", did_you_mean(kind, KINDS))
     tree = open_tree(path)

@@ -9,17 +9,17 @@ from pathlib import PurePosixPath
 from ganfer.names import EXPRESSIONS, canonical
 
 # Extensions of what Pillow reads as pixels; EPS and the like are programs, not images.
-IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .apng .bmp .dib .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .tga .pcx .jp2 .j2k .jpx .avif .ico .sgi .rgb"
-    " .mpo .dds .icns .msp .xbm .im .fits .qoi".split()
-)
+_FORMATS = """
+    jpg jpeg jpe jfif png apng bmp dib gif tif tiff webp ppm pgm pbm pnm tga pcx jp2 j2k jpx avif ico sgi rgb mpo dds
+    icns msp xbm im fits qoi
+"""
+IMAGE_SUFFIXES = frozenset(f".{name}" for name in _FORMATS.split())
 LABEL_SUFFIXES = frozenset((".csv", ".jsonl", ".lst", ".txt"))
 
 SPLIT_FOLDERS = {
     **dict.fromkeys(("train", "training", "train_set", "training_set"), "train"),
-    **dict.fromkeys(
-        ("val", "valid", "validation", "dev", "val_set", "validation_set", "publictest", "public_test"), "val"
-    ),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "val_set", "validation_set"), "val"),
+    **dict.fromkeys(("publictest", "public_test"), "val"),
     **dict.fromkeys(("test", "testing", "test_set", "privatetest", "private_test"), "test"),
 }
 
@@ -30,7 +30,11 @@ _KEPT_NAMES = 1000
 
 @dataclass
 class Survey:
-    """What the names say. depths: images by the number of folders above them. label_files: their names, at most 1,000."""
+    """What the names say.
+
+    depths: images by the number of folders above them. ck_names, raf_names: images named like those sets'. in_classes:
+    images below a folder named like an expression. exp_arrays: AffectNet's labels. label_files: names, at most 1,000.
+    """
 
     images: int = 0
     files: int = 0

@@ -16,6 +16,7 @@ from ganfer.errors import DataError
 from ganfer.files import digest_of
 
 _OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ": lzma.open, b"BZh": bz2.open}
+_BLOCK = 512  # bytes; a tar ends with two blocks of zeros
 _DAMAGE = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError, OverflowError)
 
 
@@ -94,10 +95,12 @@ class _Guarded:
         self._path = path
         self._limit = max(RATIO_FROM_BYTES, MAX_RATIO * path.stat().st_size)
         self._count = 0
+        self._tail = b""
 
     def read(self, size: int = -1) -> bytes:
         data = self._stream.read(size)
         self._count += len(data)
+        self._tail = data[-_BLOCK:] if len(data) >= _BLOCK else (self._tail + data)[-_BLOCK:]
         if self._count > self._limit:
             raise DataError(
                 f"{self._path} unpacks to more than {self._limit:,} bytes (limit {MAX_RATIO}:1): a decompression bomb.",
@@ -106,10 +109,12 @@ class _Guarded:
         return data
 
     def drain(self) -> None:
-        """Read to the end, so that the compressed stream's own checksum is verified."""
+        """Read to the end, so that the compressed stream's checksum is verified, and look for the tar's end mark."""
         while self.read(2**18):
             pass
+        if self._tail != bytes(_BLOCK):
+            raise tarfile.ReadError("it ends without the end mark: a part is missing")
 
 
 def _forget(archive: tarfile.TarFile) -> None:
-    vars(archive)["members"] = []  # a tar file object keeps every header it has seen; a million of them are half a gigabyte
+    vars(archive)["members"] = []  # it keeps every header it has seen; a million of them are half a gigabyte

@@ -1,7 +1,7 @@
 """Named files in a folder, a zip or a tar, read the same way. Nothing is ever extracted to disk.
 
-Archives come from anywhere, so: names that lead out of the archive, links and device files are refused one by one; encrypted and
-damaged archives, and those that unpack to absurd sizes, are refused whole.
+Archives come from anywhere, so: names that lead out of the archive, links and device files are refused one by one;
+encrypted and damaged archives, and those that unpack to absurd sizes, are refused whole.
 """
 
 import hashlib
@@ -139,24 +139,20 @@ class ZipTree:
             raise DataError(f"{path} is not a whole zip file ({error}).", "Download or pack it again.") from error
         if any(info.flag_bits & 1 for info in members):
             raise DataError(f"{path} is encrypted.", "Unpack it with its password and add the folder.")
-        packed, unpacked = (
-            (sum(values) for values in zip(*((m.compress_size, m.file_size) for m in members), strict=True))
-            if members
-            else (0, 0)
-        )
-        size = max(path.stat().st_size, packed)
-        if unpacked > RATIO_FROM_BYTES and unpacked > MAX_RATIO * min(size, max(packed, 1)):
+        unpacked = sum(info.file_size for info in members)
+        limit = max(RATIO_FROM_BYTES, MAX_RATIO * path.stat().st_size)
+        if unpacked > limit:
             raise DataError(
-                f"{path} would unpack from {packed:,} to {unpacked:,} bytes (limit {MAX_RATIO}:1): a decompression bomb.",
+                f"{path} would unpack to {unpacked:,} bytes (limit {limit:,}): a decompression bomb.",
                 "Get the archive from its publisher again.",
             )
         self._members = sorted(members, key=lambda info: info.filename.split("/"))
 
     def names(self) -> Iterator[str]:
         """Names of all files, sorted."""
-        return (
-            clean(info.filename) for info in self._members if not is_junk(info.filename) and not unsafe(info.filename)
-        )
+        for info in self._members:
+            if not is_junk(clean(info.filename)) and not unsafe(info.filename):
+                yield clean(info.filename)
 
     def files(self, wanted: Wanted) -> Iterator[Entry | Refused]:
         """The wanted files, each inflated and checked by its CRC."""

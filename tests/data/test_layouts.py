@@ -1,0 +1,384 @@
+"""Every layout ganfer reads, on files made here: names, classes, splits, subjects, boxes, votes."""
+
+import io
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from making_sources import FORMS, classes, encoded, face, folder, packed, png, zipped
+
+from ganfer.data.decode import Target, Task, decode_chunk
+from ganfer.data.sources import KINDS, open_source
+from ganfer.data.sources.folders import place
+from ganfer.data.sources.items import Item, ReadOptions, Refused
+from ganfer.errors import DataError
+
+
+def read(path: Path, kind: str | None = None, **options: object) -> tuple[str, list[Item], list[Refused]]:
+    """The kind found, the items and what was refused."""
+    source = open_source(path, kind, ReadOptions(**options))  # type: ignore[arg-type]
+    everything = list(source.items())
+    items = [item for item in everything if isinstance(item, Item)]
+    return source.kind, items, [item for item in everything if isinstance(item, Refused)]
+
+
+def array_of(item: Item, size: int = 20, channels: int = 1) -> np.ndarray:
+    return decode_chunk([Task(item.data, item.box)], Target(size, channels)).pixels[0]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_class_folders_in_every_container(form: str, tmp_path: Path) -> None:
+    path = packed(form, tmp_path, classes("happy sad", 3, "root/"))
+    kind, items, refused = read(path)
+    assert kind == "folder"
+    assert refused == []
+    assert {(item.id, item.label, item.split) for item in items} == {
+        (f"root/{name}/{i}.png", name, "") for name in ("happy", "sad") for i in range(3)
+    }
+    assert np.array_equal(array_of(next(i for i in items if i.id == "root/sad/2.png"))[0], np.asarray(face(1002)))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_split_folders_in_every_container(form: str, tmp_path: Path) -> None:
+    files = classes("happy sad", 2, "Training/") | classes("happy sad", 1, "valid/") | classes("happy sad", 1, "test/")
+    _, items, _ = read(packed(form, tmp_path, files))
+    assert Counter((item.split, item.label) for item in items) == {
+        ("train", "happy"): 2, ("train", "sad"): 2, ("val", "happy"): 1, ("val", "sad"): 1, ("test", "happy"): 1, ("test", "sad"): 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "depth", "expected"),
+    [
+        ("happy/1.png", 1, ("", "happy")),
+        ("data/faces/Happiness/1.png", 3, ("", "Happiness")),
+        ("train/ann/1.png", 2, ("train", "ann")),
+        ("ann/train/1.png", 2, ("train", "ann")),
+        ("root/PublicTest/fear/1.png", 3, ("val", "fear")),
+        ("root/PrivateTest/fear/1.png", 3, ("test", "fear")),
+        ("happy/S010/004/1.png", 3, ("", "happy")),
+        ("root/ann/session2/1.png", 2, ("", "ann")),
+        ("root/preview.png", 2, ("", "")),
+        ("preview.png", 1, ("", "")),
+        ("train/1.png", 1, ("train", "")),
+    ],
+)
+def test_a_path_tells_split_and_class(name: str, depth: int, expected: tuple[str, str]) -> None:
+    assert place(name, depth) == expected
+
+
+def test_stray_images_and_other_files_are_told_apart(tmp_path: Path) -> None:
+    files = classes("ann bob", 2) | {"cover.png": png(9), "readme.txt": b"hello", ".DS_Store": b"x", "__MACOSX/ann/1.png": b"x"}
+    _, items, refused = read(folder(tmp_path / "faces", files))
+    assert len(items) == 4
+    assert refused == [Refused("cover.png", "not in a class folder")]
+
+
+def test_a_folder_reached_by_a_link_to_itself_ends(tmp_path: Path) -> None:
+    path = folder(tmp_path / "faces", classes("happy sad", 2))
+    (path / "happy" / "again").symlink_to(path)
+    assert len(read(path)[1]) == 4
+
+
+@pytest.mark.parametrize("form", ["folder", "zip", "tar"])
+def test_ck_takes_the_subject_from_the_name(form: str, tmp_path: Path) -> None:
+    names = {f"CK+48/{label}/S{s:03d}_004_000000{n}.png": png(s) for label in ("anger", "contempt") for s in (10, 130) for n in (17, 18)}
+    kind, items, _ = read(packed(form, tmp_path, names))
+    assert kind == "ck+48"
+    assert Counter((item.label, item.group) for item in items) == {
+        ("anger", "S010"): 2, ("anger", "S130"): 2, ("contempt", "S010"): 2, ("contempt", "S130"): 2,
+    }  # fmt: skip
+
+
+# --- FER2013 and FERPlus
+
+
+def row(seed: int, side: int = 20) -> str:
+    return " ".join(str(v) for v in np.asarray(face(seed, side)).reshape(-1))
+
+
+FER = "emotion,pixels,Usage\n" + "".join(
+    f"{code},{row(code)},{usage}\n"
+    for code, usage in enumerate(["Training"] * 4 + ["PublicTest", "PrivateTest", "Training"])
+)
+FER_CLASSES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+
+
+def test_fer2013_csv(tmp_path: Path) -> None:
+    path = tmp_path / "fer2013.csv"
+    path.write_text(FER)
+    kind, items, _ = read(path)
+    assert kind == "fer2013"
+    assert [item.label for item in items] == FER_CLASSES
+    assert [item.split for item in items] == ["train"] * 4 + ["val", "test", "train"]
+    assert items[0].id == "fer2013/line-2"
+    assert np.array_equal(array_of(items[3])[0], np.asarray(face(3)))
+    assert KINDS["fer2013"].lone_val_is_test
+
+
+def test_the_icml_variant_has_blanks_in_its_header_and_another_order(tmp_path: Path) -> None:
+    lines = ["emotion, Usage, pixels", f"3, Training, {row(3)}", f"4, PrivateTest, {row(4)}"]
+    archive = zipped(tmp_path / "kaggle.zip", {"icml/icml_face_data.csv": "\n".join(lines).encode(), "icml/train.csv": b"emotion,pixels\n"})
+    kind, items, _ = read(archive)
+    assert kind == "fer2013"
+    assert [(item.label, item.split) for item in items] == [("happy", "train"), ("sad", "test")]
+    assert np.array_equal(array_of(items[1])[0], np.asarray(face(4)))
+
+
+@pytest.mark.parametrize("form", ["folder", "tar.gz"])
+def test_train_csv_with_test_csv(form: str, tmp_path: Path) -> None:
+    files = {"train.csv": f"emotion,pixels\n0,{row(0)}\n".encode(), "test.csv": f"emotion,pixels\n6,{row(6)}\n".encode()}
+    _, items, _ = read(packed(form, tmp_path, files))
+    assert {(item.label, item.split) for item in items} == {("angry", "train"), ("neutral", "test")}
+
+
+def test_the_challenges_test_csv_without_labels_is_passed_over(tmp_path: Path) -> None:
+    files = {"train.csv": f"emotion,pixels\n0,{row(0)}\n".encode(), "test.csv": f"pixels\n{row(6)}\n".encode()}
+    _, items, _ = read(folder(tmp_path / "faces", files))
+    assert [item.label for item in items] == ["angry"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("emotion,Usage\n0,Training\n", "no column 'pixels'"),
+        ("pixels,Usage\n1 2 3 4,Training\n", "no column 'emotion'"),
+        (f"emotion,pixels,Usage\n7,{row(0)},Training\n", "line 2: class 7. It must be 0 to 6"),
+        (f"emotion,pixels,Usage\nx,{row(0)},Training\n", "line 2: emotion is 'x'"),
+        (f"emotion,pixels,Usage\n0,{row(0)},Holiday\n", "Usage is 'Holiday'"),
+    ],
+)
+def test_a_wrong_csv_is_named_by_column_or_line(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "some.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        read(path)
+
+
+@pytest.mark.parametrize(("text", "reason"), [("1 2 3", "no square"), ("1 2 3 256", "a pixel of 256"), ("1 2 x 4", "x"), ("", "0 pixels")])
+def test_damaged_pixels_are_refused_not_fatal(text: str, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "fer2013.csv"
+    path.write_text(f"emotion,pixels,Usage\n0,{text},Training\n")
+    (item,) = read(path)[1]
+    assert reason in decode_chunk([Task(item.data)], Target(2, 1)).reasons[0]
+
+
+VOTES = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n"
+TALLIES = [
+    ("8,0,0,0,1,0,0,0,1,0", "neutral", {"neutral": 1.0}),
+    ("5,0,0,0,5,0,0,0,0,0", None, {"neutral": 0.5, "anger": 0.5}),  # no more than half
+    ("0,0,0,2,0,0,0,0,8,0", None, None),  # unknown
+    ("0,0,0,0,0,0,0,0,0,10", None, None),  # no face
+    ("0,0,0,0,0,0,0,6,4,0", "contempt", {"contempt": 1.0}),
+    ("1,1,1,1,1,1,1,1,1,1", None, None),  # all outliers
+    ("0,6,4,0,0,0,0,0,0,0", "happiness", {"happiness": 0.6, "surprise": 0.4}),
+]
+
+
+def ferplus(root: Path) -> Path:
+    votes = VOTES + "".join(f"Training,fer{i:07d}.png,{tally}\n" for i, (tally, _, _) in enumerate(TALLIES))
+    return folder(root / "fer", {"fer2013.csv": FER.encode(), "fer2013new.csv": votes.encode()})
+
+
+def test_ferplus_majority(tmp_path: Path) -> None:
+    kind, items, refused = read(ferplus(tmp_path))
+    assert kind == "ferplus"
+    wanted = {f"fer2013/line-{i + 2}": label for i, (_, label, _) in enumerate(TALLIES) if label}
+    assert {item.id: item.label for item in items} == wanted
+    assert [item.reason for item in refused] == [
+        "FERPlus: no majority", "FERPlus: voted unknown", "FERPlus: voted no face", "FERPlus: no agreement",
+    ]  # fmt: skip
+
+
+def test_ferplus_soft_labels_given_its_own_file(tmp_path: Path) -> None:
+    kind, items, _ = read(ferplus(tmp_path) / "fer2013new.csv", soft_labels=True)
+    assert kind == "ferplus"
+    assert [item.votes for item in items] == [pytest.approx(votes) for _, _, votes in TALLIES if votes]
+
+
+def test_ferplus_of_another_length_is_an_error(tmp_path: Path) -> None:
+    path = ferplus(tmp_path)
+    (path / "fer2013new.csv").write_text(VOTES + "Training,fer0.png,8,0,0,0,0,0,0,0,0,0\n")
+    with pytest.raises(DataError, match="1 rows"):
+        read(path)
+
+
+# --- data sets with label files
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_expw_cuts_faces_and_honours_their_confidence(form: str, tmp_path: Path) -> None:
+    photo = face(5, 60)
+    lines = "a.jpg 0 10 5 30 25 80.5 3\na.jpg 1 40 40 60 60 20.0 0\nb.png 0 0 0 60 60 99 6\ngone.jpg 0 0 0 9 9 99 1\n"
+    files = {"ExpW/image/origin/a.jpg": encoded(photo), "ExpW/image/origin/b.png": png(6, 60), "ExpW/label/label.lst": lines.encode()}
+    kind, items, refused = read(packed(form, tmp_path, files), face_confidence=50.0)
+    assert kind == "expw"
+    assert [(item.id, item.label, item.box) for item in sorted(items, key=lambda item: item.id)] == [
+        ("a.jpg#0", "happy", (5, 10, 30, 25)),
+        ("b.png#0", "neutral", (0, 0, 60, 60)),
+    ]
+    assert Refused("a.jpg#1", "face confidence below 50") in refused
+    assert Refused("gone.jpg#0", "named in label.lst, but not there") in refused
+    # the box is 25 wide and 15 high: widened to a 25 x 25 square around its centre, rows 5 to 30
+    cut = next(array_of(item, 25) for item in items if item.id == "a.jpg#0")
+    assert np.array_equal(cut[0], np.asarray(photo)[5:30, 5:30])
+
+
+def test_expw_with_a_wrong_line(tmp_path: Path) -> None:
+    path = folder(tmp_path / "e", {"image/a.png": png(1), "label/label.lst": b"a.png 0 1 2 3\n"})
+    with pytest.raises(DataError, match=r"label.lst, line 1.*It must be: name, face id"):
+        read(path)
+
+
+@pytest.mark.parametrize("form", ["folder", "zip", "tar.gz"])
+def test_raf_db_prefers_aligned_faces_and_reads_attributes(form: str, tmp_path: Path) -> None:
+    files = {
+        "basic/EmoLabel/list_patition_label.txt": b"train_00001.jpg 5\ntest_0001.jpg 1\n",
+        "basic/Image/original/train_00001.jpg": png(1),
+        "basic/Image/aligned/train_00001_aligned.jpg": png(2),
+        "basic/Image/aligned/test_0001_aligned.jpg": png(3),
+        "basic/Annotation/manual/train_00001_manu_attri.txt": b"1\t2\n3\t4\n5\t6\n7\t8\n9\t10\n1\n2\n3\n",
+    }
+    kind, items, refused = read(packed(form, tmp_path, files))
+    assert kind == "raf-db"
+    assert refused == []
+    found = {item.id: item for item in items}
+    assert {(i.id, i.label, i.split) for i in items} == {("train_00001.jpg", "sad", "train"), ("test_0001.jpg", "surprise", "test")}
+    assert found["train_00001.jpg"].attributes == {"gender": "female", "race": "Asian", "age_group": "40-69"}
+    assert np.array_equal(array_of(found["train_00001.jpg"])[0], np.asarray(face(2)))
+
+
+def test_raf_db_as_numbered_folders(tmp_path: Path) -> None:
+    files = {"DATASET/train/1/train_00001_aligned.jpg": png(1), "DATASET/test/7/test_0001_aligned.jpg": png(2), "DATASET/test/9/test_0002_aligned.jpg": png(3)}
+    kind, items, refused = read(packed("tar", tmp_path, files))
+    assert kind == "raf-db"
+    assert [(item.label, item.split) for item in items] == [("surprise", "train"), ("neutral", "test")]
+    assert len(refused) == 1
+
+
+def npy(value: object, **options: bool) -> bytes:
+    out = io.BytesIO()
+    np.save(out, np.array(value, **({"dtype": object} if options else {})), allow_pickle=bool(options))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("form", ["folder", "tar.gz"])
+def test_affectnet_arrays(form: str, tmp_path: Path) -> None:
+    files = {
+        "train_set/annotations/0_exp.npy": npy("6"),
+        "train_set/annotations/1_exp.npy": npy("9"),
+        "train_set/annotations/0_val.npy": npy("0.5"),
+        "train_set/images/0.jpg": png(1),
+        "train_set/images/1.jpg": png(2),
+        "val_set/annotations/0_exp.npy": npy(["7"]),
+        "val_set/images/0.jpg": png(3),
+    }
+    kind, items, refused = read(packed(form, tmp_path, files))
+    assert kind == "affectnet"
+    assert [(item.label, item.split) for item in items] == [("angry", "train"), ("contempt", "val")]
+    assert refused == [Refused("train_set/1", "AffectNet: uncertain")]
+    assert KINDS["affectnet"].lone_val_is_test
+
+
+def test_affectnet_never_unpickles(tmp_path: Path) -> None:
+    files = {"train_set/annotations/0_exp.npy": npy({"a": 1}, pickled=True), "train_set/images/0.jpg": png(1)}
+    with pytest.raises(DataError, match="no plain array"):
+        read(folder(tmp_path / "a", files))
+
+
+def test_affectnet_lists_with_boxes(tmp_path: Path) -> None:
+    header = "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal\n"
+    files = {
+        "Manually_Annotated_file_lists/training.csv": (header + "689/a.jpg,2,3,10,12,1;2,0,0.1,0.2\n1/b.png,NULL,NULL,NULL,NULL,,8,-2,-2\n").encode(),
+        "Manually_Annotated_file_lists/validation.csv": (header + "7/c.jpg,0,0,20,20,,4,0,0\n").encode(),
+        "Manually_Annotated_Images/689/a.jpg": png(1),
+        "Manually_Annotated_Images/1/b.png": png(2),
+        "Manually_Annotated_Images/7/c.jpg": png(3),
+    }
+    kind, items, refused = read(folder(tmp_path / "a", files))
+    assert kind == "affectnet"
+    by_id = {item.id: item for item in items}
+    assert (by_id["689/a.jpg"].label, by_id["689/a.jpg"].split, by_id["689/a.jpg"].box) == ("neutral", "train", (2, 3, 12, 15))
+    assert by_id["689/a.jpg"].attributes == {"valence": "0.1", "arousal": "0.2"}
+    assert (by_id["7/c.jpg"].label, by_id["7/c.jpg"].split) == ("fear", "val")
+    assert refused == [Refused("1/b.png", "AffectNet: none")]
+
+
+@pytest.mark.parametrize("form", ["folder", "zip", "tar"])
+def test_hugging_face_csv(form: str, tmp_path: Path) -> None:
+    files = {
+        "metadata.csv": b"file_name,expression,split,subject,age\nimg/1.png,Happiness,train,ann,30\nimg/2.png,sad,validation,bob,\n",
+        "img/1.png": png(1),
+        "img/2.png": png(2),
+        "img/unlisted.png": png(3),
+    }
+    kind, items, _ = read(packed(form, tmp_path, files))
+    assert kind == "huggingface"
+    assert [(i.id, i.label, i.split, i.group, i.attributes) for i in items] == [
+        ("img/1.png", "Happiness", "train", "ann", {"age": "30"}),
+        ("img/2.png", "sad", "val", "bob", {}),
+    ]
+
+
+def test_hugging_face_json_lines_in_split_folders_with_class_folders(tmp_path: Path) -> None:
+    files = {
+        "train/metadata.jsonl": b'{"file_name": "happy/1.png", "age": 31}\n\n',
+        "train/happy/1.png": png(1),
+        "test/metadata.jsonl": b'{"file_name": "sad/1.png", "age": null}\n',
+        "test/sad/1.png": png(2),
+    }
+    _, items, _ = read(folder(tmp_path / "h", files))
+    assert [(i.id, i.label, i.split, i.attributes) for i in sorted(items, key=lambda i: i.id)] == [
+        ("test/sad/1.png", "sad", "test", {}),
+        ("train/happy/1.png", "happy", "train", {"age": "31"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("metadata.csv", "filename,label\n1.png,happy\n", "no column 'file_name'. Did you mean 'filename'"),
+        ("metadata.csv", "file_name\n1.png\n", "line 2: no class"),
+        ("metadata.csv", "file_name,label,split\n1.png,happy,trian\n", "split 'trian'. Did you mean 'train'"),
+        ("metadata.jsonl", '{"file_name": "1.png"', "line 1: no valid JSON"),
+        ("metadata.csv", "file_name,label\n2.png,happy\n", "none of which is in"),
+        ("metadata.csv", "file_name,label\n", "names no image"),
+    ],
+)
+def test_wrong_metadata(name: str, text: str, message: str, tmp_path: Path) -> None:
+    path = folder(tmp_path / "h", {name: text.encode(), "1.png": png(1)})
+    with pytest.raises(DataError, match=message):
+        read(path)
+
+
+# --- what is not there
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "is empty"),
+        ({"a.png": png(1)}, "1 images but no classes"),
+        ({"notes.txt": b"x"}, "no image ganfer knows"),
+    ],
+)
+def test_a_folder_without_labelled_images(files: dict[str, bytes], message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=message):
+        open_source(folder(tmp_path / "x", files))
+
+
+def test_a_path_that_is_not_there_and_a_file_that_is_no_archive(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        open_source(tmp_path / "nowhere")
+    (tmp_path / "letter.doc").write_bytes(b"Dear all")
+    with pytest.raises(DataError, match="no folder, zip, tar or label file"):
+        open_source(tmp_path / "letter.doc")
+
+
+def test_an_unknown_kind_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    path = folder(tmp_path / "x", classes("happy sad", 1))
+    with pytest.raises(DataError, match=r"Unknown kind 'rafdb'. Did you mean 'raf-db'\?"):
+        open_source(path, "rafdb")
+    with pytest.raises(DataError, match="does not look like expw"):
+        open_source(path, "expw")
