@@ -36,7 +36,7 @@ from stylegan_bridge.readers.values import (
 MAX_OPCODES = 4_000_000
 MAX_MEMO, MAX_STACK, MAX_INT_BYTES, MAX_NAME = 1_000_000, 1_000_000, 32, 200
 #: Copies (text, containers, nested streams) may add up to this many times the file, plus room for small files.
-COPY_FACTOR, COPY_FLOOR, ITEM_BYTES = 4, 2**20, 64
+COPY_FACTOR, COPY_FLOOR, ITEM_BYTES = 4, 2**18, 64
 
 
 @dataclass(eq=False)
@@ -247,6 +247,8 @@ _BUILDERS: dict[tuple[str, str], str] = {
     ("builtins", "set"): "set",
     ("__builtin__", "set"): "set",
     ("_codecs", "encode"): "latin1",
+    ("builtins", "bytes"): "bytes",
+    ("__builtin__", "bytes"): "bytes",
     ("torch", "Size"): "size",
     ("torch", "device"): "text",
     ("torch._utils", "_rebuild_tensor"): "tensor",
@@ -292,6 +294,8 @@ def _call(function: Symbol, arguments: tuple[Any, ...], machine: Machine) -> Any
         return set(map(_key, arguments[0] if arguments else ()))
     if kind == "latin1" and len(arguments) == 2 and arguments[1] in ("latin1", "latin-1"):
         return arguments[0].encode("latin-1")
+    if kind == "bytes" and not arguments:  # how protocol 2 writes the data of an empty array
+        return b""
     if kind == "size":
         return tuple(counts(arguments[0]))
     if kind == "text":

@@ -114,7 +114,11 @@ def _modules_tree(generator: Generator, foreign: dict[str, Any], overrides: dict
                 buffers[key] = value
             else:
                 parameters[key] = torch.nn.Parameter(value, requires_grad=False)
-        state: dict[str, Any] = {"training": False, "_non_persistent_buffers_set": set(), "_backward_hooks": OrderedDict()}
+        state: dict[str, Any] = {
+            "training": False,
+            "_non_persistent_buffers_set": set(),
+            "_backward_hooks": OrderedDict(),
+        }
         class_name = "FullyConnectedLayer"
         last = path.rsplit(".", 1)[-1]
         if path.startswith("mapping.fc"):
@@ -197,7 +201,7 @@ def tf_variables(generator: Generator) -> dict[str, np.ndarray]:
 def write_nvidia_tf(
     generator: Generator, path: Path, *, variables: dict[str, np.ndarray] | None = None, version: int = 4, **kwargs: Any
 ) -> Path:
-    """A snapshot of stylegan2: (G, D, Gs), each a Network with its mapping and synthesis parts. `kwargs`: static_kwargs."""
+    """A snapshot of stylegan2: (G, D, Gs), each a Network with its parts. `kwargs` go to static_kwargs."""
     config = generator.config
     variables = tf_variables(generator) if variables is None else variables
     static = {

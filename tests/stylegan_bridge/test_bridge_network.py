@@ -36,7 +36,9 @@ def test_upsampling_is_zero_insertion_and_the_filter(taps: list[float]) -> None:
 
 
 @pytest.mark.parametrize("taps", [None, [1, 3, 3, 1], [1, 2, 1], [1.0], [1, 2, 0, 5, 1, 3]])
-@pytest.mark.parametrize("shape", [(1, 5, 16), (1, 40, 4), (3, 5, 8)])  # folded into the weights, and onto the activations
+@pytest.mark.parametrize(
+    "shape", [(1, 5, 16), (1, 40, 4), (3, 5, 8)]
+)  # folded into the weights, and onto the activations
 @pytest.mark.parametrize("demodulate", [True, False])
 def test_modulated_convolution_by_its_definition(
     taps: list[float] | None, shape: tuple[int, int, int], demodulate: bool
