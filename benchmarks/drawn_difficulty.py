@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def small_cnn() -> nn.Sequential:
     """Five convolutions, 0.2 million weights: (N, 1, 48, 48) to (N, 7)."""
     widths = (1, 24, 48, 96, 128)
     layers: list[nn.Module] = []
-    for index, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+    for index, (inputs, outputs) in enumerate(pairwise(widths)):
         kernel, stride = (5, 2) if index == 0 else (3, 1)
         layers += [
             nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),

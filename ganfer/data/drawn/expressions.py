@@ -91,12 +91,12 @@ _NEIGHBOURS: dict[str, tuple[tuple[float, str], ...]] = {
 }
 
 # At difficulty 1.
-_SUBTLE_SHARE = 0.16
-_BLEND_SHARE = 0.55
-_BLEND_MOST = 0.46
-_MISSING_UNIT = 0.14
-_STRAY_UNIT = 0.055
-_TALKING_SHARE = 0.15
+_SUBTLE_SHARE = 0.09
+_BLEND_SHARE = 0.4
+_BLEND_MOST = 0.36
+_MISSING_UNIT = 0.08
+_STRAY_UNIT = 0.04
+_TALKING_SHARE = 0.1
 
 
 def _pure(draws: Draws, expression: str, difficulty: float) -> dict[str, float]:
@@ -116,7 +116,7 @@ def sample_units(draws: Draws, expression: str, difficulty: float) -> tuple[Acti
     """Left and right action units of one face that shows `expression`; at difficulty 0 the textbook face."""
     units = _pure(draws, expression, difficulty)
     subtle = draws.chance(_SUBTLE_SHARE * difficulty)
-    share = draws.uniform(0.14, 0.36) if subtle else draws.uniform(0.36, 1.0)
+    share = draws.uniform(0.18, 0.48) if subtle else draws.uniform(0.48, 1.0)
     intensity = 1.0 - min(1.0, difficulty) * (1.0 - share)
     neighbours = _NEIGHBOURS[expression]
     neighbour = neighbours[draws.pick(tuple(weight for weight, _ in neighbours))][1]

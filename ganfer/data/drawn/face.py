@@ -114,14 +114,14 @@ def label_index(label: int | str) -> int:
 
 
 def _sample_pose(draws: Draws, difficulty: float) -> Pose:
-    turned = difficulty * (1.7 if draws.chance(0.22) else 1.0)
+    turned = difficulty * (1.6 if draws.chance(0.18) else 1.0)
     return Pose(
-        yaw=draws.normal(0.0, 11.0 * turned, 2.0),
-        pitch=draws.normal(0.0, 6.5 * turned, 2.0),
-        roll=draws.normal(0.0, 6.0 * difficulty, 2.0),
-        scale=0.405 * (1.0 + draws.normal(0.0, 0.06 * difficulty, 2.0)),
-        shift_x=draws.normal(0.0, 0.024 * difficulty, 2.0),
-        shift_y=draws.normal(0.0, 0.024 * difficulty, 2.0),
+        yaw=draws.normal(0.0, 9.0 * turned, 2.0),
+        pitch=draws.normal(0.0, 5.5 * turned, 2.0),
+        roll=draws.normal(0.0, 5.0 * difficulty, 2.0),
+        scale=0.405 * (1.0 + draws.normal(0.0, 0.05 * difficulty, 2.0)),
+        shift_x=draws.normal(0.0, 0.018 * difficulty, 2.0),
+        shift_y=draws.normal(0.0, 0.018 * difficulty, 2.0),
         gaze_x=draws.normal(0.0, 0.35 * difficulty, 2.0),
         gaze_y=draws.normal(0.05, 0.22 * difficulty, 2.0),
     )
@@ -129,7 +129,7 @@ def _sample_pose(draws: Draws, difficulty: float) -> Pose:
 
 def _sample_lighting(draws: Draws, difficulty: float) -> Lighting:
     return Lighting(
-        azimuth=draws.normal(-15.0, 38.0 * difficulty, 2.0),
+        azimuth=draws.normal(-12.0, 34.0 * difficulty, 2.0),
         elevation=draws.normal(32.0, 19.0 * difficulty, 2.0),
         strength=min(1.0, max(0.05, draws.normal(0.5, 0.2 * difficulty))),
         warmth=draws.normal(0.0, 0.35 * difficulty, 2.0),
@@ -144,9 +144,9 @@ def _sample_scene(draws: Draws, difficulty: float) -> Scene:
         bright * draws.uniform(0.9, 1.08),
         bright * draws.uniform(0.85, 1.15),
     )
-    occluded = draws.chance(min(1.0, 0.13 * difficulty))
+    occluded = draws.chance(min(1.0, 0.08 * difficulty))
     occluder = 1 + draws.pick((3, 2.5, 1.5, 2, 2))
-    poor = difficulty * (2.2 if draws.chance(0.2) else 1.0)
+    poor = difficulty * (2.0 if draws.chance(0.16) else 1.0)
     return Scene(
         background=background,
         background_contrast=draws.uniform(0.1, 0.5),
@@ -154,8 +154,8 @@ def _sample_scene(draws: Draws, difficulty: float) -> Scene:
         occluder_side=1.0 if draws.chance(0.5) else -1.0,
         occluder_shift=draws.normal(0.0, 0.08),
         occluder_colour=(draws.uniform(30, 210), draws.uniform(30, 210), draws.uniform(30, 210)),
-        blur=poor * abs(draws.normal(0.0, 0.0052)),
-        noise=poor * draws.uniform(0.5, 4.0),
+        blur=poor * abs(draws.normal(0.0, 0.0045)),
+        noise=poor * draws.uniform(0.5, 3.5),
         contrast=1.0 + draws.normal(0.0, 0.13 * difficulty, 2.0),
         brightness=draws.normal(0.0, 12.0 * difficulty, 2.0),
         gamma=2.0 ** draws.normal(0.08, 0.22 * difficulty, 2.0),
