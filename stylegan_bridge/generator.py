@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from typing import get_args
+from typing import cast, get_args
 
 import numpy as np
 import torch
@@ -87,20 +87,33 @@ class Generator(nn.Module):
         """Where the weights are."""
         return self.synthesis.taps.device
 
-    def labels(self, class_index: int | Sequence[int] | None, count: int) -> Tensor | None:
-        """One-hot (count, c_dim) for one class or one per image; None for an unconditional network."""
+    def classes(self, class_index: int | Sequence[int] | None, count: int) -> list[int] | None:
+        """One class per image, from one for all or one each; None for an unconditional network."""
         if self.num_classes == 0:
             if class_index is not None:
                 raise BridgeError("this network is unconditional: it cannot draw a chosen class; leave class_index out")
             return None
         if class_index is None:
             raise BridgeError(f"this network is conditional: choose class_index from 0..{self.num_classes - 1}")
-        given = [class_index] * count if isinstance(class_index, int) else [operator.index(c) for c in class_index]
+        try:
+            if hasattr(class_index, "__len__"):
+                given = [operator.index(c) for c in cast(Sequence[int], class_index)]
+            else:
+                given = [operator.index(cast(int, class_index))] * count
+        except TypeError as error:
+            raise BridgeError(f"class_index must be whole numbers: {error}") from error
         if len(given) != count:
             raise BridgeError(f"{len(given)} class indices for {count} seeds; give one, or one per seed")
         for index in given:
             if not 0 <= index < self.num_classes:
                 raise BridgeError(f"class_index {index} is outside 0..{self.num_classes - 1}")
+        return given
+
+    def labels(self, class_index: int | Sequence[int] | None, count: int) -> Tensor | None:
+        """One-hot (count, c_dim) of `classes`; None for an unconditional network."""
+        given = self.classes(class_index, count)
+        if given is None:
+            return None
         return torch.nn.functional.one_hot(torch.tensor(given, dtype=torch.int64), self.num_classes).to(self.device)
 
     def w_average(self) -> Tensor:

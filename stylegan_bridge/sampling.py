@@ -73,13 +73,12 @@ def stream(
     checked = check_seeds(seeds)
     if batch_size < 1:
         raise BridgeError(f"batch_size must be 1 or more, not {batch_size}")
-    generator.labels(class_index, len(checked))
-    classes = class_index if class_index is None or isinstance(class_index, int) else list(class_index)
+    classes = generator.classes(class_index, len(checked))
     if box is not None:
         _check_box(box)
 
     def draw(wanted: tuple[int, ...], first: int) -> Tensor:
-        own = classes[first : first + len(wanted)] if isinstance(classes, list) else classes
+        own = None if classes is None else classes[first : first + len(wanted)]
         images = generator.sample(wanted, own, truncation_psi, noise_mode)
         if size is None and channels is None and box is None:
             return images
@@ -111,7 +110,7 @@ def mix_styles(
     return generator.sample_ws(ws, noise_mode, content)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _ws(generator: Generator, seeds: Sequence[int], labels: Tensor | None, psi: float) -> Tensor:
     """Row by row, so that an image does not depend on the ones it is drawn with."""
     z = latents(seeds, generator.config.z_dim).to(generator.device)
@@ -198,4 +197,5 @@ def _write_png(image: Tensor, path: Path, text: dict[str, str]) -> None:
         Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array).save(temporary, "PNG", pnginfo=chunks)
         temporary.replace(path)
     except OSError as error:
+        temporary.unlink(missing_ok=True)
         raise BridgeError(f"cannot write {path}: {error.strerror or error}") from error

@@ -152,7 +152,7 @@ def write_nvidia_torch(
     protocol: int | None = None,
     overrides: dict[str, Any] | None = None,
 ) -> Path:
-    """A training snapshot of stylegan2-ada-pytorch; with key None the network alone. `overrides` change modules' states."""
+    """A snapshot of stylegan2-ada-pytorch; with key None the network alone. `overrides` change modules' states."""
     with foreign_modules() as foreign:
         network = _modules_tree(generator, foreign, overrides or {})
         discriminator = Persistent(
