@@ -6,12 +6,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from classifiers.calibration import ece, fit_temperature
+    from classifiers.calibration import class_thresholds, ece, fit_temperature
     from classifiers.config import TrainConfig
     from classifiers.errors import ClassifierError
     from classifiers.evaluation import Evaluation, evaluate
     from classifiers.models import create_model, list_models
-    from classifiers.prediction import Classifier, load_classifier
+    from classifiers.prediction import Classifier, Ensemble, Predictor, load_classifier, load_ensemble
     from classifiers.samples import Samples
     from classifiers.training import TrainResult, train
 
@@ -19,32 +19,40 @@ if TYPE_CHECKING:
 _HOME = {
     "Classifier": "prediction",
     "ClassifierError": "errors",
+    "Ensemble": "prediction",
     "Evaluation": "evaluation",
+    "Predictor": "prediction",
     "Samples": "samples",
     "TrainConfig": "config",
     "TrainResult": "training",
+    "class_thresholds": "calibration",
     "create_model": "models",
     "ece": "calibration",
     "evaluate": "evaluation",
     "fit_temperature": "calibration",
     "list_models": "models",
     "load_classifier": "prediction",
+    "load_ensemble": "prediction",
     "train": "training",
 }
 
 __all__ = [
     "Classifier",
     "ClassifierError",
+    "Ensemble",
     "Evaluation",
+    "Predictor",
     "Samples",
     "TrainConfig",
     "TrainResult",
+    "class_thresholds",
     "create_model",
     "ece",
     "evaluate",
     "fit_temperature",
     "list_models",
     "load_classifier",
+    "load_ensemble",
     "train",
 ]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,83 +14,146 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Strength:
-    """Ranges drawn from uniformly, per image. Each applies as plus or minus around "unchanged"."""
+    """How far each image may be changed; drawn uniformly from minus to plus the value around "unchanged"."""
 
     rotate: float = 0.0  # degrees
     shift: float = 0.0  # share of the image's side
-    zoom: float = 0.0  # log2 of the scale
+    zoom: float = 0.0  # 0.2 scales by 1 / 1.2 to 1.2
     shear: float = 0.0  # tangent
     flip: float = 0.0  # probability of a mirror image
     brightness: float = 0.0  # added, in 0..1
-    contrast: float = 0.0  # log2 of the gain around the image's mean
+    contrast: float = 0.0  # 0.3 scales the distance from the image's mean by 1 / 1.3 to 1.3
     cutout: float = 0.0  # probability of a blanked square
-    cutout_size: float = 0.0  # largest side of that square as a share of the image's
+    cutout_size: float = 0.45  # largest side of that square as a share of the image's
+    ops: int = 0  # RandAugment's operations per image
+    magnitude: float = 0.3  # RandAugment's strength, 0..1 (the paper's M / 30)
 
 
 STRENGTHS = {
     "none": Strength(),
-    "light": Strength(rotate=10, shift=0.08, zoom=0.15, flip=0.5, brightness=0.1, contrast=0.3),
-    "strong": Strength(
-        rotate=15,
-        shift=0.1,
-        zoom=0.25,
-        shear=0.1,
-        flip=0.5,
-        brightness=0.15,
-        contrast=0.5,
-        cutout=0.5,
-        cutout_size=0.45,
-    ),
+    "light": Strength(rotate=10, shift=0.08, zoom=0.11, flip=0.5, brightness=0.1, contrast=0.23),
+    "strong": Strength(rotate=15, shift=0.1, zoom=0.2, shear=0.1, flip=0.5, brightness=0.15, contrast=0.4, cutout=0.5),
+    # What the earlier projects had from Keras' ImageDataGenerator.
+    "classic": Strength(rotate=10, shift=0.1, zoom=0.1, shear=0.1, flip=0.5),
+    "randaugment": Strength(flip=0.5, shift=0.05, ops=2, cutout=0.5),
 }
+
+
+def make_strength(level: str, **overrides: float | None) -> Strength:
+    """The level's strength, with the given values in place of its own (None leaves them)."""
+    given: dict[str, Any] = {key: value for key, value in overrides.items() if value is not None}
+    return replace(STRENGTHS[level], **given)
+
+
+@dataclass
+class Change:
+    """What happens to each image of a batch; every field has the shape (B,). Neutral: 0, for `scale` and `gain` 1."""
+
+    angle: Tensor  # radians
+    scale: Tensor
+    shear: Tensor
+    mirror: Tensor  # 1 or -1
+    dx: Tensor  # shares of the side
+    dy: Tensor
+    add: Tensor
+    gain: Tensor
 
 
 def augment(images: Tensor, strength: Strength, generator: torch.Generator) -> Tensor:
     """uint8 (B, C, H, W) -> float (B, C, H, W) in 0..1, each image changed by its own random draw."""
     x = images.to(torch.float32).div_(255)
-    if strength == STRENGTHS["none"]:
+    s = strength
+    if s == STRENGTHS["none"]:
         return x
-    draw = torch.rand((9, len(x)), generator=generator, device=x.device)
-    x = _warp(x, draw, strength)
-    if strength.brightness or strength.contrast:
-        x = _light(x, draw[5], draw[6], strength)
-    if strength.cutout:
-        x = _cutout(x, draw[7], draw[8], strength, generator)
+    draw = torch.rand((12, len(x)), generator=generator, device=x.device)
+    change = _draw(s, draw)
+    picks = None
+    if s.ops:
+        picks = torch.randint(len(OPERATIONS), (s.ops, len(x)), generator=generator, device=x.device)
+        signs = torch.rand((s.ops, len(x)), generator=generator, device=x.device).sub_(0.5).sign_()
+        _add_randaugment(change, picks, signs, s.magnitude)
+    if s.ops or s.rotate or s.shift or s.zoom or s.shear or s.flip:
+        x = _warp(x, change)
+    if s.ops or s.brightness or s.contrast:
+        level = x.mean((1, 2, 3), keepdim=True)
+        gain = change.gain.view(-1, 1, 1, 1)
+        x = torch.addcmul(level * (1 - gain) + change.add.view(-1, 1, 1, 1), x, gain).clamp_(0, 1)
+    if picks is not None:
+        x = _pixel_operations(x, picks, s.magnitude)
+    if s.cutout:
+        x = _cutout(x, s, draw[8:])
     return x
 
 
-def _warp(x: Tensor, draw: Tensor, s: Strength) -> Tensor:
-    """Flip, rotate, zoom, shear and shift in a single bilinear resampling; the border is mirrored."""
-    if not (s.rotate or s.shift or s.zoom or s.shear or s.flip):
-        return x
+def _draw(s: Strength, draw: Tensor) -> Change:
+    """The batch's changes from uniform numbers (12, B)."""
     centred = draw * 2 - 1
-    angle = centred[0] * math.radians(s.rotate)
-    scale = torch.exp2(-centred[1] * s.zoom)
-    mirror = torch.where(draw[2] < s.flip, -1.0, 1.0)
-    shear = torch.frac(draw[2] * 1024) * 2 - 1  # the low bits of the flip's draw are a fresh uniform number
-    cos, sin = angle.cos() * scale, angle.sin() * scale
-    shear = shear * s.shear
-    # Rows map output to input coordinates, which run from -1 to 1 (a shift of the whole side is 2).
-    row_x = torch.stack([cos * mirror, shear * cos - sin, centred[3] * 2 * s.shift], 1)
-    row_y = torch.stack([sin * mirror, shear * sin + cos, centred[4] * 2 * s.shift], 1)
+    return Change(
+        angle=centred[0] * math.radians(s.rotate),
+        scale=torch.exp(centred[1] * math.log1p(s.zoom)),
+        shear=centred[2] * s.shear,
+        mirror=torch.where(draw[3] < s.flip, -1.0, 1.0),
+        dx=centred[4] * s.shift,
+        dy=centred[5] * s.shift,
+        add=centred[6] * s.brightness,
+        gain=torch.exp(centred[7] * math.log1p(s.contrast)),
+    )
+
+
+def _warp(x: Tensor, c: Change) -> Tensor:
+    """Everything geometric in a single bilinear resampling; the border is mirrored."""
+    cos, sin = c.angle.cos() / c.scale, c.angle.sin() / c.scale
+    # Rows map output to input coordinates, which run from -1 to 1 (so that a shift of the whole side is 2).
+    row_x = torch.stack([cos * c.mirror, c.shear * cos - sin, 2 * c.dx], 1)
+    row_y = torch.stack([sin * c.mirror, c.shear * sin + cos, 2 * c.dy], 1)
     grid = F.affine_grid(torch.stack([row_x, row_y], 1), list(x.shape), align_corners=False)
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
-def _light(x: Tensor, brightness: Tensor, contrast: Tensor, s: Strength) -> Tensor:
-    gain = torch.exp2((contrast * 2 - 1) * s.contrast).view(-1, 1, 1, 1)
-    level = x.mean((1, 2, 3), keepdim=True)
-    add = ((brightness * 2 - 1) * s.brightness).view(-1, 1, 1, 1)
-    return torch.addcmul(level * (1 - gain) + add, x, gain).clamp_(0, 1)
+# RandAugment's operations. Of those in the paper, equalize is left out (a histogram per image costs more than all the
+# others) and colour, which grey faces don't have; the geometric ones share the one resampling.
+OPERATIONS = (
+    "identity", "rotate", "shift_x", "shift_y", "shear", "brightness", "contrast",
+    "sharpness", "posterize", "solarize", "autocontrast",
+)  # fmt: skip
 
 
-def _cutout(x: Tensor, apply: Tensor, extent: Tensor, s: Strength, generator: torch.Generator) -> Tensor:
+def _add_randaugment(c: Change, picks: Tensor, signs: Tensor, magnitude: float) -> None:
+    """Cubuk et al. 2020: the geometric and linear operations, added to the changes of the images that drew them."""
+
+    def total(name: str, full: float) -> Tensor:
+        """Sum over an image's operations of +-full * magnitude where it drew `name`."""
+        return ((picks == OPERATIONS.index(name)) * signs).sum(0) * (full * magnitude)
+
+    c.angle = c.angle + total("rotate", math.radians(30))
+    c.dx, c.dy = c.dx + total("shift_x", 0.33), c.dy + total("shift_y", 0.33)
+    c.shear = c.shear + total("shear", 0.3)
+    c.add = c.add + total("brightness", 0.45)
+    c.gain = c.gain * torch.exp(total("contrast", math.log(2.5)))
+
+
+def _pixel_operations(x: Tensor, picks: Tensor, magnitude: float) -> Tensor:
+    """The operations on pixel values, each worked out for the batch and kept where it was drawn."""
+
+    def drawn(name: str) -> Tensor:
+        return (picks == OPERATIONS.index(name)).any(0).view(-1, 1, 1, 1)
+
+    blurred = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    x = torch.where(drawn("sharpness"), (x + (x - blurred) * 3 * magnitude).clamp_(0, 1), x)
+    levels = 2 ** round(8 - 4 * magnitude) - 1
+    x = torch.where(drawn("posterize"), (x * levels).round() / levels, x)
+    x = torch.where(drawn("solarize") & (x > 1 - 0.5 * magnitude), 1 - x, x)
+    low, high = x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True)
+    return torch.where(drawn("autocontrast"), (x - low) / (high - low).clamp_min(0.05), x).clamp_(0, 1)
+
+
+def _cutout(x: Tensor, s: Strength, draw: Tensor) -> Tensor:
     """DeVries & Taylor 2017: a square of random place and side is set to mid-grey."""
     h, w = x.shape[2:]
-    centre = torch.rand((2, len(x)), generator=generator, device=x.device)
-    half = torch.where(apply < s.cutout, extent * s.cutout_size * 0.5, -1.0).view(-1, 1, 1)
+    half = torch.where(draw[0] < s.cutout, draw[1] * s.cutout_size * 0.5, -1.0).view(-1, 1, 1)
     ys = ((torch.arange(h, device=x.device) + 0.5) / h).view(1, -1, 1)
     xs = ((torch.arange(w, device=x.device) + 0.5) / w).view(1, 1, -1)
-    inside = ((ys - centre[0].view(-1, 1, 1)).abs() < half) & ((xs - centre[1].view(-1, 1, 1)).abs() < half)
+    inside = ((ys - draw[2].view(-1, 1, 1)).abs() < half) & ((xs - draw[3].view(-1, 1, 1)).abs() < half)
     return x.masked_fill_(inside.unsqueeze(1), 0.5)
 
 
@@ -106,8 +170,9 @@ def mix(x: Tensor, targets: Tensor, mixup: float, cutmix: float, rng: np.random.
         cy, cx = rng.random(2)
         top, bottom = (int(np.clip(round((cy + s * side / 2) * h), 0, h)) for s in (-1, 1))
         left, right = (int(np.clip(round((cx + s * side / 2) * w), 0, w)) for s in (-1, 1))
+        patch = x[:, :, top:bottom, left:right].flip(0)
         x = x.clone()
-        x[:, :, top:bottom, left:right] = x.flip(0)[:, :, top:bottom, left:right]
+        x[:, :, top:bottom, left:right] = patch
         share = 1 - (bottom - top) * (right - left) / (h * w)
     else:
         share = float(rng.beta(mixup, mixup))

@@ -75,3 +75,24 @@ def reliability(
         inside = index == b
         rows.append((b / bins, float(inside.mean()), float(confidence[inside].mean()), float(right[inside].mean())))
     return rows
+
+
+def class_thresholds(probabilities: np.ndarray, labels: np.ndarray, precision: float = 0.9) -> np.ndarray:
+    """Per class, the lowest confidence from which on predictions of it are right in `precision` of held-out images.
+
+    float32 (K,), in 0..1. One pseudo-error is added to each count, so that a handful of images that happen to be
+    right isn't proof; a class that never gets there has the threshold 1, which accepts only certainty.
+    """
+    if not 0 < precision < 1:
+        raise ClassifierError(f"precision = {precision!r}: must lie between 0 and 1")
+    probabilities, labels = np.asarray(probabilities), np.asarray(labels)
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    thresholds = np.ones(probabilities.shape[1], np.float32)
+    for k in range(probabilities.shape[1]):
+        mine = np.flatnonzero(predicted == k)
+        order = mine[np.argsort(-confidence[mine], kind="stable")]
+        right = np.cumsum(labels[order] == k) / (np.arange(len(order)) + 2)
+        enough = np.flatnonzero(right >= precision)
+        if enough.size:
+            thresholds[k] = confidence[order[enough[-1]]]
+    return thresholds

@@ -44,7 +44,18 @@ class TrainConfig:
     sampler: str = _option(
         "shuffle", "order of images: every one once, or classes equally often", choices=("shuffle", "balanced")
     )
-    augment: str = _option("light", "augmentation of the training images", choices=("none", "light", "strong"))
+    augment: str = _option(
+        "light",
+        "augmentation of the training images",
+        choices=("none", "light", "strong", "classic", "randaugment"),
+    )
+    rotate: float | None = _option(None, "degrees of rotation, in place of the augmentation's own", low=0.0, high=180.0)
+    shift: float | None = _option(None, "shift as a share of the side, in place of its own", low=0.0, high=0.5)
+    zoom: float | None = _option(None, "zoom, 0.2 is 1/1.2 to 1.2, in place of its own", low=0.0, high=3.0)
+    shear: float | None = _option(None, "shear as a tangent, in place of its own", low=0.0, high=1.0)
+    flip: float | None = _option(None, "probability of a mirror image, in place of its own", low=0.0, high=1.0)
+    cutout: float | None = _option(None, "probability of a blanked square, in place of its own", low=0.0, high=1.0)
+    magnitude: float | None = _option(None, "RandAugment's strength, in place of its own", low=0.0, high=1.0)
     mixup: float = _option(0.0, "alpha of mixup's Beta distribution; 0 is off", low=0.0, high=10.0)
     cutmix: float = _option(0.0, "alpha of CutMix's Beta distribution; 0 is off", low=0.0, high=10.0)
     ema: float = _option(

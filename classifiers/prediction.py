@@ -1,17 +1,20 @@
-"""Prediction: a trained classifier loaded from its folder, run in batches over any number of images."""
+"""Prediction: trained classifiers, single or as an ensemble, run in batches over any number of images."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from classifiers.calibration import softmax
+from classifiers.calibration import fit_temperature, softmax
 from classifiers.device import resolve_device
 from classifiers.errors import ClassifierError
 from classifiers.files import read_weights
@@ -19,16 +22,41 @@ from classifiers.models import ImageClassifier, create_model
 from classifiers.samples import check_images
 
 WEIGHTS = "model.safetensors"
-Tta = Literal["none", "flip"]
+Tta = Literal["none", "flip", "ten-crop"]
 
 
-class Classifier:
-    """A trained network with its class names and calibration. Images are uint8 (N, C, H, W) arrays or memory maps."""
+class Predictor(ABC):
+    """What a classifier and an ensemble share. Images are uint8 (N, C, H, W), arrays or memory maps."""
+
+    class_names: list[str]
+    size: int
+    channels: int
+    temperature: float
+    digest: str
+
+    @abstractmethod
+    def logits(self, images: np.ndarray, *, tta: Tta = "none", batch_size: int = 512) -> np.ndarray:
+        """Uncalibrated logits, float32 (N, K). `tta` averages them over the image and its mirror image ("flip"), or
+        over five crops of each ("ten-crop")."""
+
+    def probabilities(self, images: np.ndarray, *, tta: Tta = "none", batch_size: int = 512) -> np.ndarray:
+        """Calibrated probabilities, float32 (N, K): the softmax of logits / temperature."""
+        return softmax(self.logits(images, tta=tta, batch_size=batch_size), self.temperature)
+
+    def calibrated(self, images: np.ndarray, labels: np.ndarray, *, tta: Tta = "none") -> Self:
+        """A copy whose temperature suits these held-out images and that `tta`."""
+        other = copy.copy(self)
+        other.temperature = fit_temperature(self.logits(images, tta=tta), labels)
+        return other
+
+
+class Classifier(Predictor):
+    """A trained network with its class names and calibration."""
 
     def __init__(
         self,
         model: ImageClassifier,
-        class_names: list[str],
+        class_names: Sequence[str],
         *,
         temperature: float = 1.0,
         digest: str = "",
@@ -41,25 +69,44 @@ class Classifier:
         self.temperature, self.digest, self.card = float(temperature), digest, card or {}
 
     def logits(self, images: np.ndarray, *, tta: Tta = "none", batch_size: int = 512) -> np.ndarray:
-        """Uncalibrated logits, float32 (N, K). `tta="flip"` averages them with the mirror image's."""
-        return self._map(images, batch_size, lambda x: _with_tta(self.model, x, tta), len(self.class_names))
-
-    def probabilities(self, images: np.ndarray, *, tta: Tta = "none", batch_size: int = 512) -> np.ndarray:
-        """Calibrated probabilities, float32 (N, K): the softmax of logits / temperature."""
-        return softmax(self.logits(images, tta=tta, batch_size=batch_size), self.temperature)
+        return self._map(images, batch_size, lambda x: _with_tta(self.model, x, tta))
 
     def features(self, images: np.ndarray, *, batch_size: int = 512) -> np.ndarray:
         """The penultimate features, float32 (N, D)."""
-        return self._map(images, batch_size, self.model.features, None)
+        return self._map(images, batch_size, self.model.features)
 
-    def _map(
-        self, images: np.ndarray, batch_size: int, function: Callable[[Tensor], Tensor], width: int | None
-    ) -> np.ndarray:
+    def _map(self, images: np.ndarray, batch_size: int, function: Callable[[Tensor], Tensor]) -> np.ndarray:
         check_images(images, "images", channels=self.channels, size=self.size)
-        if len(images) == 0:
-            return np.zeros((0, width or 0), np.float32)
+        if len(images) == 0:  # one blank image tells the width
+            blank = np.zeros((1, self.channels, self.size, self.size), np.uint8)
+            return self._map(blank, 1, function)[:0]
         parts = [part.float().cpu().numpy() for part in map_batches(function, images, self.device, batch_size)]
         return np.concatenate(parts)
+
+
+class Ensemble(Predictor):
+    """Several classifiers of the same classes, size and channels as one: their calibrated probabilities, averaged."""
+
+    def __init__(self, members: Sequence[Classifier]) -> None:
+        if not members:
+            raise ClassifierError("an ensemble needs at least one classifier")
+        first = members[0]
+        for member in members[1:]:
+            for what in ("class_names", "size", "channels"):
+                if getattr(member, what) != getattr(first, what):
+                    raise ClassifierError(
+                        f"an ensemble's classifiers must agree on {what}: {getattr(first, what)} and "
+                        f"{getattr(member, what)} don't"
+                    )
+        self.members = list(members)
+        self.class_names, self.size, self.channels = first.class_names, first.size, first.channels
+        self.temperature = 1.0
+        self.digest = hashlib.sha256("".join(member.digest for member in members).encode()).hexdigest()
+
+    def logits(self, images: np.ndarray, *, tta: Tta = "none", batch_size: int = 512) -> np.ndarray:
+        """The logarithm of the averaged probabilities, float32 (N, K)."""
+        total = sum(member.probabilities(images, tta=tta, batch_size=batch_size) for member in self.members)
+        return np.log(np.maximum(np.asarray(total) / len(self.members), 1e-12))
 
 
 def map_batches(
@@ -87,7 +134,21 @@ def _with_tta(model: ImageClassifier, images: Tensor, tta: Tta) -> Tensor:
         return model(images)
     if tta == "flip":
         return (model(images) + model(images.flip(3))) / 2
-    raise ClassifierError(f"tta = {tta!r}: must be none or flip")
+    if tta == "ten-crop":
+        crops = _five_crops(images)
+        return torch.stack([model(x) + model(x.flip(3)) for x in crops]).mean(0) / 2
+    raise ClassifierError(f"tta = {tta!r}: must be none, flip or ten-crop")
+
+
+def _five_crops(images: Tensor) -> list[Tensor]:
+    """The corners and the centre (Krizhevsky et al. 2012), 11/12 of the side, scaled back to the full size: float in
+    0..1. Scaling keeps networks usable that take one size only."""
+    x, size = images.float() / 255, images.shape[-1]
+    side = size - 2 * round(size / 24)  # 44 of 48; the margins are equal
+    far, middle = size - side, (size - side) // 2
+    places = [(0, 0), (0, far), (far, 0), (far, far), (middle, middle)]
+    crops = [x[:, :, top : top + side, left : left + side] for top, left in places]
+    return [F.interpolate(crop, size=(size, size), mode="bilinear", align_corners=False) for crop in crops]
 
 
 def load_classifier(path: str | Path, device: str = "auto") -> Classifier:
@@ -97,7 +158,7 @@ def load_classifier(path: str | Path, device: str = "auto") -> Classifier:
     tensors, card = read_weights(file)
     try:
         names, channels, size = list(card["class_names"]), int(card["channels"]), int(card["size"])
-        model = create_model(card["architecture"], len(names), channels, size, **card.get("model_options", {}))
+        model = create_model(str(card["architecture"]), len(names), channels, size, **card.get("model_options", {}))
         model.load_state_dict(tensors)
         temperature = float(card["temperature"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -106,3 +167,8 @@ def load_classifier(path: str | Path, device: str = "auto") -> Classifier:
     with open(file, "rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return Classifier(model, names, temperature=temperature, digest=digest, card=card, device=resolve_device(device))
+
+
+def load_ensemble(paths: Sequence[str | Path], device: str = "auto") -> Ensemble:
+    """The classifiers at these paths as one."""
+    return Ensemble([load_classifier(path, device) for path in paths])

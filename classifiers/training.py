@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from classifiers.augment import STRENGTHS, augment, mix
+from classifiers.augment import augment, make_strength, mix
 from classifiers.calibration import fit_temperature, softmax
 from classifiers.config import TrainConfig
 from classifiers.device import make_fabric
@@ -103,7 +103,17 @@ def train(
 
 def _fit(run: Run, advance: Advance) -> None:
     """The training loop, from `run.step` to the end."""
-    config, strength = run.config, STRENGTHS[run.config.augment]
+    config = run.config
+    strength = make_strength(
+        config.augment,
+        rotate=config.rotate,
+        shift=config.shift,
+        zoom=config.zoom,
+        shear=config.shear,
+        flip=config.flip,
+        cutout=config.cutout,
+        magnitude=config.magnitude,
+    )
     advance(run.step)
     writer = tensorboard_writer(run.folder, run.step) if config.tensorboard and run.fabric.is_global_zero else None
     while run.step < run.total:

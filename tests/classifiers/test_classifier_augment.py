@@ -7,7 +7,7 @@ import pytest
 import torch
 from bars_data import bars
 
-from classifiers.augment import STRENGTHS, Strength, augment, mix
+from classifiers.augment import OPERATIONS, STRENGTHS, Strength, augment, make_strength, mix
 
 
 def run(images: torch.Tensor, strength: Strength, seed: int = 0) -> torch.Tensor:
@@ -23,7 +23,7 @@ def test_none_only_scales(images: torch.Tensor) -> None:
     assert torch.equal(run(images, STRENGTHS["none"]), images.float() / 255)
 
 
-@pytest.mark.parametrize("level", ["light", "strong"])
+@pytest.mark.parametrize("level", [level for level in STRENGTHS if level != "none"])
 def test_keeps_shape_and_range_changes_pixels_and_repeats(images: torch.Tensor, level: str) -> None:
     out = run(images, STRENGTHS[level])
     assert out.shape == images.shape
@@ -69,9 +69,9 @@ def test_shift_reaches_its_range_and_not_further() -> None:
 def test_zoom_reaches_its_range() -> None:
     images = torch.zeros(400, 1, 65, 65, dtype=torch.uint8)
     images[:, :, 22:43, 22:43] = 255
-    area = run(images, Strength(zoom=0.5)).sum((1, 2, 3)) / 21**2
-    assert area.max() == pytest.approx(2, rel=0.05)
-    assert area.min() == pytest.approx(0.5, rel=0.05)
+    area = run(images, Strength(zoom=0.4)).sum((1, 2, 3)) / 21**2
+    assert area.max() == pytest.approx(1.4**2, rel=0.05)
+    assert area.min() == pytest.approx(1.4**-2, rel=0.05)
 
 
 def test_rotation_keeps_area_and_turns_by_its_angle() -> None:
@@ -106,9 +106,45 @@ def test_brightness_and_contrast() -> None:
     level = run(grey, Strength(brightness=0.2)).mean((1, 2, 3)) - 128 / 255
     assert 0.17 < level.abs().max() <= 0.2
     ramp = torch.arange(96, 160, dtype=torch.uint8).view(1, 1, 8, 8).repeat(200, 1, 1, 1)
-    gain = run(ramp, Strength(contrast=0.5)).std((1, 2, 3)) / (ramp.float() / 255).std((1, 2, 3))
-    assert gain.max() == pytest.approx(2**0.5, rel=0.03)
-    assert gain.min() == pytest.approx(2**-0.5, rel=0.03)
+    gain = run(ramp, Strength(contrast=0.4)).std((1, 2, 3)) / (ramp.float() / 255).std((1, 2, 3))
+    assert gain.max() == pytest.approx(1.4, rel=0.03)
+    assert gain.min() == pytest.approx(1 / 1.4, rel=0.03)
+
+
+def operation(monkeypatch: pytest.MonkeyPatch, name: str, x: torch.Tensor, magnitude: float = 0.5) -> torch.Tensor:
+    """RandAugment with one operation per image, always `name`."""
+    real = torch.randint
+    monkeypatch.setattr(torch, "randint", lambda high, *a, **k: real(high, *a, **k).fill_(OPERATIONS.index(name)))
+    return run(x, Strength(ops=1, magnitude=magnitude))
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_each_operation_of_randaugment_acts_alone(
+    images: torch.Tensor, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    out, plain = operation(monkeypatch, name, images), images.float() / 255
+    assert out.shape == plain.shape
+    assert out.min() >= 0
+    assert out.max() <= 1
+    changed = (out - plain).abs().mean() > 1e-3
+    assert changed == (name != "identity")
+
+
+def test_randaugments_operations_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    ramp = torch.arange(0, 256, dtype=torch.uint8).view(1, 1, 16, 16).repeat(4, 1, 1, 1)
+    plain = ramp.float() / 255
+    solarized = operation(monkeypatch, "solarize", ramp)
+    assert torch.allclose(solarized, torch.where(plain > 0.75, 1 - plain, plain), atol=1e-4)
+    assert len(operation(monkeypatch, "posterize", ramp).mul(63).round().unique()) == 64
+    stretched = operation(monkeypatch, "autocontrast", ramp // 2 + 20)
+    assert (stretched.min(), stretched.max()) == (0, 1)
+    lifted = operation(monkeypatch, "brightness", torch.full((50, 1, 4, 4), 128, dtype=torch.uint8))
+    assert sorted({round(float(v) - 128 / 255, 3) for v in lifted.unique()}) == [-0.225, 0.225]
+
+
+def test_overrides_replace_the_levels_own_values() -> None:
+    strength = make_strength("light", zoom=0.5, shear=None, flip=0.0)
+    assert (strength.zoom, strength.flip, strength.rotate) == (0.5, 0.0, STRENGTHS["light"].rotate)
 
 
 def test_mixup_mixes_labels_in_the_share_of_the_pixels() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from classifiers import ClassifierError, ece, fit_temperature
+from classifiers import ClassifierError, class_thresholds, ece, fit_temperature
 from classifiers.calibration import nll, softmax
 
 
@@ -75,3 +75,21 @@ def test_softmax_survives_huge_logits_and_sums_to_one() -> None:
 def test_refuses(logits: np.ndarray, labels: np.ndarray, message: str) -> None:
     with pytest.raises(ClassifierError, match=message):
         fit_temperature(logits, labels)
+
+
+def test_thresholds_reach_the_precision_on_images_like_those_they_were_fitted_on() -> None:
+    logits, labels = drawn(1.0, 6000)
+    p = softmax(logits)
+    thresholds = class_thresholds(p[:3000], labels[:3000], 0.8)
+    predicted, kept = p[3000:].argmax(1), p[3000:].max(1) >= thresholds[p[3000:].argmax(1)]
+    right = (predicted == labels[3000:])[kept].mean()
+    assert right == pytest.approx(0.8, abs=0.04)
+    assert 0.2 < kept.mean() < 0.9
+
+
+def test_thresholds_by_hand() -> None:
+    # Class 0 is called with 0.9, 0.8, 0.7 (right, right, wrong): with one pseudo-error the first two make 2 / 3.
+    p = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.4, 0.6]])
+    assert class_thresholds(p, np.array([0, 0, 1, 1]), 0.66) == pytest.approx([0.8, 1.0])
+    with pytest.raises(ClassifierError, match="between 0 and 1"):
+        class_thresholds(p, np.array([0, 0, 1, 1]), 1.0)

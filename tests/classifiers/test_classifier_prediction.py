@@ -11,7 +11,7 @@ import torch
 from bars_data import NAMES, bars
 from safetensors.torch import save_file
 
-from classifiers import ClassifierError, TrainResult, load_classifier
+from classifiers import ClassifierError, Ensemble, TrainResult, load_classifier, load_ensemble
 from classifiers.files import read_weights, save_weights
 
 
@@ -135,3 +135,36 @@ def test_a_disk_that_is_full_leaves_the_old_file(trained: TrainResult, tmp_path:
     assert (tmp_path / "m.safetensors").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["m.safetensors"]
     assert json.loads(json.dumps(card)) == card
+
+
+def test_ten_crop_averages_ten_views(trained: TrainResult) -> None:
+    classifier, images = trained.load("cpu"), bars(6, seed=5).images
+    flat = np.full_like(images, 90)  # every crop and mirror image of a flat image is that image
+    assert np.allclose(classifier.logits(flat, tta="ten-crop"), classifier.logits(flat), atol=1e-4)
+    views = classifier.logits(images, tta="ten-crop")
+    mirrored = np.ascontiguousarray(images[..., ::-1])
+    assert np.allclose(classifier.logits(mirrored, tta="ten-crop"), views, atol=1e-3)
+    assert not np.allclose(views, classifier.logits(images, tta="flip"), atol=1e-3)
+
+
+def test_an_ensemble_averages_probabilities_and_can_be_calibrated(trained: TrainResult) -> None:
+    one = trained.load("cpu")
+    two = trained.load("cpu")
+    two.temperature = one.temperature * 3
+    both, val = Ensemble([one, two]), bars(48, seed=1)
+    expected = (one.probabilities(val.images) + two.probabilities(val.images)) / 2
+    assert np.allclose(both.probabilities(val.images), expected, atol=1e-5)
+    fitted = both.calibrated(val.images, val.labels)
+    assert fitted.temperature < 1, "the softened ensemble is under-confident"
+    assert both.temperature == 1
+    alone = load_ensemble([trained.folder], "cpu")
+    assert np.allclose(alone.probabilities(val.images), one.probabilities(val.images), atol=1e-5)
+
+
+def test_an_ensemble_of_strangers_is_refused(trained: TrainResult) -> None:
+    one, two = trained.load("cpu"), trained.load("cpu")
+    two.class_names = ["x", "y", "z"]
+    with pytest.raises(ClassifierError, match="must agree on class_names"):
+        Ensemble([one, two])
+    with pytest.raises(ClassifierError, match="at least one"):
+        load_ensemble([], "cpu")
