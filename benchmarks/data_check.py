@@ -1,10 +1,10 @@
-"""How well and how fast `ganfer data check` finds duplicates: copies planted among drawn faces, larger sets, and FER2013.
+"""How well and how fast `ganfer data check` finds duplicates: planted copies, larger sets, and FER2013.
 
     python benchmarks/data_check.py [--fer2013 ../shared/data/fer2013.tar.xz] [--sizes 32000 128000]
 
-Planted: each of the kinds below, `--copies` times, among drawn faces of as many different people; recall per kind, and pairs
-found that were not planted. Time: unrelated random textures, where no pair should be found. FER2013: what is in it, as counts.
-Writes benchmarks/results/data_check.json.
+Planted: each kind below, `--copies` times, among drawn faces of as many different people; recall per kind, and pairs
+found that were not planted. Time: unrelated random textures, where no pair should be found. FER2013: what is in it, as
+counts. Writes benchmarks/results/data_check.json.
 """
 
 import argparse

@@ -23,7 +23,7 @@ from ganfer.data.hamming import bands_for, close_pairs, radius_of
 NEAR = 0.85  # similarity from which two images count as the same picture
 SIDE = 48  # pixels at which images are compared
 SHIFT = 4  # pixels of SIDE by which one picture may be displaced against the other
-_COSINE = 0.85  # of the hash's coefficients, below which the pixels are not looked at
+_COSINE = 0.8  # of the hash's coefficients; below it the pixels are not compared
 _FINE, _COARSE = 0.8, 4.0  # sigmas of the band-pass, in pixels of SIDE
 _FLUSH = 1 << 20
 

@@ -57,6 +57,6 @@ def _bucket(hashes: np.ndarray, shift: int, width: int) -> tuple[np.ndarray, dic
     keys = (hashes >> np.uint64(shift)) & np.uint64((1 << width) - 1)
     order = np.argsort(keys, kind="stable")
     values, starts = np.unique(keys[order], return_index=True)
-    stops = np.append(starts[1:], len(order))
+    stops = np.append(starts, len(order))[1:]
     bounds = zip(starts.tolist(), stops.tolist(), strict=True)
     return order, dict(zip(values.tolist(), bounds, strict=True))
