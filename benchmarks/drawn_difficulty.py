@@ -143,6 +143,7 @@ def main() -> None:
         ):
             results[name].append(scores(truth, predicted))
             print(seed, name, {key: round(value, 3) for key, value in results[name][-1].items()}, flush=True)
+    summaries = {name: summary(rows) for name, rows in results.items()}
     record = {
         "drawn_version": DRAWN_VERSION,
         "seeds": list(range(wanted.seeds)),
@@ -150,8 +151,7 @@ def main() -> None:
         "test_faces": len(truth),
         "cnn_epochs": wanted.epochs,
         "faces_per_second_and_core": round(speed),
-        "linear": summary(results["linear"]),
-        "cnn": summary(results["cnn"]),
+        **summaries,
         "hardware": {
             "processor": processor(),
             "cores": os.cpu_count(),
@@ -162,8 +162,8 @@ def main() -> None:
     }
     wanted.out.parent.mkdir(parents=True, exist_ok=True)
     wanted.out.write_text(json.dumps(record, indent=2) + "\n")
-    for name in ("linear", "cnn"):
-        accuracy = record[name]["accuracy"]  # type: ignore[index]
+    for name, figures in summaries.items():
+        accuracy = figures["accuracy"]
         print(f"{name}: accuracy {accuracy['mean']:.3f} ± {accuracy['sd']:.3f}")
     print(wanted.out)
 
