@@ -170,14 +170,18 @@ class SetWriter:
             )
 
     def _write_votes(self, names: tuple[str, ...], labels: np.ndarray) -> None:
-        """Shares per class, (N, K) float32; one-hot where an image has no votes."""
+        """Shares per class, (N, K) float32, adding up to 1; one-hot where an image has no votes.
+
+        Votes for an expression that is no image's label, and so no class, are left out.
+        """
         path = self._scratch / "soft_labels.npy"
         shares = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(len(self), len(names)))
         for i, (_, _, _, votes) in enumerate(self._spooled()):
-            for name, share in (votes or {}).items():
-                shares[i, names.index(name)] = share
+            for name in set(votes or ()) & set(names):
+                shares[i, names.index(name)] = votes[name]
             if not votes and labels[i] >= 0:
                 shares[i, labels[i]] = 1.0
+        shares /= np.maximum(shares.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
         shares.flush()
         path.replace(self.folder / "soft_labels.npy")
 
@@ -211,6 +215,8 @@ def npy_header(shape: tuple[int, ...]) -> bytes:
 def printable(name: str) -> str:
     """A file's name as UTF-8 text in one line, whatever bytes it has."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -82,7 +82,9 @@ def test_a_bomb_is_stopped_by_its_ratio(form: str, tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("form", ["tar", "zip"])
-def test_a_member_beyond_the_absolute_limit_is_refused(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_member_beyond_the_absolute_limit_is_refused(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(trees, "MAX_FILE_BYTES", 10_000)
     monkeypatch.setattr(tars, "MAX_FILE_BYTES", 10_000)
     items, refused = read(packed(form, tmp_path, GOOD | {"happy/z.png": bytes(20_000)}))

@@ -86,7 +86,7 @@ def test_palette_bilevel_and_cmyk() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("side", [16, 64, 200])
 def test_exif_orientation_is_honoured(form: str, channels: int, side: int) -> None:
-    image = half(20, 220, "L" if channels == 1 else "L", side).convert("L" if form != "WEBP" else "RGB")
+    image = half(20, 220, "L", side).convert("RGB" if form == "WEBP" else "L")
     exif = Image.Exif()
     exif[0x0112] = 6  # shown turned a quarter clockwise: left becomes top
     array = decode(encoded(image, form, exif=exif), Target(16, channels))
