@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from classifiers.calibration import class_thresholds, ece, fit_temperature
     from classifiers.config import TrainConfig
+    from classifiers.crossval import CrossvalResult, crossval
     from classifiers.errors import ClassifierError
     from classifiers.evaluation import Evaluation, evaluate
+    from classifiers.many import Job, train_many
     from classifiers.models import create_model, list_models
     from classifiers.prediction import Classifier, Ensemble, Predictor, load_classifier, load_ensemble
     from classifiers.samples import Samples
@@ -19,14 +21,17 @@ if TYPE_CHECKING:
 _HOME = {
     "Classifier": "prediction",
     "ClassifierError": "errors",
+    "CrossvalResult": "crossval",
     "Ensemble": "prediction",
     "Evaluation": "evaluation",
+    "Job": "many",
     "Predictor": "prediction",
     "Samples": "samples",
     "TrainConfig": "config",
     "TrainResult": "training",
     "class_thresholds": "calibration",
     "create_model": "models",
+    "crossval": "crossval",
     "ece": "calibration",
     "evaluate": "evaluation",
     "fit_temperature": "calibration",
@@ -34,19 +39,23 @@ _HOME = {
     "load_classifier": "prediction",
     "load_ensemble": "prediction",
     "train": "training",
+    "train_many": "many",
 }
 
 __all__ = [
     "Classifier",
     "ClassifierError",
+    "CrossvalResult",
     "Ensemble",
     "Evaluation",
+    "Job",
     "Predictor",
     "Samples",
     "TrainConfig",
     "TrainResult",
     "class_thresholds",
     "create_model",
+    "crossval",
     "ece",
     "evaluate",
     "fit_temperature",
@@ -54,6 +63,7 @@ __all__ = [
     "load_classifier",
     "load_ensemble",
     "train",
+    "train_many",
 ]
 
 

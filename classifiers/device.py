@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from classifiers.errors import ClassifierError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def resolve_device(name: str) -> torch.device:
@@ -32,6 +34,8 @@ def resolve_device(name: str) -> torch.device:
 
 def make_fabric(device: str, precision: str) -> Fabric:
     """A launched Fabric: one device by name, or, under torchrun, all that torchrun gives this job."""
+    from lightning_fabric import Fabric  # late: it loads torch's compiler, two seconds that prediction needn't pay
+
     place = resolve_device(device)
     if precision == "auto":
         # bf16 on a CPU measures slower than 32 bit for these small networks (benchmarks/classifier_speed.py).

@@ -5,11 +5,10 @@ from __future__ import annotations
 import io
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from classifiers.config import TrainConfig
@@ -21,6 +20,9 @@ from classifiers.parts import Average, Order, make_optimizer, quick_figures, tot
 from classifiers.prediction import map_batches
 from classifiers.records import save_history
 from classifiers.samples import Samples, class_counts
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 RESUME = "resume.pt"
 

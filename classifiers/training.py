@@ -80,10 +80,10 @@ def train(
     best.safetensors.
     """
     folder, names = Path(folder), list(class_names)
+    if resume and (done := find_finished(config, train, val, names, folder, seed=seed)):
+        return done
     notes = _check(train, val, names)
     identity = _identity(config, train, val, names, seed)
-    if resume and (done := _finished(folder, identity, notes)):
-        return done
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -95,7 +95,7 @@ def train(
         run = Run(config, train, val, names, folder, seed, fabric, identity)
         if resume:
             notes += run.restore()
-        bar = nullcontext(_silent) if progress is None else progress(f"train {config.model}", run.total)
+        bar = nullcontext(silent) if progress is None else progress(f"train {config.model}", run.total)
         with bar as advance:
             _fit(run, advance)
         return _finish(run, notes)
@@ -212,18 +212,21 @@ def _finish(run: Run, notes: list[str]) -> TrainResult:
     return TrainResult(run.folder, card, run.history, run.step, run.seconds(), notes)
 
 
-def _finished(folder: Path, identity: str, notes: list[str]) -> TrainResult | None:
-    """The result of this very training, if the folder holds it."""
-    if not (folder / WEIGHTS).is_file():
+def find_finished(
+    config: TrainConfig, train: Samples, val: Samples, class_names: Sequence[str], folder: str | Path, *, seed: int = 0
+) -> TrainResult | None:
+    """The result of this very training, if the folder holds it; checks the input as `train` does."""
+    notes, file = _check(train, val, list(class_names)), Path(folder) / WEIGHTS
+    if not file.is_file():
         return None
     try:
-        _, card = read_weights(folder / WEIGHTS)
+        _, card = read_weights(file)
     except ClassifierError as error:
         log.warning("%s (training anew)", error.message)
         return None
-    if card.get("identity") != identity:
+    if card.get("identity") != _identity(config, train, val, list(class_names), seed):
         return None
-    return TrainResult(folder, card, card["history"], card["steps"], card["seconds"], notes, already_done=True)
+    return TrainResult(Path(folder), card, card["history"], card["steps"], card["seconds"], notes, already_done=True)
 
 
 def _check(train: Samples, val: Samples, names: list[str]) -> list[str]:
@@ -248,5 +251,5 @@ def _identity(config: TrainConfig, train: Samples, val: Samples, names: list[str
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _silent(n: int = 1, note: str = "") -> None:
+def silent(n: int = 1, note: str = "") -> None:
     """Progress nobody watches."""

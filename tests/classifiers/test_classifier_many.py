@@ -1,0 +1,110 @@
+"""Trainings side by side are exactly those one by one; folds keep classes even and groups whole."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from bars_data import NAMES, bars, quick
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from classifiers import ClassifierError, Job, crossval, train, train_many
+from classifiers.crossval import _inner_validation, assign_folds
+from classifiers.files import read_weights
+
+
+def test_side_by_side_is_bit_for_bit_one_by_one_and_a_failure_loses_nothing(tmp_path: Path) -> None:
+    """Three seeds and one impossible job on two workers: the three are exactly what `train` makes of them."""
+    data, val = bars(40), bars(20, seed=1)
+    config = quick(epochs=2, augment="light")
+    jobs = [Job(config, data, val, NAMES, tmp_path / f"many-{seed}", seed) for seed in range(3)]
+    bad = Job(config, data, bars(6, size=20), NAMES, tmp_path / "bad", 9)
+    with pytest.raises(ClassifierError, match=r"1 of 4 trainings failed .*bad: validation images: are 20x20") as caught:
+        train_many([*jobs[:1], bad, *jobs[1:]], workers=2, device="cpu")
+    assert "\n" not in caught.value.message
+    results = train_many(jobs, workers=2, device="cpu")
+    assert [result.already_done for result in results] == [True] * 3
+    for seed, result in enumerate(results):
+        alone = train(config, data, val, NAMES, tmp_path / f"alone-{seed}", seed=seed, device="cpu")
+        a, b = (read_weights(r.folder / "model.safetensors")[0] for r in (result, alone))
+        assert all(torch.equal(a[k], b[k]) for k in a)
+        assert result.card["temperature"] == alone.card["temperature"]
+
+
+def test_one_worker_needs_no_process_and_finishes_the_rest_after_a_failure(tmp_path: Path) -> None:
+    config = quick(epochs=1)
+    bad = Job(config, bars(9), bars(6, size=20), NAMES, tmp_path / "bad")
+    good = Job(config, bars(9), bars(6), NAMES, tmp_path / "good")
+    threads = torch.get_num_threads()
+    with pytest.raises(ClassifierError, match="1 of 2 trainings failed"):
+        train_many([bad, good], workers=1, device="cpu")
+    assert (tmp_path / "good" / "model.safetensors").exists()
+    assert torch.get_num_threads() == threads
+
+
+def test_two_jobs_cannot_share_a_folder(tmp_path: Path) -> None:
+    job = Job(quick(), bars(9), bars(6), NAMES, tmp_path)
+    with pytest.raises(ClassifierError, match="two trainings want this folder"):
+        train_many([job, job], device="cpu")
+
+
+def test_crossval_predicts_every_image_out_of_its_fold(tmp_path: Path) -> None:
+    samples = bars(90)
+    result = crossval(quick(epochs=8), samples, NAMES, tmp_path, folds=3, device="cpu", workers=1)
+    assert np.bincount(result.fold).tolist() == [30, 30, 30]
+    assert result.overall.accuracy > 0.85
+    assert result.overall.num_images == 90
+    low, high = result.interval["accuracy"]
+    assert low <= result.mean["accuracy"] <= high
+    assert result.mean["accuracy"] == pytest.approx(np.mean([fold.accuracy for fold in result.per_fold]))
+    for k, training in enumerate(result.trainings):
+        assert sum(training.card["train_counts"].values()) == 54, "60 outside the fold, of which a tenth validates"
+        inside = result.fold == k
+        alone = training.load("cpu").probabilities(samples.images[inside])
+        assert np.allclose(result.probabilities[inside], alone)
+    assert json.loads((tmp_path / "crossval.json").read_text())["folds"] == 3
+    assert np.array_equal(np.load(tmp_path / "out_of_fold.npz")["probabilities"], result.probabilities)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(2, 6), st.integers(0, 1000))
+def test_groups_are_never_torn_apart(folds: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    groups = rng.integers(0, 20, 120)
+    groups[:20] = np.arange(20)
+    labels = rng.integers(0, 3, 120)
+    fold = assign_folds(labels, folds, NAMES, groups=groups, seed=seed)
+    assert set(fold) == set(range(folds))
+    for group in range(20):
+        assert len(set(fold[groups == group])) == 1
+    outside = fold != 0
+    inner = _inner_validation(labels[outside], groups[outside], seed)
+    assert 0 < inner.sum() < outside.sum()
+    assert not set(groups[outside][inner]) & set(groups[outside][~inner])
+
+
+def test_random_folds_are_stratified_and_repeat_by_seed() -> None:
+    labels = np.array([0] * 60 + [1] * 30 + [2] * 10)
+    fold = assign_folds(labels, 5, NAMES, seed=4)
+    for k in range(5):
+        assert np.bincount(labels[fold == k]).tolist() == [12, 6, 2]
+    assert np.array_equal(fold, assign_folds(labels, 5, NAMES, seed=4))
+    assert not np.array_equal(fold, assign_folds(labels, 5, NAMES, seed=5))
+
+
+@pytest.mark.parametrize(
+    ("folds", "groups", "message"),
+    [
+        (1, None, "folds = 1: must lie between 2 and the 9 images"),
+        (4, None, "folds = 4: flat has only 3 images"),
+        (3, np.array([0] * 5 + [1] * 4), "only 2 groups"),
+        (3, np.zeros(5), "5 groups for 9 images"),
+    ],
+)
+def test_impossible_folds_are_refused(folds: int, groups: np.ndarray | None, message: str) -> None:
+    with pytest.raises(ClassifierError, match=message):
+        assign_folds(np.arange(9) % 3, folds, NAMES, groups=groups)
