@@ -103,6 +103,13 @@ def test_a_clean_set_is_called_clean_and_left_alone() -> None:
     assert len(workspace.runs("data")) == 1
 
 
+def test_a_leak_is_one_whichever_image_comes_first() -> None:
+    base = textures(1)[0]
+    images = np.stack([base, np.roll(base, 1, axis=2)])
+    assert examine(image_set(images, split=["train", "test"])).leaks_to.tolist() == ["test", ""]
+    assert examine(image_set(images, split=["test", "train"])).leaks_to.tolist() == ["", "test"]
+
+
 def test_a_copy_of_a_copy_leaks_as_well() -> None:
     """Two equal training images of which only one is compared with the test image it resembles."""
     base = textures(1)[0]

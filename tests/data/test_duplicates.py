@@ -108,6 +108,15 @@ def test_similarity_is_symmetric_and_one_for_the_image_itself() -> None:
     assert similarity(a, b) < 0.5
 
 
+def test_the_worse_of_both_directions_counts() -> None:
+    """The middle of `a` lies whole in `b`, but the middle of `b` has a foreign strip that `a` lacks."""
+    a, foreign = (band_pass(image) for image in textures(2)[:, 0])
+    b = np.roll(a, 4, axis=0)
+    b[:7] = foreign[:7]
+    assert similarity(a, b) == similarity(b, a)
+    assert NEAR < similarity(a, b) < 0.99
+
+
 def test_the_mirror_images_coefficients_are_those_of_the_mirrored_image() -> None:
     """Two mirror images have the same coefficients once the odd horizontal frequencies change sign."""
     images = textures(5)
