@@ -99,7 +99,7 @@ class Generator(nn.Module):
             if hasattr(class_index, "__len__"):
                 given = [operator.index(c) for c in cast(Sequence[int], class_index)]
             else:
-                given = [operator.index(cast(int, class_index))] * count
+                given = [operator.index(class_index)] * count
         except TypeError as error:
             raise BridgeError(f"class_index must be whole numbers: {error}") from error
         if len(given) != count:

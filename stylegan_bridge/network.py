@@ -13,7 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from stylegan_bridge.config import ACTIVATION_GAINS, GeneratorConfig
-from stylegan_bridge.ops import activate_, finish_, modulated_conv2d, normalize_second_moment, split_gain, upsample2d
+from stylegan_bridge.ops import (
+    Derived,
+    activate_,
+    finish_,
+    modulated_conv2d,
+    normalize_second_moment,
+    split_gain,
+    upsample2d,
+)
 
 NoiseMode = Literal["const", "random", "none"]
 #: One image per row and one (H, W) map per noisy layer, in the order of the layers; None: that layer gets no noise.
@@ -73,7 +81,7 @@ class SynthesisLayer(nn.Module):
 
     def __init__(self, config: GeneratorConfig, inputs: int, outputs: int, resolution: int, *, up: bool) -> None:
         super().__init__()
-        self.config, self.up = config, up
+        self.config, self.up, self.derived = config, up, Derived()
         self.affine = Linear(config.w_dim, inputs, bias_init=1.0)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3).to(memory_format=torch.channels_last))
         self.bias = nn.Parameter(torch.zeros(outputs))
@@ -92,6 +100,7 @@ class SynthesisLayer(nn.Module):
             gain=before,
             bias=self.bias * before,
             taps=taps if self.up else None,
+            derived=self.derived,
         )
         if noise is not None:
             x = x.add_((noise * (self.noise_strength * before)).to(x.dtype))

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stylegan_bridge import winograd
 from stylegan_bridge.config import ACTIVATION_GAINS
 
 #: Activations with f(g * x) = g * f(x) for g > 0: their gain moves into the weights, which saves a pass over the image.
@@ -74,6 +75,35 @@ def _blur_after_upsampling(x: Tensor, taps: Tensor) -> Tensor:
     return F.conv2d(F.pad(x, (before, after, before, after)), kernel, groups=channels)
 
 
+class Derived:
+    """What follows from a layer's weights alone, kept for as long as they stay the same."""
+
+    def __init__(self) -> None:
+        self._key: tuple[int, int, torch.device] | None = None
+        self._energy: Tensor | None = None
+        self._winograd: Tensor | None = None
+
+    def _refresh(self, weight: Tensor) -> None:
+        key = (weight.data_ptr(), weight._version, weight.device)
+        if key != self._key:
+            self._key, self._energy, self._winograd = key, None, None
+
+    def energy(self, weight: Tensor) -> Tensor:
+        """(O, I, k, k) -> (O, I), the sum of squares over the kernel: all that demodulation needs of the weights."""
+        self._refresh(weight)
+        if self._energy is None:
+            with torch.inference_mode(False):  # it also serves where gradients are taken
+                self._energy = weight.detach().square().sum(dim=(2, 3))
+        return self._energy
+
+    def winograd(self, weight: Tensor) -> Tensor:
+        """The weights as `winograd.scaled_conv2d` takes them."""
+        self._refresh(weight)
+        if self._winograd is None:
+            self._winograd = winograd.transform_weight(weight)
+        return self._winograd
+
+
 def modulated_conv2d(
     x: Tensor,
     weight: Tensor,
@@ -83,32 +113,37 @@ def modulated_conv2d(
     gain: float,
     bias: Tensor | None,
     taps: Tensor | None,
+    derived: Derived | None = None,
 ) -> Tensor:
     """Convolve with weights scaled per image and input channel, normalised per output channel when `demodulate`.
 
     x (N, I, H, W); weight (O, I, k, k) float32; styles (N, I) float32; bias (O,) is added after, not scaled by `gain`.
     With `taps` the result is upsampled to (N, O, 2H, 2W). Karras et al. 2020a, section 2.2; in float16 the weights and
-    styles are first brought to a maximum of 1, which demodulation undoes (2020b, appendix C).
+    styles are first brought to a maximum of 1, which demodulation undoes (2020b, appendix C). `derived` belongs to the
+    weights, which then must not be trained.
 
     The scaling goes where it is cheaper: into the weights for a single large image, else onto the activations.
     """
+    derived = derived or Derived()
     if demodulate:
         if x.dtype == torch.float16:
             fan_in = weight[0].numel()
             weight = weight * (fan_in**-0.5 / weight.abs().amax(dim=(1, 2, 3), keepdim=True))
             styles = styles / styles.abs().amax(dim=1, keepdim=True)
-        # sum over (I, k, k) of (weight * style)^2 needs the weights only through their energy per (O, I).
-        energy = weight.square().sum(dim=(2, 3))
-        factors = (styles.square() @ energy.t() + 1e-8).rsqrt() * gain
+            derived = Derived()
+        factors = (styles.square() @ derived.energy(weight).t() + 1e-8).rsqrt() * gain
     else:
         factors = styles.new_full((len(styles), len(weight)), gain)
     padding = weight.shape[2] // 2
-    if len(x) == 1 and weight.numel() <= x.numel():
+    if taps is None and winograd.applies(x, weight):
+        x = winograd.scaled_conv2d(x, derived.winograd(weight), styles, factors)
+    elif len(x) == 1 and weight.numel() <= x.numel():
         weight = weight * styles[0, None, :, None, None] * factors[0, :, None, None, None]
         return _convolve(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype), padding, taps)
-    x = x * styles[:, :, None, None].to(x.dtype)
-    x = _convolve(x, weight.to(x.dtype), None, padding, taps)
-    x = x * factors[:, :, None, None].to(x.dtype)
+    else:
+        x = x * styles[:, :, None, None].to(x.dtype)
+        x = _convolve(x, weight.to(x.dtype), None, padding, taps)
+        x = x * factors[:, :, None, None].to(x.dtype)
     return x if bias is None else x.add_(bias[None, :, None, None].to(x.dtype))
 
 

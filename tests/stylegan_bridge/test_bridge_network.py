@@ -6,10 +6,11 @@ import torch
 import torch.nn.functional as F
 from bridge_checkpoints import tiny_config, tiny_generator
 
+from stylegan_bridge import winograd
 from stylegan_bridge.config import ACTIVATION_GAINS, GeneratorConfig
 from stylegan_bridge.errors import BridgeError
 from stylegan_bridge.generator import Generator, latents
-from stylegan_bridge.ops import modulated_conv2d, upsample2d
+from stylegan_bridge.ops import Derived, modulated_conv2d, upsample2d
 
 
 def low_pass(x: torch.Tensor, taps: torch.Tensor, gain: float) -> torch.Tensor:
@@ -188,3 +189,56 @@ def test_float16_stays_near_float32_even_with_huge_styles() -> None:
 def test_precision_must_be_known() -> None:
     with pytest.raises(BridgeError, match="precision 'int4'"):
         Generator(tiny_config(), precision="int4")
+
+
+def wide_layer() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    torch.manual_seed(0)
+    return torch.randn(2, 130, 36, 32), torch.randn(128, 130, 3, 3), torch.randn(2, 130)
+
+
+def test_winograd_is_nearly_as_exact_as_the_direct_form() -> None:
+    x, weight, styles = wide_layer()
+    args = {"demodulate": True, "gain": 1.3, "bias": torch.randn(128), "taps": None}
+    with torch.no_grad():
+        assert winograd.applies(x, weight)
+        fast = modulated_conv2d(x, weight, styles, **args)
+        w = weight.double() * styles.double()[:, None, :, None, None]
+        w = w / (w.square().sum(dim=(2, 3, 4), keepdim=True) + 1e-8).sqrt() * 1.3
+        exact = torch.cat([F.conv2d(x[i : i + 1].double(), w[i], padding=1) for i in range(2)])
+        exact = exact + args["bias"][:, None, None]
+    assert (fast - exact).abs().max() < 2e-5  # float32 with the usual points errs by 6e-5
+    assert (fast - exact).abs().mean() < 2e-6
+
+
+def test_winograd_leaves_gradients_to_the_direct_form() -> None:
+    x, weight, styles = wide_layer()
+    assert not winograd.applies(x, weight)  # gradients are on
+    styles.requires_grad_()
+    args = {"demodulate": True, "gain": 1.0, "bias": None, "taps": None}
+    slow = modulated_conv2d(x, weight, styles, **args)
+    slow.sum().backward()
+    with torch.no_grad():
+        torch.testing.assert_close(modulated_conv2d(x, weight, styles, **args), slow, atol=1e-4, rtol=1e-4)
+
+
+def test_what_is_kept_of_the_weights_follows_them() -> None:
+    x, weight, styles = wide_layer()
+    derived = Derived()
+    args = {"demodulate": True, "gain": 1.0, "bias": None, "taps": None}
+    with torch.no_grad():
+        modulated_conv2d(x, weight, styles, derived=derived, **args)
+        weight[:, :50] *= 2
+        found = modulated_conv2d(x, weight, styles, derived=derived, **args)
+        torch.testing.assert_close(found, modulated_conv2d(x, weight, styles, **args))
+        weight = weight.clone() + 1
+        found = modulated_conv2d(x, weight, styles, derived=derived, **args)
+        torch.testing.assert_close(found, modulated_conv2d(x, weight, styles, **args))
+
+
+def test_gradients_work_after_sampling() -> None:
+    """What sampling keeps must not be bound to its inference mode."""
+    generator = tiny_generator()
+    generator.sample([0])
+    ws = generator.map(latents([1], 8)).requires_grad_()
+    generator.render(ws).sum().backward()
+    assert ws.grad is not None
