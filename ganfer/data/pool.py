@@ -4,7 +4,6 @@ Processes, not threads: Pillow decodes under the interpreter's lock, and an imag
 worker with it, not the import.
 """
 
-import itertools
 import multiprocessing
 import os
 import signal
@@ -22,7 +21,8 @@ from ganfer.data.sources.items import Item, Pixels
 
 CHUNK_IMAGES = 256
 CHUNK_BYTES = 4 * 2**20
-_SMALL = 1024  # fewer images are decoded sooner than workers start
+_SMALL_IMAGES = 1024  # fewer, and lighter, images are decoded sooner than workers start
+_SMALL_BYTES = 8 * 2**20
 _CRASHED = "crashes the decoder"
 
 Batch = tuple[list[Item], Decoded]
@@ -35,12 +35,29 @@ def decode_items(items: Iterable[Item], target: Target, workers: int = 0) -> Ite
     """
     workers = workers or _cores()
     stream = iter(items)
-    first = list(itertools.islice(stream, _SMALL)) if workers > 1 else []
-    chunks = _chunks(itertools.chain(first, stream))
-    if workers == 1 or len(first) < _SMALL:
+    first = _first(stream) if workers > 1 else deque[Item]()
+    few = len(first) < _SMALL_IMAGES and sum(map(_weight, first)) < _SMALL_BYTES
+    chunks = _chunks(_emptied(first, stream))
+    if workers == 1 or few:
         yield from ((chunk, decode_chunk(_tasks(chunk), target)) for chunk in chunks)
     else:
         yield from _parallel(chunks, target, workers)
+
+
+def _first(stream: Iterator[Item]) -> deque[Item]:
+    """The stream's beginning: as much of it as is still small work, or a little more."""
+    first: deque[Item] = deque()
+    weight = 0
+    while len(first) < _SMALL_IMAGES and weight < _SMALL_BYTES and (item := next(stream, None)) is not None:
+        first.append(item)
+        weight += _weight(item)
+    return first
+
+
+def _emptied(first: deque[Item], rest: Iterator[Item]) -> Iterator[Item]:
+    while first:
+        yield first.popleft()  # and is held no longer
+    yield from rest
 
 
 def _parallel(chunks: Iterator[list[Item]], target: Target, workers: int) -> Iterator[Batch]:
@@ -150,6 +167,10 @@ def _chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
 
 
 def _weight(item: Item) -> int:
+    """Bytes of the encoded image, which stand for its share of work and memory."""
     if isinstance(item.data, Path):
-        return 2**14  # read by the worker; some 256 of them are a fair share of work
+        try:
+            return item.data.stat().st_size
+        except OSError:
+            return 0  # the worker will find it unreadable and say so
     return len(item.data.text if isinstance(item.data, Pixels) else item.data)

@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from ganfer.data.provenance import write_png
 GREY = Target(16, 1)
 
 
-def half(left: object, right: object, mode: str, size: int = 16) -> Image.Image:
+def half(left: Any, right: Any, mode: str, size: int = 16) -> Image.Image:
     """The left half in one colour, the right in another."""
     image = Image.new(mode, (size, size), left)
     image.paste(right, (size // 2, 0, size, size))

@@ -1,6 +1,7 @@
 """`ganfer data add` from end to end: what lands in the workspace, and that nothing is ever half-written."""
 
 import csv
+import errno
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from ganfer.data import ingest
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.data.ingest import add
 from ganfer.data.provenance import write_png
+from ganfer.data.writer import SetWriter
 from ganfer.errors import DataError
 from ganfer.results import Result
 from ganfer.workspace import Workspace
@@ -299,6 +301,28 @@ def test_a_dry_run_counts_and_writes_nothing(tmp_path: Path) -> None:
     assert not Path("w").exists()
 
 
+def test_a_full_disk_loses_nothing_and_the_same_command_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = added(folder(tmp_path / "faces", SPLIT))
+    more = folder(tmp_path / "more", SPLIT)
+
+    def full(*_: object, **__: object) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for place in ("append", "finish"):
+        with monkeypatch.context() as patch:
+            patch.setattr(SetWriter, place, full)
+            with pytest.raises(OSError, match="No space left"):
+                added(more)
+        active = Workspace("w").active_data
+        assert active is not None
+        assert active.path == first.path
+        assert not list(Path("w").rglob(".unfinished"))
+        assert not list(Path("w").rglob("*.tmp"))
+    assert len(added(more)[1]) == 22
+
+
 def test_an_archive_that_breaks_off_leaves_the_active_set_alone(tmp_path: Path) -> None:
     first, _ = added(folder(tmp_path / "faces", SPLIT))
     broken = tarred(tmp_path / "b.tar.gz", classes("happy sad", 40))
@@ -317,7 +341,7 @@ def test_an_archive_that_breaks_off_leaves_the_active_set_alone(tmp_path: Path) 
 def command(*arguments: object, **options: object) -> "subprocess.Popen[str]":
     line = [sys.executable, "-m", "ganfer", "data", "add", "-w", "w", "--size", "20", *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(line, env={**os.environ, "PYTHONPATH": str(ROOT)}, **pipes, **options)  # type: ignore[call-overload,no-any-return]
+    return subprocess.Popen(line, env={**os.environ, "PYTHONPATH": str(ROOT)}, **pipes, **options)  # type: ignore[call-overload]
 
 
 def many(count: int) -> dict[str, bytes]:

@@ -285,9 +285,9 @@ def test_raf_db_as_numbered_folders(tmp_path: Path) -> None:
     assert len(refused) == 1
 
 
-def npy(value: object, **options: bool) -> bytes:
+def npy(value: object, *, pickled: bool = False) -> bytes:
     out = io.BytesIO()
-    np.save(out, np.array(value, **({"dtype": object} if options else {})), allow_pickle=bool(options))
+    np.save(out, np.array(value, dtype=object if pickled else None), allow_pickle=pickled)
     return out.getvalue()
 
 

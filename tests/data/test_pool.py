@@ -36,7 +36,7 @@ def crashing(tasks: list[Task], target: Target) -> Decoded:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "_SMALL", 10)
+    monkeypatch.setattr(pool, "_SMALL_IMAGES", 10)
     monkeypatch.setattr(pool, "CHUNK_IMAGES", 8)
 
 
@@ -79,6 +79,16 @@ def test_the_source_is_read_no_further_than_a_few_chunks_ahead() -> None:
 def test_chunks_are_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "CHUNK_BYTES", 3 * len(png(0)))
     assert max(len(batch) for batch, _ in decode_items(items(20), TARGET, workers=1)) <= 4
+
+
+def test_a_few_heavy_images_go_to_the_workers_and_a_few_light_ones_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[int] = []
+    monkeypatch.setattr(pool, "_parallel", lambda chunks, target, workers: used.append(workers) or chunks)
+    list(decode_items(items(20), TARGET, workers=2))
+    assert used == []
+    monkeypatch.setattr(pool, "_SMALL_BYTES", 10 * len(png(0)))
+    assert sum(len(chunk) for chunk in decode_items(items(20), TARGET, workers=2)) == 20
+    assert used == [2]
 
 
 def test_workers_of_a_killed_import_end_too(tmp_path: Path) -> None:
