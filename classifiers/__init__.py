@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from classifiers.calibration import class_thresholds, ece, fit_temperature
     from classifiers.config import TrainConfig
-    from classifiers.crossval import CrossvalResult, crossval
     from classifiers.errors import ClassifierError
     from classifiers.evaluation import Evaluation, evaluate
+    from classifiers.explanation import Explanation, explain
+    from classifiers.export import ExportResult, export_onnx
+    from classifiers.folds import CrossvalResult, crossval
     from classifiers.many import Job, train_many
     from classifiers.models import create_model, list_models
     from classifiers.prediction import Classifier, Ensemble, Predictor, load_classifier, load_ensemble
+    from classifiers.robustness import StressRow, stress
     from classifiers.samples import Samples
     from classifiers.training import TrainResult, train
 
@@ -21,23 +24,29 @@ if TYPE_CHECKING:
 _HOME = {
     "Classifier": "prediction",
     "ClassifierError": "errors",
-    "CrossvalResult": "crossval",
+    "CrossvalResult": "folds",
     "Ensemble": "prediction",
     "Evaluation": "evaluation",
+    "Explanation": "explanation",
+    "ExportResult": "export",
     "Job": "many",
     "Predictor": "prediction",
     "Samples": "samples",
+    "StressRow": "robustness",
     "TrainConfig": "config",
     "TrainResult": "training",
     "class_thresholds": "calibration",
     "create_model": "models",
-    "crossval": "crossval",
+    "crossval": "folds",
     "ece": "calibration",
     "evaluate": "evaluation",
+    "explain": "explanation",
+    "export_onnx": "export",
     "fit_temperature": "calibration",
     "list_models": "models",
     "load_classifier": "prediction",
     "load_ensemble": "prediction",
+    "stress": "robustness",
     "train": "training",
     "train_many": "many",
 }
@@ -48,9 +57,12 @@ __all__ = [
     "CrossvalResult",
     "Ensemble",
     "Evaluation",
+    "Explanation",
+    "ExportResult",
     "Job",
     "Predictor",
     "Samples",
+    "StressRow",
     "TrainConfig",
     "TrainResult",
     "class_thresholds",
@@ -58,10 +70,13 @@ __all__ = [
     "crossval",
     "ece",
     "evaluate",
+    "explain",
+    "export_onnx",
     "fit_temperature",
     "list_models",
     "load_classifier",
     "load_ensemble",
+    "stress",
     "train",
     "train_many",
 ]

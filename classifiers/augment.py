@@ -73,7 +73,7 @@ def augment(images: Tensor, strength: Strength, generator: torch.Generator) -> T
         signs = torch.rand((s.ops, len(x)), generator=generator, device=x.device).sub_(0.5).sign_()
         _add_randaugment(change, picks, signs, s.magnitude)
     if s.ops or s.rotate or s.shift or s.zoom or s.shear or s.flip:
-        x = _warp(x, change)
+        x = warp(x, change)
     if s.ops or s.brightness or s.contrast:
         level = x.mean((1, 2, 3), keepdim=True)
         gain = change.gain.view(-1, 1, 1, 1)
@@ -100,7 +100,7 @@ def _draw(s: Strength, draw: Tensor) -> Change:
     )
 
 
-def _warp(x: Tensor, c: Change) -> Tensor:
+def warp(x: Tensor, c: Change) -> Tensor:
     """Everything geometric in a single bilinear resampling; the border is mirrored."""
     cos, sin = c.angle.cos() / c.scale, c.angle.sin() / c.scale
     # Rows map output to input coordinates, which run from -1 to 1 (so that a shift of the whole side is 2).

@@ -56,6 +56,13 @@ def test_the_package_and_its_configuration_load_no_torch() -> None:
     assert done.stdout.strip() == "False"
 
 
+def test_no_public_name_is_hidden_by_a_module_of_the_same_name() -> None:
+    import classifiers
+
+    modules = {path.stem for path in Path(classifiers.__file__).parent.iterdir()}
+    assert not modules & set(classifiers.__all__)
+
+
 def test_every_public_name_can_be_had() -> None:
     import classifiers
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from classifiers import ClassifierError, Job, crossval, train, train_many
-from classifiers.crossval import _inner_validation, assign_folds
 from classifiers.files import read_weights
+from classifiers.folds import _inner_validation, assign_folds
 
 
 def test_side_by_side_is_bit_for_bit_one_by_one_and_a_failure_loses_nothing(tmp_path: Path) -> None:
