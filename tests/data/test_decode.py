@@ -176,6 +176,12 @@ def test_a_png_that_claims_a_billion_pixels_is_refused_without_being_read() -> N
     assert "pixels" in decode_chunk([Task(data)], GREY).reasons[0]
 
 
+def test_the_limit_of_pixels_holds_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 20 * 20)
+    result = decode_chunk([Task(encoded(face(1, 20))), Task(encoded(face(1, 21)))], GREY)
+    assert list(result.reasons) == ["", "unreadable (21 x 21 pixels, limit 400)"]
+
+
 def test_a_file_beyond_the_limit_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(encoded(face(1)))

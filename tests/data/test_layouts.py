@@ -1,6 +1,7 @@
 """Every layout ganfer reads, on files made here: names, classes, splits, subjects, boxes, votes."""
 
 import io
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -285,8 +286,16 @@ def test_raf_db_as_numbered_folders(tmp_path: Path) -> None:
     assert len(refused) == 1
 
 
-def npy(value: object, *, pickled: bool = False) -> bytes:
+class Trap:
+    """Unpickling it makes a folder."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, ("executed",)
+
+
+def npy(value: object) -> bytes:
     out = io.BytesIO()
+    pickled = isinstance(value, Trap)
     np.save(out, np.array(value, dtype=object if pickled else None), allow_pickle=pickled)
     return out.getvalue()
 
@@ -310,9 +319,10 @@ def test_affectnet_arrays(form: str, tmp_path: Path) -> None:
 
 
 def test_affectnet_never_unpickles(tmp_path: Path) -> None:
-    files = {"train_set/annotations/0_exp.npy": npy({"a": 1}, pickled=True), "train_set/images/0.jpg": png(1)}
+    files = {"train_set/annotations/0_exp.npy": npy(Trap()), "train_set/images/0.jpg": png(1)}
     with pytest.raises(DataError, match="no plain array"):
         read(folder(tmp_path / "a", files))
+    assert not Path("executed").exists()
 
 
 def test_affectnet_lists_with_boxes(tmp_path: Path) -> None:
