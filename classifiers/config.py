@@ -25,7 +25,7 @@ class TrainConfig:
     steps: int | None = _option(None, "optimiser steps; overrides epochs", low=1, high=100_000_000)
     batch_size: int = _option(128, "images per optimiser step", low=1, high=65_536)
     lr: float | None = _option(None, "peak learning rate; none is 3e-3 for adamw, 0.05 for sgd", low=1e-7, high=10.0)
-    optimizer: str = _option("adamw", "optimiser", choices=("adamw", "sgd"))
+    optimizer: str = _option("adamw", "optimiser", choices=("adamw", "muon", "sgd"))
     weight_decay: float | None = _option(
         None, "weight decay of kernels and matrices; none is 0.05 for adamw, 5e-4 for sgd", low=0.0, high=1.0
     )

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from classifiers.config import TrainConfig
 from classifiers.models import ImageClassifier
+from classifiers.muon import Muon
 
-DEFAULT_LR = {"adamw": 3e-3, "sgd": 0.05}
-DEFAULT_WEIGHT_DECAY = {"adamw": 0.05, "sgd": 5e-4}
+DEFAULT_LR = {"adamw": 3e-3, "muon": 5e-3, "sgd": 0.05}
+DEFAULT_WEIGHT_DECAY = {"adamw": 0.05, "muon": 0.05, "sgd": 5e-4}
 
 
 class Order:
@@ -85,9 +86,14 @@ def make_optimizer(config: TrainConfig, model: ImageClassifier) -> torch.optim.O
     for part, peak in ((model.body, lr * config.body_lr), (model.head, lr)):
         for own_decay, matrices in ((decay, True), (0.0, False)):
             params = [p for p in part.parameters() if (p.ndim > 1) == matrices]
-            groups.append({"params": params, "weight_decay": own_decay, "peak_lr": peak})
+            group = {"params": params, "weight_decay": own_decay, "peak_lr": peak}
+            if config.optimizer == "muon":  # its authors leave the last layer to AdamW
+                group["muon"] = matrices and part is model.body
+            groups.append(group)
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=lr, momentum=config.momentum, nesterov=config.momentum > 0)
+    if config.optimizer == "muon":
+        return Muon(groups, lr=lr)
     return torch.optim.AdamW(groups, lr=lr, betas=(config.momentum, 0.99))
 
 

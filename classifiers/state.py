@@ -108,7 +108,9 @@ class Run:
         """Logits of the validation images, float32 (N, K)."""
         with self.fabric.autocast():
             parts = map_batches(model, self.val.images, self.fabric.device, 512)
-            return np.concatenate([part.float().cpu().numpy() for part in parts])
+            logits = np.concatenate([part.float().cpu().numpy() for part in parts])
+        # Batch statistics differ between processes: all must judge by the same figures, or some stop and some don't.
+        return self.fabric.broadcast(logits) if self.fabric.world_size > 1 else logits
 
     def validate(self) -> dict[str, float]:
         """Validate the averaged (else the raw) weights, keep them when they are the best, add a row to the history."""
@@ -116,6 +118,7 @@ class Run:
         model.eval()
         figures = quick_figures(self.val_logits(model), np.asarray(self.val.labels))
         self.model.train()
+        self.loss_sum = self.fabric.all_reduce(self.loss_sum)
         summed = self.step - (int(self.history[-1]["step"]) if self.history else 0)
         row = {
             "step": float(self.step),

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from classifiers import TrainConfig, create_model
 from classifiers.losses import balanced_class_weights, make_loss, smooth
+from classifiers.muon import Muon, orthogonalised
 from classifiers.parts import Average, Order, lr_factor, make_optimizer, total_steps, validation_steps
 
 CPU = torch.device("cpu")
@@ -65,10 +66,9 @@ def test_weight_decay_spares_norms_and_biases() -> None:
     for name, optimizer in (("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)):
         made = make_optimizer(TrainConfig(optimizer=name, weight_decay=0.1), model)
         assert isinstance(made, optimizer)
-        decayed, rest = made.param_groups
-        assert decayed["weight_decay"] == 0.1
-        assert rest["weight_decay"] == 0
-        assert all(p.ndim > 1 for p in decayed["params"])
+        for group in made.param_groups:
+            assert group["weight_decay"] == (0.1 if group["params"][0].ndim > 1 else 0)
+            assert len({p.ndim > 1 for p in group["params"]}) == 1
         assert sum(len(g["params"]) for g in made.param_groups) == len(list(model.parameters()))
 
 
@@ -137,3 +137,44 @@ def test_losses_stay_finite_at_extreme_logits() -> None:
         (grad,) = torch.autograd.grad(loss, logits)
         assert math.isfinite(loss.item())
         assert torch.isfinite(grad).all()
+
+
+@pytest.mark.parametrize("shape", [(8, 30), (30, 8), (16, 16)])
+def test_orthogonalised_brings_singular_values_near_one_and_keeps_directions(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    u, _, v = torch.linalg.svd(torch.randn(shape), full_matrices=False)
+    matrix = 30 * u @ torch.diag(torch.logspace(0, -1.2, min(shape))) @ v
+    out = orthogonalised(matrix)
+    assert 0.5 < torch.linalg.svdvals(out).min() <= torch.linalg.svdvals(out).max() < 1.3
+    inner = torch.diag(u.T @ out @ v.T)
+    assert (inner > 0.5).all(), "each singular direction is kept, only its length changes"
+
+
+def test_muon_splits_kernels_from_the_rest_and_its_adam_is_torchs() -> None:
+    model = create_model("compact", 3, size=16)
+    made = make_optimizer(TrainConfig(optimizer="muon", weight_decay=0.0), model)
+    kernels = {id(p) for group in made.param_groups if group["muon"] for p in group["params"]}
+    assert kernels == {id(p) for p in model.body.parameters() if p.ndim > 1}
+
+    torch.manual_seed(0)
+    ours, theirs = torch.nn.Parameter(torch.randn(5)), torch.nn.Parameter(torch.zeros(5))
+    theirs.data.copy_(ours.data)
+    options = {"lr": 0.01, "weight_decay": 0.1}
+    pair = (
+        (ours, Muon([{"params": [ours], "muon": False, "weight_decay": 0.1}], lr=0.01)),
+        (theirs, torch.optim.AdamW([theirs], betas=(0.9, 0.99), **options)),  # type: ignore[arg-type]
+    )
+    for step in range(5):
+        for p, optimizer in pair:
+            p.grad = torch.linspace(-1, 1, 5) * (step + 1)
+            optimizer.step()
+    assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+def test_muons_step_is_as_long_as_adams() -> None:
+    p = torch.nn.Parameter(torch.zeros(64, 3, 3, 3))
+    optimizer = Muon([{"params": [p], "muon": True}], lr=0.01)
+    torch.manual_seed(0)
+    p.grad = torch.randn_like(p) * 7
+    optimizer.step()
+    assert float(p.detach().square().mean().sqrt()) == pytest.approx(0.01 * 0.2 * (64 / 64) ** 0.5, rel=0.3)

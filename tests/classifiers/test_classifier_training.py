@@ -164,8 +164,9 @@ def test_every_loss_learns(tmp_path: Path, loss: str) -> None:
     assert result.validation["accuracy"] > 0.8
 
 
-def test_sgd_learns_with_mixing(tmp_path: Path) -> None:
-    config = quick(epochs=10, optimizer="sgd", mixup=0.2, cutmix=0.5)
+@pytest.mark.parametrize("optimizer", ["sgd", "muon"])
+def test_other_optimisers_learn_with_mixing(tmp_path: Path, optimizer: str) -> None:
+    config = quick(epochs=10, optimizer=optimizer, mixup=0.2, cutmix=0.5)
     result = train(config, bars(96), bars(48, seed=1), NAMES, tmp_path, device="cpu")
     assert result.validation["accuracy"] > 0.8
 
