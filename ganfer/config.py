@@ -55,6 +55,12 @@ class GanConfig:
     latent_dim: int = setting(100, "dimensions of the latent z", low=2, high=1024)
     base_channels: int = setting(32, "channels of the highest-resolution layer", low=4, high=512)
     loss: str = setting("non-saturating", "adversarial loss", choices=("non-saturating", "hinge"))
+    auxiliary: float = setting(
+        0.5,
+        "weight of the discriminator's classifier, which makes faces show the class asked for; 0 = none",
+        low=0,
+        high=10,
+    )
     regulariser: str = setting(
         "spectral",
         "what keeps the discriminator smooth; 'none' is the classic batch norm",

@@ -234,7 +234,7 @@ def _whole(path: Path) -> bool:
 def _draw_files(
     folder: Path, generator: Generator, plan: _Draw, missing: np.ndarray, facts: Mapping[str, Any]
 ) -> Iterator[int]:
-    """Draw and write the missing images, a chunk being written while the next is drawn; yields how many were written."""
+    """Draw and write the missing images, a chunk being written while the next is drawn; yields how many it wrote."""
 
     def write(index: int, image: np.ndarray) -> None:
         own = {"seed": int(plan.seeds[index]), "class": plan.asked[index]}

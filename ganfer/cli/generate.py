@@ -28,9 +28,15 @@ if TYPE_CHECKING:
 @setting_option("generate.truncation", "--truncation")
 @common
 def generate(
-    project: "Project", dry_run: bool, n: int | None, balance: bool, to: int | None, classes: tuple[str, ...], source: str,
+    project: "Project",
+    dry_run: bool,
+    n: int | None,
+    balance: bool,
+    to: int | None,
+    classes: tuple[str, ...],
+    source: str,
     gan: str | None,
-) -> Result:  # fmt: skip
+) -> Result:
     """Draw synthetic faces into synthetic/BATCH/: PNGs that say how they were made, and metadata.csv.
 
     Without any count, generate.n faces are spread evenly over the classes. The same command again resumes.

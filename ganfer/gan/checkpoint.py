@@ -16,7 +16,7 @@ from ganfer.errors import WorkspaceError
 from ganfer.files import write_bytes
 
 FORMAT = 1
-NUM_SUMS = 4  # discriminator loss, generator loss, real logit, fake logit
+NUM_SUMS = 6  # the losses of both networks, the logits of real and fake images, the classifier's losses on both
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Best:
 class State:
     """Networks, optimisers and everything else that changes while training.
 
-    sums: (4,) float64, losses and logits summed since the last logged row.
+    sums: (NUM_SUMS,) float64, losses and logits summed since the last logged row.
     """
 
     generator: nn.Module

@@ -1,13 +1,16 @@
 """What a training leaves to look at: history.csv, TensorBoard, the loss curve."""
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ganfer.files import atomic_path, write_csv
 
+PLOT_SECONDS = 30.0  # drawing the curve takes as long as several steps
 LOSSES = ("loss_discriminator", "loss_generator")
-ALWAYS = ("step", "images", "seconds", "conditioning", *LOSSES, "logit_real", "logit_fake", "kid", "score")
+_DETAILS = ("logit_real", "logit_fake", "class_loss_real", "class_loss_fake")
+ALWAYS = ("step", "images", "seconds", "conditioning", *LOSSES, *_DETAILS, "kid", "score")
 
 
 class Journal:
@@ -20,6 +23,7 @@ class Journal:
         per_class = [f"{figure}_{name}" for figure in ("kid", "diversity") for name in class_names]
         self.columns = (*ALWAYS, *per_class, "alarm")
         # events of steps after the resume point are drawn again, so TensorBoard is told to forget them
+        self._plotted = time.monotonic()
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
 
     def log(self, row: Mapping[str, Any]) -> None:
@@ -36,10 +40,12 @@ class Journal:
 
         self._board.add_image("samples", np.asarray(image), step, dataformats="HWC")
 
-    def write(self, history: Sequence[Mapping[str, Any]]) -> None:
-        """The whole history as history.csv and losses.png."""
+    def write(self, history: Sequence[Mapping[str, Any]], *, last: bool = False) -> None:
+        """The whole history as history.csv and, at the end or after half a minute, losses.png."""
         write_csv(self.folder / "history.csv", self.columns, history)
-        plot_losses(self.folder / "losses.png", history)
+        if last or time.monotonic() - self._plotted > PLOT_SECONDS:
+            plot_losses(self.folder / "losses.png", history)
+            self._plotted = time.monotonic()
         self._board.flush()
 
     def close(self) -> None:

@@ -1,8 +1,9 @@
 """The DCGAN (Radford et al. 2016), classic or class-conditional, at any size that is 3 or 4 doubled a few times.
 
-Conditional: the generator by class-conditional batch norm, the discriminator by projection (Miyato & Koyama 2018).
-`strength` in 0..1 scales everything that depends on the class, so conditioning can be switched on gradually
-(Shahbazi et al. 2022); at 0 both networks are unconditional.
+Conditional: the generator by a class input beside z and class-conditional batch norm, the discriminator by projection
+(Miyato & Koyama 2018), with a classifier on its features (Odena et al. 2017). `strength` in 0..1 scales everything that
+depends on the class, so conditioning can be switched on gradually (Shahbazi et al. 2022); at 0 images and logits do not
+depend on it.
 """
 
 from collections.abc import Callable
@@ -82,6 +83,8 @@ class DcganGenerator(nn.Module):
         self.side, _ = plan_size(spec.size)
         widths = hidden_widths(spec)[::-1]
         self.first = nn.Linear(spec.latent_dim, widths[0] * self.side**2, bias=False)
+        if spec.num_classes:
+            self.class_input = nn.Embedding(spec.num_classes, widths[0] * self.side**2)
         self.ups = nn.ModuleList(
             nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False)
             for wide, narrow in zip(widths, [*widths[1:], spec.channels], strict=True)
@@ -91,9 +94,14 @@ class DcganGenerator(nn.Module):
             make_norm = lambda width: ConditionalBatchNorm(width, spec.num_classes)  # noqa: E731
         self.norms = nn.ModuleList(make_norm(width) for width in widths)
         self.apply(_initialise)
+        if spec.num_classes:
+            nn.init.normal_(self.class_input.weight, 0.0, 0.02 * spec.latent_dim**0.5 / 2)  # half as loud as z
 
     def forward(self, z: Tensor, labels: Tensor | None = None, strength: float = 1.0) -> Tensor:
-        x = self.first(z).unflatten(1, (-1, self.side, self.side))
+        x = self.first(z)
+        if self.spec.num_classes:
+            x = x + self.class_input(labels) * strength
+        x = x.unflatten(1, (-1, self.side, self.side))
         for norm, up in zip(self.norms, self.ups, strict=True):
             x = norm(x, labels, strength) if self.spec.num_classes else norm(x)
             x = up(F.relu(x, inplace=True))
@@ -101,7 +109,7 @@ class DcganGenerator(nn.Module):
 
 
 class DcganDiscriminator(nn.Module):
-    """Images (N, C, S, S) in -1..1 and labels (N,) to logits (N,).
+    """Images (N, C, S, S) in -1..1 and labels (N,) to logits (N,) and class logits (N, K), None if unconditional.
 
     smooth: "spectral" normalises every weight (Miyato et al. 2018); "r1" has no norm, its penalty is in the loss;
     "none" is the classic batch norm.
@@ -125,22 +133,26 @@ class DcganDiscriminator(nn.Module):
             self.features = nn.Conv2d(widths[-1], widths[-1], side, bias=bias)
             self.logit: nn.Module = nn.Linear(widths[-1], 1, bias=bias)
             self.by_class = nn.Embedding(spec.num_classes, widths[-1])
+            self.classify: nn.Module | None = nn.Linear(widths[-1], spec.num_classes)
         else:
+            self.classify = None
             self.logit = nn.Conv2d(widths[-1], 1, side, bias=bias)
         self.apply(_initialise)
         if smooth == "spectral":
             for module in list(self.modules()):
-                if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
+                if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding) and module is not self.classify:
                     spectral_norm(module)
 
-    def forward(self, images: Tensor, labels: Tensor | None = None, strength: float = 1.0) -> Tensor:
+    def forward(
+        self, images: Tensor, labels: Tensor | None = None, strength: float = 1.0
+    ) -> tuple[Tensor, Tensor | None]:
         x = images
         for norm, down in zip(self.norms, self.downs, strict=True):
             x = F.leaky_relu(norm(down(x)), 0.2, inplace=True)
-        if not self.spec.num_classes:
-            return self.logit(x).flatten()
+        if self.classify is None:
+            return self.logit(x).flatten(), None
         h = F.leaky_relu(self.features(x), 0.2, inplace=True).flatten(1)
-        return self.logit(h).flatten() + strength * (self.by_class(labels) * h).sum(1)
+        return self.logit(h).flatten() + strength * (self.by_class(labels) * h).sum(1), self.classify(h)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -22,7 +22,7 @@ from ganfer.gan.checkpoint import NUM_SUMS, Best, State
 from ganfer.gan.diffaugment import diff_augment, parse_policies
 from ganfer.gan.ema import average_of, recalibrate, update_average
 from ganfer.gan.history import Journal
-from ganfer.gan.losses import LOSSES, r1_penalty
+from ganfer.gan.losses import LOSSES, classification_loss, r1_penalty
 from ganfer.gan.networks import NetworkSpec, build_discriminator, build_generator, plan_size
 from ganfer.gan.plan import TrainingPlan, plan_lines, plan_training
 from ganfer.gan.sampling import FILE, GanGenerator, save_generator
@@ -133,6 +133,7 @@ class _Training:
                 batch, strength = batches.draw(state.step), self.conditioning()
                 augment = partial(diff_augment, policies=self.policies, rng=batches.rng)
                 discriminate = partial(discriminator, labels=batch.labels, strength=strength)
+                n = config.batch_size
 
                 # one pass of the generator serves both updates
                 with fabric.autocast():
@@ -141,15 +142,16 @@ class _Training:
                 real_in, fake_in = augment(batch.real), augment(fake.detach())
                 with fabric.autocast():
                     if separate:
-                        real_logits, fake_logits = discriminate(real_in), discriminate(fake_in)
+                        (real_logits, classes), (fake_logits, _) = discriminate(real_in), discriminate(fake_in)
                     else:
-                        both = discriminator(torch.cat([real_in, fake_in]), batch.labels.repeat(2), strength)
+                        both, classes = discriminator(torch.cat([real_in, fake_in]), batch.labels.repeat(2), strength)
                         real_logits, fake_logits = both.chunk(2)
                 loss_d = loss.discriminator(real_logits.float(), fake_logits.float())
-                total_d = loss_d
+                class_d = classification_loss(None if classes is None else classes[:n], batch.labels, loss_d)
+                total_d = loss_d + config.auxiliary * class_d
                 if config.regulariser == "r1" and state.step % config.r1_interval == 0:
-                    penalty = r1_penalty(discriminate, real_in)
-                    total_d = loss_d + (0.5 * config.r1_gamma * config.r1_interval) * penalty
+                    penalty = r1_penalty(lambda x, d=discriminate: d(x)[0], real_in)
+                    total_d = total_d + (0.5 * config.r1_gamma * config.r1_interval) * penalty
                 state.optimizer_d.zero_grad(set_to_none=True)
                 fabric.backward(total_d)
                 state.optimizer_d.step()
@@ -157,11 +159,12 @@ class _Training:
                 # the discriminator's own gradients would be thrown away, so they are not computed
                 discriminator.requires_grad_(False)
                 with fabric.autocast():
-                    logits = discriminate(augment(fake))
-                    real_again = discriminate(real_in) if loss.paired else None
+                    logits, classes = discriminate(augment(fake))
+                    real_again = discriminate(real_in)[0] if loss.paired else None
                 loss_g = loss.generator(logits.float(), real_again)
+                class_g = classification_loss(classes, batch.labels, loss_g)
                 state.optimizer_g.zero_grad(set_to_none=True)
-                fabric.backward(loss_g)
+                fabric.backward(loss_g + (config.auxiliary * strength) * class_g)
                 state.optimizer_g.step()
                 discriminator.requires_grad_(True)
 
@@ -170,13 +173,15 @@ class _Training:
                     state.average, generator, batch_size=config.batch_size,
                     images_seen=state.step * config.batch_size, half_life=config.ema_half_life,
                 )  # fmt: skip
-                state.sums += torch.stack([t.detach().mean() for t in (loss_d, loss_g, real_logits, fake_logits)])
+                seen = (loss_d, loss_g, real_logits, fake_logits, class_d, class_g)
+                state.sums += torch.stack([t.detach().mean() for t in seen])
                 self._bookkeeping(advance, strength)
                 if stop():
                     self._save()
                     raise KeyboardInterrupt
-        if state.best is None or state.history[-1]["step"] != state.step or state.history[-1]["score"] is None:
+        if state.best is None or state.step % config.snapshot_every:
             self._snapshot(self.conditioning())
+        self.journal.write(state.history, last=True)
 
     def conditioning(self) -> float:
         """How far the class counts, 0..1: rises linearly over the first `transition` of the training."""
@@ -213,12 +218,13 @@ class _Training:
         self._check_finite()
         state = self.state
         since = state.step - (state.history[-1]["step"] if state.history else 0)
-        loss_d, loss_g, real, fake = (state.sums / since).tolist()
+        loss_d, loss_g, real, fake, class_real, class_fake = (state.sums / since).tolist()
         state.sums.zero_()
         row = {
             "step": state.step, "images": state.step * self.config.batch_size, "seconds": round(self._elapsed(), 2),
             "conditioning": strength, "loss_discriminator": loss_d, "loss_generator": loss_g,
-            "logit_real": real, "logit_fake": fake, "kid": None, "score": None, "alarm": "",
+            "logit_real": real, "logit_fake": fake, "class_loss_real": class_real, "class_loss_fake": class_fake,
+            "kid": None, "score": None, "alarm": "",
         }  # fmt: skip
         state.history.append(row)
         self.journal.log(row)

@@ -1,0 +1,95 @@
+"""The networks: shapes at every size, gradients everywhere, the class counts as far as it should."""
+
+import pytest
+import torch
+
+from ganfer.errors import GanferError
+from ganfer.gan.networks import NetworkSpec, build_discriminator, build_generator, hidden_widths, plan_size
+
+
+def spec_of(size: int = 16, channels: int = 1, num_classes: int = 3) -> NetworkSpec:
+    return NetworkSpec("dcgan", size, channels, num_classes, latent_dim=6, base_channels=4)
+
+
+def labels_for(spec: NetworkSpec, n: int) -> torch.Tensor | None:
+    return torch.arange(n) % spec.num_classes if spec.num_classes else None
+
+
+@pytest.mark.parametrize("size", [16, 24, 32, 48, 64, 96, 128])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("num_classes", [0, 3])
+def test_shapes_and_range(size, channels, num_classes):
+    spec = spec_of(size, channels, num_classes)
+    images = build_generator(spec)(torch.randn(2, 6), labels_for(spec, 2))
+    assert images.shape == (2, channels, size, size)
+    assert images.abs().max() <= 1
+    logits, classes = build_discriminator(spec, "spectral")(images, labels_for(spec, 2))
+    assert logits.shape == (2,)
+    assert (classes is None) if num_classes == 0 else (classes.shape == (2, num_classes))
+
+
+@pytest.mark.parametrize("size", [8, 20, 47, 50, 80])
+def test_a_size_no_network_reaches_names_the_nearest(size):
+    with pytest.raises(GanferError, match=rf"{size}×{size}.*--size \d+"):
+        plan_size(size)
+
+
+@pytest.mark.parametrize("smooth", ["spectral", "r1", "none"])
+@pytest.mark.parametrize("num_classes", [0, 3])
+def test_the_gradient_reaches_every_parameter(smooth, num_classes):
+    torch.manual_seed(0)
+    spec = spec_of(num_classes=num_classes)
+    generator, discriminator = build_generator(spec), build_discriminator(spec, smooth)
+    labels = labels_for(spec, 6)
+    logits, classes = discriminator(generator(torch.randn(6, 6), labels), labels)
+    loss = logits.square().sum() + (0 if classes is None else classes.square().sum())
+    loss.backward()
+    for name, parameter in [*generator.named_parameters(), *discriminator.named_parameters()]:
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_the_class_counts_as_far_as_the_strength():
+    torch.manual_seed(0)
+    spec = spec_of()
+    generator, discriminator = build_generator(spec), build_discriminator(spec, "spectral")
+    for module in generator.modules():
+        if isinstance(module, torch.nn.Embedding):
+            torch.nn.init.normal_(module.weight)  # as after some training
+    generator.eval(), discriminator.eval()
+    z = torch.randn(1, 6).repeat(3, 1)
+    labels = torch.arange(3)
+    without, half, full = (generator(z, labels, strength) for strength in (0.0, 0.5, 1.0))
+    assert torch.equal(without[0], without[1])
+    assert not torch.allclose(full[0], full[1])
+    assert (half[0] - half[1]).abs().mean() < (full[0] - full[1]).abs().mean()
+    same = without[:1].repeat(3, 1, 1, 1)
+    assert discriminator(same, labels, 0.0)[0].std() < 1e-6
+    assert discriminator(same, labels, 1.0)[0].std() > 1e-6
+
+
+def test_the_classic_network_is_the_published_one():
+    """Layers of Radford et al. 2016 at 64 px: 512, 256, 128, 64 maps, batch norm between, none at the ends."""
+    spec = NetworkSpec("dcgan", 64, 3, 0, latent_dim=100, base_channels=64)
+    assert hidden_widths(spec) == [64, 128, 256, 512]
+    generator, discriminator = build_generator(spec), build_discriminator(spec, "none")
+    # the counts of the widely used 64 px colour DCGAN
+    assert sum(p.numel() for p in generator.parameters()) == 3_576_704
+    assert sum(p.numel() for p in discriminator.parameters()) == 2_765_568
+    weights = torch.cat([p.detach().flatten() for p in generator.parameters() if p.dim() > 1])
+    assert abs(float(weights.std()) - 0.02) < 0.001
+
+
+def test_spectral_norm_keeps_the_discriminator_smooth():
+    torch.manual_seed(0)
+    discriminator = build_discriminator(spec_of(num_classes=0), "spectral")
+    with torch.no_grad():
+        for parameter in discriminator.parameters():
+            if parameter.dim() > 1:
+                parameter.mul_(1000.0)  # undone by the normalisation
+        for _ in range(20):
+            discriminator(torch.randn(4, 1, 16, 16))
+        a, b = torch.randn(8, 1, 16, 16), torch.randn(8, 1, 16, 16)
+        slope = (discriminator(a)[0] - discriminator(b)[0]).abs() / (a - b).flatten(1).norm(dim=1)
+    # 4x4 kernels of stride 2 overlap, so each layer may stretch by up to 2; five layers
+    assert slope.max() < 2**3

@@ -1,0 +1,342 @@
+"""Training: it learns, it resumes exactly, and it says in one line what goes wrong."""
+
+import csv
+import dataclasses
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import NAMES, TINY, store, tiny_images, tiny_set
+
+import ganfer.gan.train as training
+from ganfer.errors import DataError, GanferError
+from ganfer.files import write_bytes
+from ganfer.gan.losses import LOSSES, AdversarialLoss
+from ganfer.gan.plan import plan_lines, plan_training
+from ganfer.gan.sampling import open_gan
+from ganfer.gan.train import plan_gan, train_gan
+from ganfer.workspace import Run, Workspace
+
+
+def weights_of(path: Path) -> dict[str, torch.Tensor]:
+    return open_gan(path, "cpu")._network.state_dict()
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    a, b = weights_of(one), weights_of(other)
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def history(path: Path) -> list[dict[str, str]]:
+    with (path / "history.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def without_times(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+@pytest.fixture
+def reference(tmp_path, make_config):
+    """Trains the same as the test does, uninterrupted and elsewhere."""
+
+    def run(**changes: object) -> Path:
+        workspace = Workspace(tmp_path / "reference")
+        data = store(workspace, tiny_set(dict.fromkeys(NAMES, 30)))
+        path = train_gan(workspace, make_config(**changes), data).path
+        assert path is not None
+        return path
+
+    return run
+
+
+# --- what a training leaves -----------------------------------------------------------------------------------------
+
+
+def test_a_training_leaves_generator_card_curves_and_record(workspace, data, make_config, curves):
+    result = train_gan(workspace, make_config(), data)
+    folder = result.path
+    files = {"generator.safetensors", "card.json", "checkpoint.pt", "history.csv", "losses.png", "record.json"}
+    assert files <= {path.name for path in folder.iterdir()}
+    assert sorted(path.name for path in (folder / "samples").iterdir()) == ["step-0000006.png", "step-0000012.png"]
+    assert list((folder / "tensorboard").glob("events.*"))
+    generator = open_gan(folder, "cpu")
+    assert (generator.class_names, generator.size, generator.channels) == (NAMES, 16, 1)
+    assert generator.card["data"] == data.digest
+    assert workspace.latest("gans", data=data.digest).digest == generator.digest
+    assert result.figures["counts"] == dict.fromkeys(NAMES, 26)
+    rows = history(folder)
+    assert [row["step"] for row in rows] == ["6", "12"]
+    assert all(float(row["kid"]) > 0 and float(row["diversity_fear"]) > 0 for row in rows)
+    again = train_gan(workspace, make_config(), data)
+    assert "already" in str(again)
+    assert again.figures == result.figures
+
+
+def test_it_learns_what_its_classes_look_like(workspace, make_config):
+    data = store(workspace, tiny_set(dict.fromkeys(NAMES, 60)))
+    config = make_config(
+        gan__steps=160, gan__snapshot_every=40, gan__batch_size=32, gan__lr_generator=2e-3, gan__lr_discriminator=2e-3,
+        gan__augment="translation", gan__ema_half_life=200, gan__base_channels=8,
+    )  # fmt: skip
+    result = train_gan(workspace, config, data)
+    generator = open_gan(result.path, "cpu")
+    labels = np.repeat([0, 1, 2], 32)
+    brightness = generator.sample(np.arange(96), labels).mean(axis=(1, 2, 3)).reshape(3, 32).mean(axis=1)
+    assert np.all(np.abs(brightness - [60, 120, 180]) < 30), brightness
+    judged = [row for row in history(result.path) if row["score"]]
+    full = [float(row["score"]) for row in judged if float(row["conditioning"]) == 1.0]
+    assert result.figures["score"] == pytest.approx(min(full))
+
+
+@pytest.mark.parametrize("regulariser", ["r1", "none"])
+@pytest.mark.parametrize("loss", ["non-saturating", "hinge"])
+def test_every_loss_and_regulariser_trains(workspace, data, make_config, regulariser, loss):
+    config = make_config(gan__regulariser=regulariser, gan__loss=loss, gan__r1_interval=2, gan__steps=4)
+    assert train_gan(workspace, config, data).figures["steps"] == 4
+
+
+def test_colour(workspace, make_config):
+    data = store(workspace, tiny_set(dict.fromkeys(NAMES, 12), channels=3))
+    result = train_gan(workspace, make_config(gan__steps=2), data)
+    assert open_gan(result.path, "cpu").sample(np.arange(2), np.array([0, 1])).shape == (2, 3, 16, 16)
+
+
+def test_the_classic_one_knows_no_classes(workspace, data, make_config):
+    config = make_config(gan__steps=2)
+    classic = config.gan.classic()
+    assert (classic.conditional, classic.regulariser, classic.augment, classic.steps) == (False, "none", "", 2)
+    result = train_gan(workspace, dataclasses.replace(config, gan=classic), data)
+    generator = open_gan(result.path, "cpu")
+    assert generator.class_names is None
+    assert generator.sample(np.arange(3)).shape == (3, 1, 16, 16)
+    assert "plain" in result.path.name
+
+
+# --- data that is scarce --------------------------------------------------------------------------------------------
+
+
+def test_one_class_and_one_image_per_class(workspace, make_config):
+    single = train_gan(workspace, make_config(gan__steps=2), store(workspace, tiny_set({"happy": 20})))
+    assert open_gan(single.path, "cpu").class_names == ("happy",)
+    tiny = train_gan(workspace, make_config(gan__steps=2), store(workspace, tiny_set(dict.fromkeys(NAMES, 1))))
+    assert tiny.figures["score"] is None
+    assert tiny.figures["best_step"] == 2  # nothing to judge by, so the last
+
+
+def test_only_real_training_images_are_trained_on(make_config):
+    images = tiny_set({"angry": 40, "fear": 40})
+    images.split[:10], images.split[10:20] = "val", "test"
+    images.source[20:25] = "synthetic"
+    plan = plan_training(images, make_config().gan, 0)
+    assert len(plan.labels) + len(plan.held_labels) == 55
+    assert plan.counts[0] + (plan.held_labels == 0).sum() == 15
+
+
+def test_the_holdout_is_stratified_and_never_trained_on(make_config):
+    images = tiny_set({"angry": 200, "fear": 8, "sad": 7})  # a tenth, but at least 4 of 8 and more
+    images = images.__class__(**{**vars(images), "images": tiny_images(images.labels, seed=3)})
+    plan = plan_training(images, make_config().gan, 0)
+    assert np.bincount(plan.held_labels, minlength=3).tolist() == [20, 4, 1]
+    kept = {image.tobytes() for image in plan.images}
+    assert not kept & {image.tobytes() for image in plan.held_images}
+    assert np.array_equal(plan.held_images, plan_training(images, make_config().gan, 0).held_images)
+
+
+def test_small_classes_are_announced_with_what_is_done(make_config):
+    images = tiny_set({"angry": 900, "disgust": 100, "fear": 20, "sad": 0})
+    config = make_config().gan
+    text = "\n".join(plan_lines(plan_training(images, config, 0), config))
+    assert "disgust has 90 images, too few" in text
+    assert "2.8× as often" in text  # sqrt(90) / sum of roots against 90 / 916
+    assert "first 30% of the training" in text
+    assert "fear: with 16 images" in text
+    assert "No training images of sad" in text
+    assert "angry has" not in text
+
+
+def test_no_images_is_one_line(workspace, make_config):
+    images = tiny_set({"angry": 4})
+    images.split[:] = "test"
+    with pytest.raises(DataError, match="no real training image"):
+        train_gan(workspace, make_config(), store(workspace, images))
+
+
+def test_a_size_no_network_draws_is_said_before_training(workspace, make_config):
+    data = store(workspace, tiny_set({"angry": 4, "sad": 4}, size=20))
+    with pytest.raises(GanferError, match="--size"):
+        plan_gan(data, make_config(), [])
+    with pytest.raises(GanferError, match="--size"):
+        train_gan(workspace, make_config(), data)
+
+
+# --- interruptions --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at", [1, 7, 12, 31])
+def test_a_crash_anywhere_changes_nothing(workspace, data, make_config, reference, monkeypatch, at):
+    changes = {"gan__steps": 36, "gan__snapshot_every": 12, "gan__checkpoint_seconds": 0.0}
+    bookkeeping = training._Training._bookkeeping
+
+    def crash(self, advance, strength):
+        if self.state.step == at:
+            raise RuntimeError("power cut")
+        bookkeeping(self, advance, strength)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Training, "_bookkeeping", crash)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train_gan(workspace, make_config(**changes), data)
+    result = train_gan(workspace, make_config(**changes), data)
+    expected = reference(**changes)
+    assert_same_weights(result.path, expected)
+    assert without_times(history(result.path)) == without_times(history(expected))
+    assert Run(result.path).digest == Run(expected).digest
+
+
+CHILD = """
+import json, sys, torch
+torch.set_num_threads(1)
+from ganfer.config import load_config
+from ganfer.gan.train import train_gan
+from ganfer.workspace import Workspace
+workspace = Workspace(sys.argv[1])
+train_gan(workspace, load_config(None, json.loads(sys.argv[2])), workspace.active_data)
+"""
+
+
+def test_kill_9_and_the_same_command_again(workspace, data, make_config, reference, child_environment):
+    changes = {"gan__steps": 120, "gan__snapshot_every": 50, "gan__checkpoint_seconds": 0.0}
+    settings = TINY | {name.replace("__", "."): value for name, value in changes.items()}
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(workspace.root), json.dumps(settings)],
+        env=child_environment, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 100
+    while not list(workspace.root.glob("gans/*/checkpoint.pt")):
+        assert child.poll() is None, child.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    (run,) = workspace.runs("gans")
+    assert run.record["status"] == "running"
+    assert 0 < torch.load(run.path / "checkpoint.pt", weights_only=True)["step"] < 120
+    result = train_gan(workspace, make_config(**changes), data)
+    assert_same_weights(result.path, reference(**changes))
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(workspace, data, make_config, reference, monkeypatch):
+    average = training.update_average
+
+    def press_ctrl_c(*args, **kwargs):
+        average(*args, **kwargs)
+        if kwargs["images_seen"] == 5 * 8:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "update_average", press_ctrl_c)
+        with pytest.raises(KeyboardInterrupt):
+            train_gan(workspace, make_config(), data)
+    (run,) = workspace.runs("gans")
+    assert torch.load(run.path / "checkpoint.pt", weights_only=True)["step"] == 5
+    assert_same_weights(train_gan(workspace, make_config(), data).path, reference())
+
+
+def test_a_full_disk_keeps_the_last_resume_point(workspace, data, make_config, reference, monkeypatch):
+    import ganfer.gan.checkpoint as checkpoint
+
+    writes = []
+
+    def full(path, content):
+        writes.append(path)
+        if len(writes) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write_bytes(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write_bytes", full)
+        with pytest.raises(OSError, match="No space left"):
+            train_gan(workspace, make_config(), data)
+    (run,) = workspace.runs("gans")
+    assert torch.load(run.path / "checkpoint.pt", weights_only=True)["step"] == 6
+    assert not list(run.path.glob(".*.tmp*"))
+    assert_same_weights(train_gan(workspace, make_config(), data).path, reference())
+
+
+def test_a_damaged_resume_point_is_named(workspace, data, make_config, monkeypatch):
+    config = make_config()
+    run = workspace.run("gans", "dcgan", training.run_key(config, data))
+    run.path.mkdir(parents=True)
+    (run.path / "checkpoint.pt").write_bytes(b"PK\x03\x04 half a file")
+    with pytest.raises(GanferError, match=r"checkpoint\.pt cannot be read.*Remove it"):
+        train_gan(workspace, config, data)
+
+
+def test_the_time_budget_ends_the_training_fully_conditioned(workspace, data, make_config):
+    config = make_config(gan__steps=1_000_000, gan__minutes=0.03, gan__snapshot_every=1_000_000)
+    began = time.monotonic()
+    result = train_gan(workspace, config, data)
+    assert time.monotonic() - began < 30
+    assert 0 < result.figures["steps"] < 1_000_000
+    assert float(history(result.path)[-1]["conditioning"]) == 1.0
+
+
+# --- what goes wrong ------------------------------------------------------------------------------------------------
+
+
+def test_losses_that_are_no_numbers_stop_and_keep_the_best_snapshot(workspace, data, make_config, monkeypatch):
+    calls = []
+
+    def poisoned(real, fake):
+        calls.append(1)
+        loss = LOSSES["hinge"].discriminator(real, fake)
+        return loss * float("nan") if len(calls) > 8 else loss
+
+    broken = AdversarialLoss(poisoned, LOSSES["hinge"].generator)
+    monkeypatch.setattr(training, "LOSSES", {"non-saturating": broken})
+    with pytest.raises(GanferError, match=r"no numbers by step 1\d.*step 6, is kept.*lower gan.lr_generator"):
+        train_gan(workspace, make_config(), data)
+    (run,) = workspace.runs("gans")
+    assert not run.complete
+    images = open_gan(run.path, "cpu").sample(np.arange(4), np.zeros(4, dtype=np.int64))
+    assert images.std() > 0
+    assert torch.load(run.path / "checkpoint.pt", weights_only=True)["step"] == 6
+
+
+def test_a_collapsed_generator_raises_the_alarm(workspace, data, make_config, monkeypatch, capsys):
+    def constant(self, seeds, labels=None):
+        return np.full((len(seeds), 1, 16, 16), 100, dtype=np.uint8)
+
+    monkeypatch.setattr(training.GanGenerator, "sample", constant)
+    result = train_gan(workspace, make_config(), data)
+    assert "ALARM collapse" in capsys.readouterr().err
+    assert any("angry (0%)" in alarm for alarm in result.figures["alarms"])
+    assert "collapse" in history(result.path)[-1]["alarm"]
+
+
+def test_a_discriminator_that_has_won_raises_the_alarm():
+    from ganfer.gan.alarms import WON_ROWS, discriminator_alarm
+
+    won = [{"step": 25 * i, "loss_discriminator": 0.001} for i in range(WON_ROWS)]
+    assert "has won" in discriminator_alarm(won)[0]
+    assert not discriminator_alarm(won[1:])
+    assert not discriminator_alarm([*won[1:], {"step": 999, "loss_discriminator": 0.4}])
+
+
+def test_two_trainings_of_one_run_do_the_work_once(workspace, data, make_config):
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda _: train_gan(workspace, make_config(), data), range(2)))
+    assert sorted("already" in str(result) for result in results) == [False, True]
+    assert results[0].figures == results[1].figures
