@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from stylegan_bridge.known import KNOWN_NETWORKS
     from stylegan_bridge.loading import Info, convert, inspect, load_generator
     from stylegan_bridge.sampling import face_crop, mix_styles, save_pngs, stream
-    from stylegan_bridge.steering import SteerResult, steer
+    from stylegan_bridge.steering import PlainSpace, SteerConfig, SteerResult, StyleSpace, steer
 
 _HOMES = {
     "BridgeError": "errors",
@@ -34,6 +34,9 @@ _HOMES = {
     "save_pngs": "sampling",
     "steer": "steering",
     "SteerResult": "steering",
+    "SteerConfig": "steering",
+    "StyleSpace": "steering",
+    "PlainSpace": "steering",
 }
 
 __all__ = [
@@ -42,7 +45,10 @@ __all__ = [
     "Generator",
     "GeneratorConfig",
     "Info",
+    "PlainSpace",
+    "SteerConfig",
     "SteerResult",
+    "StyleSpace",
     "convert",
     "face_crop",
     "fetch",

@@ -25,7 +25,7 @@ BAND_NUMBERS = 1 << 20
 
 @cache
 def transforms() -> tuple[Tensor, Tensor, Tensor]:
-    """Input (36, 36), weight (36, 9), output (16, 36) transforms, both dimensions at once (Cook-Toom, infinity last)."""
+    """Input (36, 36), weight (36, 9), output (16, 36) transforms of both dimensions at once (Cook-Toom)."""
     data, kernel, out = np.zeros((SIDE, SIDE)), np.zeros((SIDE, KERNEL)), np.zeros((TILE, SIDE))
     for row, point in enumerate(POINTS):
         others = [other for other in POINTS if other != point]

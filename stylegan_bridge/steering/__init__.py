@@ -1,0 +1,29 @@
+"""Steering a generator to the classes that it rarely draws; the score is any callable from images to logits."""
+
+from stylegan_bridge.steering.campaign import Features, Judge, steer, thumbnails
+from stylegan_bridge.steering.moves import Anchor, Direction, Score, along, ascend, evolve, fit_direction, margin
+from stylegan_bridge.steering.result import ClassReport, SteerConfig, SteerResult
+from stylegan_bridge.steering.spaces import LatentSpace, PlainSpace, Prior, StyleSpace, fit_prior
+
+__all__ = [
+    "Anchor",
+    "ClassReport",
+    "Direction",
+    "Features",
+    "Judge",
+    "LatentSpace",
+    "PlainSpace",
+    "Prior",
+    "Score",
+    "SteerConfig",
+    "SteerResult",
+    "StyleSpace",
+    "along",
+    "ascend",
+    "evolve",
+    "fit_direction",
+    "fit_prior",
+    "margin",
+    "steer",
+    "thumbnails",
+]
