@@ -92,14 +92,14 @@ def test_a_member_beyond_the_absolute_limit_is_refused(
     assert list(refused) == ["happy/z.png"]
 
 
-def test_a_sparse_tar_member_that_claims_a_terabyte_is_refused(tmp_path: Path) -> None:
+def test_a_tar_member_that_claims_more_than_there_is_ends_at_once(tmp_path: Path) -> None:
     info = member("happy/z.png")
     path = tarred(tmp_path / "x.tar", GOOD)
-    info.size = 2**40
+    info.size = 2**60
     with path.open("r+b") as file:  # a header of its own in place of the end mark, and no content
         file.seek(sum(512 + -(-len(data) // 512) * 512 for data in GOOD.values()))
         file.write(info.tobuf(tarfile.GNU_FORMAT))
-    with pytest.raises(DataError, match="damaged or no tar"):
+    with pytest.raises(DataError, match="a member is longer than the archive"):
         read(path)
 
 

@@ -17,6 +17,7 @@ from ganfer.files import digest_of
 
 _OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ": lzma.open, b"BZh": bz2.open}
 _BLOCK = 512  # bytes; a tar ends with two blocks of zeros
+_EMPTY_READS = 8  # at the end of the stream; an orderly end takes one or two
 _DAMAGE = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError, OverflowError)
 
 
@@ -96,10 +97,14 @@ class _Guarded:
         self._limit = max(RATIO_FROM_BYTES, MAX_RATIO * path.stat().st_size)
         self._count = 0
         self._tail = b""
+        self._empty = 0
 
     def read(self, size: int = -1) -> bytes:
         data = self._stream.read(size)
         self._count += len(data)
+        self._empty = 0 if data else self._empty + 1
+        if self._empty > _EMPTY_READS:  # tarfile would go on reading nothing for as long as the member says
+            raise tarfile.ReadError("a member is longer than the archive")
         self._tail = data[-_BLOCK:] if len(data) >= _BLOCK else (self._tail + data)[-_BLOCK:]
         if self._count > self._limit:
             raise DataError(
