@@ -82,7 +82,7 @@ class TrainConfig:
     )
     compile: bool = _option(False, "compile the network (worth its start-up time on long GPU trainings)")
     checkpoint_seconds: float = _option(60.0, "seconds between resume points inside an epoch", low=0.0, high=86_400.0)
-    tensorboard: bool = _option(True, "write TensorBoard curves into the run's folder")
+    tensorboard: bool = _option(True, "write TensorBoard curves and curves.png into the run's folder")
 
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(TrainConfig)

@@ -52,25 +52,34 @@ def make_fabric(device: str, precision: str) -> Fabric:
     return fabric
 
 
-class DeviceImages:
-    """uint8 images (N, C, H, W) kept on the device when they fit in half its free memory, else read as asked for."""
+class DeviceSet:
+    """Training images (N, C, H, W) uint8 and targets (N, K) float32, on the device.
 
-    def __init__(self, images: np.ndarray, device: torch.device) -> None:
+    Images that don't fit in half its free memory, and memory maps on a CPU, stay where they are and are read per batch.
+    """
+
+    def __init__(self, images: np.ndarray, targets: np.ndarray, device: torch.device) -> None:
         self._device, self._host = device, images
-        self._resident: Tensor | None = None
+        self._targets = torch.from_numpy(targets).to(device)
+        self._images: Tensor | None = None
         if device.type == "cpu":
-            # A writable array is shared, not copied; a read-only memory map stays on disk and is read per batch.
-            if images.flags.writeable:
-                self._resident = torch.from_numpy(images)
+            if images.flags.writeable:  # torch shares the array's memory, and wants to be allowed to write there
+                self._images = torch.from_numpy(images)
         elif images.nbytes <= _free_bytes(device) // 2:
-            self._resident = torch.from_numpy(np.array(images)).to(device)
+            self._images = torch.from_numpy(np.array(images)).to(device)
 
-    def take(self, index: np.ndarray) -> Tensor:
-        """The images at `index` (B,) as uint8 on the device."""
-        if self._resident is None:
-            batch = torch.from_numpy(np.ascontiguousarray(self._host[index]))
-            return batch.to(self._device, non_blocking=True)
-        return self._resident[torch.from_numpy(index).to(self._device)]
+    def take(self, index: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Images (B, C, H, W) uint8 and targets (B, K) at `index` (B,), on the device."""
+        where = self._move(torch.from_numpy(index))
+        if self._images is not None:
+            return self._images[where], self._targets[where]
+        return self._move(torch.from_numpy(np.ascontiguousarray(self._host[index]))), self._targets[where]
+
+    def _move(self, tensor: Tensor) -> Tensor:
+        """To the device; on CUDA from pinned memory, so that the loop needn't wait."""
+        if self._device.type == "cuda":
+            return tensor.pin_memory().to(self._device, non_blocking=True)
+        return tensor.to(self._device)
 
 
 def _free_bytes(device: torch.device) -> int:

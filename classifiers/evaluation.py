@@ -38,6 +38,18 @@ class Evaluation:
         """A plain dict that `json.dumps` takes."""
         return asdict(self)
 
+    def report(self) -> str:
+        """scikit-learn's classification report, in its usual layout."""
+        from sklearn.metrics import classification_report
+
+        counts = np.array(self.confusion)
+        true, called = (np.repeat(ids.ravel(), counts.ravel()) for ids in np.indices(counts.shape))
+        ids = np.arange(len(self.class_names))
+        text = classification_report(
+            true, called, labels=ids, target_names=self.class_names, zero_division=0.0, digits=3
+        )
+        return str(text)
+
 
 def evaluate(
     probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str], *, beta: float = 2.0

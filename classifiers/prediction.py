@@ -43,6 +43,16 @@ class Predictor(ABC):
         """Calibrated probabilities, float32 (N, K): the softmax of logits / temperature."""
         return softmax(self.logits(images, tta=tta, batch_size=batch_size), self.temperature)
 
+    def columns(self, class_names: Sequence[str]) -> np.ndarray:
+        """Where each of `class_names` stands in this classifier's output; ClassifierError unless both are the same set,
+        in whatever order."""
+        if set(class_names) != set(self.class_names):
+            raise ClassifierError(
+                f"the classifier knows {', '.join(self.class_names)}; the data has {', '.join(class_names)}: "
+                "train a classifier on this data, or choose data of these classes"
+            )
+        return np.array([self.class_names.index(name) for name in class_names])
+
     def calibrated(self, images: np.ndarray, labels: np.ndarray, *, tta: Tta = "none") -> Self:
         """A copy whose temperature suits these held-out images and that `tta`."""
         other = copy.copy(self)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from classifiers.config import TrainConfig
-from classifiers.device import DeviceImages
+from classifiers.device import DeviceSet
 from classifiers.files import UNREADABLE, write_atomic
 from classifiers.losses import balanced_class_weights, make_loss
 from classifiers.models import ImageClassifier, create_model
@@ -61,12 +61,11 @@ class Run:
         self.average = Average(self.model, config.ema) if config.ema else None
         net = torch.compile(self.model) if config.compile else self.model
         self.net, self.optimizer = fabric.setup(net, make_optimizer(config, self.model))
-        self.images = DeviceImages(train.images, device)
         self.counts = class_counts(train.labels, len(names))
         self.loss = make_loss(
             config.loss, self.counts, device, focal_gamma=config.focal_gamma, logit_tau=config.logit_tau
         )
-        self._targets = torch.from_numpy(_targets(train, self.counts, config.loss)).to(device)
+        self.data = DeviceSet(train.images, _targets(train, self.counts, config.loss), device)
         self.order = Order(np.asarray(train.labels), config.sampler, config.batch_size, seed)
         self.generator = torch.Generator(device)
         self.total = total_steps(config, len(train))
@@ -95,10 +94,6 @@ class Run:
     def my_share(self, index: np.ndarray) -> np.ndarray:
         """This process's part of a batch."""
         return index[self.fabric.global_rank :: self.fabric.world_size]
-
-    def targets_at(self, index: np.ndarray) -> Tensor:
-        """Weighted soft targets (B, K); a row sums to its sample's weight."""
-        return self._targets[torch.from_numpy(index).to(self._targets.device)]
 
     def seconds(self) -> float:
         """Training time so far, over all resumptions."""
@@ -196,7 +191,7 @@ class Run:
 
 
 def _targets(train: Samples, counts: np.ndarray, loss: str) -> np.ndarray:
-    """float32 (N, K): the soft or one-hot labels, times the sample's and (for that loss) the class's weight."""
+    """float32 (N, K): soft or one-hot labels, times the sample's and, for that loss, the class's weight."""
     if train.soft_labels is not None:
         targets = np.asarray(train.soft_labels, np.float32)
     else:

@@ -24,6 +24,7 @@ from classifiers.evaluation import evaluate
 from classifiers.files import json_bytes, read_weights, save_weights, write_atomic
 from classifiers.losses import smooth
 from classifiers.parts import lr_factor, unfreeze
+from classifiers.plots import plot_curves
 from classifiers.prediction import WEIGHTS, Classifier, load_classifier
 from classifiers.records import make_card, save_history, tensorboard_writer
 from classifiers.samples import Samples, check_samples, class_counts, fingerprint
@@ -41,7 +42,8 @@ _INCIDENTAL = ("checkpoint_seconds", "tensorboard", "compile")
 
 @dataclass
 class TrainResult:
-    """What a training left: `folder` holds model.safetensors, card.json, history.csv and the TensorBoard curves."""
+    """What a training left: `folder` holds model.safetensors, card.json, history.csv and, unless
+    `config.tensorboard` is off, curves.png and TensorBoard's curves."""
 
     folder: Path
     card: dict[str, Any]
@@ -124,9 +126,9 @@ def _fit(run: Run, advance: Advance) -> None:
         if config.freeze:
             unfreeze(run.model, min(1.0, run.step / (config.freeze * run.total)))
 
-        index = run.my_share(run.order.batch(run.step))
-        images = augment(run.images.take(index), strength, run.generator)
-        images, targets = mix(images, run.targets_at(index), config.mixup, config.cutmix, random)
+        images, targets = run.data.take(run.my_share(run.order.batch(run.step)))
+        images = augment(images, strength, run.generator)
+        images, targets = mix(images, targets, config.mixup, config.cutmix, random)
         loss = _backward(
             run, images.contiguous(memory_format=torch.channels_last), smooth(targets, config.label_smoothing)
         )
@@ -205,6 +207,8 @@ def _finish(run: Run, notes: list[str]) -> TrainResult:
     card = make_card(run, temperature, figures.to_json(), notes)
     if run.fabric.is_global_zero:
         save_history(run.folder, run.history)
+        if run.config.tensorboard:
+            plot_curves(run.history, run.folder / "curves.png")
         save_weights(run.folder / WEIGHTS, run.best, card)
         write_atomic(run.folder / "card.json", json_bytes(card))
         (run.folder / RESUME).unlink(missing_ok=True)

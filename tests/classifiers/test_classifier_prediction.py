@@ -168,3 +168,10 @@ def test_an_ensemble_of_strangers_is_refused(trained: TrainResult) -> None:
         Ensemble([one, two])
     with pytest.raises(ClassifierError, match="at least one"):
         load_ensemble([], "cpu")
+
+
+def test_classes_are_matched_by_name_not_by_place(trained: TrainResult) -> None:
+    classifier = trained.load("cpu")
+    assert classifier.columns(["rising", "flat", "steep"]).tolist() == [2, 0, 1]
+    with pytest.raises(ClassifierError, match="knows flat, steep, rising; the data has flat, steep"):
+        classifier.columns(["flat", "steep"])

@@ -69,7 +69,7 @@ def test_the_callers_random_numbers_are_left_alone(tmp_path: Path) -> None:
 
 
 ROOT = Path(__file__).parents[2]
-LONG = quick(epochs=30, augment="strong", cutmix=1.0, mixup=0.2, checkpoint_seconds=0.2, sampler="balanced")
+LONG = quick(epochs=14, augment="strong", cutmix=1.0, mixup=0.2, checkpoint_seconds=0.1, sampler="balanced")
 _SCRIPT = """
 import sys, torch
 torch.set_num_threads(1)
@@ -92,7 +92,7 @@ def test_killed_and_run_again_gives_identical_weights(tmp_path: Path) -> None:
     victim.wait()
     assert not (broken / "model.safetensors").exists(), "it was killed too late for this test to mean anything"
     step = torch.load(broken / "resume.pt", weights_only=True)["plain"]["step"]
-    assert 0 < step < 30 * 90 // 16
+    assert 0 < step < 14 * 90 // 16
     for folder in (broken, whole):
         train(LONG, bars(90), bars(30, seed=1), NAMES, folder, seed=3, device="cpu")
     a, card_a = read_weights(whole / "model.safetensors")
@@ -277,3 +277,22 @@ def test_bad_input_is_refused_in_one_line(tmp_path: Path, change: dict, message:
         train(**(call | change))
     assert "\n" not in caught.value.message
     assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_bfloat16_learns_and_a_cpu_has_no_float16(tmp_path: Path) -> None:
+    result = train(quick(epochs=8, precision="bf16-mixed"), bars(96), bars(48, seed=1), NAMES, tmp_path, device="cpu")
+    assert result.validation["accuracy"] > 0.8
+    assert {t.dtype for t in read_weights(tmp_path / "model.safetensors")[0].values()} == {torch.float32, torch.int64}
+    with pytest.raises(ClassifierError, match="needs a GPU"):
+        train(quick(precision="16-mixed"), bars(9), bars(6), NAMES, tmp_path, device="cpu")
+
+
+def test_a_memory_map_trains_to_the_same_weights(tmp_path: Path) -> None:
+    data = bars(40)
+    np.save(tmp_path / "images.npy", data.images)
+    mapped = Samples(np.load(tmp_path / "images.npy", mmap_mode="r"), data.labels)
+    weights = []
+    for name, samples in (("array", data), ("map", mapped)):
+        train(quick(epochs=1), samples, bars(12), NAMES, tmp_path / name, device="cpu")
+        weights.append(read_weights(tmp_path / name / "model.safetensors")[0])
+    assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
