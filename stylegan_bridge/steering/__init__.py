@@ -1,15 +1,16 @@
 """Steering a generator to the classes that it rarely draws; the score is any callable from images to logits."""
 
 from stylegan_bridge.steering.campaign import Features, Judge, steer, thumbnails
-from stylegan_bridge.steering.moves import Anchor, Direction, Score, along, ascend, evolve, fit_direction, margin
+from stylegan_bridge.steering.moves import Anchor, Direction, Found, Score, along, ascend, evolve, fit_direction, margin
 from stylegan_bridge.steering.result import ClassReport, SteerConfig, SteerResult
-from stylegan_bridge.steering.spaces import LatentSpace, PlainSpace, Prior, StyleSpace, fit_prior
+from stylegan_bridge.steering.spaces import LatentSpace, PlainSpace, Prior, StyleSpace
 
 __all__ = [
     "Anchor",
     "ClassReport",
     "Direction",
     "Features",
+    "Found",
     "Judge",
     "LatentSpace",
     "PlainSpace",
@@ -22,7 +23,6 @@ __all__ = [
     "ascend",
     "evolve",
     "fit_direction",
-    "fit_prior",
     "margin",
     "steer",
     "thumbnails",

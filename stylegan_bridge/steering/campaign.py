@@ -1,7 +1,7 @@
 """Fill every class's quota from a generator that rarely draws some: score, move, let an independent judge decide.
 
 Each start goes through a cascade and leaves it as soon as the score is satisfied: as it is, moved along the class's
-fitted direction, then up the gradient, or by evolution where there is no gradient or the judge keeps refusing its finds.
+fitted direction, then up the gradient, or by evolution where there is no gradient or the judge refuses its finds.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from torch import Tensor
 
 from stylegan_bridge.errors import BridgeError
 from stylegan_bridge.generator import MAX_SEED, Generator
-from stylegan_bridge.steering.moves import Anchor, Direction, Score, along, ascend, evolve, fit_direction, margin
+from stylegan_bridge.steering.moves import Anchor, Direction, Found, Score, along, ascend, evolve, fit_direction, margin
 from stylegan_bridge.steering.result import ClassReport, SteerConfig, SteerResult
-from stylegan_bridge.steering.spaces import LatentSpace, StyleSpace, fit_prior
+from stylegan_bridge.steering.spaces import LatentSpace, Prior, StyleSpace
 
 #: Images (N, C, H, W) uint8 -> logits (N, K).
 Judge = Callable[[Tensor], Tensor]
@@ -103,7 +103,8 @@ class _Campaign:
         self.plain_distance = float(torch.pdist(points).mean()) if len(points) > 1 else 0.0
         first = self.next_seed
         more = [(first + i) % (MAX_SEED + 1) for i in range(PRIOR_CODES)]
-        self.prior = fit_prior(self.space, torch.cat([self.pool_codes, self.space.codes(more)]))
+        self.prior = Prior(self.space, torch.cat([self.pool_codes, self.space.codes(more)]))
+        self.limit = self.config.max_distance * self.prior.reach
         num_layers = self.pool_codes.shape[1]
         self.layers = list(range(num_layers)) if self.config.layers is None else list(self.config.layers)
         if bad := [layer for layer in self.layers if not 0 <= layer < num_layers]:
@@ -118,7 +119,7 @@ class _Campaign:
         """One class, within its share of the evaluations."""
         config = self.config
         margins = margin(self.pool_logits, target)
-        direction = fit_direction(self.pool_codes, margins, self.prior) if wanted else None
+        direction = fit_direction(self.prior, self.pool_codes, margins) if wanted else None
         state = _Class(target, wanted, direction, config.goal)
         started, idle, tries = self.evaluations, 0, 0
         order = margins.argsort(descending=True).tolist()
@@ -155,97 +156,108 @@ class _Campaign:
 
     def _cascade(self, state: _Class, seeds: list[int], codes: Tensor, have: Tensor) -> None:
         """Bring each start as far as it needs to go, and offer it."""
-        config = self.config
-        start_codes = codes
-        done = self._offer(state, "plain", seeds, codes, have, torch.ones(len(codes), dtype=torch.bool))
-        open_rows = torch.nonzero(~done).flatten().tolist()
-        if not open_rows or state.missing <= 0 or state.direction is None:
+        config, target = self.config, state.target
+        start_codes, codes, have = codes, codes.clone(), have.clone()
+        goals = have.new_full((len(codes),), state.goal)
+        done = torch.zeros(len(codes), dtype=torch.bool, device=codes.device)
+        done |= self._offer(state, "plain", seeds, codes, have, goals, ~done)
+        rows = torch.nonzero(~done).flatten()
+        if not len(rows) or state.missing <= 0 or state.direction is None:
             return
-        codes, have = codes.clone(), have.clone()
         moved = along(
-            codes[open_rows], have[open_rows], state.direction, self.layers, goal=state.goal, max_steps=config.max_steps
+            self.prior, codes[rows], have[rows], state.direction, self.layers, goal=goals[rows], limit=self.limit
         )
-        gained = self._margins(moved, state.target)
-        better = gained > have[open_rows]
-        rows = torch.tensor(open_rows, device=codes.device)
+        gained = self._margins(moved, target)
+        better = gained > have[rows]
         codes[rows[better]], have[rows[better]] = moved[better], gained[better]
-        done |= self._offer(state, "direction", seeds, codes, have, ~done)
-        open_rows = torch.nonzero(~done & (have.cpu() < state.goal)).flatten().tolist()
-        if not open_rows or state.missing <= 0:
+        done |= self._offer(state, "direction", seeds, codes, have, goals, ~done)
+        rows = torch.nonzero(~done).flatten()
+        if not len(rows) or state.missing <= 0:
             return
-        method = "ascent"
-        found = None
-        if state.has_gradient and not state.is_misled:
-            found = ascend(
-                self.space,
-                self.score,
-                codes[open_rows],
-                state.target,
-                self.prior,
-                self.layers,
-                goal=state.goal,
-                steps=config.ascent_steps,
-                rate=config.ascent_rate,
-                prior_weight=config.prior_weight,
-                anchor_weight=config.anchor_weight,
-                anchor=self.anchor,
-            )
-            state.has_gradient = found is not None
+        method, found = "ascent", self._ascend(state, codes[rows], goals[rows])
         if found is None:
             # Up to here a gradient may have misled; evolution starts from where the codes were plain.
-            method = "evolution"
-            origin = start_codes if state.is_misled else codes
+            method, origin = "evolution", start_codes if state.is_misled else codes
             found = evolve(
-                self.space,
-                self.score,
-                origin[open_rows],
-                self._margins(origin[open_rows], state.target) if state.is_misled else have[open_rows],
-                state.target,
                 self.prior,
+                self.score,
+                origin[rows],
+                self._margins(origin[rows], target) if state.is_misled else have[rows],
+                target,
                 self.layers,
                 self.random,
-                goal=state.goal,
+                goal=goals[rows],
                 generations=config.generations,
                 step=config.mutation,
-                max_distance=config.max_distance,
+                limit=self.limit,
             )
         self.evaluations += found.evaluations
-        codes[open_rows], have[open_rows] = found.codes, found.margins
-        open_mask = torch.zeros_like(done)
-        open_mask[open_rows] = True
-        self._offer(state, method, seeds, codes, have, open_mask)
-        state.refused["score"] += int((open_mask & (have.cpu() < state.goal)).sum())
+        codes[rows], have[rows] = found.codes, found.margins
+        self._offer(state, method, seeds, codes, have, goals, ~done)
+        state.refused["score"] += int((~done & (have < goals)).sum())
+
+    def _ascend(self, state: _Class, codes: Tensor, goals: Tensor) -> Found | None:
+        """None where gradients are absent, or where the judge has refused most of what they found."""
+        if not state.has_gradient or state.is_misled:
+            return None
+        config = self.config
+        found = ascend(
+            self.prior,
+            self.score,
+            codes,
+            state.target,
+            self.layers,
+            goal=goals,
+            steps=config.ascent_steps,
+            rate=config.ascent_rate,
+            limit=self.limit,
+            prior_weight=config.prior_weight,
+            anchor_weight=config.anchor_weight,
+            anchor=self.anchor,
+        )
+        if found is None:
+            self.evaluations += len(codes)  # the images of the one step that showed it
+            state.has_gradient = False
+        return found
 
     @torch.no_grad()
     def _offer(
-        self, state: _Class, method: str, seeds: list[int], codes: Tensor, have: Tensor, open_mask: Tensor
+        self,
+        state: _Class,
+        method: str,
+        seeds: list[int],
+        codes: Tensor,
+        have: Tensor,
+        goals: Tensor,
+        open_mask: Tensor,
     ) -> Tensor:
-        """Show the judge what satisfies the score and lies near the prior; returns which rows are finished."""
-        ready = open_mask & (have.cpu() >= state.goal)
-        rows = torch.nonzero(ready).flatten().tolist()
-        done = ~open_mask
+        """Show the judge what satisfies the score near the prior; returns which rows are finished, kept or not.
+
+        A row that the judge refuses stays open, and its goal rises: it is to go deeper into the class.
+        """
+        ready = open_mask & (have >= goals)
+        near = self.prior.distance(self.prior.whitened(codes)) <= self.limit * 1.01
+        state.refused["prior"] += int((ready & ~near).sum())
+        finished = ready & ~near
+        rows = torch.nonzero(ready & near).flatten().tolist()[: max(state.missing, 0)]
         if not rows:
-            return done
-        near = self.prior.distance(self.space.gaussian(codes[rows])).amax(dim=1) <= self.config.max_distance
-        state.refused["prior"] += int((~near).sum())
-        done[rows] = True
-        rows = [row for row, fits in zip(rows, near.tolist(), strict=True) if fits][: state.missing]
-        if not rows:
-            return done
+            return finished
         images = self.space.final(codes[rows])
         self.evaluations += len(rows)
         probabilities = self.judge(images).float().softmax(dim=1).cpu()
-        agreed = (probabilities.argmax(dim=1) == state.target) & (
-            probabilities[:, state.target] >= self.config.min_confidence
-        )
+        agreed = probabilities.argmax(dim=1) == state.target
+        agreed &= probabilities[:, state.target] >= self.config.min_confidence
         if method == "ascent":
             state.ascents.extend(agreed.tolist())
         if method != "plain" and float(agreed.float().mean()) < 0.5:
             state.goal = min(state.goal * 1.25 + 0.1, self.config.max_goal)
         features = self.features(images).float().cpu()
         for position, row in enumerate(rows):
+            finished[row] = bool(agreed[position])
             if not agreed[position]:
                 state.refused["judge"] += 1
+                goals[row] = min(float(have[row]) + 0.5 * self.config.goal, self.config.max_goal)
+                finished[row] = bool(have[row] >= goals[row])
             elif not self._is_diverse(state, features[position]):
                 state.refused["diversity"] += 1
             else:
@@ -254,7 +266,7 @@ class _Campaign:
                 state.features.append(features[position])
                 state.seeds.append(seeds[row])
                 state.methods.append(method)
-        return done
+        return finished
 
     def _is_diverse(self, state: _Class, candidate: Tensor) -> bool:
         """Mean distance to the kept ones at least the floor: so the mean over all pairs never falls below it."""

@@ -1,7 +1,7 @@
 """Three ways to move a code towards a class: along a fitted direction, up the gradient, and by evolution.
 
 All work on codes (N, L, D) and stay near the generator's own by the prior. The objective is the margin: the target's
-logit less the largest other one, above 0 where the score's answer is the target.
+logit less the largest other one, above 0 where the score's answer is the target; `goal` (N,) is the margin to reach.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stylegan_bridge.steering.spaces import LatentSpace, Prior
+from stylegan_bridge.steering.spaces import Prior
 
 #: Images (N, C, H, W) float32 0..255 -> logits (N, K).
 Score = Callable[[Tensor], Tensor]
@@ -29,41 +29,50 @@ def margin(logits: Tensor, target: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Direction:
-    """A unit step in units of the codes' spread, and how much margin one step is expected to gain."""
+    """A unit vector in whitened coordinates, and how much margin one step along it is expected to gain."""
 
     vector: Tensor  # (D,)
     gain: float
 
 
 @torch.no_grad()
-def fit_direction(codes: Tensor, margins: Tensor, prior: Prior, *, ridge: float = 1.0) -> Direction:
+def fit_direction(prior: Prior, codes: Tensor, margins: Tensor) -> Direction:
     """The direction in which the margin grows, by ridge regression on scored codes.
 
     The normal of a linear boundary, as InterFaceGAN's (Shen et al. 2020), but fitted to the margin itself rather than
     to two labels: it needs no example on the far side, which a rare class may not have.
     """
-    x = ((codes.mean(dim=1) - codes.mean(dim=(0, 1))) / prior.scale).double()
+    x = prior.whitened(codes).mean(dim=1).double()
+    x = x - x.mean(dim=0)
     y = (margins - margins.mean()).double()
-    gram = x.t() @ x + ridge * len(x) * torch.eye(x.shape[1], dtype=x.dtype, device=x.device) / max(x.shape[1], 1)
-    slope = torch.linalg.solve(gram, x.t() @ y)
+    ridge = x.shape[1] * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+    slope = torch.linalg.solve(x.t() @ x + ridge, x.t() @ y)
     norm = slope.norm().clamp_min(1e-12)
-    return Direction((slope / norm).float() * prior.scale, float(norm))
+    return Direction((slope / norm).float(), float(norm))
 
 
 @torch.no_grad()
 def along(
-    codes: Tensor, margins: Tensor, direction: Direction, layers: list[int], *, goal: float, max_steps: float
+    prior: Prior, codes: Tensor, margins: Tensor, direction: Direction, layers: list[int], *, goal: Tensor, limit: float
 ) -> Tensor:
-    """Each code moved in `layers` as far as the fit says that the goal takes, by at most `max_steps`."""
-    steps = ((goal - margins) / max(direction.gain, 1e-6)).clamp(0, max_steps)
+    """Each code moved in `layers` as far as the fit says that the goal takes, but no further out than `limit`.
+
+    A step that would leave the prior's `limit` (see `Prior.distance`) is shortened to end there.
+    """
+    start = prior.whitened(codes)[:, layers]
+    steps = ((goal - margins) / max(direction.gain, 1e-6)).clamp_min(0)[:, None]
+    # |start + step * vector|^2 = limit * D per layer, solved for the step
+    inward = start @ direction.vector
+    room = (inward.square() - start.square().sum(dim=2) + limit * start.shape[2]).clamp_min(0).sqrt() - inward
+    steps = torch.minimum(steps, room.clamp_min(0).amin(dim=1, keepdim=True))
     moved = codes.clone()
-    moved[:, layers] += steps[:, None, None] * direction.vector
+    moved[:, layers] = prior.codes(start + steps[:, :, None] * direction.vector)
     return moved
 
 
 @dataclass(frozen=True)
-class Ascent:
-    """Where an ascent ended: the best code of each row with its margin, and how many images were drawn."""
+class Found:
+    """Where a search ended: the best code of each row with its margin, and how many images were drawn."""
 
     codes: Tensor
     margins: Tensor
@@ -71,49 +80,52 @@ class Ascent:
 
 
 def ascend(
-    space: LatentSpace,
+    prior: Prior,
     score: Score,
     codes: Tensor,
     target: int,
-    prior: Prior,
     layers: list[int],
     *,
-    goal: float,
+    goal: Tensor,
     steps: int,
     rate: float,
+    limit: float,
     prior_weight: float,
     anchor_weight: float,
     anchor: Anchor | None = None,
-) -> Ascent | None:
-    """Adam on the margin in `layers`, less the prior's excess over a plain code's and the distance from the start.
+) -> Found | None:
+    """Adam on the margin in `layers`, less what lies outside the prior's `limit` and the distance from the start.
 
-    Rows that have reached the goal stop and cost nothing more. None if the images or the score give no gradient.
+    Rows that have reached the goal inside the limit stop and cost nothing more. None if the images or the score give no
+    gradient.
     """
-    start = codes.detach()
-    shift = torch.zeros_like(start[:, layers]).requires_grad_()
+    start = prior.whitened(codes.detach())[:, layers]
+    shift = torch.zeros_like(start).requires_grad_()
     optimizer = torch.optim.Adam([shift], lr=rate, betas=(0.8, 0.99))
-    best, best_margins = start.clone(), start.new_full((len(start),), -torch.inf)
-    allowed = prior.distance(space.gaussian(start)).clamp_min(1.0)
+    best, best_margins = codes.detach().clone(), start.new_full((len(start),), -torch.inf)
+    allowed = prior.distance(start).clamp_min(limit)
     active = torch.arange(len(start), device=start.device)
     first_images: Tensor | None = None
     evaluations = 0
     for _ in range(steps):
-        moved = start[active].clone()
-        moved[:, layers] = moved[:, layers] + shift[active] * prior.scale
+        points = start[active] + shift[active]
+        moved = codes.detach()[active].clone()
+        moved[:, layers] = prior.codes(points)
         with torch.enable_grad():
-            images = space.images(moved)
+            images = prior.space.images(moved)
             gained = margin(score(images), target)
         evaluations += len(active)
         if not gained.requires_grad:
             return None
         if anchor is not None and first_images is None:
             first_images = images.detach()  # the shift is still 0
-        better = gained.detach() > best_margins[active]
+        inside = prior.distance(points.detach()) <= allowed[active] * 1.001
+        better = inside & (gained.detach() > best_margins[active])
         rows = active[better]
         best[rows], best_margins[rows] = moved.detach()[better], gained.detach()[better]
-        excess = (prior.distance(space.gaussian(moved)) - allowed[active]).clamp_min(0).mean(dim=1)
-        loss = -gained.clamp_max(goal) + prior_weight * excess
-        loss = loss + anchor_weight * shift[active].square().mean(dim=(1, 2))
+        excess = (prior.distance(points) - 0.9 * allowed[active]).clamp_min(0)
+        loss = -torch.minimum(gained, goal[active] + 0.5) + prior_weight * excess * start.shape[2]
+        loss = loss + anchor_weight * shift[active].square().sum(dim=2).mean(dim=1)
         if anchor is not None and first_images is not None:
             loss = loss + anchor_weight * anchor(images, first_images[active])
         optimizer.zero_grad(set_to_none=True)
@@ -122,30 +134,30 @@ def ascend(
         active = torch.nonzero(best_margins < goal).flatten()
         if len(active) == 0:
             break
-    return Ascent(best, best_margins, evaluations)
+    return Found(best, best_margins, evaluations)
 
 
 @torch.no_grad()
 def evolve(
-    space: LatentSpace,
+    prior: Prior,
     score: Score,
     codes: Tensor,
     margins: Tensor,
     target: int,
-    prior: Prior,
     layers: list[int],
     random: torch.Generator,
     *,
-    goal: float,
+    goal: Tensor,
     generations: int,
     step: float,
-    max_distance: float,
-) -> Ascent:
+    limit: float,
+) -> Found:
     """A (1 + 1) evolution strategy per row with the one-fifth rule (Rechenberg 1973), for scores without gradients.
 
-    A child further from the prior than `max_distance` (and than its parent) is not drawn.
+    A child further from the prior than `limit` (and than its parent) is not drawn.
     """
     best, best_margins = codes.clone(), margins.clone()
+    points = prior.whitened(codes)[:, layers]
     sizes = codes.new_full((len(codes),), step)
     evaluations = 0
     for _ in range(generations):
@@ -153,18 +165,19 @@ def evolve(
         if len(active) == 0:
             break
         noise = torch.randn((len(active), 1, codes.shape[2]), generator=random).to(codes.device)
-        children = best[active].clone()
-        children[:, layers] += sizes[active, None, None] * noise * prior.scale
-        far = prior.distance(space.gaussian(children)).amax(dim=1)
-        allowed = prior.distance(space.gaussian(best[active])).amax(dim=1).clamp_min(max_distance)
-        near = far <= allowed
+        children = points[active] + sizes[active, None, None] * noise
+        near = prior.distance(children) <= prior.distance(points[active]).clamp_min(limit)
         sizes[active[~near]] *= 0.8
         if not bool(near.any()):
             continue
         rows, children = active[near], children[near]
-        gained = margin(score(space.images(children)), target)
+        drawn = best[rows].clone()
+        drawn[:, layers] = prior.codes(children)
+        gained = margin(score(prior.space.images(drawn)), target)
         evaluations += len(rows)
         better = gained > best_margins[rows]
-        best[rows[better]], best_margins[rows[better]] = children[better], gained[better]
+        winners = rows[better]
+        best[winners], best_margins[winners] = drawn[better], gained[better]
+        points[winners] = children[better]
         sizes[rows] *= torch.where(better, 1.5, 1.5**-0.25)
-    return Ascent(best, best_margins, evaluations)
+    return Found(best, best_margins, evaluations)

@@ -14,21 +14,20 @@ from stylegan_bridge.errors import BridgeError
 
 @dataclass(frozen=True, kw_only=True)
 class SteerConfig:
-    """How far, how long and how strictly to steer. Distances are in units of the codes' own spread."""
+    """How far, how long and how strictly to steer."""
 
     pool_size: int = 256  # plain images, to learn the directions from
     batch_size: int = 16
     max_evaluations_per_face: float = 20.0  # generator evaluations per face asked for, the pool included
     goal: float = 1.0  # margin in logits at which a code is handed to the judge; rises where the judge disagrees
     max_goal: float = 8.0
-    max_steps: float = 5.0  # along a fitted direction
     ascent_steps: int = 8
-    ascent_rate: float = 0.15
+    ascent_rate: float = 0.3
     prior_weight: float = 1.0
-    anchor_weight: float = 0.05
+    anchor_weight: float = 0.01
     generations: int = 12
     mutation: float = 0.4
-    max_distance: float = 2.5  # mean square of a whitened code; about 1 for the generator's own
+    max_distance: float = 1.25  # from the centre of the generator's codes, relative to the furthest plain one
     layers: tuple[int, ...] | None = None  # which layers of W+ may move; None: all
     min_confidence: float = 0.5  # of the judge in the target
     diversity_floor: float = 0.8  # mean pairwise distance within a class, relative to plain images
@@ -36,7 +35,7 @@ class SteerConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
-        positive = ("pool_size", "batch_size", "max_evaluations_per_face", "max_goal", "max_steps", "ascent_steps")
+        positive = ("pool_size", "batch_size", "max_evaluations_per_face", "max_goal", "ascent_steps")
         for name in (*positive, "ascent_rate", "generations", "mutation", "max_distance", "patience"):
             if not getattr(self, name) > 0:
                 raise BridgeError(f"{name} = {getattr(self, name)} must be above 0")

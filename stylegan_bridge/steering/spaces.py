@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -30,6 +29,10 @@ class LatentSpace(Protocol):
 
     def gaussian(self, codes: Tensor) -> Tensor:
         """Codes in coordinates in which the generator's own are nearly Gaussian; same shape."""
+        ...
+
+    def from_gaussian(self, points: Tensor) -> Tensor:
+        """The way back, differentiable."""
         ...
 
 
@@ -63,9 +66,15 @@ class StyleSpace:
 
     def gaussian(self, codes: Tensor) -> Tensor:
         """w before the mapping network's last leaky ReLU is nearly Gaussian (Zhu et al. 2020, P space)."""
-        if self.generator.config.mapping_activation != "lrelu" or self.truncation_psi != 1:
-            return codes
-        return torch.nn.functional.leaky_relu(codes, 5.0)
+        return torch.nn.functional.leaky_relu(codes, 5.0) if self._has_p_space else codes
+
+    def from_gaussian(self, points: Tensor) -> Tensor:
+        """The leaky ReLU itself."""
+        return torch.nn.functional.leaky_relu(points, 0.2) if self._has_p_space else points
+
+    @property
+    def _has_p_space(self) -> bool:
+        return self.generator.config.mapping_activation == "lrelu" and self.truncation_psi == 1
 
 
 class PlainSpace:
@@ -92,29 +101,42 @@ class PlainSpace:
         """z is Gaussian as it is."""
         return codes
 
+    def from_gaussian(self, points: Tensor) -> Tensor:
+        """z is Gaussian as it is."""
+        return points
 
-@dataclass(frozen=True)
+
 class Prior:
-    """A Gaussian over one layer's codes, fitted on the generator's own, and the spread of each coordinate."""
+    """A Gaussian fitted on the generator's own codes. Steering moves in its whitened coordinates.
 
-    mean: Tensor  # (D,)
-    whiten: Tensor  # (D, D)
-    scale: Tensor  # (D,), standard deviation of the raw codes
+    There each coordinate of a plain code varies by 1, so a step costs the same in every direction, and directions in
+    which the generator's codes hardly vary are hardly taken.
+    """
 
-    def distance(self, gaussian: Tensor) -> Tensor:
-        """Mean square of the whitened codes, (N, L, D) -> (N, L); about 1 for the generator's own."""
-        return ((gaussian - self.mean) @ self.whiten).square().mean(dim=-1)
+    def __init__(self, space: LatentSpace, codes: Tensor) -> None:
+        """From plain codes (N, L, D), whose layers are alike."""
+        if len(codes) < 2:
+            raise BridgeError(f"{len(codes)} codes are too few to know how the generator's lie; draw a larger pool")
+        self.space = space
+        points = space.gaussian(codes)[:, 0].double()
+        mean = points.mean(dim=0)
+        covariance = (points - mean).t() @ (points - mean) / (len(points) - 1)
+        values, vectors = torch.linalg.eigh(covariance)
+        deviations = values.clamp_min(float(values.max()) * 1e-4 + 1e-12).sqrt()
+        self.mean = mean.float()
+        self._whiten, self._colour = (vectors / deviations).float(), (vectors * deviations).t().contiguous().float()
+        #: The distance of the furthest plain code.
+        self.reach = float(self.distance(self.whitened(codes)).max())
 
+    def whitened(self, codes: Tensor) -> Tensor:
+        """(N, L, D) -> (N, L, D), mean 0 and variance 1 for plain codes."""
+        return (self.space.gaussian(codes) - self.mean) @ self._whiten
 
-@torch.no_grad()
-def fit_prior(space: LatentSpace, codes: Tensor) -> Prior:
-    """From (N, L, D) plain codes, whose layers are alike; directions in which they hardly vary do not blow up."""
-    if len(codes) < 2:
-        raise BridgeError(f"{len(codes)} codes are too few to know how the generator's codes lie; draw a larger pool")
-    points = space.gaussian(codes)[:, 0].double()
-    mean = points.mean(dim=0)
-    covariance = (points - mean).t() @ (points - mean) / (len(points) - 1)
-    values, vectors = torch.linalg.eigh(covariance)
-    floor = values.clamp_min(0).max() * 1e-3 + 1e-12
-    whiten = vectors * values.clamp_min(floor).rsqrt()
-    return Prior(mean.float(), whiten.float(), codes[:, 0].std(dim=0).clamp_min(1e-6))
+    def codes(self, points: Tensor) -> Tensor:
+        """The way back, differentiable."""
+        return self.space.from_gaussian(points @ self._colour + self.mean)
+
+    @staticmethod
+    def distance(points: Tensor) -> Tensor:
+        """Mean square of whitened points, over each layer, the largest layer counting: (N, L, D) -> (N,); about 1."""
+        return points.square().mean(dim=-1).amax(dim=-1)
