@@ -20,6 +20,7 @@ import torch
 from stylegan_reference import import_reference, machine, random_reference, write_result, write_snapshot
 
 from stylegan_bridge import load_generator
+from stylegan_bridge.generator import to_uint8
 
 LIMIT = 1e-4
 SEEDS = (0, 85)
@@ -36,7 +37,7 @@ def compare(resolution: int, c_dim: int, architecture: str, folder: Path) -> lis
     rows = []
     for psi, noise_mode in itertools.product((0.5, 1.0), ("const", "none")):
         difference = levels = spread = 0.0
-        for seed in SEEDS:
+        for seed in SEEDS if resolution < 1024 else SEEDS[:1]:
             z = torch.from_numpy(np.random.RandomState(seed).randn(1, 512))
             label = torch.zeros(1, c_dim)
             if c_dim:
@@ -47,8 +48,7 @@ def compare(resolution: int, c_dim: int, architecture: str, folder: Path) -> lis
             difference = max(difference, (image - theirs).abs().max().item())
             spread = max(spread, theirs.std().item())
             theirs_uint8 = (theirs * 127.5 + 128).clamp(0, 255).to(torch.uint8)
-            drawn = ours.sample([seed], CLASS_INDEX if c_dim else None, psi, noise_mode)
-            levels = max(levels, (drawn.int() - theirs_uint8.int()).abs().max().item())
+            levels = max(levels, (to_uint8(image).int() - theirs_uint8.int()).abs().max().item())
         rows.append(
             {
                 "resolution": resolution,

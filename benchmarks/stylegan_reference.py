@@ -24,7 +24,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def import_reference(folder: Path) -> None:
-    """Make `training`, `legacy`, `generate` and `dnnlib` of the checkout importable; it wants `requests`, unused here."""
+    """Make the checkout's modules importable; they import `requests`, which nothing here uses."""
     if not (folder / "training" / "networks.py").is_file():
         sys.exit(f"{folder} is no checkout of stylegan2-ada-pytorch: training/networks.py is missing")
     sys.path.insert(0, str(folder.resolve()))

@@ -87,7 +87,7 @@ def _refuse_stylegan3(modules: dict[str, Record]) -> None:
         kernels = {
             module.state.get("conv_kernel") for name, module in modules.items() if name.startswith("synthesis.L")
         }
-        rotation = 1 in kernels or any(m.state.get("use_radial_filters") is True for m in modules.values())
+        rotation = kernels == {1}  # T has 3 x 3 kernels, but for the colour layer
         variant = "R" if rotation else "T"
         size = synthesis.get("img_resolution")
         raise BridgeError(

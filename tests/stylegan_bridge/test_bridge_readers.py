@@ -224,16 +224,17 @@ def test_a_discriminator_alone(tmp_path: Path) -> None:
         load_generator(path)
 
 
-@pytest.mark.parametrize(("radial", "letter"), [(False, "T"), (True, "R")])
-def test_stylegan3_is_named_and_refused(radial: bool, letter: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kernel", "letter"), [(3, "T"), (1, "R")])
+def test_stylegan3_is_named_and_refused(kernel: int, letter: str, tmp_path: Path) -> None:
     from bridge_checkpoints import Persistent
 
     path = tmp_path / "sg3.pkl"
     empty: dict[str, Any] = {"_parameters": {}, "_buffers": {}, "_modules": {}}
     with foreign_modules() as foreign:
         make = foreign["reconstruct"]
-        layer = Persistent("SynthesisLayer", {**empty, "use_radial_filters": radial}, make)
-        modules = {"input": Persistent("SynthesisInput", dict(empty), make), "L0_36_512": layer}
+        layer = Persistent("SynthesisLayer", {**empty, "conv_kernel": kernel}, make)
+        colours = Persistent("SynthesisLayer", {**empty, "conv_kernel": 1}, make)
+        modules = {"input": Persistent("SynthesisInput", dict(empty), make), "L0_36_512": layer, "L1_36_3": colours}
         synthesis = Persistent("SynthesisNetwork", {**empty, "_modules": modules, "img_resolution": 256}, make)
         parts = {"synthesis": synthesis, "mapping": Persistent("MappingNetwork", dict(empty), make)}
         path.write_bytes(pickle.dumps({"G_ema": Persistent("Generator", {**empty, "_modules": parts}, make)}))
