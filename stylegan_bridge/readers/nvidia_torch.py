@@ -7,6 +7,7 @@ A dict with G, D and G_ema, each a persistent object: a class name, its source (
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np

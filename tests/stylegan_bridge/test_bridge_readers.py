@@ -232,7 +232,8 @@ def test_stylegan3_is_named_and_refused(kernel: int, letter: str, tmp_path: Path
     empty: dict[str, Any] = {"_parameters": {}, "_buffers": {}, "_modules": {}}
     with foreign_modules() as foreign:
         make = foreign["reconstruct"]
-        layer = Persistent("SynthesisLayer", {**empty, "conv_kernel": kernel}, make)
+        affine = Persistent("FullyConnectedLayer", dict(empty), make)
+        layer = Persistent("SynthesisLayer", {**empty, "_modules": {"affine": affine}, "conv_kernel": kernel}, make)
         colours = Persistent("SynthesisLayer", {**empty, "conv_kernel": 1}, make)
         modules = {"input": Persistent("SynthesisInput", dict(empty), make), "L0_36_512": layer, "L1_36_3": colours}
         synthesis = Persistent("SynthesisNetwork", {**empty, "_modules": modules, "img_resolution": 256}, make)
