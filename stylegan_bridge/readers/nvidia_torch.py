@@ -85,9 +85,8 @@ def _table(module: Record, name: str) -> dict[str, Any]:
 def _refuse_stylegan3(modules: dict[str, Record]) -> None:
     synthesis = modules["synthesis"].state
     if "synthesis.input" in modules or any(name.startswith("synthesis.L") for name in modules):
-        kernels = {
-            module.state.get("conv_kernel") for name, module in modules.items() if name.startswith("synthesis.L")
-        }
+        layers = [module for name, module in modules.items() if re.fullmatch(r"synthesis\.L\d+_\w+", name)]
+        kernels = {layer.state.get("conv_kernel") for layer in layers}
         rotation = kernels == {1}  # T has 3 x 3 kernels, but for the colour layer
         variant = "R" if rotation else "T"
         size = synthesis.get("img_resolution")
