@@ -43,6 +43,8 @@ class DrawnConfig:
     """The embedded drawn faces, used when the workspace holds no data."""
 
     total: int = setting(5700, "training faces, long-tailed over the classes like FER2013", low=100)
+    val: int = setting(1200, "faces for validation, of other people", low=21)
+    test: int = setting(2400, "faces for the test, of other people again", low=21)
     seed: int = setting(0, "seed of the drawn set", low=0)
 
 
@@ -55,12 +57,11 @@ class GanConfig:
     latent_dim: int = setting(100, "dimensions of the latent z", low=2, high=1024)
     base_channels: int = setting(32, "channels of the highest-resolution layer", low=4, high=512)
     loss: str = setting("non-saturating", "adversarial loss", choices=("non-saturating", "hinge"))
-    auxiliary: float = setting(
-        0.5,
-        "weight of the discriminator's classifier, which makes faces show the class asked for; 0 = none",
-        low=0,
-        high=10,
-    )
+    guidance: float = setting(
+        0.5, "weight of the guide: a small classifier that shows the generator what a class looks like; 0 = none",
+        low=0, high=100,
+    )  # fmt: skip
+    guide_epochs: int = setting(10, "passes over the training images when training the guide", low=1)
     regulariser: str = setting(
         "spectral",
         "what keeps the discriminator smooth; 'none' is the classic batch norm",

@@ -34,6 +34,7 @@ REGISTRY: dict[str, Callable[..., ImageClassifier]] = {
     "cnn-sgd": partial(TwoConvolutions, kernel=4),
     "compact": Compact,
     "compact-large": partial(Compact, width=96),
+    "compact-small": partial(Compact, width=16),
     "fnn": FullyConnected,
     **{name: partial(Adapted, name) for name in _TORCHVISION},
 }

@@ -4,6 +4,7 @@ Items are read, decoded and written as one stream. What cannot be used is left o
 """
 
 import contextlib
+import dataclasses
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -91,7 +92,7 @@ def draw(workspace: Workspace, config: Config) -> Run:
     from ganfer.data.drawn import DRAWN_VERSION
 
     data, drawn = config.data, config.drawn
-    options = {"total": drawn.total, "seed": drawn.seed, "size": data.size, "channels": data.channels}
+    options = {**dataclasses.asdict(drawn), "size": data.size, "channels": data.channels}
     key = {"inputs": {}, "options": {**options, "version": DRAWN_VERSION}}
     run = workspace.run("data", "drawn", key)
     with run.work("data draw", key) as record:
@@ -114,7 +115,7 @@ def _drawn_images(config: Config) -> ImageSet:
 
     data, drawn = config.data, config.drawn
     try:
-        faces = drawn_set(drawn.total, drawn.seed, data.size, data.channels)
+        faces = drawn_set(drawn.total, drawn.seed, data.size, data.channels, val=drawn.val, test=drawn.test)
     except ValueError as error:
         raise DataError(
             f"Such faces cannot be drawn: {error}.", "Change drawn.total, drawn.seed or data.size."

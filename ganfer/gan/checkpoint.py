@@ -16,7 +16,7 @@ from ganfer.errors import WorkspaceError
 from ganfer.files import write_bytes
 
 FORMAT = 1
-NUM_SUMS = 6  # the losses of both networks, the logits of real and fake images, the classifier's losses on both
+NUM_SUMS = 5  # discriminator loss, generator loss, real logit, fake logit, the guide's loss
 
 
 @dataclass

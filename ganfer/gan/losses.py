@@ -46,14 +46,6 @@ LOSSES = {
 }
 
 
-def classification_loss(class_logits: Tensor | None, labels: Tensor, like: Tensor) -> Tensor:
-    """Cross-entropy of class logits (N, K) with labels (N,): the classifier of an AC-GAN (Odena et al. 2017).
-
-    Zero, on the device of `like`, for a network without classes.
-    """
-    return torch.zeros_like(like) if class_logits is None else F.cross_entropy(class_logits.float(), labels)
-
-
 def r1_penalty(discriminate: Conditioned, images: Tensor) -> Tensor:
     """Mean over the batch of the squared gradient norm of the logits at `images` (Mescheder et al. 2018); a scalar."""
     images = images.detach().requires_grad_(True)

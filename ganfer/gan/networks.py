@@ -1,9 +1,8 @@
 """The DCGAN (Radford et al. 2016), classic or class-conditional, at any size that is 3 or 4 doubled a few times.
 
 Conditional: the generator by a class input beside z and class-conditional batch norm, the discriminator by projection
-(Miyato & Koyama 2018), with a classifier on its features (Odena et al. 2017). `strength` in 0..1 scales everything that
-depends on the class, so conditioning can be switched on gradually (Shahbazi et al. 2022); at 0 images and logits do not
-depend on it.
+(Miyato & Koyama 2018). `strength` in 0..1 scales everything that depends on the class, so conditioning can be switched
+on gradually (Shahbazi et al. 2022); at 0 images and logits do not depend on it.
 """
 
 from collections.abc import Callable
@@ -109,7 +108,7 @@ class DcganGenerator(nn.Module):
 
 
 class DcganDiscriminator(nn.Module):
-    """Images (N, C, S, S) in -1..1 and labels (N,) to logits (N,) and class logits (N, K), None if unconditional.
+    """Images (N, C, S, S) in -1..1 and labels (N,) to logits (N,).
 
     smooth: "spectral" normalises every weight (Miyato et al. 2018); "r1" has no norm, its penalty is in the loss;
     "none" is the classic batch norm.
@@ -133,26 +132,26 @@ class DcganDiscriminator(nn.Module):
             self.features = nn.Conv2d(widths[-1], widths[-1], side, bias=bias)
             self.logit: nn.Module = nn.Linear(widths[-1], 1, bias=bias)
             self.by_class = nn.Embedding(spec.num_classes, widths[-1])
-            self.classify: nn.Module | None = nn.Linear(widths[-1], spec.num_classes)
         else:
-            self.classify = None
             self.logit = nn.Conv2d(widths[-1], 1, side, bias=bias)
         self.apply(_initialise)
+        if smooth == "r1":  # with no norm behind them, weights of N(0, 0.02) would let the signal die away
+            for module in self.modules():
+                if isinstance(module, nn.Conv2d):
+                    nn.init.kaiming_normal_(module.weight, a=0.2)
         if smooth == "spectral":
             for module in list(self.modules()):
-                if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding) and module is not self.classify:
+                if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
                     spectral_norm(module)
 
-    def forward(
-        self, images: Tensor, labels: Tensor | None = None, strength: float = 1.0
-    ) -> tuple[Tensor, Tensor | None]:
+    def forward(self, images: Tensor, labels: Tensor | None = None, strength: float = 1.0) -> Tensor:
         x = images
         for norm, down in zip(self.norms, self.downs, strict=True):
             x = F.leaky_relu(norm(down(x)), 0.2, inplace=True)
-        if self.classify is None:
-            return self.logit(x).flatten(), None
+        if not self.spec.num_classes:
+            return self.logit(x).flatten()
         h = F.leaky_relu(self.features(x), 0.2, inplace=True).flatten(1)
-        return self.logit(h).flatten() + strength * (self.by_class(labels) * h).sum(1), self.classify(h)
+        return self.logit(h).flatten() + strength * (self.by_class(labels) * h).sum(1)
 
 
 def _initialise(module: nn.Module) -> None:

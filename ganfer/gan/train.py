@@ -21,8 +21,9 @@ from ganfer.gan.batches import Batches
 from ganfer.gan.checkpoint import NUM_SUMS, Best, State
 from ganfer.gan.diffaugment import diff_augment, parse_policies
 from ganfer.gan.ema import average_of, recalibrate, update_average
+from ganfer.gan.guide import FOLDER, Guide, train_guide
 from ganfer.gan.history import Journal
-from ganfer.gan.losses import LOSSES, classification_loss, r1_penalty
+from ganfer.gan.losses import LOSSES, r1_penalty
 from ganfer.gan.networks import NetworkSpec, build_discriminator, build_generator, plan_size
 from ganfer.gan.plan import TrainingPlan, plan_lines, plan_training
 from ganfer.gan.sampling import FILE, GanGenerator, save_generator
@@ -54,7 +55,8 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
         fabric = make_fabric(config.device, config.gan.precision)
         for line in plan_lines(plan, config.gan):
             say(line)
-        trainer = _Training(run, config.gan, config.seed, plan, spec, fabric)
+        guide = train_guide(run.path / FOLDER, plan, config.gan, config.seed, fabric.device)
+        trainer = _Training(run, config.gan, config.seed, plan, spec, fabric, guide)
         with graceful_stop() as stop, closing(trainer.journal):
             trainer.train(stop)
         digest = trainer.export({"data": data.digest})
@@ -101,9 +103,11 @@ class _Training:
     """One training: what does not change while it runs, its `state`, and the loop."""
 
     def __init__(
-        self, run: Run, config: GanConfig, seed: int, plan: TrainingPlan, spec: NetworkSpec, fabric: Fabric
-    ) -> None:
+        self, run: Run, config: GanConfig, seed: int, plan: TrainingPlan, spec: NetworkSpec, fabric: Fabric,
+        guide: Guide | None,
+    ) -> None:  # fmt: skip
         self.run, self.config, self.seed, self.plan, self.spec, self.fabric = run, config, seed, plan, spec, fabric
+        self.guide = guide
         self.device = fabric.device
         self.policies = parse_policies(config.augment)
         self.batches = Batches(
@@ -123,7 +127,7 @@ class _Training:
 
     def train(self, stop: Callable[[], bool]) -> None:
         """The loop. `stop` is asked between steps: then the state is saved and KeyboardInterrupt raised."""
-        config, state, batches, fabric = self.config, self.state, self.batches, self.fabric
+        config, state, batches, fabric, guide = self.config, self.state, self.batches, self.fabric, self.guide
         generator, discriminator = state.generator, state.discriminator
         loss = LOSSES[config.loss]
         separate = bool(discriminator.batch_norm)  # batch statistics of real and fake images must not mix
@@ -133,7 +137,6 @@ class _Training:
                 batch, strength = batches.draw(state.step), self.conditioning()
                 augment = partial(diff_augment, policies=self.policies, rng=batches.rng)
                 discriminate = partial(discriminator, labels=batch.labels, strength=strength)
-                n = config.batch_size
 
                 # one pass of the generator serves both updates
                 with fabric.autocast():
@@ -142,16 +145,15 @@ class _Training:
                 real_in, fake_in = augment(batch.real), augment(fake.detach())
                 with fabric.autocast():
                     if separate:
-                        (real_logits, classes), (fake_logits, _) = discriminate(real_in), discriminate(fake_in)
+                        real_logits, fake_logits = discriminate(real_in), discriminate(fake_in)
                     else:
-                        both, classes = discriminator(torch.cat([real_in, fake_in]), batch.labels.repeat(2), strength)
+                        both = discriminator(torch.cat([real_in, fake_in]), batch.labels.repeat(2), strength)
                         real_logits, fake_logits = both.chunk(2)
                 loss_d = loss.discriminator(real_logits.float(), fake_logits.float())
-                class_d = classification_loss(None if classes is None else classes[:n], batch.labels, loss_d)
-                total_d = loss_d + config.auxiliary * class_d
+                total_d = loss_d
                 if config.regulariser == "r1" and state.step % config.r1_interval == 0:
-                    penalty = r1_penalty(lambda x, d=discriminate: d(x)[0], real_in)
-                    total_d = total_d + (0.5 * config.r1_gamma * config.r1_interval) * penalty
+                    penalty = r1_penalty(discriminate, real_in)
+                    total_d = loss_d + (0.5 * config.r1_gamma * config.r1_interval) * penalty
                 state.optimizer_d.zero_grad(set_to_none=True)
                 fabric.backward(total_d)
                 state.optimizer_d.step()
@@ -159,12 +161,13 @@ class _Training:
                 # the discriminator's own gradients would be thrown away, so they are not computed
                 discriminator.requires_grad_(False)
                 with fabric.autocast():
-                    logits, classes = discriminate(augment(fake))
-                    real_again = discriminate(real_in)[0] if loss.paired else None
+                    fake_again = augment(fake)
+                    logits = discriminate(fake_again)
+                    real_again = discriminate(real_in) if loss.paired else None
+                    guided = guide.loss(fake_again, batch.labels) if guide else torch.zeros_like(loss_d)
                 loss_g = loss.generator(logits.float(), real_again)
-                class_g = classification_loss(classes, batch.labels, loss_g)
                 state.optimizer_g.zero_grad(set_to_none=True)
-                fabric.backward(loss_g + (config.auxiliary * strength) * class_g)
+                fabric.backward(loss_g + (config.guidance * strength) * guided)
                 state.optimizer_g.step()
                 discriminator.requires_grad_(True)
 
@@ -173,7 +176,7 @@ class _Training:
                     state.average, generator, batch_size=config.batch_size,
                     images_seen=state.step * config.batch_size, half_life=config.ema_half_life,
                 )  # fmt: skip
-                seen = (loss_d, loss_g, real_logits, fake_logits, class_d, class_g)
+                seen = (loss_d, loss_g, real_logits, fake_logits, guided)
                 state.sums += torch.stack([t.detach().mean() for t in seen])
                 self._bookkeeping(advance, strength)
                 if stop():
@@ -218,12 +221,12 @@ class _Training:
         self._check_finite()
         state = self.state
         since = state.step - (state.history[-1]["step"] if state.history else 0)
-        loss_d, loss_g, real, fake, class_real, class_fake = (state.sums / since).tolist()
+        loss_d, loss_g, real, fake, guide_loss = (state.sums / since).tolist()
         state.sums.zero_()
         row = {
             "step": state.step, "images": state.step * self.config.batch_size, "seconds": round(self._elapsed(), 2),
             "conditioning": strength, "loss_discriminator": loss_d, "loss_generator": loss_g,
-            "logit_real": real, "logit_fake": fake, "class_loss_real": class_real, "class_loss_fake": class_fake,
+            "logit_real": real, "logit_fake": fake, "guide_loss": guide_loss,
             "kid": None, "score": None, "alarm": "",
         }  # fmt: skip
         state.history.append(row)
@@ -335,6 +338,7 @@ class _Training:
             "images": state.step * self.config.batch_size,
             "images_per_second": round(state.step * self.config.batch_size / max(state.seconds, 1e-9), 1),
             "features": features.NAME,
+            "guide_recall": self.guide.recall if self.guide else {},
             **judged,
             "counts": dict(zip(self.plan.names, self.plan.counts.tolist(), strict=True)),
             "alarms": [f"step {row['step']}: {row['alarm']}" for row in state.history if row["alarm"]],
@@ -350,8 +354,9 @@ def new_state(spec: NetworkSpec, config: GanConfig, seed: int, fabric: Fabric) -
     """Fresh networks (weights by `seed`) and their optimisers on Fabric's device."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        generator = build_generator(spec).to(fabric.device)
-        discriminator = build_discriminator(spec, config.regulariser).to(fabric.device)
+        networks = build_generator(spec), build_discriminator(spec, config.regulariser)
+    # channels last measures faster on CPUs and on GPUs with bf16
+    generator, discriminator = (net.to(fabric.device).to(memory_format=torch.channels_last) for net in networks)
     betas = (config.beta1, config.beta2)
     optimizers = fabric.setup_optimizers(
         torch.optim.Adam(generator.parameters(), lr=config.lr_generator, betas=betas, fused=True),

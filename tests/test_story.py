@@ -1,0 +1,68 @@
+"""The daily use, whole: three commands in an empty folder, with settings that take seconds."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SETTINGS = """# seconds instead of minutes
+[data]
+size = 32
+[drawn]
+total = 350
+val = 70
+test = 105
+[gan]
+steps = 12
+snapshot_every = 6
+base_channels = 8
+batch_size = 16
+[classifier]
+model = "compact-small"
+epochs = 2
+tensorboard = false
+[label]
+min_confidence = "0"
+require_match = false
+[retrain]
+seeds = 2
+resamples = 100
+"""
+
+
+def ganfer(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-m", "ganfer", *arguments, "--config", "fast.toml"]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+
+
+@pytest.mark.slow
+def test_generate_label_retrain_in_an_empty_folder(tmp_path: Path) -> None:
+    (tmp_path / "fast.toml").write_text(SETTINGS)
+
+    generated = ganfer(tmp_path, "generate", "--n", "35")
+    assert generated.returncode == 0, generated.stderr
+    assert "Plan: first draw 350 training faces (no data was added); then train the dcgan" in generated.stderr
+    batch = next((tmp_path / "ganfer-work" / "synthetic").iterdir())
+    assert len(list((batch / "images").glob("*.png"))) == 35
+
+    labelled = ganfer(tmp_path, "label")
+    assert labelled.returncode == 0, labelled.stderr
+    assert "Plan: first train the classifier (compact-small)" in labelled.stderr
+    assert "entropy of the labels relative to uniform" in labelled.stdout
+
+    retrained = ganfer(tmp_path, "retrain", "--json")
+    assert retrained.returncode == 0, retrained.stderr
+    results = json.loads(retrained.stdout)
+    assert [arm["name"] for arm in results["arms"]] == ["original", "synthetic"]
+    assert sum(results["arms"][1]["synthetic_counts"].values()) == 35
+    assert sum(results["data"]["test"].values()) == 105
+    assert (
+        Path(results["path"] if Path(results["path"]).is_absolute() else tmp_path / results["path"]) / "index.html"
+    ).is_file()
+
+    again = ganfer(tmp_path, "retrain")
+    assert "was already done" in again.stderr
+    status = ganfer(tmp_path, "status")
+    assert "index.html" in status.stdout
