@@ -6,6 +6,8 @@ import csv
 import io
 import platform
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -14,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 from classifiers.files import write_atomic
 
 if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
-
     from classifiers.state import Run
 
 
@@ -56,10 +56,21 @@ def save_history(folder: Path, history: list[dict[str, float]]) -> None:
     write_atomic(folder / "history.csv", text.getvalue().encode())
 
 
-def tensorboard_writer(folder: Path, step: int) -> SummaryWriter:
-    """Curves in folder/tensorboard; points after `step`, from a training that was interrupted, are dropped."""
+@contextmanager
+def tensorboard(folder: Path, step: int, wanted: bool) -> Iterator[Callable[[dict[str, float], int], None]]:
+    """Yields record(row, step), which adds to the curves in folder/tensorboard where they are wanted; points after
+    `step`, from a training that was interrupted, are dropped."""
+    if not wanted:
+        yield lambda row, step: None
+        return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # tensorboard's own imports
         from torch.utils.tensorboard import SummaryWriter
 
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
+    with SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None) as writer:
+
+        def record(row: dict[str, float], step: int) -> None:
+            for key, value in row.items():
+                writer.add_scalar(key, value, step)
+
+        yield record

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from classifiers.augment import make_strength
 from classifiers.config import TrainConfig
 from classifiers.device import DeviceSet
 from classifiers.files import UNREADABLE, write_atomic
@@ -67,6 +68,10 @@ class Run:
         )
         self.data = DeviceSet(train.images, _targets(train, self.counts, config.loss), device)
         self.order = Order(np.asarray(train.labels), config.sampler, config.batch_size, seed)
+        self.strength = make_strength(
+            config.augment, rotate=config.rotate, shift=config.shift, zoom=config.zoom, shear=config.shear,
+            flip=config.flip, cutout=config.cutout, magnitude=config.magnitude,
+        )  # fmt: skip
         self.generator = torch.Generator(device)
         self.total = total_steps(config, len(train))
         self.validation_steps = set(validation_steps(config, len(train)))
@@ -126,7 +131,8 @@ class Run:
         self.loss_sum = torch.zeros_like(self.loss_sum)
         self.history.append(row)
         self.since_best += 1
-        if not self.best_row or self._merit(row) > self._merit(self.best_row):
+        better = not self.best_row or self._merit(row) > self._merit(self.best_row)
+        if better and np.isfinite(figures["val_loss"]):
             self.best_row, self.since_best = row, 0
             self.best = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
         return row

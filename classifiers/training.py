@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from classifiers.augment import augment, make_strength, mix
+from classifiers.augment import augment, mix
 from classifiers.calibration import fit_temperature, softmax
 from classifiers.config import TrainConfig
 from classifiers.device import make_fabric
@@ -26,7 +27,7 @@ from classifiers.losses import smooth
 from classifiers.parts import lr_factor, unfreeze
 from classifiers.plots import plot_curves
 from classifiers.prediction import WEIGHTS, Classifier, load_classifier
-from classifiers.records import make_card, save_history, tensorboard_writer
+from classifiers.records import make_card, save_history, tensorboard
 from classifiers.samples import Samples, check_samples, class_counts, fingerprint
 from classifiers.state import RESUME, Run
 
@@ -92,7 +93,7 @@ def train(
         raise ClassifierError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from error
     fabric = make_fabric(device, config.precision)
     for note in notes:
-        log.warning(note)
+        log.info(note)  # they are in the result, too
     with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
         run = Run(config, train, val, names, folder, seed, fabric, identity)
         if resume:
@@ -106,63 +107,49 @@ def train(
 def _fit(run: Run, advance: Advance) -> None:
     """The training loop, from `run.step` to the end."""
     config = run.config
-    strength = make_strength(
-        config.augment,
-        rotate=config.rotate,
-        shift=config.shift,
-        zoom=config.zoom,
-        shear=config.shear,
-        flip=config.flip,
-        cutout=config.cutout,
-        magnitude=config.magnitude,
-    )
     advance(run.step)
-    writer = tensorboard_writer(run.folder, run.step) if config.tensorboard and run.fabric.is_global_zero else None
-    while run.step < run.total:
-        random = run.reseed()
-        factor = lr_factor(config.schedule, run.step / run.total, config.warmup)
-        for group in run.optimizer.param_groups:
-            group["lr"] = factor * group["peak_lr"]
-        if config.freeze:
-            unfreeze(run.model, min(1.0, run.step / (config.freeze * run.total)))
+    with tensorboard(run.folder, run.step, config.tensorboard and run.fabric.is_global_zero) as record:
+        while run.step < run.total:
+            random = run.reseed()
+            factor = lr_factor(config.schedule, run.step / run.total, config.warmup)
+            for group in run.optimizer.param_groups:
+                group["lr"] = factor * group["peak_lr"]
+            if config.freeze:
+                unfreeze(run.model, min(1.0, run.step / (config.freeze * run.total)))
 
-        images, targets = run.data.take(run.my_share(run.order.batch(run.step)))
-        images = augment(images, strength, run.generator)
-        images, targets = mix(images, targets, config.mixup, config.cutmix, random)
-        loss = _backward(
-            run, images.contiguous(memory_format=torch.channels_last), smooth(targets, config.label_smoothing)
-        )
-        if config.clip_norm:
-            run.fabric.clip_gradients(run.net, run.optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
-        run.optimizer.step()
-        run.optimizer.zero_grad()
+            images, targets = run.data.take(run.my_share(run.order.batch(run.step)))
+            images = augment(images, run.strength, run.generator)
+            images, targets = mix(images, targets, config.mixup, config.cutmix, random)
+            images = images.contiguous(memory_format=torch.channels_last)
+            loss = _backward(run, images, smooth(targets, config.label_smoothing))
+            if config.clip_norm:
+                run.fabric.clip_gradients(run.net, run.optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
+            run.optimizer.step()
+            run.optimizer.zero_grad()
 
-        run.step += 1
-        if run.average is not None:
-            run.average.update(run.step)
-        run.loss_sum += loss
-        note = ""
-        if run.step in run.validation_steps:
-            _check_finite(run)
-            row = run.validate()
-            note = f"validation {row['val_accuracy']:.1%}"
-            if writer is not None:
-                for key, value in row.items():
-                    writer.add_scalar(key, value, run.step)
-            if config.patience and run.since_best >= config.patience:
-                run.total = run.step
-            run.save(at_least_seconds=min(5.0, config.checkpoint_seconds))
-        elif run.step % 20 == 0 and run.save_due(config.checkpoint_seconds):
-            _check_finite(run)
-            run.save()
-        advance(1, note=note)
-    if writer is not None:
-        writer.close()
+            run.step += 1
+            if run.average is not None:
+                run.average.update(run.step)
+            run.loss_sum += loss
+            note = ""
+            if run.step in run.validation_steps:
+                _stop_if_diverged(run, float(run.loss_sum))
+                row = run.validate()
+                _stop_if_diverged(run, row["val_loss"])
+                record(row, run.step)
+                note = f"validation {row['val_accuracy']:.1%}"
+                if config.patience and run.since_best >= config.patience:
+                    run.total = run.step
+                run.save(at_least_seconds=min(5.0, config.checkpoint_seconds))
+            elif run.step % 20 == 0 and run.save_due(config.checkpoint_seconds):
+                _stop_if_diverged(run, float(run.loss_sum))
+                run.save()
+            advance(1, note=note)
 
 
 def _backward(run: Run, images: Tensor, targets: Tensor) -> Tensor:
     """Gradients of the batch's weighted mean loss, in as many micro-batches as memory demands; returns the loss."""
-    weight = run.fabric.all_reduce(targets.sum(), reduce_op="sum") / run.fabric.world_size
+    weight = run.fabric.all_reduce(targets.sum(), reduce_op="mean").clamp_min(1e-8)  # all of a batch may weigh nothing
     while True:
         try:
             total = torch.zeros((), device=images.device)
@@ -182,9 +169,9 @@ def _backward(run: Run, images: Tensor, targets: Tensor) -> Tensor:
             torch.cuda.empty_cache()
 
 
-def _check_finite(run: Run) -> None:
+def _stop_if_diverged(run: Run, loss: float) -> None:
     """Stop on a loss that became NaN or infinite; the best weights so far are written first."""
-    if torch.isfinite(run.loss_sum):
+    if math.isfinite(loss):
         return
     kept = "no weights were good enough to keep"
     if run.best is not None:

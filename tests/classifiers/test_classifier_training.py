@@ -296,3 +296,31 @@ def test_a_memory_map_trains_to_the_same_weights(tmp_path: Path) -> None:
         train(quick(epochs=1), samples, bars(12), NAMES, tmp_path / name, device="cpu")
         weights.append(read_weights(tmp_path / name / "model.safetensors")[0])
     assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
+
+
+def test_weights_that_become_infinite_under_a_finite_loss_are_never_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last step before a validation ruins the weights: its own loss was still fine."""
+    from classifiers import training
+
+    real = training._backward
+
+    def ruinous(run, images, targets):  # type: ignore[no-untyped-def]
+        loss = real(run, images, targets)
+        if run.step == 1:
+            run.model.head[1].weight.grad.fill_(float("inf"))
+        return loss
+
+    monkeypatch.setattr(training, "_backward", ruinous)
+    with pytest.raises(ClassifierError, match="no longer finite at step 2 of 6.*no weights were good enough"):
+        train(quick(clip_norm=0.0), bars(32), bars(16), NAMES, tmp_path, device="cpu")
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_a_batch_in_which_every_image_weighs_nothing_changes_nothing(tmp_path: Path) -> None:
+    samples = bars(32)
+    samples.weights = np.zeros(32, np.float32)
+    samples.weights[:3] = 1
+    result = train(quick(epochs=4, batch_size=2), samples, bars(15, seed=1), NAMES, tmp_path, device="cpu")
+    assert all(np.isfinite(row["train_loss"]) for row in result.history)
