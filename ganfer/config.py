@@ -127,6 +127,11 @@ class LabelConfig:
     beta: float = setting(
         0.5, "'auto' maximises F-beta per class on validation; below 1 values precision", low=0.01, high=10
     )
+    prior: str = setting(
+        "balanced",
+        "class shares assumed in the batch: equal ones, or those of the training data",
+        choices=("balanced", "training"),
+    )
     require_match: bool = setting(True, "reject an image whose predicted class is not the class asked for")
 
     def __post_init__(self) -> None:

@@ -10,16 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from classifiers import Classifier
 from ganfer.batch import Labels, newest_labels, read_batch, write_labels
 from ganfer.classifier import open_classifier, real_only
 from ganfer.config import Config
 from ganfer.console import progress, say
-from ganfer.data.imageset import read_set
+from ganfer.data.imageset import ImageSet, read_set
 from ganfer.data.sheets import contact_sheet
 from ganfer.errors import DataError
 from ganfer.files import atomic_path, digest_json, digest_of
 from ganfer.results import Result, table
-from ganfer.screen import KEPT, REASONS, classwise_thresholds, relative_entropy_to_uniform, screen
+from ganfer.screen import KEPT, REASONS, classwise_thresholds, relative_entropy_to_uniform, screen, with_equal_priors
 from ganfer.workspace import Run, Workspace
 
 _CHUNK = 2048  # images in memory at a time
@@ -51,14 +52,21 @@ def label(workspace: Workspace, config: Config, batch_run: Run, classifier_run: 
         asked = np.array([names.index(name) if name in names else -1 for name in batch.asked], dtype=np.int64)
 
         val = real_only(images, "val")
-        thresholds = _thresholds(config, classifier.probabilities(val.images), val.labels, names)
+        balanced = config.label.prior == "balanced"
+        priors = _learned_shares(classifier, images)
+
+        def posterior(pixels: np.ndarray) -> np.ndarray:
+            found = classifier.probabilities(pixels)
+            return with_equal_priors(found, priors) if balanced else found
+
+        thresholds = _thresholds(config, posterior(val.images), val.labels, names)
         probabilities = np.zeros((len(batch), len(names)), np.float32)
         reason = np.full(len(batch), KEPT, dtype=f"<U{max(map(len, REASONS))}")
         with progress("label", len(batch)) as advance:
             for start in range(0, len(batch), _CHUNK):
                 chosen = np.arange(start, min(start + _CHUNK, len(batch)))
                 pixels = batch.images(chosen)
-                probabilities[chosen] = classifier.probabilities(pixels)
+                probabilities[chosen] = posterior(pixels)
                 reason[chosen] = screen(
                     pixels, probabilities[chosen], asked[chosen], thresholds, require_match=config.label.require_match
                 )
@@ -73,9 +81,20 @@ def label(workspace: Workspace, config: Config, batch_run: Run, classifier_run: 
     return _result(run, batch_run, "labelled")
 
 
+def _learned_shares(classifier: Classifier, images: ImageSet) -> np.ndarray:
+    """The class shares (K,) a classifier's probabilities assume: the training data's, unless it learned balanced."""
+    settings = classifier.card.get("config", {})
+    count = len(classifier.class_names)
+    if settings.get("sampler") == "balanced" or settings.get("loss") in ("class-weighted", "logit-adjusted"):
+        return np.full(count, 1.0 / count)
+    train = images.labels[(images.split == "train") & (images.labels >= 0)]
+    return np.bincount(train, minlength=count) / max(1, len(train))
+
+
 def _thresholds(config: Config, probabilities: np.ndarray, labels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
     if config.label.min_confidence == "auto":
-        return classwise_thresholds(probabilities, labels, config.label.beta)
+        balanced = config.label.prior == "balanced"
+        return classwise_thresholds(probabilities, labels, config.label.beta, balanced=balanced)
     return np.full(len(names), float(config.label.min_confidence))
 
 

@@ -13,24 +13,41 @@ REASONS = (KEPT, BLANK, MISMATCH, LOW_CONFIDENCE)
 BLANK_SPREAD = 4.0  # standard deviation in grey levels below which a picture shows nothing
 
 
-def classwise_thresholds(probabilities: np.ndarray, labels: np.ndarray, beta: float = 0.5) -> np.ndarray:
+def with_equal_priors(probabilities: np.ndarray, priors: np.ndarray) -> np.ndarray:
+    """Posteriors (N, K) under equal class shares, from those of a classifier that learned with shares `priors` (K,).
+
+    A classifier that saw a hundred times more happy than disgusted faces hardly ever says disgust, also of a batch in
+    which every class was asked for equally often; Bayes' rule corrects it (Saerens, Latinne & Decaestecker 2002). A
+    class the classifier never saw keeps its probability, which is near 0.
+    """
+    odds = probabilities / np.where(priors > 0, priors, 1.0)
+    shifted: np.ndarray = (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
+    return shifted
+
+
+def classwise_thresholds(
+    probabilities: np.ndarray, labels: np.ndarray, beta: float = 0.5, *, balanced: bool = False
+) -> np.ndarray:
     """The confidence each predicted class needs: the one that maximises F-beta on validation data.
 
     probabilities: (N, K) calibrated. labels: (N,) true classes. Returns (K,) in 0..1. beta < 1 values precision over
-    recall. A single threshold would empty the classes a classifier is rarely sure of (Zhang et al. 2021, FlexMatch).
-    A class that validation never shows or never predicts gets the largest of the other thresholds.
+    recall. balanced: every class weighs the same, as in a batch that asks for all equally often. A single threshold
+    would empty the classes a classifier is rarely sure of (Zhang et al. 2021, FlexMatch). A class that validation
+    never shows or never predicts gets the largest of the other thresholds.
     """
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     count = probabilities.shape[1]
+    tally = np.bincount(labels, minlength=count)
+    weights = 1.0 / tally[labels] if balanced else np.ones(len(labels))
     thresholds = np.full(count, np.nan)
     for k in range(count):
         mine = np.flatnonzero(predicted == k)
-        support = int((labels == k).sum())
+        support = float(weights[labels == k].sum())
         if not len(mine) or not support:
             continue
         order = mine[np.argsort(-confidence[mine], kind="stable")]
-        hits = np.cumsum(labels[order] == k)
-        taken = np.arange(1, len(order) + 1)
+        hits = np.cumsum(weights[order] * (labels[order] == k))
+        taken = np.cumsum(weights[order])
         f_beta = (1 + beta**2) * hits / (beta**2 * support + taken)
         thresholds[k] = confidence[order[int(np.argmax(f_beta))]]
     if np.isnan(thresholds).all():

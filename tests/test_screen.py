@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ganfer.screen import classwise_thresholds, relative_entropy_to_uniform, screen
+from ganfer.screen import classwise_thresholds, relative_entropy_to_uniform, screen, with_equal_priors
 
 
 def test_the_threshold_cuts_where_precision_is_lost() -> None:
@@ -49,3 +49,25 @@ def test_entropy() -> None:
     assert relative_entropy_to_uniform([0, 0]) == 0.0
     # the table of the project ganfer goes back to: 290 happy, 209 neutral, 1 angry of seven classes
     assert relative_entropy_to_uniform([290, 209, 1, 0, 0, 0, 0]) == pytest.approx(0.356, abs=1e-3)
+
+
+def test_equal_priors_undo_what_the_training_shares_brought() -> None:
+    likelihood = np.array([0.2, 0.6])  # of one image under a common and a rare class
+    priors = np.array([0.95, 0.05])
+    learned = likelihood * priors / (likelihood * priors).sum()
+    assert learned.argmax() == 0
+    shifted = with_equal_priors(learned[None], priors)[0]
+    assert shifted == pytest.approx(likelihood / likelihood.sum(), rel=1e-5)
+    unseen = with_equal_priors(np.array([[0.9, 0.1, 0.0]]), np.array([0.9, 0.1, 0.0]))[0]
+    assert unseen == pytest.approx([0.5, 0.5, 0.0])
+
+
+def test_balanced_thresholds_do_not_depend_on_how_common_a_class_is_in_validation() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 300)
+    p = np.clip(0.5 + (labels - 0.5) * 0.5 + rng.normal(0, 0.25, 300), 0.01, 0.99)
+    probabilities = np.stack([1 - p, p], axis=1)
+    many = np.concatenate([np.arange(300), np.tile(np.flatnonzero(labels == 0), 20)])  # class 0 much more common now
+    once, often = (classwise_thresholds(probabilities[i], labels[i], balanced=True) for i in (np.arange(300), many))
+    assert often == pytest.approx(once)
+    assert classwise_thresholds(probabilities[many], labels[many])[1] > once[1]

@@ -20,6 +20,7 @@ TINY = {
     "gan.batch_size": 8,
     "gan.steps": 12,
     "gan.snapshot_every": 6,
+    "gan.guide_epochs": 1,
 }
 
 
