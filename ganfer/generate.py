@@ -237,7 +237,7 @@ def _draw_files(
     """Draw and write the missing images, a chunk being written while the next is drawn; yields how many it wrote."""
 
     def write(index: int, image: np.ndarray) -> None:
-        own = {"seed": int(plan.seeds[index]), "class": plan.asked[index]}
+        own: dict[str, str | int] = {"seed": int(plan.seeds[index]), "class": plan.asked[index]}
         write_png(folder / plan.names[index], image, {**facts, **own})
 
     (folder / "images").mkdir(parents=True, exist_ok=True)

@@ -55,8 +55,9 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
         fabric = make_fabric(config.device, config.gan.precision)
         for line in plan_lines(plan, config.gan):
             say(line)
+        began = time.monotonic()
         guide = train_guide(run.path / FOLDER, plan, config.gan, config.seed, fabric.device)
-        trainer = _Training(run, config.gan, config.seed, plan, spec, fabric, guide)
+        trainer = _Training(run, config.gan, config.seed, plan, spec, fabric, guide, began)
         with graceful_stop() as stop, closing(trainer.journal):
             trainer.train(stop)
         digest = trainer.export({"data": data.digest})
@@ -104,8 +105,9 @@ class _Training:
 
     def __init__(
         self, run: Run, config: GanConfig, seed: int, plan: TrainingPlan, spec: NetworkSpec, fabric: Fabric,
-        guide: Guide | None,
+        guide: Guide | None, began: float,
     ) -> None:  # fmt: skip
+        """began: when this process started to train, the guide included, on the monotonic clock: budgets count it."""
         self.run, self.config, self.seed, self.plan, self.spec, self.fabric = run, config, seed, plan, spec, fabric
         self.guide = guide
         self.device = fabric.device
@@ -121,8 +123,8 @@ class _Training:
             self.state.load(self.checkpoint, self.device)
             say(f"Resuming at step {self.state.step:,} of {config.steps:,}.")
         self.journal = Journal(run.path, plan.names, self.state.step)
-        self._resumed, self._seconds_before = time.monotonic(), self.state.seconds
-        self._saved = self._resumed
+        self._began, self._seconds_before = began, self.state.seconds
+        self._saved = time.monotonic()
         self._snapshot_seconds = 0.0
 
     def train(self, stop: Callable[[], bool]) -> None:
@@ -198,7 +200,7 @@ class _Training:
         return max(self.state.step / self.config.steps, by_clock)
 
     def _elapsed(self) -> float:
-        return self._seconds_before + time.monotonic() - self._resumed
+        return self._seconds_before + time.monotonic() - self._began
 
     def _out_of_time(self) -> bool:
         """Whether the budget leaves time for no more than the last snapshot."""

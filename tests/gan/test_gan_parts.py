@@ -40,7 +40,7 @@ def test_r1_is_the_squared_gradient_and_can_be_minimised():
     weight = torch.full((4,), 3.0, requires_grad=True)
     images = torch.randn(5, 1, 2, 2)
     penalty = r1_penalty(lambda x: x.flatten(1) @ weight, images)
-    assert float(penalty) == pytest.approx(36.0)
+    assert penalty.item() == pytest.approx(36.0)
     penalty.backward()
     assert weight.grad is not None
     assert torch.allclose(weight.grad, 2 * weight.detach())
