@@ -53,8 +53,10 @@ def test_two_jobs_cannot_share_a_folder(tmp_path: Path) -> None:
 
 
 def test_crossval_predicts_every_image_out_of_its_fold(tmp_path: Path) -> None:
-    samples = bars(90)
-    result = crossval(quick(epochs=8), samples, NAMES, tmp_path, folds=3, device="cpu", workers=1)
+    samples, groups = bars(90), np.arange(90) // 6
+    result = crossval(quick(epochs=8), samples, NAMES, tmp_path, folds=3, groups=groups, device="cpu", workers=1)
+    assert result.grouped
+    assert all(len(set(result.fold[groups == group])) == 1 for group in range(15))
     assert np.bincount(result.fold).tolist() == [30, 30, 30]
     assert result.overall.accuracy > 0.85
     assert result.overall.num_images == 90
