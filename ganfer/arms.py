@@ -98,7 +98,7 @@ def chosen_arms(names: str) -> list[Arm]:
 def joined(first: ImageSet, second: ImageSet) -> ImageSet:
     """Two sets of the same classes, size and channels, one after the other."""
     assert first.class_names == second.class_names
-    both = {
+    both: dict[str, Any] = {
         name: np.concatenate([getattr(first, name), getattr(second, name)])
         for name in ("images", "labels", "split", "group", "source", "ids")
     }

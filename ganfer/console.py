@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Advance(Protocol):
@@ -19,7 +19,7 @@ def say(text: str = "") -> None:
 
 @contextmanager
 def progress(description: str, total: int | None) -> Iterator[Advance]:
-    """A progress bar over `total` units of work (None: unknown) with the time left; yields the function that advances it."""
+    """A bar over `total` units of work (None: unknown) with the time left; yields the function that advances it."""
     if not sys.stderr.isatty():
         yield _silent
         return
@@ -46,7 +46,8 @@ def progress(description: str, total: int | None) -> Iterator[Advance]:
         task = bar.add_task(description, total=total, note="")
 
         def advance(n: int = 1, note: str = "") -> None:
-            bar.update(task, advance=n, **({"note": note} if note else {}))
+            fields: dict[str, Any] = {"note": note} if note else {}
+            bar.update(task, advance=n, **fields)
 
         yield advance
 

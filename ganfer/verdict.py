@@ -61,7 +61,7 @@ def scores(
     support = (weights @ truth).astype(np.float64)
     guessed = (weights @ guess).astype(np.float64)
     hits = (weights @ (truth * guess)).astype(np.float64)
-    present = np.flatnonzero(truth.sum(axis=0) > 0)
+    present = [i for i in range(count) if truth[:, i].any()]
     with np.errstate(divide="ignore", invalid="ignore"):
         recall = hits / support
         precision = np.where(guessed > 0, hits / guessed, 0.0)
