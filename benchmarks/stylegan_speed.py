@@ -4,7 +4,8 @@
 
 Both start from loaded networks; generate.py is run as it is, with its device set to the CPU. Rounds alternate between
 the two, so that other load on the machine falls on both. The ratio is given per round and as the median, with a 95%
-bootstrap interval over rounds; figures go to results/stylegan_speed_cpu_*.json.
+bootstrap interval over rounds, for wall time and for processor time (which other load hardly moves; with one thread it
+is the machine's own wall time). Figures go to results/stylegan_speed_cpu_*.json.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import os
 import statistics
 import tempfile
 import time
@@ -46,20 +48,34 @@ def prepare_generate(network: Any) -> Any:
     return generate.generate_images
 
 
-def run_reference(command: Any, seeds: range, folder: Path) -> float:
-    """Seconds for generate.py to draw and write the seeds."""
+def run_reference(command: Any, seeds: range, folder: Path) -> tuple[float, float]:
+    """Wall and processor seconds for generate.py to draw and write the seeds."""
     arguments = ["--network=loaded", f"--seeds={seeds[0]}-{seeds[-1]}", "--trunc=0.7", f"--outdir={folder}"]
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     with contextlib.redirect_stdout(io.StringIO()):
         command.main(args=arguments, standalone_mode=False)
-    return time.perf_counter() - started
+    return time.perf_counter() - started, time.process_time() - worked
 
 
-def run_ours(generator: Any, seeds: range, folder: Path) -> float:
-    """Seconds for the bridge to do the same."""
-    started = time.perf_counter()
+def run_ours(generator: Any, seeds: range, folder: Path) -> tuple[float, float]:
+    """Wall and processor seconds for the bridge to do the same."""
+    started, worked = time.perf_counter(), time.process_time()
     save_pngs(stream(generator, seeds, truncation_psi=0.7, batch_size=4), folder)
-    return time.perf_counter() - started
+    return time.perf_counter() - started, time.process_time() - worked
+
+
+def summary(theirs: list[float], ours: list[float], images: int) -> dict[str, Any]:
+    """Seconds per image and the ratio over rounds: median and 95% bootstrap interval of the median."""
+    ratios = np.array(theirs) / np.array(ours)
+    draws = np.random.default_rng(0).choice(ratios, (10_000, len(ratios)))
+    low, high = np.percentile(np.median(draws, axis=1), [2.5, 97.5])
+    return {
+        "reference_seconds_per_image": [round(t / images, 4) for t in theirs],
+        "our_seconds_per_image": [round(t / images, 4) for t in ours],
+        "ratios": [round(float(r), 3) for r in ratios],
+        "median_ratio": round(statistics.median(ratios.tolist()), 3),
+        "median_ratio_95": [round(float(low), 3), round(float(high), 3)],
+    }
 
 
 def largest_difference(theirs: Path, ours: Path, seeds: range) -> int:
@@ -91,28 +107,24 @@ def main() -> int:
         for number in range(arguments.rounds):
             theirs.append(run_reference(command, seeds, folder / f"theirs{number}"))
             ours.append(run_ours(generator, seeds, folder / f"ours{number}"))
-            print(f"round {number}: generate.py {theirs[-1]:.2f} s, ours {ours[-1]:.2f} s", flush=True)
+            print(f"round {number}: wall, processor: generate.py {theirs[-1]}, ours {ours[-1]}", flush=True)
         levels = largest_difference(folder / "theirs0", folder / "ours0", seeds)
-    ratios = np.array(theirs) / np.array(ours)
-    draws = np.random.default_rng(0).choice(ratios, (10_000, len(ratios)))
-    low, high = np.percentile(np.median(draws, axis=1), [2.5, 97.5])
     result = {
         "machine": machine(),
+        "load_average": [round(value, 2) for value in os.getloadavg()],
         "resolution": arguments.resolution,
         "channel_base": arguments.channel_base,
         "images_per_round": arguments.images,
-        "reference_seconds_per_image": [round(t / arguments.images, 4) for t in theirs],
-        "our_seconds_per_image": [round(t / arguments.images, 4) for t in ours],
-        "ratios": [round(float(r), 3) for r in ratios],
-        "median_ratio": round(statistics.median(ratios.tolist()), 3),
-        "median_ratio_95": [round(float(low), 3), round(float(high), 3)],
+        "wall": summary([t[0] for t in theirs], [t[0] for t in ours], arguments.images),
+        "processor": summary([t[1] for t in theirs], [t[1] for t in ours], arguments.images),
         "max_uint8_levels": levels,
     }
-    print(
-        f"ours is {result['median_ratio']} times as fast (95% {low:.2f}-{high:.2f}), largest difference {levels} levels"
-    )
+    for kind in ("wall", "processor"):
+        print(f"{kind} time: {result[kind]['median_ratio']} times as fast, 95% {result[kind]['median_ratio_95']}")
+    print(f"largest difference {levels} levels of 255")
     suffix = "" if arguments.channel_base == 32768 else f"_base{arguments.channel_base}"
-    print(f"wrote {write_result(f'stylegan_speed_cpu_{arguments.resolution}{suffix}', result)}")
+    name = f"stylegan_speed_cpu_{arguments.resolution}px_{arguments.threads}threads{suffix}"
+    print(f"wrote {write_result(name, result)}")
     return 0
 
 

@@ -149,6 +149,7 @@ def write_nvidia_torch(
     path: Path,
     *,
     key: str | None = "G_ema",
+    raw: Generator | None = None,
     protocol: int | None = None,
     overrides: dict[str, Any] | None = None,
 ) -> Path:
@@ -160,6 +161,8 @@ def write_nvidia_torch(
         )
         options = foreign["EasyDict"](class_name="training.dataset.ImageFolderDataset", path="/data/faces.zip")
         snapshot = {"training_set_kwargs": options, "D": discriminator, "augment_pipe": None, key: network}
+        if raw is not None:
+            snapshot["G"] = _modules_tree(raw, foreign, {})
         path.write_bytes(pickle.dumps(network if key is None else snapshot, protocol))
     return path
 

@@ -163,6 +163,12 @@ def test_programs_that_no_pickler_writes(name: str) -> None:
     assert peak < 20e6
 
 
+@pytest.mark.parametrize("name", ["bytes of 8 exabytes", "text of 4 gigabytes", "bytearray of 1 terabyte"])
+def test_a_length_past_the_end_is_refused_as_such(name: str) -> None:
+    with pytest.raises(BridgeError, match="ends inside a value"):
+        load_pickle(memoryview(PROGRAMS[name]))
+
+
 def bomb_of_encodes(count: int) -> bytes:
     """One text of 200 kB, turned into bytes `count` times over."""
     text = b"X" + struct.pack("<I", 200_000) + b"a" * 200_000 + b"q\x00"

@@ -99,6 +99,13 @@ def test_snapshot_without_moving_average_takes_the_raw_generator(tmp_path: Path)
     assert "G_ema" in inspect(path).notes[0]
 
 
+def test_the_moving_average_goes_before_the_raw_generator(tmp_path: Path) -> None:
+    average, raw = tiny_generator(seed=1), tiny_generator(seed=2)
+    loaded = load_generator(write_nvidia_torch(average, tmp_path / "g.pkl", raw=raw))
+    assert torch.equal(loaded.sample([0]), average.sample([0]))
+    assert inspect(tmp_path / "g.pkl").notes == ()
+
+
 def test_info_reads_like_a_description(tmp_path: Path) -> None:
     path = write_nvidia_torch(tiny_generator(tiny_config(16, c_dim=4, num_fp16_res=2)), tmp_path / "g.pkl")
     text = str(inspect(path))
