@@ -48,7 +48,7 @@ class GanGenerator:
         self.spec, self.class_names, self.digest = spec, class_names, digest
         self.truncation, self.card = truncation, dict(card or {})
         self.name, self.size, self.channels = spec.network, spec.size, spec.channels
-        self._network = network.to(self.device).eval().requires_grad_(False)
+        self._network = network.to(self.device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
         self._batch = _INTERNAL_BATCH[self.device.type]
 
     def sample(self, seeds: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
