@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import NAMES, add_batch, add_set, fast_config, tiny_set
+from tiny import NAMES, add_batch, add_set, fast_config, striped, tiny_set
 
 from ganfer.batch import newest_labels, read_batch, read_labels
 from ganfer.errors import ConfigError, DataError
@@ -21,8 +21,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     workspace = Workspace(tmp_path_factory.mktemp("label"))
     data = add_set(workspace, tiny_set())
     rng = np.random.default_rng(0)
-    from conftest import striped
-
     wrong = striped((ASKED[:3] + 1) % 3, seed=5)  # asked for one class, shows another
     blank = np.full((3, 1, 16, 16), 90, np.uint8)
     pixels = np.concatenate([striped(ASKED, seed=rng.integers(100)), wrong, blank])
@@ -126,7 +124,6 @@ def test_a_damaged_metadata_file_is_named(tmp_path: Path, content: str) -> None:
 
 
 def test_a_folder_from_elsewhere_enters_as_a_batch(project: Project, tmp_path: Path) -> None:
-    from conftest import striped
     from PIL import Image
 
     from ganfer.data.provenance import is_synthetic

@@ -83,20 +83,22 @@ def test_a_wrong_rename_and_a_thinning_without_a_size_are_said() -> None:
 def test_drawn_faces_become_the_active_set_once(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn_set, calls = drawn.drawn_set, []
 
-    def few(total: int, seed: int, size: int, channels: int) -> drawn.DrawnSet:
+    def few(total: int, seed: int, size: int, channels: int, *, val: int, test: int) -> drawn.DrawnSet:
         calls.append(total)
-        return drawn_set(total, seed, size, channels, val=14, test=14, val_rarest=1, test_rarest=1, workers=1)
+        return drawn_set(total, seed, size, channels, val=val, test=test, val_rarest=1, test_rarest=1, workers=1)
 
     monkeypatch.setattr(drawn, "drawn_set", few)
-    config = load_config(overrides={"drawn.total": 100, "data.size": 32, "data.channels": 3})
+    config = load_config(
+        overrides={"drawn.total": 100, "drawn.val": 21, "drawn.test": 21, "data.size": 32, "data.channels": 3}
+    )
     run = draw(Workspace("w"), config)
     images = read_set(run.path)
     assert images.class_names == ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
     assert images.images.shape[1:] == (3, 32, 32)
     assert {str(split): int((images.split == split).sum()) for split in np.unique(images.split)} == {
-        "test": 14,
+        "test": 21,
         "train": 100,
-        "val": 14,
+        "val": 21,
     }
     assert all(images.group)
     assert run.figures["counts"]["train"] == images.counts("train")

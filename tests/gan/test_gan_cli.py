@@ -4,7 +4,7 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from conftest import NAMES, TINY, store, tiny_set
+from gan_tiny import NAMES, TINY, store, tiny_set
 
 from ganfer.cli.main import cli
 from ganfer.errors import GanferError

@@ -1,7 +1,7 @@
 """The guide knows the classes, moves the generator towards them, and is left out where there is nothing to guide to."""
 
 import torch
-from conftest import NAMES, TINY, store, tiny_set  # tests/gan/conftest.py
+from gan_tiny import NAMES, TINY, store, tiny_set
 
 from ganfer.config import load_config
 from ganfer.data.imageset import read_set

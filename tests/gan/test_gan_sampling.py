@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import NAMES, TINY, store, tiny_set
+from gan_tiny import NAMES, TINY, store, tiny_set
 from PIL import Image
 
 import ganfer.generate as generation

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import NAMES, TINY, store, tiny_images, tiny_set
+from gan_tiny import NAMES, TINY, store, tiny_images, tiny_set
 
 import ganfer.gan.train as training
 from ganfer.errors import DataError, GanferError
