@@ -18,9 +18,10 @@ def collapse_alarms(diversity: Mapping[str, float], *, progress: float, transiti
     low = [f"{name} ({100 * ratio:.0f}%)" for name, ratio in diversity.items() if ratio < COLLAPSED]
     if not low:
         return []
-    return [
-        f"collapse: samples vary far less than real images in {', '.join(low)}; raise gan.balance or gan.transition"
-    ]
+    remedy = (
+        "raise gan.balance or gan.transition" if len(diversity) > 1 else "lower the learning rates or set gan.augment"
+    )
+    return [f"collapse: samples vary far less than real images in {', '.join(low)}; {remedy}"]
 
 
 def discriminator_alarm(history: Sequence[Mapping[str, Any]]) -> list[str]:
