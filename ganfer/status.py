@@ -57,7 +57,7 @@ def _main_figure(run: Run) -> str:
         return f"validation balanced accuracy {figures['validation']['balanced_accuracy']:.1%}"
     if run.kind == "reports" and "verdict" in figures:
         return str(figures["verdict"]["word"])
-    for name in ("images", "count", "kid"):
-        if name in figures:
-            return f"{figures[name]:,} images" if name != "kid" else f"KID {figures[name]:.4f}"
-    return ""
+    if run.kind == "gans" and figures.get("kid") is not None:
+        return f"KID {figures['kid']:.4f} at step {figures['best_step']:,}"
+    count = figures.get("images", figures.get("count"))
+    return f"{count:,} images" if count is not None and run.kind != "gans" else ""
