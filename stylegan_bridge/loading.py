@@ -147,8 +147,9 @@ def convert(path: StrPath, out: StrPath) -> Path:
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read and check a generator; every failure is one line that begins with the file's name."""
     try:
-        checkpoint = _read(path)
-        check_tensors(checkpoint)
+        with np.errstate(all="ignore"):  # what a damaged file's numbers overflow to is found by the check
+            checkpoint = _read(path)
+            check_tensors(checkpoint)
     except BridgeError as error:
         raise BridgeError(f"{path}: {error}") from error
     except OSError as error:

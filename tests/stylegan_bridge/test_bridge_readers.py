@@ -209,6 +209,14 @@ def test_damaged_bytes_give_an_error_or_a_finite_generator_never_a_crash(name: s
     assert refused > 10
 
 
+def test_weights_so_large_that_reading_them_overflows(tmp_path: Path) -> None:
+    generator = tiny_generator()
+    generator.synthesis.blocks[1].conv1.weight.data[0, 0, 0, 0] = 3e38
+    path = write_rosinality(generator, tmp_path / "g.pt")
+    with pytest.raises(BridgeError, match="b8.conv1.weight holds NaN or infinite"):
+        inspect(path)
+
+
 def test_a_discriminator_alone(tmp_path: Path) -> None:
     path = tmp_path / "d.pkl"
     write_nvidia_torch(tiny_generator(), path, key="something_else")
