@@ -147,6 +147,11 @@ def _notes(images: ImageSet, outcomes: Sequence[Outcome]) -> list[str]:
         for name, n in images.counts("test").items()
         if 0 < n < 100
     ]
+    if all(outcome.arm.synthetic for outcome in outcomes[1:]):
+        notes.append(
+            "No cheap alternative was compared (--arms original,oversample,logit-adjusted,synthetic): drawing the rare "
+            "classes more often may bring the same."
+        )
     if len(outcomes[0].trained) < 3:
         notes.append(f"Only {len(outcomes[0].trained)} seed(s) per arm: what a training's luck brings is poorly known.")
     return notes

@@ -81,4 +81,4 @@ def relative_entropy_to_uniform(counts: Sequence[int] | np.ndarray) -> float:
     if len(tally) < 2 or tally.sum() == 0:
         return 0.0
     shares = tally[tally > 0] / tally.sum()
-    return float(-(shares * np.log(shares)).sum() / np.log(len(tally)))
+    return float(abs((shares * np.log(shares)).sum()) / np.log(len(tally)))  # abs: no -0.0 for a single class

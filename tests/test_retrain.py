@@ -57,6 +57,8 @@ def test_the_results_hold_what_the_report_shows(done: Project) -> None:
     assert changes["synthetic", "balanced_accuracy"]["change"] == pytest.approx(expected)
     assert {("synthetic", f"recall:{name}") for name in NAMES} <= changes.keys()
     assert results["verdict"]["word"] in ("helps", "hurts", "no difference", "cannot tell")
+    assert any("sad has 12 test images" in note for note in results["data"]["notes"])
+    assert not any("No cheap alternative" in note for note in results["data"]["notes"])  # oversample was compared
 
 
 def test_page_json_and_record_are_written(done: Project) -> None:
@@ -156,6 +158,7 @@ def test_killed_and_run_again_gives_the_same_figures(tmp_path: Path, done: Proje
     kept = next((tmp_path / "cut" / "reports").glob("*/trainings/original-0/test.npz"))
     written = kept.stat().st_mtime_ns
     resumed = cut.retrain().figures
+    assert any("No cheap alternative" in note for note in resumed["data"]["notes"])
     assert kept.stat().st_mtime_ns == written  # what was trained is not trained again
     assert [arm["confusion"] for arm in resumed["arms"]] == [arm["confusion"] for arm in whole["arms"]]
     assert resumed["comparisons"] == whole["comparisons"]
