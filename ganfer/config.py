@@ -58,28 +58,28 @@ class GanConfig:
     base_channels: int = setting(32, "channels of the highest-resolution layer", low=4, high=512)
     loss: str = setting("non-saturating", "adversarial loss", choices=("non-saturating", "hinge"))
     guidance: float = setting(
-        0.5, "weight of the guide: a small classifier that shows the generator what a class looks like; 0 = none",
+        0.25, "weight of the guide: a small classifier that shows the generator what a class looks like; 0 = none",
         low=0, high=100,
     )  # fmt: skip
     guide_epochs: int = setting(10, "passes over the training images when training the guide", low=1)
     regulariser: str = setting(
-        "spectral",
+        "r1",
         "what keeps the discriminator smooth; 'none' is the classic batch norm",
         choices=("spectral", "r1", "none"),
     )
-    r1_gamma: float = setting(1.0, "weight of the R1 gradient penalty", low=0)
+    r1_gamma: float = setting(0.05, "weight of the R1 gradient penalty", low=0)
     r1_interval: int = setting(16, "steps between R1 penalties (lazy regularisation)", low=1)
     augment: str = setting("color,translation,cutout", "DiffAugment policies, comma-separated; empty = none")
     batch_size: int = setting(64, "images per step", low=2, high=65_536)
     steps: int = setting(4000, "optimiser steps of the generator", low=1)
     minutes: float = setting(0.0, "stop after this much training time; 0 = no limit", low=0)
-    lr_generator: float = setting(2e-4, "Adam's learning rate, generator", low=0, high=1)
-    lr_discriminator: float = setting(2e-4, "Adam's learning rate, discriminator", low=0, high=1)
+    lr_generator: float = setting(4e-4, "Adam's learning rate, generator", low=0, high=1)
+    lr_discriminator: float = setting(4e-4, "Adam's learning rate, discriminator", low=0, high=1)
     beta1: float = setting(0.5, "Adam's beta1", low=0, high=0.999)
     beta2: float = setting(0.999, "Adam's beta2", low=0, high=0.99999)
     ema_half_life: float = setting(10_000.0, "half-life of the generator's weight average, in images; 0 = none", low=0)
     transition: float = setting(
-        0.3, "share of the training over which conditioning is switched on gradually; 0 = from the start", low=0, high=1
+        0.15, "share of the training over which conditioning is switched on gradually; 0 = from the start", low=0, high=1
     )
     balance: float = setting(
         0.5, "class sampling power: 0 = as the data is, 1 = all classes equally often", low=0, high=1
@@ -98,6 +98,8 @@ class GanConfig:
             "conditional": False,
             "base_channels": 64,
             "regulariser": "none",
+            "lr_generator": 2e-4,
+            "lr_discriminator": 2e-4,
             "augment": "",
             "batch_size": 128,
             "ema_half_life": 0.0,

@@ -158,7 +158,7 @@ def test_small_classes_are_announced_with_what_is_done(make_config):
     text = "\n".join(plan_lines(plan_training(images, config, 0), config))
     assert "disgust has 90 images, too few" in text
     assert "2.3× as often" in text  # sqrt(90) / (sqrt(810) + sqrt(90) + sqrt(16)) against 90 / 916
-    assert "first 30% of the training" in text
+    assert "first 15% of the training" in text
     assert "fear: with 16 images" in text
     assert "No training images of sad" in text
     assert "angry has" not in text
