@@ -79,7 +79,7 @@ class GanConfig:
     beta2: float = setting(0.999, "Adam's beta2", low=0, high=0.99999)
     ema_half_life: float = setting(10_000.0, "half-life of the generator's weight average, in images; 0 = none", low=0)
     transition: float = setting(
-        0.15, "share of the training over which conditioning is switched on gradually; 0 = from the start", low=0, high=1
+        0.15, "share of the training over which conditioning is switched on gradually; 0 = at once", low=0, high=1
     )
     balance: float = setting(
         0.5, "class sampling power: 0 = as the data is, 1 = all classes equally often", low=0, high=1
