@@ -113,6 +113,8 @@ def _remedies(config: GanConfig, boost: float) -> str:
         )
     if boost > 1.05:
         parts.append(f"it is drawn {boost:.1f}× as often as its share (balance {config.balance:g})")
+    if config.guidance > 0:
+        parts.append("a guide (a small classifier) shows the generator what it looks like")
     if config.augment:
         parts.append("DiffAugment keeps the discriminator from learning it by heart")
     return ", ".join(parts)
