@@ -398,7 +398,9 @@ def test_two_processes_adding_different_sources(tmp_path: Path) -> None:
 
 def test_control_c_ends_in_one_line(tmp_path: Path) -> None:
     path = tarred(tmp_path / "faces.tar", many(6000))
-    run = command(path, "--workers", 2, start_new_session=True)
+    # a suite that runs in the background has SIGINT ignored, and children inherit that
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    run = command(path, "--workers", 2, start_new_session=True, **heard)
     deadline = time.monotonic() + 60
     while not list(Path("w").glob("data/*/.unfinished")) and time.monotonic() < deadline and run.poll() is None:
         time.sleep(0.001)
