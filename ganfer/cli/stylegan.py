@@ -1,0 +1,50 @@
+"""`ganfer stylegan`: what is inside a StyleGAN2 checkpoint, and the same weights as safetensors."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ganfer.cli.options import common
+from ganfer.results import Result
+
+if TYPE_CHECKING:
+    from ganfer.pipeline import Project
+
+
+@click.group()
+def stylegan() -> None:
+    """Look into StyleGAN2 checkpoints and convert them. Nothing that a checkpoint contains is ever executed."""
+
+
+@stylegan.command()
+@click.argument("file", type=click.Path())
+@common
+def info(project: "Project", dry_run: bool, file: str) -> Result:
+    """What FILE holds: format, image size, classes, latents, parameters.
+
+    Reads NVIDIA's PyTorch and TensorFlow pickles, rosinality's .pt and ganfer's safetensors; the format is found by
+    content.
+    """
+    from stylegan_bridge import inspect
+
+    del project, dry_run  # it only looks
+    found = inspect(file)
+    return Result("ganfer stylegan info", None, found.as_dict(), str(found).splitlines())
+
+
+@stylegan.command()
+@click.argument("file", type=click.Path())
+@click.argument("out", type=click.Path())
+@common
+def convert(project: "Project", dry_run: bool, file: str, out: str) -> Result:
+    """Write the generator in FILE as OUT.safetensors, with a JSON card beside it."""
+    from stylegan_bridge import convert as write
+    from stylegan_bridge import inspect
+
+    del project
+    found = inspect(file)
+    if dry_run:
+        steps = [f"write the {found.format} generator of {file} to {out}"]
+        return Result("ganfer stylegan convert", None, {"plan": steps}, ["Plan (nothing was done):", f"  {steps[0]}"])
+    path = write(file, out)
+    return Result("ganfer stylegan convert", path, found.as_dict(), [f"{file} ({found.format}) written to {path}"])
