@@ -116,9 +116,10 @@ class Project:
     def demo(self, *, dry_run: bool = False) -> Result:
         """The whole story on the drawn faces: every class filled up to the largest, labelled, retrained, reported."""
         if dry_run:
-            steps = self.missing("data", "gan", "batch", "classifier", "labels")
             from ganfer.retrain import plan_lines
 
+            filled = "generate faces until every class is as large as the largest"
+            steps = [*self.missing("data", "gan"), filled, *self.missing("classifier"), "label and screen them"]
             return self._plan("demo", [*steps, *plan_lines(self.config)])
         self.need_data()
         self.generate(balance=True)
