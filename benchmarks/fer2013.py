@@ -28,10 +28,11 @@ def main() -> None:
     parser.add_argument("--workspace", type=Path, default=Path("fer-work"))
     parser.add_argument("--config", default="fer2013-cpu")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--arms", default="original,oversample,synthetic")
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
 
-    config = load_config(options.config, {"retrain.seeds": options.seeds})
+    config = load_config(options.config, {"retrain.seeds": options.seeds, "retrain.arms": options.arms})
     project = Project(options.workspace, config)
     project.add(options.archive)
     found = project.check(drop=True).figures
