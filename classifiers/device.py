@@ -38,7 +38,7 @@ def make_fabric(device: str, precision: str) -> Fabric:
 
     place = resolve_device(device)
     if precision == "auto":
-        # bf16 on a CPU measures slower than 32 bit for these small networks (benchmarks/classifier_speed.py).
+        # on a CPU bf16 was slower than 32 bit for these small networks, also where the processor has it
         bf16 = place.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         precision = "bf16-mixed" if bf16 else "16-mixed" if place.type == "cuda" else "32-true"
     if precision == "16-mixed" and place.type == "cpu":

@@ -6,7 +6,6 @@ look at the test split per trained model -> `verdict` -> `results` -> `results.j
 
 import dataclasses
 import io
-import json
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from ganfer.data.imageset import ImageSet, read_set
 from ganfer.errors import DataError
 from ganfer.files import digest_of, write_bytes
 from ganfer.findings import experiment_results
-from ganfer.report import ReportError, terminal_summary, write_report
+from ganfer.report import read_results, terminal_summary, write_report
 from ganfer.results import Result
 from ganfer.workspace import Run, Workspace
 
@@ -104,13 +103,7 @@ def kept_faces(batch_run: Run, labels_run: Run, images: ImageSet) -> ImageSet:
 
 def report_result(run: Run) -> Result:
     """The result of a finished experiment, from its `results.json`."""
-    file = run.path / "results.json"
-    try:
-        results = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ReportError(
-            f"{file} cannot be read ({error}).", f"Remove {run.path} and run the command again."
-        ) from error
+    results = read_results(run.path)
     page = run.path / "index.html"
     lines = [*terminal_summary(results), "", f"report: {page.resolve()}"]
     return Result("ganfer retrain", run.path, results, lines)

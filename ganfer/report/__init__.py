@@ -2,6 +2,6 @@
 
 from ganfer.report.reading import ReportError
 from ganfer.report.terminal import terminal_summary
-from ganfer.report.write import rewrite, write_report
+from ganfer.report.write import read_results, rewrite, write_report
 
-__all__ = ["ReportError", "rewrite", "terminal_summary", "write_report"]
+__all__ = ["ReportError", "read_results", "rewrite", "terminal_summary", "write_report"]

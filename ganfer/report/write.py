@@ -48,14 +48,19 @@ def rewrite(run: Run) -> Result:
 
 def load_report(folder: Path) -> Report:
     """The report whose results are in a folder. Raises ReportError when they are absent or damaged."""
+    return read_report(sanitized(read_results(folder)))
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """The results in a folder as they were written. Raises ReportError when they are absent or no JSON."""
     file = folder / RESULTS
     try:
-        results = json.loads(file.read_text(encoding="utf-8"))
+        results: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ReportError(f"{file} is not there.", "Make the report again: ganfer retrain.") from error
     except (OSError, ValueError) as error:
         raise ReportError(f"{file} cannot be read ({error}).", "Make the report again: ganfer retrain.") from error
-    return read_report(sanitized(results))
+    return results
 
 
 def _write_views(folder: Path, report: Report) -> Path:
