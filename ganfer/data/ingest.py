@@ -22,6 +22,7 @@ from ganfer.data.selection import Selection, check_names
 from ganfer.data.sources import open_source, source_stem
 from ganfer.data.sources.items import ReadOptions
 from ganfer.data.summary import plan, result
+from ganfer.data.writer import discard_scratch
 from ganfer.errors import DataError, GanferError
 from ganfer.names import canonical
 from ganfer.results import Result
@@ -134,10 +135,16 @@ def _drawn_images(config: Config) -> ImageSet:
 
 @contextlib.contextmanager
 def _undone(run: Run) -> Iterator[None]:
-    """An import that fails for its data leaves no run behind that `status` would call begun."""
+    """An import that fails for its data leaves no run behind that `status` would call begun; none leaves scratch.
+
+    The writer removes its own scratch, but an interrupt can arrive before the writer's context is entered.
+    """
     try:
         yield
-    except GanferError:
+    except BaseException as error:
+        discard_scratch(run.path)
+        if not isinstance(error, GanferError):
+            raise
         for path in run.path.iterdir():
             if path.name != ".lock":  # held by us, perhaps waited for by another
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)

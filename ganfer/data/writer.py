@@ -20,6 +20,7 @@ from ganfer.files import digest_of
 from ganfer.names import in_order
 
 _HEADER_BYTES = 128
+_SCRATCH = ".unfinished"
 _SOURCES = ("real", "synthetic")
 
 
@@ -36,14 +37,19 @@ class Row:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
+def discard_scratch(folder: Path) -> None:
+    """Remove what a `SetWriter` of this folder has begun and not finished."""
+    shutil.rmtree(folder / _SCRATCH, ignore_errors=True)
+
+
 class SetWriter:
     """Streams images into `folder`; `finish` makes them an image set; leaving the context removes the rest."""
 
     def __init__(self, folder: Path, size: int, channels: int) -> None:
         self.folder = folder
         self.shape = (channels, size, size)
-        self._scratch = folder / ".unfinished"
-        shutil.rmtree(self._scratch, ignore_errors=True)  # of a killed import
+        self._scratch = folder / _SCRATCH
+        discard_scratch(folder)  # of a killed import
         self._scratch.mkdir(parents=True)
         self._pixels = (self._scratch / "images.npy").open("w+b")
         self._pixels.write(b"\0" * _HEADER_BYTES)
@@ -64,7 +70,7 @@ class SetWriter:
     ) -> None:
         self._pixels.close()
         self._names.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        discard_scratch(self.folder)
 
     def __len__(self) -> int:
         return len(self._labels)

@@ -412,6 +412,23 @@ def test_control_c_ends_in_one_line(tmp_path: Path) -> None:
     assert not list(Path("w").glob("data/*/.unfinished"))
 
 
+def test_an_interrupt_before_the_writer_is_entered_leaves_no_scratch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(writer: SetWriter) -> SetWriter:
+        assert list(Path("w").glob("data/*/.unfinished"))
+        writer._pixels.close()
+        writer._names.close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SetWriter, "__enter__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        added(folder(tmp_path / "faces", SPLIT))
+    assert not list(Path("w").glob("data/*/.unfinished"))
+    monkeypatch.undo()
+    assert len(added(tmp_path / "faces")[1]) == 22
+
+
 def test_an_expected_failure_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
     run = command(tmp_path / "nowhere")
     out, err = run.communicate()
