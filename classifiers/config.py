@@ -61,6 +61,9 @@ class TrainConfig:
     ema: float = _option(
         0.999, "decay of the averaged weights that are validated and kept; 0 is off", low=0.0, high=0.99999
     )
+    progressive: float | None = _option(
+        None, "share of the steps trained on images shrunk to two thirds; none is the model's own", low=0.0, high=0.95
+    )
     dropout: float | None = _option(None, "dropout rate; none keeps the architecture's own", low=0.0, high=0.95)
     batch_norm: bool | None = _option(None, "batch norm on or off, for the models that leave the choice")
     pretrained: str = _option("none", "starting weights: none, imagenet, or a file (torchvision's and timm's models)")

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from classifiers.augment import make_strength
+from classifiers.augment import early_side, make_strength
 from classifiers.config import TrainConfig
 from classifiers.device import DeviceSet
+from classifiers.errors import ClassifierError
 from classifiers.files import UNREADABLE, write_atomic
 from classifiers.losses import balanced_class_weights, make_loss
 from classifiers.models import ImageClassifier, create_model
@@ -60,7 +61,7 @@ class Run:
             _set_normalisation(self.model, train.images)
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = Average(self.model, config.ema) if config.ema else None
-        net = torch.compile(self.model) if config.compile else self.model
+        net = torch.compile(self.model, dynamic=False) if config.compile else self.model
         self.net, self.optimizer = fabric.setup(net, make_optimizer(config, self.model))
         self.counts = class_counts(train.labels, len(names))
         self.loss = make_loss(
@@ -74,6 +75,8 @@ class Run:
         )  # fmt: skip
         self.generator = torch.Generator(device)
         self.total = total_steps(config, len(train))
+        self.early_side = early_side(size)
+        self.early_steps = round(self._progressive(channels) * self.total)
         self.validation_steps = set(validation_steps(config, len(train)))
         self.micro_batches = 1
         self.step, self.since_best, self._steps_summed = 0, 0, 0
@@ -87,6 +90,24 @@ class Run:
         """The architecture's options that were set, as `create_model` takes them."""
         options = {"dropout": self.config.dropout, "batch_norm": self.config.batch_norm}
         return {key: value for key, value in options.items() if value is not None}
+
+    def _progressive(self, channels: int) -> float:
+        """The share of the steps on smaller images: the setting, else the model's own."""
+        share = self.config.progressive
+        if share is None:
+            return self.model.progressive
+        if share:
+            try:
+                with torch.no_grad():
+                    self.model.eval()(
+                        torch.zeros(1, channels, self.early_side, self.early_side, device=self.fabric.device)
+                    )
+                self.model.train()
+            except RuntimeError:
+                raise ClassifierError(
+                    f"progressive = {share}: model '{self.config.model}' takes images of one size only; leave it out"
+                ) from None
+        return share
 
     def reseed(self) -> np.random.Generator:
         """Set every source of randomness for the coming step; returns numpy's."""

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from classifiers.augment import augment, mix
+from classifiers.augment import augment, mix, shrink
 from classifiers.calibration import fit_temperature, softmax
 from classifiers.config import TrainConfig
 from classifiers.device import make_fabric
@@ -120,6 +120,8 @@ def _fit(run: Run, advance: Advance) -> None:
             images, targets = run.data.take(run.my_share(run.order.batch(run.step)))
             images = augment(images, run.strength, run.generator)
             images, targets = mix(images, targets, config.mixup, config.cutmix, random)
+            if run.step < run.early_steps:
+                images = shrink(images, run.early_side)
             images = images.contiguous(memory_format=torch.channels_last)
             loss = _backward(run, images, smooth(targets, config.label_smoothing))
             if config.clip_norm:

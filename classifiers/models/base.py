@@ -17,6 +17,7 @@ class ImageClassifier(nn.Module):
     std: Tensor
     body: nn.Module
     head: nn.Module
+    progressive = 0.0  # share of a training's steps that smaller images serve as well (`TrainConfig.progressive`)
     own_normalisation = False  # True: mean and std belong to pretrained weights; training leaves them alone
 
     def __init__(self, num_classes: int, in_channels: int, size: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import signal
 import subprocess
@@ -16,7 +17,9 @@ import torch
 from bars_data import NAMES, bars, quick
 
 from classifiers import ClassifierError, Samples, TrainConfig, TrainResult, load_classifier, train
+from classifiers.augment import early_side, shrink
 from classifiers.files import read_weights
+from classifiers.models.compact import Compact
 
 
 def test_learns_and_leaves_a_complete_folder(trained: TrainResult) -> None:
@@ -324,3 +327,39 @@ def test_a_batch_in_which_every_image_weighs_nothing_changes_nothing(tmp_path: P
     samples.weights[:3] = 1
     result = train(quick(epochs=4, batch_size=2), samples, bars(15, seed=1), NAMES, tmp_path, device="cpu")
     assert all(np.isfinite(row["train_loss"]) for row in result.history)
+
+
+def test_progressive_resizing_trains_small_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sides: list[int] = []
+    forward = Compact.forward
+
+    def seen(model: Compact, images: torch.Tensor) -> torch.Tensor:
+        if model.training:
+            sides.append(images.shape[-1])
+        return forward(model, images)
+
+    monkeypatch.setattr(Compact, "forward", seen)
+    config = quick(model="compact-small", steps=10, progressive=0.6)
+    data, val = bars(48, size=24), bars(12, size=24, seed=1)
+    result = train(config, data, val, NAMES, tmp_path / "whole", device="cpu")
+    assert sides == [16] * 6 + [24] * 4
+    assert result.load("cpu").model.size == 24
+
+    sides.clear()
+    train(dataclasses.replace(config, progressive=0.0), data, val, NAMES, tmp_path / "plain", device="cpu")
+    assert sides == [24] * 10
+
+
+def test_progressive_resizing_is_refused_for_models_of_one_size(tmp_path: Path) -> None:
+    with pytest.raises(ClassifierError, match="progressive = 0.5: model 'fnn' takes images of one size"):
+        train(quick(model="fnn", progressive=0.5), bars(24, size=24), bars(12, size=24), NAMES, tmp_path, device="cpu")
+
+
+def test_shrinking_keeps_the_mean_and_removes_what_a_smaller_image_cannot_show() -> None:
+    assert [early_side(size) for size in (16, 24, 32, 48, 64, 96)] == [16, 16, 24, 32, 40, 64]
+    stripes = torch.zeros(1, 1, 48, 48)
+    stripes[..., ::2] = 1
+    small = shrink(stripes, 32)
+    assert small.shape == (1, 1, 32, 32)
+    assert abs(float(small.mean()) - 0.5) < 0.01
+    assert float(small[..., 2:-2].std()) < 0.2  # of 0.5: stripes finer than its pixels fade instead of turning coarse
