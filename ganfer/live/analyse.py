@@ -1,0 +1,112 @@
+"""From frames to expressions: detection per frame, then all faces of all frames through each classifier in batches."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ganfer.errors import GanferError
+from ganfer.live.crop import FER, Framing, crop_face
+from ganfer.live.detect import Box, Detector, Face
+
+if TYPE_CHECKING:
+    from classifiers import Predictor
+
+Scores = dict[str, float]
+"""Calibrated probability per expression, in the classifier's order."""
+
+
+@dataclass(frozen=True, eq=False)
+class FaceResult:
+    """One face of one frame.
+
+    scores, label, confidence: the first classifier's. by_model: every classifier's scores, in the order given. track:
+    the person's number in a video (from 1), or None. landmarks: (5, 2) float32 pixels or None. detection: 0..1.
+    """
+
+    box: Box
+    landmarks: np.ndarray | None
+    detection: float
+    by_model: Mapping[str, Scores] = field(default_factory=dict)
+    track: int | None = None
+
+    @property
+    def scores(self) -> Scores:
+        return next(iter(self.by_model.values()))
+
+    @property
+    def label(self) -> str:
+        """The most probable expression."""
+        return best(self.scores)[0]
+
+    @property
+    def confidence(self) -> float:
+        return best(self.scores)[1]
+
+
+def best(scores: Mapping[str, float]) -> tuple[str, float]:
+    """The most probable expression and its probability."""
+    name = max(scores, key=scores.__getitem__)
+    return name, scores[name]
+
+
+class Analyser:
+    """A detector and one or more classifiers. One analyser may be used by several threads."""
+
+    def __init__(
+        self,
+        classifiers: "Predictor | Mapping[str, Predictor]",
+        detector: Detector,
+        *,
+        framing: Framing = FER,
+        min_face: float = 0.0,
+        batch_size: int = 256,
+    ) -> None:
+        """classifiers: one, or several by the name they are shown under. min_face: faces narrower than this many
+        pixels are left out."""
+        self.classifiers: dict[str, Predictor] = (
+            dict(classifiers) if isinstance(classifiers, Mapping) else {"classifier": classifiers}
+        )
+        if not self.classifiers:
+            raise GanferError("No classifier was given.", "Train one: ganfer train classifier.")
+        self.detector, self.framing, self.min_face, self.batch_size = detector, framing, min_face, batch_size
+
+    @property
+    def class_names(self) -> list[str]:
+        """The expressions of the first classifier."""
+        return list(next(iter(self.classifiers.values())).class_names)
+
+    def analyse(self, frames: Sequence[np.ndarray]) -> list[list[FaceResult]]:
+        """The faces of every frame ((H, W, 3) uint8 RGB), each with every classifier's calibrated scores."""
+        found = [self.detect(frame) for frame in frames]
+        return self.classify(frames, found)
+
+    def detect(self, frame: np.ndarray) -> list[Face]:
+        """The faces of one frame, the surest first."""
+        return [face for face in self.detector.detect(frame) if face.box[2] >= self.min_face]
+
+    def classify(self, frames: Sequence[np.ndarray], found: Sequence[Sequence[Face]]) -> list[list[FaceResult]]:
+        """The scores of faces that are already found."""
+        pairs = [(frame, face) for frame, faces in zip(frames, found, strict=True) for face in faces]
+        columns: dict[str, list[Scores]] = {}
+        crops: dict[tuple[int, int], np.ndarray] = {}
+        for name, classifier in self.classifiers.items():
+            shape = (classifier.channels, classifier.size)
+            if shape not in crops:
+                crops[shape] = self.crops(pairs, *shape)
+            probabilities = classifier.probabilities(crops[shape], batch_size=self.batch_size)
+            columns[name] = [dict(zip(classifier.class_names, map(float, row), strict=True)) for row in probabilities]
+        results = iter(
+            [
+                FaceResult(face.box, face.landmarks, face.score, {name: rows[i] for name, rows in columns.items()})
+                for i, (_, face) in enumerate(pairs)
+            ]
+        )
+        return [[next(results) for _ in faces] for faces in found]
+
+    def crops(self, pairs: Sequence[tuple[np.ndarray, Face]], channels: int, size: int) -> np.ndarray:
+        """What the classifier sees: (N, channels, size, size) uint8."""
+        if not pairs:
+            return np.zeros((0, channels, size, size), np.uint8)
+        return np.stack([crop_face(frame, face, size, channels, self.framing) for frame, face in pairs])
