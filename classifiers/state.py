@@ -98,10 +98,9 @@ class Run:
             return self.model.progressive
         if share:
             try:
+                small = torch.zeros(1, channels, self.early_side, self.early_side, device=self.fabric.device)
                 with torch.no_grad():
-                    self.model.eval()(
-                        torch.zeros(1, channels, self.early_side, self.early_side, device=self.fabric.device)
-                    )
+                    self.model.eval()(small)
                 self.model.train()
             except RuntimeError:
                 raise ClassifierError(
