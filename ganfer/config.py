@@ -156,6 +156,55 @@ class RetrainConfig:
 
 
 @dataclass(frozen=True)
+class EvaluateConfig:
+    """How a trained classifier is measured."""
+
+    split: str = setting("test", "split to measure on", choices=("test", "val"))
+    tta: str = setting("none", "test-time augmentation", choices=("none", "flip", "ten-crop"))
+    beta: float = setting(2.0, "beta of F-beta; above 1 values recall", low=0.01, high=100)
+    thresholds: str = setting(
+        "", "confidence a prediction needs: 'auto' (90% right on validation), auto:0.95, or happy=0.8,sad=0.6; empty: 0"
+    )
+    stress: bool = setting(False, "measure under shift, zoom, rotation, blur, noise and brightness, too")
+    resamples: int = setting(2000, "bootstrap resamples behind every interval", low=100)
+
+
+@dataclass(frozen=True)
+class CrossvalConfig:
+    """k-fold cross-validation of the classifier's settings."""
+
+    folds: int = setting(10, "how many folds", low=2, high=1000)
+    by: str = setting(
+        "auto",
+        "folds at random, by subject (group), or both; auto is both where subjects are known",
+        choices=("auto", "random", "group", "both"),
+    )
+    splits: str = setting("all", "images to fold: all, or train and val only", choices=("all", "train"))
+    tta: str = setting("none", "test-time augmentation", choices=("none", "flip", "ten-crop"))
+    workers: int = setting(0, "trainings side by side; 0 = as many as measure well here", low=0, high=1024)
+
+
+@dataclass(frozen=True)
+class TuneConfig:
+    """The search for better classifier settings."""
+
+    space: str = setting("default", "search space: default, eight-class, or a TOML file")
+    trials: int = setting(30, "finished trials to reach, those of earlier calls included", low=1, high=1_000_000)
+    minutes: float = setting(0.0, "begin no trial after this many minutes; 0 = no limit", low=0)
+    sampler: str = setting("auto", "how settings are drawn; auto is the space's own, or tpe", choices=(
+        "auto", "tpe", "random", "grid"
+    ))  # fmt: skip
+    pruning: bool = setting(True, "stop trials early that validate worse than the median of the others")
+    metric: str = setting(
+        "balanced_accuracy",
+        "validation figure to raise (nll, in nats, to lower)",
+        choices=("balanced_accuracy", "accuracy", "macro_f1", "nll"),
+    )
+    workers: int = setting(1, "trials side by side, each in a process of its own", low=1, high=1024)
+    storage: str = setting("", "database of the study, e.g. postgresql://user@host/db; empty = SQLite in the workspace")
+
+
+@dataclass(frozen=True)
 class Config:
     """All settings of one workspace run; `classifier` is the `classifiers` package's own `TrainConfig`."""
 
@@ -168,6 +217,9 @@ class Config:
     generate: GenerateConfig = field(default_factory=GenerateConfig)
     label: LabelConfig = field(default_factory=LabelConfig)
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    crossval: CrossvalConfig = field(default_factory=CrossvalConfig)
+    tune: TuneConfig = field(default_factory=TuneConfig)
 
     def __post_init__(self) -> None:
         _check_ranges(self, "")

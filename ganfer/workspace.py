@@ -27,7 +27,10 @@ from ganfer.errors import WorkspaceError, did_you_mean
 from ganfer.files import digest_json, write_json, write_text
 
 FORMAT = 1
-KINDS = ("data", "classifiers", "gans", "synthetic", "reports")
+KINDS = (
+    *("data", "classifiers", "gans", "synthetic", "reports"),
+    *("evaluations", "crossvals", "studies", "explanations", "exports"),
+)
 DEFAULT_ROOT = "ganfer-work"
 _VERSIONED = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow", "opencv-python")
 
