@@ -205,6 +205,21 @@ class TuneConfig:
 
 
 @dataclass(frozen=True)
+class ServeConfig:
+    """The server: `ganfer serve`."""
+
+    host: str = setting("127.0.0.1", "address to listen on; any other than this machine's own needs a token")
+    port: int = setting(8501, "port to listen on; 0 = any free one", low=0, high=65_535)
+    backend: str = setting("torch", "what computes: torch or ONNX Runtime", choices=("torch", "onnx"))
+    batch: int = setting(64, "images computed together at most", low=1, high=4096)
+    batch_wait_ms: float = setting(5.0, "longest wait of an image for others to be computed with it", low=0, high=1000)
+    queue: int = setting(1024, "images that may wait; beyond it clients are told to come back later (429)", low=1)
+    max_upload_mb: float = setting(20.0, "largest request body, in MB", low=0.01, high=1024)
+    timeout: float = setting(30.0, "seconds until a request is given up", low=0.1, high=3600)
+    reload_seconds: float = setting(2.0, "how often to look for a newer finished model; 0 = never", low=0)
+
+
+@dataclass(frozen=True)
 class Config:
     """All settings of one workspace run; `classifier` is the `classifiers` package's own `TrainConfig`."""
 
@@ -217,6 +232,7 @@ class Config:
     generate: GenerateConfig = field(default_factory=GenerateConfig)
     label: LabelConfig = field(default_factory=LabelConfig)
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
+    serve: ServeConfig = field(default_factory=ServeConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     crossval: CrossvalConfig = field(default_factory=CrossvalConfig)
     tune: TuneConfig = field(default_factory=TuneConfig)
