@@ -147,12 +147,19 @@ class LabelConfig:
 class RetrainConfig:
     """The comparison of training with and without synthetic images."""
 
-    arms: str = setting("original,synthetic", "arms of the experiment, comma-separated")
+    arms: str = setting("original,synthetic", "arms of the experiment, comma-separated; quick = four, all = all ten")
     seeds: int = setting(3, "paired trainings per arm", low=1, high=100)
     weight: float = setting(1.0, "loss weight of a synthetic image", low=0, high=10)
     margin: float = setting(0.01, "a change of balanced accuracy smaller than this makes no difference", low=0, high=1)
     accuracy_margin: float = setting(0.005, "the loss of accuracy a gain may cost", low=0, high=1)
     resamples: int = setting(2000, "bootstrap resamples behind every interval", low=100)
+    ratios: str = setting(
+        "", "synthetic faces per real training image to try, like 0.25,0.5,1,2; validation decides; empty = all kept"
+    )
+    weights: str = setting("", "loss weights of a synthetic image to try, like 0.25,0.5,1; validation decides")
+    soft_labels: bool = setting(False, "train on the labeller's probabilities of a synthetic image, not on one class")
+    drop_leaks: bool = setting(False, "leave out training images found in validation or test, validation ones in test")
+    workers: int = setting(0, "trainings side by side; 0 = as many as the machine takes", low=0, high=256)
 
 
 @dataclass(frozen=True)
@@ -167,6 +174,13 @@ class EvaluateConfig:
     )
     stress: bool = setting(False, "measure under shift, zoom, rotation, blur, noise and brightness, too")
     resamples: int = setting(2000, "bootstrap resamples behind every interval", low=100)
+    ratios: str = setting(
+        "", "synthetic faces per real training image to try, like 0.25,0.5,1,2; validation decides; empty = all kept"
+    )
+    weights: str = setting("", "loss weights of a synthetic image to try, like 0.25,0.5,1; validation decides")
+    soft_labels: bool = setting(False, "train on the labeller's probabilities of a synthetic image, not on one class")
+    drop_leaks: bool = setting(False, "leave out training images found in validation or test, validation ones in test")
+    workers: int = setting(0, "trainings side by side; 0 = as many as the machine takes", low=0, high=256)
 
 
 @dataclass(frozen=True)
