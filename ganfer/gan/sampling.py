@@ -7,7 +7,7 @@ its label and the network alone, whatever the batch, the order or the number of 
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -55,13 +55,32 @@ class GanGenerator:
         """Images (N, C, H, W) uint8 for seeds (N,) int64 and labels (N,) into class_names; None if unconditional."""
         seeds = np.asarray(seeds, dtype=np.int64)
         classes = self._checked_labels(seeds, labels)
-        out = np.empty((len(seeds), self.channels, self.size, self.size), dtype=np.uint8)
+        return self._in_passes(lambda part: self.latents(seeds[part]), len(seeds), classes)
+
+    def sample_latents(self, z: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+        """Images of latents (N, latent_dim) float32: bit for bit those of `sample` where the latents are its own."""
+        return self._in_passes(lambda part: z[part], len(z), self._checked_labels(z, labels))
+
+    def latents(self, seeds: np.ndarray) -> np.ndarray:
+        """The latents (N, latent_dim) float32 that `sample` draws seeds (N,) from."""
+        return latents(np.asarray(seeds, dtype=np.int64), self.spec.latent_dim, self.truncation)
+
+    def render(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """z (N, latent_dim), labels (N,) to images (N, C, H, W) float32, 0..255 before rounding; differentiable."""
+        images: Tensor = self._network(z, labels)
+        return images.float().mul(127.5).add(128.0)
+
+    def _in_passes(
+        self, latents_of: Callable[[slice], np.ndarray], count: int, labels: np.ndarray | None
+    ) -> np.ndarray:
+        """`count` images in passes of one size, on a CPU each on one thread and several side by side."""
+        out = np.empty((count, self.channels, self.size, self.size), dtype=np.uint8)
 
         def fill(start: int) -> None:
-            part = slice(start, min(start + self._batch, len(seeds)))
-            out[part] = self._draw(seeds[part], None if classes is None else classes[part])
+            part = slice(start, min(start + self._batch, count))
+            out[part] = self._draw(latents_of(part), None if labels is None else labels[part])
 
-        starts = range(0, len(seeds), self._batch)
+        starts = range(0, count, self._batch)
         if self.device.type != "cpu":
             for start in starts:
                 fill(start)
@@ -77,17 +96,16 @@ class GanGenerator:
         return out
 
     @torch.inference_mode()
-    def _draw(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-        padding = self._batch - len(seeds)
-        z = torch.from_numpy(latents(np.pad(seeds, (0, padding)), self.spec.latent_dim, self.truncation)).to(
-            self.device
-        )
+    def _draw(self, latent: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        padding = self._batch - len(latent)
+        z = torch.from_numpy(np.pad(latent, ((0, padding), (0, 0)))).to(self.device)
         y = None if labels is None else torch.from_numpy(np.pad(labels, (0, padding))).to(self.device)
-        images = self._network(z, y)[: len(seeds)].float()
-        pixels: np.ndarray = images.mul(127.5).add_(128.0).clamp_(0, 255).to(torch.uint8).cpu().numpy()
+        images = self.render(z, y)[: len(latent)]
+        pixels: np.ndarray = images.clamp_(0, 255).to(torch.uint8).cpu().numpy()
         return pixels
 
     def _checked_labels(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray | None:
+        """Labels that fit the seeds (or latents); None for an unconditional network."""
         if self.class_names is None:
             return None
         if labels is None or len(labels) != len(seeds):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,7 @@ from stylegan_bridge.generator import MAX_SEED, Generator
 from stylegan_bridge.steering.moves import Anchor, Direction, Found, Score, along, ascend, evolve, fit_direction, margin
 from stylegan_bridge.steering.result import ClassReport, SteerConfig, SteerResult
 from stylegan_bridge.steering.spaces import LatentSpace, Prior, StyleSpace
+from stylegan_bridge.steering.state import Saver, Snapshot
 
 #: Images (N, C, H, W) uint8 -> logits (N, K).
 Judge = Callable[[Tensor], Tensor]
@@ -41,7 +43,7 @@ class _Class:
 
     target: int
     wanted: int
-    direction: Direction | None
+    budget: int
     goal: float
     codes: list[Tensor] = field(default_factory=list)
     images: list[Tensor] = field(default_factory=list)
@@ -52,7 +54,15 @@ class _Class:
     ascents: list[bool] = field(default_factory=list)  # the judge's answers to what ascents found
     has_gradient: bool = True
     evaluations: int = 0
+    idle: int = 0  # batches since the last kept face
+    tries: int = 0  # and starts
+    pool_used: int = 0  # how many of the pool's codes, the most promising first, were started from
     stopped: str = ""
+    direction: Direction | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        return self.missing <= 0 or bool(self.stopped)
 
     @property
     def missing(self) -> int:
@@ -78,31 +88,35 @@ class _Campaign:
         seed: int,
     ) -> None:
         self.space, self.score, self.judge, self.config = space, score, judge, config
-        self.features, self.anchor, self.next_seed = features, anchor, seed
+        self.features, self.anchor, self.seed, self.next_seed = features, anchor, seed, seed
         self.random = torch.Generator().manual_seed(seed)
         self.evaluations = 0
+        self.pool_parts: dict[str, list[Tensor]] = {"logits": [], "answers": [], "features": []}
+        self.classes: list[_Class] = []
 
     @torch.no_grad()
-    def draw_pool(self) -> None:
-        """Score and judge plain images."""
+    def draw_pool(self, after_batch: Callable[[], None]) -> None:
+        """Score and judge plain images, going on from what is there."""
         size = self.config.pool_size
-        self.pool_seeds = self._new_seeds(size)
+        self.pool_seeds = self._seeds_from(self.seed, size)
         self.pool_codes = self.space.codes(self.pool_seeds)
-        logits, answers, features = [], [], []
-        for codes in self.pool_codes.split(self.config.batch_size):
+        while (have := sum(map(len, self.pool_parts["logits"]))) < size:
+            codes = self.pool_codes[have : have + self.config.batch_size]
             images = self.space.final(codes)
-            logits.append(self.score(images.to(codes.device, torch.float32)))
-            answers.append(self.judge(images).argmax(dim=1).cpu())
-            features.append(self.features(images).float().cpu())
-        self.evaluations += size
-        self.pool_logits = torch.cat(logits)
-        if self.pool_logits.ndim != 2 or not bool(torch.isfinite(self.pool_logits).all()):
-            raise BridgeError(f"the score gave {tuple(self.pool_logits.shape)}, not finite logits (N, K)")
-        self.plain_counts = dict(Counter(torch.cat(answers).tolist()))
-        points = torch.cat(features)
+            logits = self.score(images.to(codes.device, torch.float32))
+            if logits.ndim != 2 or not bool(torch.isfinite(logits).all()):
+                raise BridgeError(f"the score gave {tuple(logits.shape)}, not finite logits (N, K)")
+            self.pool_parts["logits"].append(logits)
+            self.pool_parts["answers"].append(self.judge(images).argmax(dim=1).cpu())
+            self.pool_parts["features"].append(self.features(images).float().cpu())
+            self.evaluations += len(codes)
+            self.next_seed += len(codes)
+            after_batch()
+        self.pool_logits = torch.cat(self.pool_parts["logits"])
+        self.plain_counts = dict(Counter(torch.cat(self.pool_parts["answers"]).tolist()))
+        points = torch.cat(self.pool_parts["features"])
         self.plain_distance = float(torch.pdist(points).mean()) if len(points) > 1 else 0.0
-        first = self.next_seed
-        more = [(first + i) % (MAX_SEED + 1) for i in range(PRIOR_CODES)]
+        more = self._seeds_from(self.seed + size, PRIOR_CODES)
         self.prior = Prior(self.space, torch.cat([self.pool_codes, self.space.codes(more)]))
         self.limit = self.config.max_distance * self.prior.reach
         num_layers = self.pool_codes.shape[1]
@@ -110,31 +124,33 @@ class _Campaign:
         if bad := [layer for layer in self.layers if not 0 <= layer < num_layers]:
             raise BridgeError(f"layer {bad[0]} is outside 0..{num_layers - 1}")
 
+    @staticmethod
+    def _seeds_from(first: int, count: int) -> list[int]:
+        return [(first + i) % (MAX_SEED + 1) for i in range(count)]
+
     def _new_seeds(self, count: int) -> list[int]:
-        seeds = [(self.next_seed + i) % (MAX_SEED + 1) for i in range(count)]
+        seeds = self._seeds_from(self.next_seed, count)
         self.next_seed += count
         return seeds
 
-    def fill(self, target: int, wanted: int, budget: int, progress: Callable[[int, int, int], None] | None) -> _Class:
-        """One class, within its share of the evaluations."""
-        config = self.config
+    def fill(self, state: _Class, after_batch: Callable[[], None]) -> None:
+        """One class, within its share of the evaluations, going on from where it is."""
+        config, target = self.config, state.target
         margins = margin(self.pool_logits, target)
-        direction = fit_direction(self.prior, self.pool_codes, margins) if wanted else None
-        state = _Class(target, wanted, direction, config.goal)
-        started, idle, tries = self.evaluations, 0, 0
-        order = margins.argsort(descending=True).tolist()
+        state.direction = fit_direction(self.prior, self.pool_codes, margins) if state.wanted else None
+        order = margins.argsort(descending=True, stable=True).tolist()
         while state.missing > 0:
-            spent = self.evaluations - started
-            if spent >= budget:
-                state.stopped = f"its {budget} generator evaluations are used up ({_main_reason(state)})"
+            if state.evaluations >= state.budget:
+                state.stopped = f"its {state.budget} generator evaluations are used up ({_main_reason(state)})"
                 break
-            if idle >= config.patience:
-                state.stopped = f"none of the last {tries} tries was accepted ({_main_reason(state)})"
+            if state.idle >= config.patience:
+                state.stopped = f"none of the last {state.tries} tries was accepted ({_main_reason(state)})"
                 break
-            before = len(state.seeds)
+            before, spent = len(state.seeds), self.evaluations
             size = min(config.batch_size, 2 * state.missing + 2)  # the last few need no full batch
-            rows, order = order[:size], order[size:]
+            rows = order[state.pool_used : state.pool_used + size]
             if rows:
+                state.pool_used += len(rows)
                 seeds = [self.pool_seeds[row] for row in rows]
                 codes, have = self.pool_codes[rows], margins[rows]
             else:
@@ -143,11 +159,9 @@ class _Campaign:
                 have = self._margins(codes, target)
             self._cascade(state, seeds, codes, have)
             fruitful = len(state.seeds) > before
-            idle, tries = (0, 0) if fruitful else (idle + 1, tries + len(seeds))
-            if progress is not None:
-                progress(target, len(state.seeds), self.evaluations)
-        state.evaluations = self.evaluations - started
-        return state
+            state.idle, state.tries = (0, 0) if fruitful else (state.idle + 1, state.tries + len(seeds))
+            state.evaluations += self.evaluations - spent
+            after_batch()
 
     @torch.no_grad()
     def _margins(self, codes: Tensor, target: int) -> Tensor:
@@ -298,25 +312,22 @@ def steer(
     anchor: Anchor | None = None,
     seed: int = 0,
     progress: Callable[[int, int, int], None] | None = None,
+    checkpoint: Path | None = None,
 ) -> SteerResult:
     """Faces of every class in `quotas` (class index to number), kept only where `judge` agrees.
 
     `score` takes images (N, C, H, W) float32 of 0..255 and gives calibrated logits (N, K), differentiable if gradients
     are to be used; `judge` takes uint8 and should be another architecture, seed and training half, else adversarial
     latents pass. `features` measure diversity. Stops short with the reason in the reports where a quota cannot be met
-    (`SteerResult.check` makes that an error). `progress(target, kept, evaluations)`. The same seed, the same faces.
+    (`SteerResult.check` makes that an error). `progress(target, kept, evaluations)`, target -1 while the pool is drawn.
+    The same seed, the same faces. With `checkpoint`, a file, an interrupted campaign goes on from there, to the same
+    faces; it belongs to this generator, score, judge, quotas, config and seed.
     """
     config = config or SteerConfig()
     if any(count < 0 or target < 0 for target, count in quotas.items()) or not sum(quotas.values()):
         raise BridgeError(f"quotas must give class indices counts of 0 or more, one above 0; not {dict(quotas)}")
     if not 0 <= seed <= MAX_SEED:
         raise BridgeError(f"seed {seed} is outside 0..{MAX_SEED}")
-    space: LatentSpace = StyleSpace(generator) if isinstance(generator, Generator) else generator
-    campaign = _Campaign(space, score, judge, config, features, anchor, seed)
-    campaign.draw_pool()
-    num_classes = campaign.pool_logits.shape[1]
-    if bad := [target for target in quotas if target >= num_classes]:
-        raise BridgeError(f"class {bad[0]} is outside the score's 0..{num_classes - 1}")
     total = sum(quotas.values())
     budget = int(config.max_evaluations_per_face * total)
     if budget <= config.pool_size:
@@ -324,13 +335,68 @@ def steer(
             f"{config.max_evaluations_per_face:g} evaluations for each of {total} faces are used up by the pool of"
             f" {config.pool_size}; ask for more faces or a smaller pool_size"
         )
-    filled: list[_Class] = []
+    space: LatentSpace = StyleSpace(generator) if isinstance(generator, Generator) else generator
+    campaign = _Campaign(space, score, judge, config, features, anchor, seed)
+    saver = Saver(checkpoint, {"config": asdict(config), "quotas": sorted(quotas.items()), "seed": seed})
+    if (saved := saver.load()) is not None:
+        _restore(campaign, saved)
+
+    def after_batch() -> None:
+        if progress is not None:
+            state = campaign.classes[-1] if campaign.classes else None
+            target, kept = (state.target, len(state.seeds)) if state else (-1, 0)
+            progress(target, kept, campaign.evaluations)
+        saver.save(lambda: _snapshot(campaign))
+
+    campaign.draw_pool(after_batch)
+    num_classes = campaign.pool_logits.shape[1]
+    if bad := [target for target in quotas if target >= num_classes]:
+        raise BridgeError(f"class {bad[0]} is outside the score's 0..{num_classes - 1}")
     remaining = total
-    for target, wanted in sorted(quotas.items(), key=lambda item: -campaign.plain_counts.get(item[0], 0)):
-        share = (budget - campaign.evaluations) * wanted // remaining if wanted else 0
-        filled.append(campaign.fill(target, wanted, share, progress))
+    order = sorted(quotas.items(), key=lambda item: -campaign.plain_counts.get(item[0], 0))
+    for place, (target, wanted) in enumerate(order):
+        if place >= len(campaign.classes):
+            share = (budget - campaign.evaluations) * wanted // remaining if wanted else 0
+            campaign.classes.append(_Class(target, wanted, share, config.goal))
+        if not campaign.classes[place].is_finished:
+            campaign.fill(campaign.classes[place], after_batch)
         remaining -= wanted
-    return _collect(campaign, sorted(filled, key=lambda state: state.target))
+    return _collect(campaign, sorted(campaign.classes, key=lambda state: state.target))
+
+
+_SCALARS = ("target", "wanted", "budget", "goal", "has_gradient", "evaluations", "idle", "tries", "pool_used", "stopped")
+_LISTS = ("seeds", "methods", "ascents")
+_TENSORS = ("codes", "images", "features")
+
+
+def _snapshot(campaign: _Campaign) -> Snapshot:
+    """All that a campaign has come to between two batches."""
+    classes = [
+        {name: getattr(state, name) for name in (*_SCALARS, *_LISTS)} | {"refused": dict(state.refused)}
+        for state in campaign.classes
+    ]
+    facts = {"evaluations": campaign.evaluations, "next_seed": campaign.next_seed, "classes": classes}
+    tensors = {f"pool.{name}": torch.cat(parts) for name, parts in campaign.pool_parts.items() if parts}
+    for place, state in enumerate(campaign.classes):
+        if state.seeds:
+            tensors |= {f"{place}.{name}": torch.stack(getattr(state, name)) for name in _TENSORS}
+    return Snapshot(facts, tensors | {"random": campaign.random.get_state()})
+
+
+def _restore(campaign: _Campaign, saved: Snapshot) -> None:
+    """The way back; pool, prior and directions follow from what is there."""
+    campaign.evaluations, campaign.next_seed = saved.facts["evaluations"], saved.facts["next_seed"]
+    campaign.random.set_state(saved.tensors["random"])
+    device = campaign.space.codes([campaign.seed]).device
+    for name in campaign.pool_parts:
+        if f"pool.{name}" in saved.tensors:
+            part = saved.tensors[f"pool.{name}"]
+            campaign.pool_parts[name] = [part.to(device) if name == "logits" else part]
+    for place, facts in enumerate(saved.facts["classes"]):
+        state = _Class(**{name: facts[name] for name in (*_SCALARS, *_LISTS)}, refused=Counter(facts["refused"]))
+        for name in _TENSORS:
+            setattr(state, name, list(saved.tensors.get(f"{place}.{name}", ())))
+        campaign.classes.append(state)
 
 
 def _collect(campaign: _Campaign, filled: list[_Class]) -> SteerResult:
