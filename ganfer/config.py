@@ -120,6 +120,47 @@ class GenerateConfig:
 
 
 @dataclass(frozen=True)
+class StyleganConfig:
+    """A StyleGAN2 network that draws the faces (`--source stylegan2`)."""
+
+    network: str = setting("", "StyleGAN2 network: a file, a URL or a known name such as ffhq-256")
+    truncation_psi: float = setting(
+        1.0, "how far latents may lie from the average face; 1 = no truncation", low=-2, high=2
+    )
+    noise: str = setting(
+        "const", "fine detail: the saved noise, drawn per seed, or none", choices=("const", "random", "none")
+    )
+    face_crop: str = setting(
+        "auto",
+        "cut to the face: as FFHQ aligns it, by a face detector, or not; auto = aligned for photographs of 128 px up",
+        choices=("auto", "none", "aligned", "detect"),
+    )
+    detector_model: str = setting("", "the face detector's file (YuNet, ONNX); empty = downloaded once")
+    classes: str = setting("", "a conditional network's classes in its own order, comma-separated")
+    class_index: int = setting(-1, "draw this class of a conditional network; -1 = none chosen", low=-1)
+    mix_seeds: str = setting("", "style mixing: the seeds that give the mixed layers, like 5-10,42; empty = none")
+    mix_layers: str = setting("8-", "style mixing: the layers taken from those seeds, 0 the coarsest, like 8-17")
+    precision: str = setting(
+        "auto", "auto = float16 on CUDA in the layers that the network names", choices=("auto", "float32")
+    )
+
+
+@dataclass(frozen=True)
+class SteeringConfig:
+    """How a generator that rarely draws a class is steered to it."""
+
+    judge: str = setting("auto", "architecture of the independent judge; auto = another one than the classifier's")
+    judge_epochs: int = setting(0, "passes over the judge's half of the training images; 0 = the classifier's", low=0)
+    confidence: float = setting(0.5, "the judge's smallest probability of the class", low=0, high=0.999)
+    evaluations: float = setting(20.0, "most generator evaluations per face asked for", low=2)
+    pool: int = setting(256, "plain images scored first, to learn the directions from", low=8, high=65_536)
+    diversity: float = setting(0.8, "smallest mean distance within a class, relative to plain images", low=0, high=1)
+    reach: float = setting(
+        1.25, "how far from the average latent, relative to the furthest plain one", low=0.1, high=10
+    )
+
+
+@dataclass(frozen=True)
 class LabelConfig:
     """How generated faces are labelled and screened."""
 
@@ -244,6 +285,8 @@ class Config:
     gan: GanConfig = field(default_factory=GanConfig)
     classifier: TrainConfig = field(default_factory=TrainConfig)
     generate: GenerateConfig = field(default_factory=GenerateConfig)
+    stylegan: StyleganConfig = field(default_factory=StyleganConfig)
+    steering: SteeringConfig = field(default_factory=SteeringConfig)
     label: LabelConfig = field(default_factory=LabelConfig)
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
     serve: ServeConfig = field(default_factory=ServeConfig)
