@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -52,8 +52,12 @@ def stress(
     conditions: dict[str, Sequence[float]] | None = None,
     tta: Tta = "none",
     seed: int = 0,
+    watch: Callable[[StressRow], None] | None = None,
 ) -> list[StressRow]:
-    """Evaluate under each condition; the first row ("none") is the images as they are. Directions are drawn by seed."""
+    """Evaluate under each condition; the first row ("none") is the images as they are. Directions are drawn by seed.
+
+    `watch` is called with every row as soon as it is known.
+    """
     rows: list[StressRow] = []
     plan = [("none", 0.0)] + [(name, s) for name, values in (conditions or CONDITIONS).items() for s in values]
     for name, strength in plan:
@@ -63,6 +67,8 @@ def stress(
         base = rows[0] if rows else StressRow("none", 0.0, accuracy, balanced, 0.0, 0.0)
         lost = (base.accuracy - accuracy, base.balanced_accuracy - balanced)
         rows.append(StressRow(name, strength, accuracy, balanced, *lost))
+        if watch is not None:
+            watch(rows[-1])
     return rows
 
 

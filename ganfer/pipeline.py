@@ -126,6 +126,25 @@ class Project:
         self.label()
         return self.retrain()
 
+    # --- the classifier, looked at ----------------------------------------------------------------------------------
+
+    def evaluate(
+        self, folder: str | Path | None = None, *, classifiers: Sequence[str] = (), dry_run: bool = False
+    ) -> Result:
+        """Measure the newest classifier, or several as one, on the test split (`evaluate.split`), or on a folder."""
+        from ganfer.evaluate import evaluate
+        from ganfer.predictors import locate
+
+        paths = [locate(self.workspace, name) for name in classifiers]
+        needed = ["data"] if paths and not folder else [] if paths else ["data", "classifier"]
+        what = str(folder) if folder else f"the {self.config.evaluate.split} split"
+        if dry_run:
+            return self._plan("evaluate", [*self.missing(*needed), f"measure the classifier on {what}"])
+        self.announce(*needed)
+        paths = paths or [self.need_classifier().path]
+        data = self.workspace.active_data if folder else self.need_data()
+        return evaluate(self.workspace, self.config, paths, data, Path(folder) if folder else None)
+
     # --- what is there, what comes next -------------------------------------------------------------------------
 
     def status(self) -> Result:

@@ -23,6 +23,7 @@ COMMANDS = {
     "generate": ("ganfer.cli.generate:generate", "Draw synthetic faces."),
     "label": ("ganfer.cli.label:label", "Pseudo-label and screen the newest batch, or any folder of images."),
     "retrain": ("ganfer.cli.retrain:retrain", "Train with and without the synthetic faces and compare."),
+    "evaluate": ("ganfer.cli.classify:evaluate", "A classifier on the test split: figures, confusions, mistakes."),
     "stylegan": ("ganfer.cli.stylegan:stylegan", "Look into StyleGAN2 checkpoints, convert them to safetensors."),
     "report": ("ganfer.cli.story:report", "Where the newest report lies; write it again from its results."),
 }

@@ -1,0 +1,38 @@
+"""`ganfer evaluate`, `ganfer crossval`, `ganfer explain` and `ganfer export`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ganfer.cli.options import common, setting_option
+from ganfer.results import Result
+
+if TYPE_CHECKING:
+    from ganfer.pipeline import Project
+
+_CLASSIFIER = "A run of the workspace, a folder or a .safetensors file"
+
+
+@click.command()
+@click.argument("folder", required=False, type=click.Path())
+@click.option(
+    "--classifier",
+    "classifiers",
+    metavar="RUN|DIR",
+    multiple=True,
+    help=f"{_CLASSIFIER}; several are one ensemble  [default: the newest, or a new one]",
+)
+@setting_option("evaluate.split", "--split")
+@setting_option("evaluate.tta", "--tta")
+@setting_option("evaluate.beta", "--beta")
+@setting_option("evaluate.thresholds", "--thresholds")
+@setting_option("evaluate.stress", "--stress/--no-stress")
+@setting_option("evaluate.resamples", "--resamples")
+@common
+def evaluate(project: "Project", dry_run: bool, folder: str | None, classifiers: tuple[str, ...]) -> Result:
+    """Measure a classifier on the test split: the classification report, confusions, calibration, mistakes, curves.
+
+    FOLDER measures on images from elsewhere instead, a subfolder per class. Writes evaluations/RUN/ with a page, its
+    plots as PNG, results.json, per_class.csv and predictions.csv.
+    """
+    return project.evaluate(folder, classifiers=classifiers, dry_run=dry_run)

@@ -1,0 +1,1 @@
+"""What `ganfer evaluate` measures and writes: the images, the figures with their intervals, the files."""
