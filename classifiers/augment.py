@@ -165,7 +165,7 @@ def early_side(size: int) -> int:
 def shrink(x: Tensor, side: int) -> Tensor:
     """Progressive resizing (Howard 2018; Tan & Le 2021, EfficientNetV2): (B, C, H, W) -> (B, C, side, side).
 
-    A convolutional network learns most of what it knows from smaller images, at less than half the arithmetic. Antialiased.
+    A convolutional network learns most of what it knows from smaller images, at under half the arithmetic. Antialiased.
     """
     return F.interpolate(x, size=(side, side), mode="bilinear", antialias=True)
 

@@ -1,0 +1,228 @@
+"""The earlier projects' classifiers, repeated config by config against their figures; what is recorded is skipped.
+
+    python benchmarks/recipes.py --fer fer2013.tar.xz --ck ckplus48.zip --embarrassed embarrassed.zip [NAME ...]
+
+Every config is run through ganfer itself: data added, classifier trained, kept by validation, measured once on the
+test split (for FER2013 the public test; the six-expression configs report validation as the earlier project did, and
+the test beside it; CK+48 goes over ten folds, at random and by subject). `--short` cuts every training to a few minutes
+of two CPU cores, which proves that a config runs and learns and reaches no bar; the record says so. An interrupted
+training resumes with the same command. Results: benchmarks/results/recipes.json, or recipes_short.json.
+"""
+
+import argparse
+import json
+import math
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from classifiers import Classifier, crossval, evaluate
+from ganfer.classifier import open_classifier, samples
+from ganfer.config import load_config
+from ganfer.console import progress
+from ganfer.data.imageset import ImageSet, read_set
+from ganfer.errors import GanferError
+from ganfer.pipeline import Project
+from ganfer.workspace import Run
+
+RESULTS = Path(__file__).parent / "results"
+SIX = ("angry", "fear", "happy", "sad", "surprise", "neutral")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A config, the data it is for, what an earlier project reached with it, and what it has to reach.
+
+    `bars` maps a figure ("test accuracy", "test recall angry") to its bar; `short` holds the overrides of --short.
+    """
+
+    config: str
+    sources: tuple[str, ...]
+    theirs: str
+    bars: dict[str, float]
+    short: dict[str, Any]
+    tta: str = "flip"
+    classes: tuple[str, ...] = ()
+    size: int = 48
+    folds: int = 0
+    note: str = ""
+
+
+def fer6(config: str, theirs: str, bar: float, **short: Any) -> Recipe:
+    """A config on the six expressions without disgust."""
+    overrides = {f"classifier.{key}": value for key, value in short.items()}
+    return Recipe(config, ("fer",), theirs, {"val accuracy": bar}, overrides, "none", SIX)
+
+
+def happy_angry(config: str, bars: dict[str, float], note: str = "") -> Recipe:
+    """A config on two expressions at 32 pixels; short enough for a CPU as it is."""
+    theirs = "accuracy 0.75, angry recall 0.49"
+    return Recipe(config, ("fer",), theirs, bars, {}, "none", ("happy", "angry"), 32, note=note)
+
+
+def ck(config: str, theirs: float) -> Recipe:
+    """A config on CK+48 over ten folds."""
+    short = {"classifier.epochs": 3, "folds": 2}
+    bars = {"random folds accuracy": theirs}
+    return Recipe(config, ("ck",), f"accuracy {theirs} over random folds", bars, short, folds=10)
+
+
+def fer7(config: str, theirs: str, bar: float, tta: str = "flip", note: str = "", **short: Any) -> Recipe:
+    """A config on all of FER2013."""
+    overrides = {key.replace("__", "."): value for key, value in short.items()}
+    return Recipe(config, ("fer",), theirs, {"test accuracy": bar}, overrides, tta, note=note)
+
+
+_STEPS = {"classifier__steps": 40, "classifier__batch_size": 128}
+_TINY = {"classifier__steps": 16, "classifier__batch_size": 32, "data__size": 24}
+
+RECIPES = (
+    happy_angry("happy-angry", {"test accuracy": 0.90, "test recall angry": 0.85}),
+    happy_angry("happy-angry-small", {}, "the earlier project's network itself"),
+    fer6("fer6-fnn", "a baseline without a figure", 0.0),
+    fer6("fer6-cnn", "val accuracy 0.554", 0.554, epochs=10),
+    fer6("fer6-cnn-sgd", "val accuracy 0.553", 0.553, epochs=10),
+    fer6("fer6-vgg16", "val accuracy 0.603", 0.603, steps=60),
+    Recipe(
+        "eight-classes", ("fer", "embarrassed"), "accuracy 0.6453", {"test accuracy": 0.68}, {"classifier.steps": 150}
+    ),
+    ck("ck48-resnet18", 0.97452),
+    ck("ck48-vgg19", 0.99185),
+    fer7("fer2013-compact-cpu", "", 0.65, classifier__epochs=3),
+    fer7("fer2013-compact-minute", "", 0.715, **_STEPS),
+    fer7("fer2013-compact", "0.7328 on the private test (Khaireddin & Chen 2021)", 0.725, "ten-crop", **_STEPS),
+    fer7("fer2013-vgg16", "accuracy 0.70, F 0.632 (with ExpW)", 0.705, "ten-crop", **_STEPS),
+    fer7("fer2013-resnet152", "accuracy 0.65", 0.68, **_TINY),
+    fer7(
+        "fer2013-resnet152-pretrained", "accuracy 0.48", 0.68, **_TINY,
+        note="needs torchvision's ImageNet weights, or their file as classifier.pretrained",
+    ),
+)  # fmt: skip
+
+
+def main() -> None:
+    """Run what isn't recorded, one after the other; a config that can't run here is said and passed over."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="configs to run; all when none is named")
+    parser.add_argument("--fer", type=Path, help="FER2013: class folders below train/ and test/, or fer2013.csv")
+    parser.add_argument("--ck", type=Path, help="CK+48")
+    parser.add_argument("--embarrassed", type=Path, help="the eighth class")
+    parser.add_argument("--workspace", type=Path, default=Path("recipes-work"))
+    parser.add_argument("--short", action="store_true", help="minutes instead of hours, for a machine without a GPU")
+    parser.add_argument("--again", action="store_true", help="run what is recorded, too")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    out = options.out or RESULTS / ("recipes_short.json" if options.short else "recipes.json")
+    results: dict[str, Any] = json.loads(out.read_text()) if out.is_file() else {}
+    sources = {"fer": options.fer, "ck": options.ck, "embarrassed": options.embarrassed}
+    if unknown := set(options.names) - {recipe.config for recipe in RECIPES}:
+        raise SystemExit(f"no recipe {', '.join(sorted(unknown))}; there are {', '.join(r.config for r in RECIPES)}")
+    for recipe in RECIPES:
+        if options.names and recipe.config not in options.names:
+            continue
+        if recipe.config in results and not options.again:
+            print(f"{recipe.config}: recorded")
+            continue
+        if missing := [name for name in recipe.sources if not sources[name]]:
+            print(f"{recipe.config}: needs --{' --'.join(missing)}")
+            continue
+        try:
+            results[recipe.config] = run(recipe, sources, options.workspace, short=options.short)
+        except GanferError as error:
+            print(f"{recipe.config}: {error}")
+            continue
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(results, indent=1) + "\n")
+        print(f"{recipe.config}: {results[recipe.config]['figures']}", flush=True)
+
+
+def run(recipe: Recipe, sources: dict[str, Path], root: Path, *, short: bool) -> dict[str, Any]:
+    """Train and measure a recipe in the workspace of its data; returns the record."""
+    changes = dict(recipe.short) if short else {}
+    folds = changes.pop("folds", recipe.folds)
+    config = load_config(recipe.config, {"data.size": recipe.size, **changes})
+    tta = "flip" if short and recipe.tta == "ten-crop" else recipe.tta
+    name = f"{'-'.join(recipe.sources)}-{len(recipe.classes) or 'all'}-{config.data.size}"
+    project = Project(root / name, config)
+    if project.workspace.active_data is None:
+        for i, source in enumerate(recipe.sources):
+            project.add(sources[source], classes=recipe.classes, merge=i > 0)
+    images = read_set(project.need_data().path)
+    if folds:
+        kept = _over_folds(project, images, recipe.config, folds, tta)
+    else:
+        kept = _trained(project, images, tta)
+    reached = {name: kept["figures"][name] >= bar for name, bar in recipe.bars.items()}
+    return {
+        **kept,
+        "theirs": recipe.theirs, "bars": recipe.bars, "reached": reached, "note": recipe.note,
+        "shortened": recipe.short if short else {}, "tta": tta, "seed": config.seed,
+        "counts": {split: images.counts(split) for split in ("train", "val", "test")}, **_machine(),
+    }  # fmt: skip
+
+
+def _trained(project: Project, images: ImageSet, tta: str) -> dict[str, Any]:
+    """One training, measured on validation and test."""
+    path = project.train_classifier().path
+    assert path is not None
+    done = Run(path)
+    classifier = open_classifier(done, images.class_names, project.config)
+    figures: dict[str, Any] = {}
+    for split in ("val", "test"):
+        figures |= _figures(classifier, images.of(split), split, tta)
+    return {"figures": figures, "seconds": done.record["seconds"], "steps": done.figures["steps"]}
+
+
+def _figures(classifier: Classifier, images: ImageSet, split: str, tta: str) -> dict[str, Any]:
+    """Accuracy with Wilson's 95% interval, balanced accuracy, macro-F1 and recalls of a split."""
+    found = evaluate(
+        classifier.probabilities(np.asarray(images.images), tta=tta),  # type: ignore[arg-type]
+        images.labels,
+        images.class_names,
+    )
+    recalls = {f"{split} recall {name}": row["recall"] for name, row in found.per_class.items()}
+    return {
+        f"{split} accuracy": found.accuracy, f"{split} accuracy interval": wilson(found.accuracy, len(images)),
+        f"{split} balanced accuracy": found.balanced_accuracy, f"{split} macro-F1": found.macro_f1,
+        f"{split} NLL": found.nll, f"{split} ECE": found.ece, **recalls,
+    }  # fmt: skip
+
+
+def wilson(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """Wilson's 95% interval of a share of n."""
+    centre, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return (centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)
+
+
+def _over_folds(project: Project, images: ImageSet, name: str, folds: int, tta: str) -> dict[str, Any]:
+    """All images over folds, at random and by subject."""
+    config, everything = project.config, samples(images)
+    figures: dict[str, Any] = {}
+    seconds = 0.0
+    for kind, groups in (("random", None), ("subject", images.group)):
+        found = crossval(
+            config.classifier, everything, images.class_names, project.workspace.root / "folds" / name / kind,
+            folds=folds, groups=groups, seed=config.seed, device=config.device, tta=tta, progress=progress,  # type: ignore[arg-type]
+        )  # fmt: skip
+        figures |= {f"{kind} folds {key}": value for key, value in found.mean.items()}
+        figures |= {f"{kind} folds {key} interval": value for key, value in found.interval.items()}
+        seconds += sum(training.seconds for training in found.trainings)
+    return {"figures": figures, "seconds": round(seconds, 1), "folds": folds}
+
+
+def _machine() -> dict[str, Any]:
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "machine": gpu or f"{platform.machine()}, {os.cpu_count()} cores, no GPU",
+        "load_average": os.getloadavg(), "torch": torch.__version__,
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
