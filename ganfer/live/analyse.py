@@ -8,7 +8,8 @@ import numpy as np
 
 from ganfer.errors import GanferError
 from ganfer.live.crop import FER, Framing, crop_face
-from ganfer.live.detect import Box, Detector, Face
+from ganfer.live.detect import Detector
+from ganfer.live.geometry import Box, Face
 
 if TYPE_CHECKING:
     from classifiers import Predictor

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ganfer.live.detect import Face
+from ganfer.live.geometry import Face, similarity, tilt, warp
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,6 @@ class Framing:
 
 
 FER = Framing()
-_MAX_SHRINK = 2.0  # beyond this, pixels are averaged before they are turned, or fine texture would alias
 
 
 def crop_face(image: np.ndarray, face: Face, size: int, channels: int, framing: Framing = FER) -> np.ndarray:
@@ -31,7 +30,7 @@ def crop_face(image: np.ndarray, face: Face, size: int, channels: int, framing: 
     """
     if face.ready:
         return _ready(image, face, size, channels)
-    piece = _warp(image, crop_matrix(face, size, framing), size)
+    piece = warp(image, crop_matrix(face, size, framing), size)
     if channels == 1:
         return cv2.cvtColor(piece, cv2.COLOR_RGB2GRAY)[None]
     return np.ascontiguousarray(piece.transpose(2, 0, 1))
@@ -42,14 +41,13 @@ def crop_matrix(face: Face, size: int, framing: Framing = FER) -> np.ndarray:
     if face.landmarks is None:
         x, y, width, height = face.box
         scale = size * framing.box_height / max(width, height)
-        return _similarity((x + width / 2, y + height / 2), (size / 2, size / 2), scale, 0.0)
-    left, right = face.landmarks[0].astype(np.float64), face.landmarks[1].astype(np.float64)
-    between, mouth = (left + right) / 2, face.landmarks[3:5].astype(np.float64).mean(axis=0)
-    eyes, drop = np.hypot(*(right - left)), np.hypot(*(mouth - between))
+        return similarity((x + width / 2, y + height / 2), (size / 2, size / 2), scale, 0.0)
+    points = face.landmarks.astype(np.float64)
+    between = points[:2].mean(axis=0)
+    eyes, drop = np.hypot(*(points[1] - points[0])), np.hypot(*(points[3:5].mean(axis=0) - between))
     # A head turned aside brings its eyes together, one bent down its mouth nearer: the larger measure is the truer.
     unit = max(eyes / framing.eye_distance, drop / framing.mouth_drop, 1e-3)
-    angle = _tilt(right - left, mouth - between)
-    return _similarity(tuple(between), (size / 2, size * framing.eyes_y), size / unit, angle)
+    return similarity(tuple(between), (size / 2, size * framing.eyes_y), size / unit, tilt(points))
 
 
 def _ready(image: np.ndarray, face: Face, size: int, channels: int) -> np.ndarray:
@@ -61,40 +59,3 @@ def _ready(image: np.ndarray, face: Face, size: int, channels: int) -> np.ndarra
         picture = picture.resize((size, size), Image.Resampling.LANCZOS, box=box)
     array = np.asarray(picture)
     return array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
-
-
-def _tilt(across: np.ndarray, down: np.ndarray) -> float:
-    """Radians by which the face is turned in the picture; the longer of both axes says more."""
-    level = np.arctan2(across[1], across[0])
-    upright = np.arctan2(-down[0], down[1])
-    if np.hypot(*across) * 2 < np.hypot(*down):  # nearly in profile: the line of the eyes means nothing
-        return float(upright)
-    return float(level)
-
-
-def _similarity(source: tuple[float, ...], target: tuple[float, float], scale: float, angle: float) -> np.ndarray:
-    """Turn by -angle and scale about `source`, which lands on `target`."""
-    c, s = scale * np.cos(angle), scale * np.sin(angle)
-    linear = np.array([[c, s], [-s, c]])
-    return np.column_stack((linear, np.array(target) - linear @ np.array(source[:2])))
-
-
-def _warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    """(size, size, 3); only the part of the picture that is needed is touched, and shrunk by averaging first."""
-    inverse = cv2.invertAffineTransform(matrix)
-    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64) @ inverse[:, :2].T + inverse[:, 2]
-    height, width = image.shape[:2]
-    low = np.clip(np.floor(corners.min(axis=0)).astype(int) - 2, 0, (width - 1, height - 1))
-    high = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 2, low + 1, (width, height))
-    part = image[low[1] : high[1], low[0] : high[0]]
-    matrix = matrix.copy()
-    matrix[:, 2] += matrix[:, :2] @ low
-    shrink = 1 / float(np.hypot(*matrix[:, 0]))
-    if shrink > _MAX_SHRINK:
-        wide = (max(1, round(part.shape[1] / shrink)), max(1, round(part.shape[0] / shrink)))
-        zoom = np.array((part.shape[1] / wide[0], part.shape[0] / wide[1]))
-        part = cv2.resize(np.ascontiguousarray(part), wide, interpolation=cv2.INTER_AREA)
-        matrix[:, :2] *= zoom
-    # from pixel edges to pixel centres, which warpAffine counts from
-    matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
-    return cv2.warpAffine(part, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
