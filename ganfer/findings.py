@@ -1,6 +1,7 @@
 """From the outcomes of an experiment's arms to `results.json`: figures, intervals, verdict, faces, how it was made."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,64 +11,71 @@ from sklearn.metrics import confusion_matrix
 from classifiers.calibration import ece, reliability
 from ganfer import verdict
 from ganfer.arms import Outcome
-from ganfer.batch import read_batch, read_labels
+from ganfer.budget import Budget
+from ganfer.comparisons import LEVEL, Selection, claimed, compare, decide, predictions, rows
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet
-from ganfer.data.provenance import png_base64
-from ganfer.seeding import stream
+from ganfer.groups import group_tables
+from ganfer.preflight import Leaks
+from ganfer.showcase import showcase
+from ganfer.significance import fewest_images
+from ganfer.tuning import Tuned
 from ganfer.verdict import Estimate, Measured
 from ganfer.workspace import Run
 
 FORMAT = 1
-LEVEL = 0.95  # of every interval
-_FACES = 6  # of each kind per class
+_FEW = 100  # test images of a class below which its uncertainty is said
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What was trained and chosen. The first outcome is the baseline; test: the images all of them were tested on."""
+
+    outcomes: Sequence[Outcome]
+    test: ImageSet
+    selection: Selection
+    tuned: Tuned
+    leaks: Leaks
+    budget: Budget
 
 
 def experiment_results(
-    run: Run, config: Config, data: Run, images: ImageSet, outcomes: Sequence[Outcome], batch: Run, labels: Run
+    run: Run, config: Config, data: Run, images: ImageSet, experiment: Experiment, batch: Run, labels: Run
 ) -> dict[str, Any]:
-    """Everything the report shows, as plain JSON values. The first outcome is the baseline of every comparison."""
-    names, settings = images.class_names, config.retrain
-    truth = images.labels[images.split == "test"]
+    """Everything the report shows, as plain JSON values."""
+    names, settings, outcomes = images.class_names, config.retrain, experiment.outcomes
+    truth, selection = experiment.test.labels, experiment.selection
     measured = [
-        verdict.measure(truth, _predictions(outcome), names, resamples=settings.resamples, seed=config.seed)
+        verdict.measure(truth, predictions(outcome), names, resamples=settings.resamples, seed=config.seed)
         for outcome in outcomes
     ]
-    changes = {
-        outcome.arm.name: verdict.changes(arm, measured[0], LEVEL)
-        for outcome, arm in zip(outcomes[1:], measured[1:], strict=True)
-    }
-    deciding = next((o.arm.name for o in outcomes[1:] if o.arm.synthetic), outcomes[1].arm.name)
-    word, sentence = verdict.verdict(
-        changes[deciding], what=_subject(deciding), margin=settings.margin, accuracy_margin=settings.accuracy_margin
-    )
+    compared = compare(outcomes, measured, truth, selection)
+    about, baselines = claimed(outcomes, selection)
+    decided = decide(outcomes, compared, selection, settings)
+    changes = rows(compared, settings, about, baselines)
     return {
         "format": FORMAT,
         "title": f"{config.classifier.model} on {data.name}, with and without synthetic faces",
-        "verdict": {"word": word, "sentence": sentence, "arm": deciding, "baseline": outcomes[0].arm.name},
+        "verdict": decided,
         "data": {
             "name": data.name,
             "digest": images.digest,
             "class_names": list(names),
             **{split: images.counts(split) for split in ("train", "val", "test")},
-            "notes": _notes(images, outcomes),
+            "notes": _notes(images, experiment, changes, decided),
+            "check": dict(experiment.leaks.summary),
         },
         "arms": [_arm(outcome, arm, truth, names) for outcome, arm in zip(outcomes, measured, strict=True)],
-        "comparisons": [
-            {
-                "arm": arm,
-                "baseline": outcomes[0].arm.name,
-                "metric": metric,
-                "change": change.mean,
-                "low": change.low,
-                "high": change.high,
-                "word": verdict.word(change, settings.margin),
-            }
-            for arm, table in changes.items()
-            for metric, change in table.items()
-        ],
+        "comparisons": changes,
+        "selection": {
+            "best_cheap": selection.best_cheap,
+            "best_rebalancing": selection.best_rebalancing,
+            "validation": selection.validation,
+        },
+        "tuning": experiment.tuned.curve or None,
+        "groups": group_tables(experiment.test, outcomes, about, decided["baseline"], settings.resamples, config.seed),
         **labels.figures,
-        "faces": _faces(images, batch, labels, config.seed),
+        "faces": showcase(images, batch, labels, config.seed),
         "settings": {
             "seeds": [config.seed + i for i in range(settings.seeds)],
             "steps": outcomes[0].steps,
@@ -75,23 +83,17 @@ def experiment_results(
             "resamples": settings.resamples,
             "margin": settings.margin,
             "accuracy_margin": settings.accuracy_margin,
+            "ratio": experiment.tuned.chosen.ratio,
+            "weight": experiment.tuned.chosen.weight,
+            "soft_labels": settings.soft_labels,
         },
-        "run": _run_facts(run, outcomes),
+        "run": _run_facts(run, experiment),
     }
-
-
-def _subject(arm: str) -> str:
-    return "The synthetic faces" if arm == "synthetic" else f"The arm {arm}"
-
-
-def _predictions(outcome: Outcome) -> np.ndarray:
-    """(S, N) int64, one row per seed."""
-    return np.stack([trained.probabilities.argmax(axis=1) for trained in outcome.trained])
 
 
 def _arm(outcome: Outcome, measured: Measured, truth: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
     figures = verdict.estimates(measured, LEVEL)
-    predictions = _predictions(outcome)
+    guesses = predictions(outcome)
     support = np.bincount(truth, minlength=len(names))
     per_class = {
         name: {
@@ -110,7 +112,7 @@ def _arm(outcome: Outcome, measured: Measured, truth: np.ndarray, names: Sequenc
         "synthetic_counts": synthetic.counts(),
         "metrics": {name: figures[name].to_json() for name in verdict.OVERALL},
         "per_class": per_class,
-        "confusion": sum(confusion_matrix(truth, row, labels=np.arange(len(names))) for row in predictions).tolist(),
+        "confusion": sum(confusion_matrix(truth, row, labels=np.arange(len(names))) for row in guesses).tolist(),
         "steps": outcome.steps,
         "seconds": round(sum(trained.seconds for trained in outcome.trained), 1),
         "calibration": _calibration(outcome, truth),
@@ -138,52 +140,68 @@ def _calibration(outcome: Outcome, truth: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _notes(images: ImageSet, outcomes: Sequence[Outcome]) -> list[str]:
-    notes = [
-        f"{name} has no test image: nothing can be said about it." for name, n in images.counts("test").items() if not n
+def _notes(
+    images: ImageSet, experiment: Experiment, changes: Sequence[Mapping[str, Any]], decided: Mapping[str, Any]
+) -> list[str]:
+    """What a reader of the figures must know: leaks, classes too small to show anything, what was not compared."""
+    outcomes, leaks = experiment.outcomes, experiment.leaks
+    return [
+        *_leak_notes(images, leaks),
+        *_size_notes(experiment.test, changes, decided),
+        *_arm_notes(outcomes),
     ]
-    notes += [
-        f"{name} has {n} test images: a recall measured on them is uncertain by up to ±{98 / n**0.5:.0f} points."
-        for name, n in images.counts("test").items()
-        if 0 < n < 100
-    ]
-    if all(outcome.arm.synthetic for outcome in outcomes[1:]):
+
+
+def _leak_notes(images: ImageSet, leaks: Leaks) -> list[str]:
+    found = {source: leaks.count(source, images) for source in ("train", "val")}
+    if not any(found.values()):
+        return []
+    what = f"{found['train']:,} training and {found['val']:,} validation images are also in a split nearer to the test"
+    if leaks.dropped:
+        return [f"{what}; this experiment leaves them out. The GAN and the labeller had seen them."]
+    return [f"{what}: the figures are better than new faces would give. Leave them out with: ganfer data check --drop."]
+
+
+def _size_notes(test: ImageSet, changes: Sequence[Mapping[str, Any]], decided: Mapping[str, Any]) -> list[str]:
+    reach = {
+        row["metric"].partition(":")[2]: row["detectable"]
+        for row in changes
+        if row["metric"].startswith("recall:")
+        and (row["arm"], row["baseline"]) == (decided["arm"], decided["baseline"])
+    }
+    notes = []
+    for name, n in test.counts().items():
+        if not n:
+            notes.append(f"{name} has no test image: nothing can be said about it.")
+        elif n < fewest_images(LEVEL):
+            notes.append(
+                f"{name} has {n} test image(s): no change of its recall can be shown with fewer than "
+                f"{fewest_images(LEVEL)}."
+            )
+        elif n < _FEW and name in reach:
+            notes.append(f"{name} has {n} test images, which can show no change under {100 * reach[name]:.0f} points.")
+    return notes
+
+
+def _arm_notes(outcomes: Sequence[Outcome]) -> list[str]:
+    notes = []
+    if not any(outcome.arm.role == "cheap" for outcome in outcomes):
         notes.append(
-            "No cheap alternative was compared (--arms original,oversample,logit-adjusted,synthetic): drawing the rare "
-            "classes more often may bring the same."
+            "No cheap alternative was compared (--quick, or --arms original,oversample,logit-adjusted,synthetic): "
+            "drawing the rare classes more often may bring the same."
         )
     if len(outcomes[0].trained) < 3:
         notes.append(f"Only {len(outcomes[0].trained)} seed(s) per arm: what a training's luck brings is poorly known.")
     return notes
 
 
-def _faces(images: ImageSet, batch_run: Run, labels_run: Run, seed: int) -> Mapping[str, Any]:
-    """A few real and kept synthetic training faces per class, drawn at random (not picked), for the page."""
-    batch, labels = read_batch(batch_run), read_labels(labels_run, images.class_names)
-    rng = stream(seed, "report faces")
-    faces: dict[str, Any] = {}
-    for k, name in enumerate(images.class_names):
-        real = np.flatnonzero((images.labels == k) & (images.split == "train") & (images.source == "real"))
-        drawn = np.flatnonzero((labels.predicted == k) & labels.kept)
-        some_real = np.sort(rng.permutation(real)[:_FACES])
-        some_drawn = np.sort(rng.permutation(drawn)[:_FACES])
-        pixels = batch.images(some_drawn)
-        faces[name] = {
-            "real": [{"png": png_base64(images.images[i]), "caption": name} for i in some_real],
-            "synthetic": [
-                {"png": png_base64(pixels[j]), "caption": f"{name} {labels.confidence[i]:.2f}"}
-                for j, i in enumerate(some_drawn)
-            ],
-        }
-    return faces
-
-
-def _run_facts(run: Run, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    record = run.record
+def _run_facts(run: Run, experiment: Experiment) -> dict[str, Any]:
+    record, outcomes, budget = run.record, experiment.outcomes, experiment.budget
     return {
         **{name: record.get(name) for name in ("command", "stage", "machine", "versions", "started", "seconds")},
         "device": outcomes[0].trained[0].device,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "budget": {"trainings": budget.trainings, "seconds": budget.seconds, "source": budget.source},
         "times": [
             {"stage": f"train {outcome.arm.name}", "seconds": round(sum(t.seconds for t in outcome.trained), 1)}
             for outcome in outcomes

@@ -55,6 +55,12 @@ class Project:
 
         return train_gan(self.workspace, self.config, self.need_data())
 
+    def train_judge(self) -> Result:
+        """Train the independent judge of steered faces on half of the active data's training split."""
+        from ganfer.judge import train_judge
+
+        return train_judge(self.workspace, self.config, self.need_data(), self.guide_model())
+
     def train_classifier(self) -> Result:
         """Train and calibrate the classifier on the active data's training split."""
         from ganfer.classifier import train_classifier
@@ -71,20 +77,20 @@ class Project:
         to: int | None = None,
         classes: Mapping[str, int] | None = None,
         gan: str | None = None,
+        source: str = "dcgan",
+        seeds: Sequence[int] | None = None,
+        steer: bool | None = None,
         dry_run: bool = False,
     ) -> Result:
-        """Draw synthetic faces: `n` spread evenly, or as many as fill every class up to the largest (or to `to`)."""
-        from ganfer.generate import generate, plan_counts
+        """Draw synthetic faces: `n` spread evenly, or as many as fill every class up to the largest (or to `to`).
 
-        if dry_run and self.workspace.active_data is None:
-            return self._plan("generate", self.missing("data", "gan"))
-        self.announce("data", *([] if gan else ["gan"]))
-        data = self.need_data()
-        quota = plan_counts(data, self.config, n=n, balance=balance, to=to, classes=classes or {})
-        steps = [] if gan else self.missing("gan")
-        if dry_run:
-            return self._plan("generate", [*steps, *quota.lines()])
-        return generate(self.workspace, self.config, self.need_gan(gan), data, quota)
+        source: the kind of generator; all but "dcgan" are opened from `stylegan.network`. seeds: exactly these. steer:
+        lead the generator to the classes; None does so where classes are asked of a generator that knows none.
+        """
+        from ganfer.generation import generate
+
+        request = {"n": n, "balance": balance, "to": to, "classes": classes or {}}
+        return generate(self, request, gan=gan, source=source, seeds=seeds, steer=steer, dry_run=dry_run)
 
     def label(
         self, folder: str | Path | None = None, *, classifier: str | None = None, dry_run: bool = False
@@ -107,7 +113,7 @@ class Project:
         from ganfer.retrain import plan_lines, retrain
 
         needed = ["data", "classifier", "batch", "labels"]
-        plan = plan_lines(self.config)  # a wrong arm is said before any work
+        plan = plan_lines(self.config, self.workspace, self.workspace.active_data)  # a wrong arm is said at once
         if dry_run:
             return self._plan("retrain", [*self.missing(*needed), *plan])
         self.announce(*needed)
@@ -184,6 +190,15 @@ class Project:
         if name:
             return self.workspace.find("classifiers", name)
         return self._newest("classifiers") or self._made(self.train_classifier, "classifiers")
+
+    def need_judge(self) -> Run:
+        """The finished judge of steered faces for the active data, else a new one."""
+        return self._made(self.train_judge, "classifiers")
+
+    def guide_model(self) -> str:
+        """The architecture of the classifier that is there, or that would be trained."""
+        there = self._newest("classifiers")
+        return str(there.figures["model"]) if there else self.config.classifier.model
 
     def need_batch(self) -> Run:
         """The newest batch for the active data, generated with the configured n when there is none."""

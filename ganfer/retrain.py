@@ -1,35 +1,55 @@
 """Train the same classifier with and without the synthetic faces, paired seeds, equal steps; say what changed.
 
-The data's path: training split and kept synthetic faces -> `arms` -> `classifiers.train` (chosen on validation) -> one
-look at the test split per trained model -> `verdict` -> `results` -> `results.json` and the page of `ganfer.report`.
+The data's path: training split and kept synthetic faces -> `tuning` (how many, on validation) -> `arms` ->
+`trainings` (many at a time, chosen on validation) -> one look at the test split per trained model -> `verdict` ->
+`findings` -> `results.json` and the page of `ganfer.report`.
 """
 
 import dataclasses
-import io
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from classifiers import train
+from classifiers.config import TrainConfig
 from classifiers.parts import total_steps
-from ganfer.arms import Outcome, Trained, TrainingData, chosen_arms
-from ganfer.batch import newest_labels, read_batch, read_labels
-from ganfer.classifier import real_only, samples
+from ganfer.arms import ARMS, REBALANCING, Arm, Material, Outcome, chosen_arms
+from ganfer.batch import newest_labels
+from ganfer.budget import Budget, budget_of
+from ganfer.classifier import real_only
+from ganfer.comparisons import LEVEL, Selection
 from ganfer.config import Config
-from ganfer.console import progress, say
+from ganfer.console import say
 from ganfer.data.imageset import ImageSet, read_set
-from ganfer.errors import DataError
-from ganfer.files import digest_of, write_bytes
-from ganfer.findings import experiment_results
+from ganfer.faces import kept_faces, refuse_other_data, unscreened_faces
+from ganfer.files import digest_of
+from ganfer.findings import Experiment, experiment_results
+from ganfer.preflight import Leaks, leaks_of, refuse_too_few
 from ganfer.report import read_results, terminal_summary, write_report
 from ganfer.results import Result
+from ganfer.trainings import Trainings
+from ganfer.tuning import METRIC, Tuned, ratios_of, trainings_of, tune, weights_of
+from ganfer.verdict import scores
 from ganfer.workspace import Run, Workspace
 
 
-def plan_lines(config: Config) -> list[str]:
-    """What `retrain` will train, in words."""
-    names = ", ".join(arm.name for arm in chosen_arms(config.retrain.arms))
-    return [f"train {config.classifier.model} with {config.retrain.seeds} seed(s) in each arm: {names}"]
+def plan_lines(config: Config, workspace: Workspace | None = None, data: Run | None = None) -> list[str]:
+    """What `retrain` will train, in words, and how long that takes where an earlier record tells."""
+    settings = config.retrain
+    arms = chosen_arms(settings.arms)
+    names = ", ".join(arm.name for arm in arms)
+    lines = [f"train {config.classifier.model} with {settings.seeds} seed(s) in each arm: {names}"]
+    ratios, weights = ratios_of(settings), weights_of(settings)
+    if ratios:
+        lines.append(f"before that, find the ratio of synthetic faces on validation: {settings.ratios}")
+    if weights:
+        lines.append(f"and their weight: {settings.weights}")
+    budget = budget_of(config, number_of_trainings(config), workspace, data)
+    return [*lines, *budget.lines()]
+
+
+def number_of_trainings(config: Config) -> int:
+    """Trainings of an experiment, at most: arms and candidates, times the seeds."""
+    return (len(chosen_arms(config.retrain.arms)) + trainings_of(config.retrain)) * config.retrain.seeds
 
 
 def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> Result:
@@ -37,9 +57,9 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
     arms = chosen_arms(config.retrain.arms)
     labels_run = newest_labels(batch_run)
     assert labels_run is not None, "the pipeline labels the batch first"
-    _refuse_other_data(batch_run, labels_run, data)
+    refuse_other_data(batch_run, labels_run, data)
     key = {
-        "config": {"retrain": dataclasses.asdict(config.retrain), "classifier": dataclasses.asdict(config.classifier)},
+        "config": {"retrain": _identity(config), "classifier": dataclasses.asdict(config.classifier)},
         "inputs": {"data": data.digest, "batch": batch_run.digest, "labels": labels_run.digest},
         "seed": config.seed,
     }
@@ -49,56 +69,107 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
             say(f"{run.name} was already done.")
             return report_result(run)
         images = read_set(data.path)
-        real, val, test = images.of("train"), real_only(images, "val"), real_only(images, "test")
-        synthetic = kept_faces(batch_run, labels_run, images)
-        steps = total_steps(config.classifier, len(real))
-        same_steps = dataclasses.replace(config.classifier, steps=steps)
-        seeds = [config.seed + i for i in range(config.retrain.seeds)]
-        outcomes = []
-        for arm in arms:
-            prepared = arm.build(real, synthetic, config.retrain.weight, same_steps)
-            trained = []
-            for seed in seeds:
-                folder = run.path / "trainings" / f"{arm.name}-{seed}"
-                trained.append(
-                    _train_once(folder, f"{arm.name}, seed {seed}", prepared, val, test, seed, config.device)
-                )
-                run.tick()
-            outcomes.append(Outcome(arm, prepared, steps, tuple(trained)))
-        results = experiment_results(run, config, data, images, outcomes, batch_run, labels_run)
+        val, test = (labelled(real_only(images, split)) for split in ("val", "test"))
+        refuse_too_few(test)
+        leaks = leaks_of(workspace, config, data, images)
+        real = labelled(images.of("train"))
+        if config.retrain.drop_leaks:
+            real, val = leaks.without(real), leaks.without(val)
+        material = _material(config, images, real, batch_run, labels_run)
+        trainings = Trainings(run, val, test, _seeds(config), device=config.device, workers=config.retrain.workers)
+        budget = budget_of(config, number_of_trainings(config), workspace, data, real=real, val=val)
+        for line in budget.lines():
+            say(line)
+        experiment = _experiment(config, arms, material, trainings, leaks, budget)
+        results = experiment_results(run, config, data, images, experiment, batch_run, labels_run)
         page = write_report(run.path, results)
         figures = {"verdict": results["verdict"], "page": str(page)}
         digest = digest_of(run.path / "results.json")
-        run.finish(digest=digest, figures=figures, device=outcomes[0].trained[0].device)
+        run.finish(digest=digest, figures=figures, device=experiment.outcomes[0].trained[0].device)
     return report_result(run)
 
 
-def kept_faces(batch_run: Run, labels_run: Run, images: ImageSet) -> ImageSet:
-    """The screened faces of a batch with their pseudo-labels, as training images of the data's classes."""
-    batch, labels = read_batch(batch_run), read_labels(labels_run, images.class_names)
-    kept = np.flatnonzero(labels.kept)
-    if not len(kept):
-        reasons, counts = np.unique(labels.reason, return_counts=True)
-        said = ", ".join(f"{n} {reason}" for reason, n in zip(reasons, counts, strict=True))
-        raise DataError(
-            f"The screen kept none of the {len(batch)} faces of {batch_run.name} ({said}).",
-            "Train the GAN longer, or label with --min-confidence 0.",
-        )
-    pixels = batch.images(kept)
-    if pixels.shape[1:] != images.images.shape[1:]:
-        raise DataError(
-            f"{batch_run.name} holds images of shape {pixels.shape[1:]}, the data {images.images.shape[1:]}.",
-            "Generate with a GAN trained on this data.",
-        )
-    return ImageSet(
-        images=pixels,
-        labels=labels.predicted[kept],
-        class_names=images.class_names,
-        split=np.full(len(kept), "train"),
-        group=np.full(len(kept), ""),
-        source=np.full(len(kept), "synthetic"),
-        ids=np.array([f"{batch_run.name}/{batch.file_names[i]}" for i in kept]),
-    )
+def _experiment(
+    config: Config, arms: Sequence[Arm], material: Material, trainings: Trainings, leaks: Leaks, budget: Budget
+) -> Experiment:
+    """Choose on validation, train every arm, then look at the test split."""
+    recipe = _recipe(config.classifier, material)
+    tuned = tune(trainings, material, recipe, config.retrain, LEVEL)
+    material = tuned.chosen.material
+    early = [arm for arm in arms if arm.name != "synthetic+best"]
+    data = {arm.name: arm.build(material, recipe) for arm in early}
+    folders = {arm.name: tuned.chosen.name if arm.name == "synthetic" else _folder(arm, tuned) for arm in arms}
+    found = trainings.train({folders[name]: prepared for name, prepared in data.items()})
+    validation = {name: found[folders[name]] for name in data}
+    selection = _select(trainings, early, validation)
+    if len(early) < len(arms):
+        combined = ARMS["synthetic+best"]
+        material = dataclasses.replace(material, best=selection.best_rebalancing)
+        data[combined.name] = combined.build(material, recipe)
+        folders[combined.name] += f"-{selection.best_rebalancing}"
+        trainings.train({folders[combined.name]: data[combined.name]})
+    steps = total_steps(recipe, len(material.real))
+    outcomes = [Outcome(arm, data[arm.name], steps, trainings.look(folders[arm.name])) for arm in arms]
+    return Experiment(outcomes, trainings.test, selection, tuned, leaks, budget)
+
+
+def _folder(arm: Arm, tuned: Tuned) -> str:
+    """An arm's folder: with the chosen ratio and weight where it trains on (something in place of) the faces."""
+    if arm.role in ("baseline", "cheap"):
+        return arm.name
+    return f"{arm.name}-{tuned.chosen.name.removeprefix('synthetic-')}"
+
+
+def _recipe(config: TrainConfig, material: Material) -> TrainConfig:
+    """The common settings: the same number of steps in every arm, and of validations, from which weights are chosen.
+
+    An arm with twice the images passes half as often over them, and would otherwise be validated half as often.
+    """
+    steps = total_steps(config, len(material.real))
+    most = len(material.real) + len(material.kept)
+    passes = steps * min(config.batch_size, most) // most
+    return dataclasses.replace(config, steps=steps, validations=max(1, min(config.validations, passes)))
+
+
+def _select(trainings: Trainings, arms: Sequence[Arm], validation: Mapping[str, np.ndarray]) -> Selection:
+    """Which cheap arm is best on validation, and which of them rebalances; with the figures that decided."""
+    val = trainings.val
+    ones = np.ones((1, len(val)), np.float32)
+
+    def mean(probabilities: np.ndarray) -> float:
+        """Over the seeds. probabilities: (S, V, K)."""
+        tables = [scores(val.labels, row, val.class_names, ones) for row in probabilities.argmax(axis=2)]
+        return float(np.mean([table[METRIC][0] for table in tables]))
+
+    means = {name: mean(found) for name, found in validation.items()}
+    cheap = [arm.name for arm in arms if arm.role == "cheap"]
+    rebalancing = [name for name in cheap if name in REBALANCING]
+
+    def best(names: Sequence[str]) -> str:
+        return max(names, key=lambda name: means[name], default="")
+
+    return Selection(best(cheap), best(rebalancing), means)
+
+
+def _material(config: Config, images: ImageSet, real: ImageSet, batch_run: Run, labels_run: Run) -> Material:
+    kept = kept_faces(batch_run, labels_run, images, soft_labels=config.retrain.soft_labels)
+    unscreened = unscreened_faces(batch_run, labels_run, images, kept.counts(), config.seed)
+    return Material(real, kept, unscreened, config.retrain.weight, config.seed)
+
+
+def _identity(config: Config) -> dict[str, object]:
+    """The settings that change what comes out; how many trainings run side by side does not."""
+    return {name: value for name, value in dataclasses.asdict(config.retrain).items() if name != "workers"}
+
+
+def _seeds(config: Config) -> list[int]:
+    return [config.seed + i for i in range(config.retrain.seeds)]
+
+
+def labelled(images: ImageSet) -> ImageSet:
+    """Without the images that have no label."""
+    known = np.flatnonzero(images.labels >= 0)
+    return images if len(known) == len(images) else images.select(known)
 
 
 def report_result(run: Run) -> Result:
@@ -107,46 +178,3 @@ def report_result(run: Run) -> Result:
     page = run.path / "index.html"
     lines = [*terminal_summary(results), "", f"report: {page.resolve()}"]
     return Result("ganfer retrain", run.path, results, lines)
-
-
-def _refuse_other_data(batch_run: Run, labels_run: Run, data: Run) -> None:
-    """A batch whose generator or labeller saw other data may have seen this data's test images."""
-    for run, what in ((batch_run, "generated"), (labels_run, "labelled")):
-        used = run.record.get("key", {}).get("inputs", {}).get("data")
-        if used != data.digest:
-            raise DataError(
-                f"{run.name} was {what} from other data than {data.name}; its models may have seen this test split.",
-                "Generate and label a batch with this data, or go back to the other with: ganfer data use NAME.",
-            )
-
-
-def _train_once(
-    folder: Path, name: str, data: TrainingData, val: ImageSet, test: ImageSet, seed: int, device: str
-) -> Trained:
-    """Train one model and keep its test probabilities; what was kept by an earlier run is read back."""
-    kept = folder / "test.npz"
-    if kept.is_file():
-        with np.load(kept) as file:
-            return Trained(
-                file["probabilities"], float(file["temperature"]), float(file["seconds"]), str(file["device"])
-            )
-    result = train(
-        data.config,
-        samples(data.images, data.weights),
-        samples(val),
-        data.images.class_names,
-        folder,
-        seed=seed,
-        device=device,
-        progress=lambda _, total: progress(name, total),
-    )
-    for note in result.notes:
-        say(note)
-    classifier = result.load(device)
-    trained = Trained(
-        classifier.probabilities(test.images), classifier.temperature, result.seconds, str(classifier.device)
-    )
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **dataclasses.asdict(trained))
-    write_bytes(kept, buffer.getvalue())
-    return trained

@@ -20,12 +20,24 @@ PER_CLASS = ("precision", "recall", "f1")
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure or a change of one, as a fraction, with its interval and the value of every seed."""
+    """A figure or a change of one, as a fraction, with its interval and the value of every seed.
+
+    error: standard error. freedom: degrees of freedom of the t distribution behind the interval.
+    """
 
     mean: float
     low: float
     high: float
     per_seed: tuple[float, ...] = ()
+    error: float = float("nan")
+    freedom: float = float("inf")
+
+    @property
+    def p(self) -> float:
+        """Two-sided p-value of "it is 0", from Student's t; 1 where the standard error is unknown or 0."""
+        if not self.error > 0:
+            return 1.0
+        return float(2 * stats.t.sf(abs(self.mean) / self.error, self.freedom))
 
     def to_json(self) -> dict[str, object]:
         """Plain values for `results.json`."""
@@ -148,38 +160,73 @@ def _interval(
     variance = images + seeds
     freedom = variance**2 / (seeds**2 / (len(plain) - 1)) if seeds > 0 else np.inf
     half = float(stats.t.ppf(0.5 + level / 2, freedom)) * variance**0.5
-    return Estimate(mean, max(limits[0], mean - half), min(limits[1], mean + half), tuple(float(x) for x in plain))
+    per_seed = tuple(float(x) for x in plain)
+    return Estimate(
+        mean, max(limits[0], mean - half), min(limits[1], mean + half), per_seed, variance**0.5, float(freedom)
+    )
 
 
-def word(change: Estimate, margin: float) -> str:
-    """helps / hurts when the interval excludes 0; no difference when it lies within ±margin; else cannot tell."""
-    if change.low > 0:
+def word(change: Estimate, margin: float, *, adjusted: float | None = None, level: float = 0.95) -> str:
+    """helps / hurts when the interval excludes 0; no difference when it lies within ±margin; else cannot tell.
+
+    adjusted: the p-value corrected for several claims (`significance.holm`); it must then be below 1 - level, too.
+    """
+    found = adjusted is None or adjusted < 1 - level
+    if change.low > 0 and found:
         return "helps"
-    if change.high < 0:
+    if change.high < 0 and found:
         return "hurts"
     return "no difference" if -margin <= change.low and change.high <= margin else "cannot tell"
 
 
-def verdict(
-    table: Mapping[str, Estimate], *, what: str = "The synthetic faces", margin: float, accuracy_margin: float
-) -> tuple[str, str]:
-    """The verdict of one comparison: its word and the sentence for the top of the report.
+@dataclass(frozen=True)
+class Claim:
+    """A comparison that a verdict rests on. against: the baseline in words. table: the change of every figure."""
 
-    Balanced accuracy decides. A gain that costs more than `accuracy_margin` of plain accuracy is not called a help.
+    against: str
+    table: Mapping[str, Estimate]
+
+
+def verdict(
+    claims: Sequence[Claim], *, what: str = "The synthetic faces", margin: float, accuracy_margin: float
+) -> tuple[str, str, int]:
+    """The verdict on an arm: its word, the sentence for the top of the report, and the place of the deciding claim.
+
+    Balanced accuracy decides. A gain that costs more than `accuracy_margin` of plain accuracy is not called a help. Of
+    several claims the weakest decides: "helps" needs all of them, so none needs correcting for the others
+    (intersection-union test, Berger 1982).
     """
-    primary, accuracy = table["balanced_accuracy"], table["accuracy"]
-    figures = f"balanced accuracy {points(primary)}, accuracy {points(accuracy)} points"
-    answer = word(primary, margin)
-    if answer == "helps" and accuracy.mean < -accuracy_margin:
+    words = [_claim_word(claim, margin, accuracy_margin) for claim in claims]
+    severity = ("helps", "no difference", "cannot tell", "hurts")
+    deciding = max(range(len(claims)), key=lambda i: (severity.index(words[i]), -i))
+    first = _sentence(claims[deciding], words[deciding], what, margin, accuracy_margin, named=len(claims) > 1)
+    rest = [f"Against {claim.against}: {_figures(claim)}." for i, claim in enumerate(claims) if i != deciding]
+    return words[deciding], " ".join([first, *rest]), deciding
+
+
+def _claim_word(claim: Claim, margin: float, accuracy_margin: float) -> str:
+    answer = word(claim.table["balanced_accuracy"], margin)
+    costs_too_much = claim.table["accuracy"].mean < -accuracy_margin
+    return "cannot tell" if answer == "helps" and costs_too_much else answer
+
+
+def _sentence(claim: Claim, answer: str, what: str, margin: float, accuracy_margin: float, *, named: bool) -> str:
+    figures = _figures(claim) + (f", against {claim.against}" if named else "")
+    if answer == "cannot tell" and claim.table["balanced_accuracy"].low > 0:
         allowed = f"{100 * accuracy_margin:.1f} points allowed"
-        return "cannot tell", f"The rare classes gain, but accuracy falls by more than the {allowed}: {figures}."
-    sentence = {
+        return f"The rare classes gain, but accuracy falls by more than the {allowed}: {figures}."
+    return {
         "helps": f"{what} help: {figures}.",
         "hurts": f"{what} hurt: {figures}.",
         "no difference": f"{what} make no difference beyond ±{100 * margin:.0f} point(s): {figures}.",
         "cannot tell": f"This experiment cannot tell whether {what[0].lower()}{what[1:]} help: {figures}.",
     }[answer]
-    return answer, sentence
+
+
+def _figures(claim: Claim) -> str:
+    return "balanced accuracy {}, accuracy {} points".format(
+        points(claim.table["balanced_accuracy"]), points(claim.table["accuracy"])
+    )
 
 
 def points(change: Estimate) -> str:

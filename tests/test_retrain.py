@@ -14,12 +14,13 @@ import pytest
 from tiny import NAMES, add_batch, add_set, fast_config, tiny_set
 
 from ganfer import retrain as retrain_module
-from ganfer.arms import ARMS, chosen_arms
+from ganfer.arms import ARMS, QUICK, Material, chosen_arms, joined, portion, rare_first
 from ganfer.errors import ConfigError, DataError
 from ganfer.pipeline import Project
 from ganfer.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
+PLACEBOS = ("duplicated", "shuffled", "unscreened")
 
 
 def ready(root: Path, train: tuple[int, int, int] = (40, 60, 6), **settings: object) -> Project:
@@ -52,7 +53,8 @@ def test_the_results_hold_what_the_report_shows(done: Project) -> None:
         accuracy = np.trace(arm["confusion"]) / np.sum(arm["confusion"])
         assert arm["metrics"]["accuracy"]["mean"] == pytest.approx(accuracy)
         assert arm["metrics"]["accuracy"]["low"] <= accuracy <= arm["metrics"]["accuracy"]["high"]
-    changes = {(row["arm"], row["metric"]): row for row in results["comparisons"]}
+    rows = [row for row in results["comparisons"] if row["baseline"] == "original"]
+    changes = {(row["arm"], row["metric"]): row for row in rows}
     expected = synthetic["metrics"]["balanced_accuracy"]["mean"] - original["metrics"]["balanced_accuracy"]["mean"]
     assert changes["synthetic", "balanced_accuracy"]["change"] == pytest.approx(expected)
     assert {("synthetic", f"recall:{name}") for name in NAMES} <= changes.keys()
@@ -84,23 +86,82 @@ def test_the_same_seed_starts_from_the_same_weights_in_every_arm() -> None:
 
 
 def test_arms_build_what_they_say() -> None:
-    real, drawn = tiny_set().of("train"), tiny_set((0, 0, 5), 0, 0)
+    real, drawn = tiny_set().of("train"), tiny_set((2, 0, 5), 0, 0)
     drawn = replace(drawn, source=np.full(len(drawn), "synthetic"))
+    raw = replace(drawn, images=255 - drawn.images)
     config = fast_config().classifier
-    built = {name: arm.build(real, drawn, 0.5, config) for name, arm in ARMS.items()}
+    material = Material(real, drawn, raw, weight=0.5, best="oversample")
+    built = {name: arm.build(material, config) for name, arm in ARMS.items()}
     assert len(built["original"].images) == len(real)
     assert built["original"].config == config
     assert built["oversample"].config.sampler == "balanced"
     assert built["class-weighted"].config.loss == "class-weighted"
     assert built["logit-adjusted"].config.loss == "logit-adjusted"
-    assert built["synthetic"].images.counts() == {"angry": 40, "happy": 60, "sad": 15}
-    assert built["synthetic"].weights.tolist() == [1.0] * len(real) + [0.5] * 5
+    strong = built["strong-augment"].config
+    assert (strong.augment, strong.mixup > 0, strong.cutmix > 0) == ("randaugment", True, True)
+    more = {"angry": 42, "happy": 60, "sad": 15}
+    for name in ("synthetic", "synthetic+best", "duplicated", "shuffled", "unscreened"):
+        assert built[name].images.counts() == more, name
+        assert built[name].weights.tolist() == [1.0] * len(real) + [0.5] * 7, name
+    added = {name: built[name].images.select(range(len(real), len(real) + 7)) for name in built if name in PLACEBOS}
+    assert np.array_equal(added["unscreened"].images, raw.images)
+    assert np.array_equal(added["shuffled"].images, drawn.images)
+    assert not np.array_equal(added["shuffled"].labels, drawn.labels)
+    pixels = {image.tobytes(): label for image, label in zip(real.images, real.labels, strict=True)}
+    copies = added["duplicated"]
+    assert [pixels[image.tobytes()] for image in copies.images] == copies.labels.tolist()
+    assert len({image.tobytes() for image in copies.images}) == 7  # every image once before one twice
+    assert set(copies.source) == {"real"}
+    assert built["synthetic+best"].config.sampler == "balanced"
+    assert built["synthetic"].config == config
 
 
 @pytest.mark.parametrize("arms", ["", "original", "synthetic", "original,original", "original,syntetic"])
 def test_arms_that_compare_nothing(arms: str) -> None:
     with pytest.raises(ConfigError, match=r"Give original and|Did you mean 'synthetic'"):
         chosen_arms(arms)
+
+
+def test_lists_of_arms_by_name() -> None:
+    assert [arm.name for arm in chosen_arms("quick")] == list(QUICK)
+    assert len(QUICK) == 4
+    assert [arm.name for arm in chosen_arms("all")] == list(ARMS)
+    assert [arm.name for arm in chosen_arms("quick,unscreened")] == [*QUICK, "unscreened"]
+    with pytest.raises(ConfigError, match="needs a way of rebalancing"):
+        chosen_arms("original,synthetic+best,strong-augment")
+
+
+@pytest.mark.parametrize(
+    ("existing", "available", "total", "expected"),
+    [
+        ([10, 2, 5], [100, 100, 100], 3, [0, 3, 0]),  # the rarest first
+        ([10, 2, 5], [100, 100, 100], 13, [0, 8, 5]),
+        ([10, 2, 5], [100, 100, 100], 16, [1, 9, 6]),  # then all alike
+        ([10, 2, 5], [100, 4, 100], 13, [2, 4, 7]),  # no more than there are
+        ([10, 2, 5], [1, 2, 3], 50, [1, 2, 3]),
+        ([5, 5, 5], [9, 9, 9], 2, [1, 1, 0]),
+        ([5, 5], [0, 0], 3, [0, 0]),
+    ],
+)
+def test_rare_classes_are_filled_first(
+    existing: list[int], available: list[int], total: int, expected: list[int]
+) -> None:
+    assert rare_first(existing, available, total) == expected
+
+
+def test_a_larger_portion_holds_the_smaller_one() -> None:
+    faces = tiny_set((20, 30, 10), 0, 0)
+    small, large = (set(portion(faces, counts, 3).ids) for counts in ([2, 3, 4], [5, 3, 9]))
+    assert len(small) == 9
+    assert small < large
+
+
+def test_soft_labels_go_with_hard_ones() -> None:
+    real, faces = tiny_set((2, 2, 2), 0, 0), tiny_set((0, 0, 1), 0, 0)
+    soft = joined(real, replace(faces, soft_labels=np.array([[0.2, 0.2, 0.6]], np.float32))).soft_labels
+    assert soft is not None
+    assert np.array_equal(soft[:6], np.eye(3, dtype=np.float32)[real.labels])
+    assert soft[6].tolist() == pytest.approx([0.2, 0.2, 0.6])
 
 
 def test_a_batch_from_other_data_is_refused(tmp_path: Path) -> None:
@@ -148,14 +209,14 @@ def test_killed_and_run_again_gives_the_same_figures(tmp_path: Path, done: Proje
     worker = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 60
-        while not list((tmp_path / "cut" / "reports").glob("*/trainings/original-0/test.npz")):
+        while not list((tmp_path / "cut" / "reports").glob("*/trainings/original-0/model.safetensors")):
             assert worker.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.01)
     finally:
         os.kill(worker.pid, signal.SIGKILL)
         worker.wait()
-    kept = next((tmp_path / "cut" / "reports").glob("*/trainings/original-0/test.npz"))
+    kept = next((tmp_path / "cut" / "reports").glob("*/trainings/original-0/model.safetensors"))
     written = kept.stat().st_mtime_ns
     resumed = cut.retrain().figures
     assert any("No cheap alternative" in note for note in resumed["data"]["notes"])

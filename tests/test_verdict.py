@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, precision_score, recall_score
 
-from ganfer.verdict import Estimate, bootstrap_weights, changes, estimates, measure, points, scores, verdict, word
+from ganfer.verdict import (
+    Claim,
+    Estimate,
+    bootstrap_weights,
+    changes,
+    estimates,
+    measure,
+    points,
+    scores,
+    verdict,
+    word,
+)
 
 NAMES = ("angry", "happy", "sad")
 
@@ -100,8 +111,9 @@ def test_words(low: float, high: float, expected: str) -> None:
 
 def test_a_gain_that_costs_too_much_accuracy_is_not_called_a_help() -> None:
     gain, loss = Estimate(0.03, 0.01, 0.05), Estimate(-0.02, -0.03, -0.01)
-    assert verdict({"balanced_accuracy": gain, "accuracy": gain}, margin=0.01, accuracy_margin=0.005)[0] == "helps"
-    answer, sentence = verdict({"balanced_accuracy": gain, "accuracy": loss}, margin=0.01, accuracy_margin=0.005)
+    good, dear = ({"balanced_accuracy": gain, "accuracy": accuracy} for accuracy in (gain, loss))
+    assert verdict([Claim("x", good)], margin=0.01, accuracy_margin=0.005)[0] == "helps"
+    answer, sentence, _ = verdict([Claim("x", dear)], margin=0.01, accuracy_margin=0.005)
     assert answer == "cannot tell"
     assert "accuracy falls by more than the 0.5 points allowed" in sentence
 

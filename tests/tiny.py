@@ -20,6 +20,7 @@ FAST = {
     "classifier.ema": 0.0,
     "retrain.seeds": 2,
     "retrain.resamples": 100,
+    "retrain.workers": 1,
 }
 
 

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 @click.command()
 @setting_option("retrain.arms", "--arms")
 @setting_option("retrain.seeds", "--seeds")
+@click.option("--quick", "set__retrain__arms", flag_value="quick", help="The four arms that matter most")
 @setting_option("retrain.weight", "--weight")
+@setting_option("retrain.ratios", "--ratios")
+@setting_option("retrain.weights", "--weights")
+@setting_option("retrain.soft_labels", "--soft-labels/--hard-labels")
+@setting_option("retrain.drop_leaks", "--drop-leaks/--keep-leaks")
+@setting_option("retrain.workers", "--workers")
 @setting_option("classifier.model", "--model")
 @setting_option("classifier.epochs", "--epochs")
 @common

@@ -1,0 +1,81 @@
+"""The synthetic faces of a labelled batch as training images, screened or not; and where they may not come from."""
+
+import numpy as np
+
+from ganfer.batch import Labels, read_batch, read_labels
+from ganfer.data.imageset import ImageSet
+from ganfer.errors import DataError
+from ganfer.seeding import stream
+from ganfer.workspace import Run
+
+
+def kept_faces(batch_run: Run, labels_run: Run, images: ImageSet, *, soft_labels: bool = False) -> ImageSet:
+    """The screened faces of a batch with their pseudo-labels, as training images of the data's classes.
+
+    soft_labels: with the labeller's probabilities as targets, too. DataError when the screen kept nothing.
+    """
+    labels = read_labels(labels_run, images.class_names)
+    kept = np.flatnonzero(labels.kept)
+    if not len(kept):
+        reasons, counts = np.unique(labels.reason, return_counts=True)
+        said = ", ".join(f"{n} {reason}" for reason, n in zip(reasons, counts, strict=True))
+        raise DataError(
+            f"The screen kept none of the {len(labels.reason)} faces of {batch_run.name} ({said}).",
+            "Train the GAN longer, or label with --min-confidence 0.",
+        )
+    soft = labels.probabilities[kept] if soft_labels else None
+    return _as_training(batch_run, images, kept, labels.predicted[kept], soft)
+
+
+def unscreened_faces(batch_run: Run, labels_run: Run, images: ImageSet, counts: dict[str, int], seed: int) -> ImageSet:
+    """`counts` faces per class drawn from the whole batch, labelled as the class they were asked to be.
+
+    A face that nothing was asked of has the labeller's class. A class of which the batch holds fewer gives all it has.
+    """
+    labels = read_labels(labels_run, images.class_names)
+    classes = _asked(batch_run, labels)
+    rng = stream(seed, "unscreened")
+    chosen = [
+        rng.permutation(np.flatnonzero(classes == k))[: counts[name]] for k, name in enumerate(images.class_names)
+    ]
+    index = np.sort(np.concatenate(chosen))
+    return _as_training(batch_run, images, index, classes[index], None)
+
+
+def refuse_other_data(batch_run: Run, labels_run: Run, data: Run) -> None:
+    """A batch whose generator or labeller saw other data may have seen this data's test images."""
+    for run, what in ((batch_run, "generated"), (labels_run, "labelled")):
+        used = run.record.get("key", {}).get("inputs", {}).get("data")
+        if used != data.digest:
+            raise DataError(
+                f"{run.name} was {what} from other data than {data.name}; its models may have seen this test split.",
+                "Generate and label a batch with this data, or go back to the other with: ganfer data use NAME.",
+            )
+
+
+def _asked(batch_run: Run, labels: Labels) -> np.ndarray:
+    index = {name: k for k, name in enumerate(labels.class_names)}
+    asked = np.array([index.get(name, -1) for name in read_batch(batch_run).asked], dtype=np.int64)
+    return np.where(asked >= 0, asked, labels.predicted)
+
+
+def _as_training(
+    batch_run: Run, images: ImageSet, index: np.ndarray, classes: np.ndarray, soft: np.ndarray | None
+) -> ImageSet:
+    batch = read_batch(batch_run)
+    pixels = batch.images(index) if len(index) else np.empty((0, *images.images.shape[1:]), np.uint8)
+    if pixels.shape[1:] != images.images.shape[1:]:
+        raise DataError(
+            f"{batch_run.name} holds images of shape {pixels.shape[1:]}, the data {images.images.shape[1:]}.",
+            "Generate with a GAN trained on this data.",
+        )
+    return ImageSet(
+        images=pixels,
+        labels=classes,
+        class_names=images.class_names,
+        split=np.full(len(index), "train"),
+        group=np.full(len(index), ""),
+        source=np.full(len(index), "synthetic"),
+        ids=np.array([f"{batch_run.name}/{batch.file_names[i]}" for i in index], dtype=np.str_),
+        soft_labels=soft,
+    )

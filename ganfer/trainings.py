@@ -1,0 +1,134 @@
+"""The trainings of an experiment: each once, many at a time, resumed after a kill; one look at the test split each."""
+
+import io
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from classifiers import Classifier, Job, TrainResult, load_classifier, train_many
+from classifiers.errors import ClassifierError
+from classifiers.training import Progress
+from ganfer.arms import Trained, TrainingData
+from ganfer.classifier import samples
+from ganfer.console import Advance, progress, say
+from ganfer.data.imageset import ImageSet
+from ganfer.files import write_bytes
+from ganfer.workspace import Run
+
+_TICK_SECONDS = 20.0  # between notes of the time worked so far
+_VAL, _TEST = "val.npz", "test.npz"
+
+
+class Trainings:
+    """The models of one experiment, in a folder each below `trainings/` of the run."""
+
+    def __init__(
+        self, run: Run, val: ImageSet, test: ImageSet, seeds: Sequence[int], *, device: str, workers: int = 0
+    ) -> None:
+        self.run, self.val, self.test, self.seeds = run, val, test, tuple(seeds)
+        self.device, self.workers = device, workers
+        self._val_samples = samples(val)
+
+    def train(self, wanted: Mapping[str, TrainingData]) -> dict[str, np.ndarray]:
+        """Train each of the wanted ones with every seed; returns their validation probabilities (S, V, K).
+
+        What was trained before, also by an interrupted run, is found. ClassifierError when a training fails.
+        """
+        pairs = [(name, data, seed) for name, data in wanted.items() for seed in self.seeds]
+        left = [pair for pair in pairs if not (self.folder(pair[0], pair[2]) / _VAL).is_file()]
+        if left:
+            inputs = {name: samples(data.images, data.weights) for name, data in wanted.items()}
+            names = self.val.class_names
+            jobs = [
+                Job(data.config, inputs[name], self._val_samples, names, self.folder(name, seed), seed)
+                for name, data, seed in left
+            ]
+            with _kept_awake(self.run) as watched:
+                results = train_many(jobs, device=self.device, workers=self.workers or None, progress=watched)
+            _say_notes(left, results)
+            for result in results:
+                self._judge(result)
+            self.run.tick()
+        return {
+            name: np.stack([_stored(self.folder(name, seed) / _VAL)["probabilities"] for seed in self.seeds])
+            for name in wanted
+        }
+
+    def look(self, name: str) -> tuple[Trained, ...]:
+        """One look of each of an arm's models at the test split, kept, so that there never is a second one."""
+        return tuple(self._look(self.folder(name, seed)) for seed in self.seeds)
+
+    def folder(self, name: str, seed: int) -> Path:
+        """Where a training lives."""
+        return self.run.path / "trainings" / f"{name}-{seed}"
+
+    def _judge(self, result: TrainResult) -> None:
+        classifier = result.load(self.device)
+        _store(
+            result.folder / _VAL,
+            probabilities=classifier.probabilities(self.val.images),
+            temperature=classifier.temperature,
+            seconds=result.seconds,
+            device=str(classifier.device),
+        )
+
+    def _look(self, folder: Path) -> Trained:
+        if not (folder / _TEST).is_file():
+            classifier: Classifier = load_classifier(folder, self.device)
+            _store(folder / _TEST, probabilities=classifier.probabilities(self.test.images))
+        facts = _stored(folder / _VAL)
+        return Trained(
+            probabilities=_stored(folder / _TEST)["probabilities"],
+            validation=facts["probabilities"],
+            temperature=float(facts["temperature"]),
+            seconds=float(facts["seconds"]),
+            device=str(facts["device"]),
+        )
+
+
+def _say_notes(left: Sequence[tuple[str, TrainingData, int]], results: Sequence[TrainResult]) -> None:
+    """Each note once, with the arms it is about."""
+    about: dict[str, list[str]] = {}
+    for (name, _, _), result in zip(left, results, strict=True):
+        for note in result.notes:
+            about.setdefault(note, []).append(name)
+    for note, names in about.items():
+        say(f"{', '.join(dict.fromkeys(names))}: {note}")
+
+
+@contextmanager
+def _kept_awake(run: Run) -> Iterator[Progress]:
+    """A progress bar that also notes the time worked so far in the run's record, for the case of a kill."""
+    last = time.monotonic()
+
+    @contextmanager
+    def watched(description: str, total: int) -> Iterator[Advance]:
+        with progress(description, total) as advance:
+
+            def step(n: int = 1, note: str = "") -> None:
+                nonlocal last
+                advance(n, note)
+                if time.monotonic() - last > _TICK_SECONDS:
+                    last = time.monotonic()
+                    run.tick()
+
+            yield step
+
+    yield watched
+
+
+def _store(path: Path, **arrays: object) -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    write_bytes(path, buffer.getvalue())
+
+
+def _stored(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path) as file:
+            return dict(file)
+    except (OSError, ValueError, EOFError) as error:
+        raise ClassifierError(f"{path} is damaged ({error}); remove {path.parent} and run the command again") from error

@@ -1,0 +1,188 @@
+"""How many synthetic faces to add and what each should weigh, found on validation. Never sees the test split."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from classifiers.config import TrainConfig
+from ganfer import verdict
+from ganfer.arms import Material, TrainingData, portion, rare_first, with_faces
+from ganfer.config import RetrainConfig
+from ganfer.errors import ConfigError
+from ganfer.trainings import Trainings
+
+METRIC = "balanced_accuracy"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A way of adding faces: `count` in all, `ratio` per real image (None: all that were kept), their loss weight."""
+
+    name: str
+    ratio: float | None
+    count: int
+    weight: float
+    material: Material
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The chosen candidate, and what the report shows of the choice (empty when there was nothing to choose)."""
+
+    chosen: Candidate
+    curve: dict[str, Any]
+
+
+def parse_list(text: str, setting: str, *, low: float, high: float) -> list[float]:
+    """Ascending different numbers of a comma-separated list. ConfigError names the setting for anything else."""
+    try:
+        found = sorted({float(part) for part in text.split(",") if part.strip()})
+    except ValueError:
+        raise ConfigError(f"{setting} = {text!r}.", "Give numbers, like 0.25,0.5,1.") from None
+    for value in found:
+        if not low < value <= high:
+            raise ConfigError(f"{setting} = {text!r}: {value:g} is out of range.", f"Above {low:g}, up to {high:g}.")
+    return found
+
+
+def ratios_of(settings: RetrainConfig) -> list[float]:
+    """The ratios to try; none means all the kept faces."""
+    return parse_list(settings.ratios, "retrain.ratios", low=0, high=1000)
+
+
+def weights_of(settings: RetrainConfig) -> list[float]:
+    """The loss weights to try, at the chosen ratio."""
+    return parse_list(settings.weights, "retrain.weights", low=0, high=10)
+
+
+def trainings_of(settings: RetrainConfig) -> int:
+    """How many trainings per seed the search takes beyond the arms' own, at most."""
+    ratios, weights = len(ratios_of(settings)), len(weights_of(settings))
+    return max(0, ratios - 1) + max(0, weights - 1)
+
+
+def tune(trainings: Trainings, material: Material, config: TrainConfig, settings: RetrainConfig, level: float) -> Tuned:
+    """The ratio first, at the set weight, then the weight at that ratio; every one trained with every seed.
+
+    Of the ratios the smallest is taken that is within one standard error of the best (the one-standard-error rule,
+    Breiman et al. 1984): where more faces stop bringing more is the stopping point. Of the weights the best is taken.
+    """
+    ratios = _by_ratio(material, ratios_of(settings), settings.weight)
+    weights = weights_of(settings)
+    if len(ratios) == 1 and len(weights) < 2:
+        only = ratios[0] if not weights else weighted(ratios[0], weights[0])
+        return Tuned(only, {})
+    curve: dict[str, Any] = {"metric": METRIC, "split": "validation"}
+    chosen = ratios[0]
+    if len(ratios) > 1:
+        scored = _scored(trainings, ratios, config, level, settings.resamples)
+        place = smallest_good(scored)
+        chosen = ratios[place]
+        curve["ratios"] = _points(trainings, material, config, ratios, scored, place, level, settings.resamples)
+        curve["stopping_point"] = chosen.ratio
+    if weights:
+        candidates = [weighted(chosen, weight) for weight in weights]
+        scored = _scored(trainings, candidates, config, level, settings.resamples)
+        place = int(np.argmax([s.levels.mean for s in scored]))
+        chosen = candidates[place]
+        curve["weights"] = [_point(c, s, i == place) for i, (c, s) in enumerate(zip(candidates, scored, strict=True))]
+    return Tuned(chosen, curve)
+
+
+def weighted(candidate: Candidate, weight: float) -> Candidate:
+    """The same faces with another loss weight."""
+    base = candidate.name.partition("-w")[0]
+    material = replace(candidate.material, weight=weight)
+    return replace(candidate, name=f"{base}-w{weight:g}", weight=weight, material=material)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A candidate on validation: its level, and how far it stays behind the best one (paired; None for the best)."""
+
+    levels: verdict.Estimate
+    behind: verdict.Estimate | None
+
+
+def smallest_good(scored: Sequence[Scored]) -> int:
+    """The first candidate (they come in ascending order) that is the best or at most one standard error behind it."""
+    return next(i for i, s in enumerate(scored) if s.behind is None or s.behind.mean <= s.behind.error)
+
+
+def _by_ratio(material: Material, ratios: Sequence[float], weight: float) -> list[Candidate]:
+    """A candidate per ratio; those that the kept faces are too few for become one, with all of them."""
+    kept, real = material.kept, material.real
+    available = list(kept.counts().values())
+    plain = replace(material, weight=weight)
+    if not ratios:
+        return [Candidate(f"synthetic-w{weight:g}", None, len(kept), weight, plain)]
+    found: dict[int, Candidate] = {}
+    for ratio in ratios:
+        counts = rare_first(list(real.counts().values()), available, max(1, round(ratio * len(real))))
+        faces = portion(kept, counts, material.seed)
+        unscreened = portion(material.unscreened, counts, material.seed)
+        if len(faces) in found:
+            continue
+        reached = ratio if len(faces) < len(kept) else len(kept) / len(real)
+        name = f"synthetic-r{ratio:g}-w{weight:g}"
+        taken = replace(plain, kept=faces, unscreened=unscreened)
+        found[len(faces)] = Candidate(name, round(reached, 4), len(faces), weight, taken)
+    return list(found.values())
+
+
+def data_of(candidate: Candidate, config: TrainConfig) -> TrainingData:
+    """What the arm `synthetic` trains on if this candidate is chosen."""
+    return with_faces(candidate.material, config)
+
+
+def _scored(
+    trainings: Trainings, candidates: Sequence[Candidate], config: TrainConfig, level: float, resamples: int
+) -> list[Scored]:
+    found = trainings.train({candidate.name: data_of(candidate, config) for candidate in candidates})
+    measured = [_measured(trainings, found[candidate.name], resamples) for candidate in candidates]
+    best = int(np.argmax([m.plain[METRIC].mean() for m in measured]))
+    return [
+        Scored(
+            verdict.estimates(m, level)[METRIC],
+            None if i == best else verdict.changes(measured[best], m, level)[METRIC],
+        )
+        for i, m in enumerate(measured)
+    ]
+
+
+def _measured(trainings: Trainings, probabilities: np.ndarray, resamples: int) -> verdict.Measured:
+    val = trainings.val
+    return verdict.measure(val.labels, probabilities.argmax(axis=2), val.class_names, resamples=resamples)
+
+
+def _points(
+    trainings: Trainings,
+    material: Material,
+    config: TrainConfig,
+    candidates: Sequence[Candidate],
+    scored: Sequence[Scored],
+    place: int,
+    level: float,
+    resamples: int,
+) -> list[dict[str, Any]]:
+    """The curve, from no synthetic face at all (the arm `original`, which is trained anyway)."""
+    real = TrainingData(material.real, np.ones(len(material.real), np.float32), config)
+    none = _measured(trainings, trainings.train({"original": real})["original"], resamples)
+    start = Candidate("original", 0.0, 0, candidates[0].weight, material)
+    first = _point(start, Scored(verdict.estimates(none, level)[METRIC], None), False)
+    return [first, *(_point(c, s, i == place) for i, (c, s) in enumerate(zip(candidates, scored, strict=True)))]
+
+
+def _point(candidate: Candidate, scored: Scored, chosen: bool) -> dict[str, Any]:
+    level = scored.levels
+    return {
+        "ratio": candidate.ratio,
+        "weight": candidate.weight,
+        "count": candidate.count,
+        "mean": level.mean,
+        "low": level.low,
+        "high": level.high,
+        "chosen": chosen,
+    }
