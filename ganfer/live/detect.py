@@ -57,7 +57,7 @@ class YuNet:
         self.max_side = max_side
         self._lock = threading.Lock()  # the network holds its input size and its buffers
         try:
-            with _quiet_opencv():
+            with quiet_opencv():
                 self._network = cv2.FaceDetectorYN.create(str(model), "", (_COARSE_SIDE, _COARSE_SIDE), min_score)
                 self._network.detect(np.zeros((_COARSE_SIDE, _COARSE_SIDE, 3), np.uint8))
         except cv2.error as error:
@@ -151,11 +151,11 @@ def _scaled(image: np.ndarray, factor: float) -> np.ndarray:
 
 
 @contextmanager
-def _quiet_opencv() -> Iterator[None]:
-    """OpenCV 5 warns of its own default settings whenever a network is opened; only errors are let through."""
+def quiet_opencv() -> Iterator[None]:
+    """OpenCV logs its own default settings as warnings and a missing file as errors; what matters is raised anyway."""
     log = cv2.utils.logging
     before = log.getLogLevel()
-    log.setLogLevel(log.LOG_LEVEL_ERROR)
+    log.setLogLevel(log.LOG_LEVEL_SILENT)
     try:
         yield
     finally:
