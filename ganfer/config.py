@@ -52,11 +52,13 @@ class DrawnConfig:
 class GanConfig:
     """The generator's network and its training."""
 
-    network: str = setting("dcgan", "network of the generator", choices=("dcgan",))
+    network: str = setting("dcgan", "network of the generator", choices=("dcgan", "resgan"))
     conditional: bool = setting(True, "condition on the class")
     latent_dim: int = setting(100, "dimensions of the latent z", low=2, high=1024)
     base_channels: int = setting(32, "channels of the highest-resolution layer", low=4, high=512)
-    loss: str = setting("non-saturating", "adversarial loss", choices=("non-saturating", "hinge"))
+    loss: str = setting(
+        "non-saturating", "adversarial loss", choices=("non-saturating", "hinge", "relativistic")
+    )
     guidance: float = setting(
         0.25, "weight of the guide: a small classifier that shows the generator what a class looks like; 0 = none",
         low=0, high=100,
@@ -65,16 +67,20 @@ class GanConfig:
     regulariser: str = setting(
         "r1",
         "what keeps the discriminator smooth; 'none' is the classic batch norm",
-        choices=("spectral", "r1", "none"),
+        choices=("spectral", "r1", "r1r2", "none"),
     )
-    r1_gamma: float = setting(0.05, "weight of the R1 gradient penalty", low=0)
-    r1_interval: int = setting(16, "steps between R1 penalties (lazy regularisation)", low=1)
+    r1_gamma: float = setting(0.05, "weight of the gradient penalties (R1 at real images, R2 at generated)", low=0)
+    r1_interval: int = setting(16, "steps between gradient penalties (lazy regularisation)", low=1)
     augment: str = setting("color,translation,cutout", "DiffAugment policies, comma-separated; empty = none")
+    ada_target: float = setting(
+        0.0, "augment only as often as keeps the discriminator's lead at this (ADA's 0.6); 0 = always", low=0, high=0.95
+    )
     batch_size: int = setting(64, "images per step", low=2, high=65_536)
     steps: int = setting(4000, "optimiser steps of the generator", low=1)
     minutes: float = setting(0.0, "stop after this much training time; 0 = no limit", low=0)
     lr_generator: float = setting(4e-4, "Adam's learning rate, generator", low=0, high=1)
     lr_discriminator: float = setting(4e-4, "Adam's learning rate, discriminator", low=0, high=1)
+    lr_final: float = setting(1.0, "share of the learning rates left at the end (cosine)", low=0, high=1)
     beta1: float = setting(0.5, "Adam's beta1", low=0, high=0.999)
     beta2: float = setting(0.999, "Adam's beta2", low=0, high=0.99999)
     ema_half_life: float = setting(10_000.0, "half-life of the generator's weight average, in images; 0 = none", low=0)
@@ -107,8 +113,32 @@ class GanConfig:
             "balance": 0.0,
             "flip": False,
         }
+        return self._with_defaults(plain)
+
+    def for_network(self) -> "GanConfig":
+        """With the defaults that belong to `network`; a setting that was changed from its default stays."""
+        return self._with_defaults(_OF_NETWORK.get(self.network, {}))
+
+    def _with_defaults(self, defaults: Mapping[str, Any]) -> "GanConfig":
         kept = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if getattr(self, f.name) != f.default}
-        return dataclasses.replace(self, **(plain | kept))
+        return dataclasses.replace(self, **{**defaults, **kept})
+
+
+# Huang et al. 2024: the relativistic loss with both penalties, no momentum, falling learning rates
+_OF_NETWORK: dict[str, dict[str, Any]] = {
+    "resgan": {
+        "loss": "relativistic",
+        "regulariser": "r1r2",
+        "r1_gamma": 0.2,
+        "r1_interval": 4,
+        "lr_generator": 2e-4,
+        "lr_discriminator": 2e-4,
+        "lr_final": 0.25,
+        "beta1": 0.0,
+        "beta2": 0.99,
+        "ada_target": 0.6,
+    },
+}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ganfer.errors import WorkspaceError
 from ganfer.files import write_bytes
 
-FORMAT = 1
+FORMAT = 2
 NUM_SUMS = 5  # discriminator loss, generator loss, real logit, fake logit, the guide's loss
 
 
@@ -33,7 +33,7 @@ class Best:
 class State:
     """Networks, optimisers and everything else that changes while training.
 
-    sums: (NUM_SUMS,) float64, losses and logits summed since the last logged row.
+    sums: (NUM_SUMS,) float64, losses and logits summed since the last logged row. ada: see `ganfer.gan.ada`.
     """
 
     generator: nn.Module
@@ -43,6 +43,7 @@ class State:
     optimizer_d: Any
     precision: Any
     sums: Tensor
+    ada: Tensor
     step: int = 0
     seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -58,6 +59,7 @@ class State:
             "format": FORMAT,
             **{name: part.state_dict() for name, part in self._parts().items()},
             "sums": self.sums.cpu(),
+            "ada": self.ada.cpu(),
             "step": self.step,
             "seconds": self.seconds,
             "history": self.history,
@@ -76,6 +78,7 @@ class State:
             for name, part in self._parts().items():
                 part.load_state_dict(content[name])
             self.sums.copy_(content["sums"])
+            self.ada.copy_(content["ada"])
             self.step, self.seconds, self.history = content["step"], content["seconds"], content["history"]
             self.best = None if content["best"] is None else Best(**content["best"])
         except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:

@@ -20,10 +20,20 @@ def parse_policies(text: str) -> tuple[str, ...]:
     return names
 
 
-def diff_augment(images: Tensor, policies: Sequence[str], rng: torch.Generator) -> Tensor:
-    """Images (N, C, H, W) in -1..1 with every policy applied, each image with its own random strength."""
+def diff_augment(
+    images: Tensor, policies: Sequence[str], rng: torch.Generator, probability: Tensor | None = None
+) -> Tensor:
+    """Images (N, C, H, W) in -1..1 with every policy applied, each image with its own random strength.
+
+    With a probability (scalar tensor) each policy changes an image only that often (ADA, Karras et al. 2020).
+    """
     for name in policies:
-        images = POLICIES[name](images, rng)
+        changed = POLICIES[name](images, rng)
+        if probability is None:
+            images = changed
+        else:
+            picked = torch.rand((len(images), 1, 1, 1), generator=rng, device=images.device) < probability
+            images = torch.where(picked, changed, images)
     return images
 
 

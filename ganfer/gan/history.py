@@ -10,7 +10,7 @@ from ganfer.files import atomic_path, write_csv
 PLOT_SECONDS = 30.0  # drawing the curve takes as long as several steps
 LOSSES = ("loss_discriminator", "loss_generator")
 _DETAILS = ("logit_real", "logit_fake", "guide_loss")
-ALWAYS = ("step", "images", "seconds", "conditioning", *LOSSES, *_DETAILS, "kid", "score")
+ALWAYS = ("step", "images", "seconds", "conditioning", "augmentation", *LOSSES, *_DETAILS, "kid", "score")
 
 
 class Journal:

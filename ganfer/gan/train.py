@@ -1,6 +1,7 @@
 """Training a GAN: one loop, from the plan to the generator's file. The same command again resumes, exactly on a CPU."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -16,6 +17,7 @@ from ganfer.console import Advance, progress, say
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.data.sheets import save_sheet
 from ganfer.errors import GanferError
+from ganfer.gan.ada import adapt, fresh_ada
 from ganfer.gan.alarms import collapse_alarms, discriminator_alarm
 from ganfer.gan.batches import Batches
 from ganfer.gan.checkpoint import NUM_SUMS, Best, State
@@ -23,7 +25,7 @@ from ganfer.gan.diffaugment import diff_augment, parse_policies
 from ganfer.gan.ema import average_of, recalibrate, update_average
 from ganfer.gan.guide import FOLDER, Guide, train_guide
 from ganfer.gan.history import Journal
-from ganfer.gan.losses import LOSSES, r1_penalty
+from ganfer.gan.losses import LOSSES, gradient_penalty
 from ganfer.gan.networks import NetworkSpec, build_discriminator, build_generator, plan_size
 from ganfer.gan.plan import TrainingPlan, plan_lines, plan_training
 from ganfer.gan.sampling import FILE, GanGenerator, save_generator
@@ -44,6 +46,7 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
     Resumes an interrupted run and returns a finished one at once. GanferError when the losses stop being numbers
     (the best snapshot so far is kept in the folder), when the images' size fits no network, or when there are none.
     """
+    config = dataclasses.replace(config, gan=config.gan.for_network())
     key = run_key(config, data)
     run = workspace.run("gans", config.gan.network if config.gan.conditional else f"{config.gan.network}-plain", key)
     with run.work("train gan", key) as record:
@@ -67,6 +70,7 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
 
 def plan_gan(data: Run | None, config: Config, before: Sequence[str]) -> Result:
     """What `train_gan` would do, as a result without a folder; `before` is what has to be made first."""
+    config = dataclasses.replace(config, gan=config.gan.for_network())
     steps = list(before)
     if data is not None:
         images = read_set(data.path)
@@ -133,11 +137,13 @@ class _Training:
         generator, discriminator = state.generator, state.discriminator
         loss = LOSSES[config.loss]
         separate = bool(discriminator.batch_norm)  # batch statistics of real and fake images must not mix
+        probability = state.ada[0] if config.ada_target else None  # a view: it changes with the state
         with progress(f"train {config.network}", config.steps) as advance:
             advance(state.step)
             while state.step < config.steps and not self._out_of_time():
                 batch, strength = batches.draw(state.step), self.conditioning()
-                augment = partial(diff_augment, policies=self.policies, rng=batches.rng)
+                augment = partial(diff_augment, policies=self.policies, rng=batches.rng, probability=probability)
+                self._set_learning_rates()
                 discriminate = partial(discriminator, labels=batch.labels, strength=strength)
 
                 # one pass of the generator serves both updates
@@ -153,8 +159,10 @@ class _Training:
                         real_logits, fake_logits = both.chunk(2)
                 loss_d = loss.discriminator(real_logits.float(), fake_logits.float())
                 total_d = loss_d
-                if config.regulariser == "r1" and state.step % config.r1_interval == 0:
-                    penalty = r1_penalty(discriminate, real_in)
+                if config.regulariser in ("r1", "r1r2") and state.step % config.r1_interval == 0:
+                    penalty = gradient_penalty(discriminate, real_in)
+                    if config.regulariser == "r1r2":
+                        penalty = penalty + gradient_penalty(discriminate, fake_in)
                     total_d = loss_d + (0.5 * config.r1_gamma * config.r1_interval) * penalty
                 state.optimizer_d.zero_grad(set_to_none=True)
                 fabric.backward(total_d)
@@ -173,6 +181,8 @@ class _Training:
                 state.optimizer_g.step()
                 discriminator.requires_grad_(True)
 
+                if probability is not None:
+                    adapt(state.ada, real_logits, fake_logits, target=config.ada_target, paired=loss.paired)
                 state.step += 1
                 update_average(
                     state.average, generator, batch_size=config.batch_size,
@@ -193,6 +203,16 @@ class _Training:
         if self.config.transition == 0:
             return 1.0
         return min(1.0, self._progress() / self.config.transition)
+
+    def _set_learning_rates(self) -> None:
+        """From the full rates down to `lr_final` of them, along a cosine."""
+        left = self.config.lr_final + (1 - self.config.lr_final) * (1 + math.cos(math.pi * self._progress())) / 2
+        for optimizer, rate in (
+            (self.state.optimizer_g, self.config.lr_generator),
+            (self.state.optimizer_d, self.config.lr_discriminator),
+        ):
+            for group in optimizer.param_groups:
+                group["lr"] = left * rate
 
     def _progress(self) -> float:
         """Share of the training done: by steps or, with a time budget, by the clock where that is further on."""
@@ -227,7 +247,8 @@ class _Training:
         state.sums.zero_()
         row = {
             "step": state.step, "images": state.step * self.config.batch_size, "seconds": round(self._elapsed(), 2),
-            "conditioning": strength, "loss_discriminator": loss_d, "loss_generator": loss_g,
+            "conditioning": strength, "augmentation": float(state.ada[0]) if self.config.ada_target else 1.0,
+            "loss_discriminator": loss_d, "loss_generator": loss_g,
             "logit_real": real, "logit_fake": fake, "guide_loss": guide_loss,
             "kid": None, "score": None, "alarm": "",
         }  # fmt: skip
@@ -372,6 +393,7 @@ def new_state(spec: NetworkSpec, config: GanConfig, seed: int, fabric: Fabric) -
         optimizer_d=optimizers[1],
         precision=fabric.strategy.precision,
         sums=torch.zeros(NUM_SUMS, dtype=torch.float64, device=fabric.device),
+        ada=fresh_ada(fabric.device),
     )
 
 

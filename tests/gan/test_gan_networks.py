@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from ganfer.errors import GanferError
-from ganfer.gan.networks import NetworkSpec, build_discriminator, build_generator, hidden_widths, plan_size
+from ganfer.gan.networks import GENERATORS, NetworkSpec, build_discriminator, build_generator, hidden_widths, plan_size
 
 
-def spec_of(size: int = 16, channels: int = 1, num_classes: int = 3) -> NetworkSpec:
-    return NetworkSpec("dcgan", size, channels, num_classes, latent_dim=6, base_channels=4)
+def spec_of(size: int = 16, channels: int = 1, num_classes: int = 3, network: str = "dcgan") -> NetworkSpec:
+    return NetworkSpec(network, size, channels, num_classes, latent_dim=6, base_channels=4)
 
 
 def labels_for(spec: NetworkSpec, n: int) -> torch.Tensor | None:
@@ -18,8 +18,9 @@ def labels_for(spec: NetworkSpec, n: int) -> torch.Tensor | None:
 @pytest.mark.parametrize("size", [16, 24, 32, 48, 64, 96, 128])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("num_classes", [0, 3])
-def test_shapes_and_range(size, channels, num_classes):
-    spec = spec_of(size, channels, num_classes)
+@pytest.mark.parametrize("network", GENERATORS)
+def test_shapes_and_range(size, channels, num_classes, network):
+    spec = spec_of(size, channels, num_classes, network)
     images = build_generator(spec)(torch.randn(2, 6), labels_for(spec, 2))
     assert images.shape == (2, channels, size, size)
     assert images.abs().max() <= 1
@@ -35,9 +36,10 @@ def test_a_size_no_network_reaches_names_the_nearest(size):
 
 @pytest.mark.parametrize("smooth", ["spectral", "r1", "none"])
 @pytest.mark.parametrize("num_classes", [0, 3])
-def test_the_gradient_reaches_every_parameter(smooth, num_classes):
+@pytest.mark.parametrize("network", GENERATORS)
+def test_the_gradient_reaches_every_parameter(smooth, num_classes, network):
     torch.manual_seed(0)
-    spec = spec_of(num_classes=num_classes)
+    spec = spec_of(num_classes=num_classes, network=network)
     generator, discriminator = build_generator(spec), build_discriminator(spec, smooth)
     labels = labels_for(spec, 6)
     discriminator(generator(torch.randn(6, 6), labels), labels).square().sum().backward()
@@ -46,9 +48,10 @@ def test_the_gradient_reaches_every_parameter(smooth, num_classes):
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_the_class_counts_as_far_as_the_strength():
+@pytest.mark.parametrize("network", GENERATORS)
+def test_the_class_counts_as_far_as_the_strength(network):
     torch.manual_seed(0)
-    spec = spec_of()
+    spec = spec_of(network=network)
     generator, discriminator = build_generator(spec), build_discriminator(spec, "spectral")
     for module in generator.modules():
         if isinstance(module, torch.nn.Embedding):
@@ -90,3 +93,14 @@ def test_spectral_norm_keeps_the_discriminator_smooth():
         slope = (discriminator(a) - discriminator(b)).abs() / (a - b).flatten(1).norm(dim=1)
     # 4x4 kernels of stride 2 overlap, so each layer may stretch by up to 2; five layers
     assert slope.max() < 2**3
+
+
+def test_the_smallest_maps_of_the_residual_generator_are_shared_by_the_classes():
+    torch.manual_seed(0)
+    generator = build_generator(spec_of(size=48, network="resgan"))
+    assert generator.knows_class == [False, True, True, True]  # of 3, 6, 12 and 24 pixels
+    maps: list[torch.Tensor] = []
+    generator.blocks[0].register_forward_hook(lambda module, inputs, output: maps.append(output.detach()))
+    images = generator(torch.randn(1, 6).repeat(2, 1), torch.tensor([0, 1]))
+    assert torch.equal(maps[0][0], maps[0][1])
+    assert not torch.equal(images[0], images[1])

@@ -6,11 +6,12 @@ import torch
 from scipy.stats import kstest
 
 from ganfer.errors import ConfigError
+from ganfer.gan.ada import adapt, fresh_ada
 from ganfer.gan.batches import Batches, class_shares
 from ganfer.gan.diffaugment import diff_augment, parse_policies
 from ganfer.gan.ema import average_of, recalibrate, update_average
 from ganfer.gan.latents import latents, philox4x32
-from ganfer.gan.losses import LOSSES, r1_penalty
+from ganfer.gan.losses import LOSSES, gradient_penalty
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -25,7 +26,8 @@ def test_losses_fall_when_their_network_does_better(name):
     loss = LOSSES[name]
     low, high = torch.full((4,), -0.5), torch.full((4,), 0.5)
     assert loss.discriminator(high, low) < loss.discriminator(low, high)
-    assert loss.generator(high, None) < loss.generator(low, None)
+    real = torch.zeros(4) if loss.paired else None
+    assert loss.generator(high, real) < loss.generator(low, real)
 
 
 def test_losses_by_hand():
@@ -34,12 +36,16 @@ def test_losses_by_hand():
     assert float(LOSSES["non-saturating"].generator(one, None)) == pytest.approx(np.log1p(np.exp(-1)))
     assert float(LOSSES["hinge"].discriminator(2 * one, -2 * one)) == 0.0
     assert float(LOSSES["hinge"].discriminator(zero, zero)) == 2.0
+    relativistic = LOSSES["relativistic"]
+    assert float(relativistic.discriminator(one, zero)) == pytest.approx(np.log1p(np.exp(-1)))
+    assert float(relativistic.discriminator(one + 7, zero + 7)) == pytest.approx(np.log1p(np.exp(-1)))  # no zero point
+    assert float(relativistic.generator(zero, one)) == pytest.approx(np.log1p(np.exp(1)))
 
 
 def test_r1_is_the_squared_gradient_and_can_be_minimised():
     weight = torch.full((4,), 3.0, requires_grad=True)
     images = torch.randn(5, 1, 2, 2)
-    penalty = r1_penalty(lambda x: x.flatten(1) @ weight, images)
+    penalty = gradient_penalty(lambda x: x.flatten(1) @ weight, images)
     assert penalty.item() == pytest.approx(36.0)
     penalty.backward()
     assert weight.grad is not None
@@ -61,6 +67,29 @@ def test_augmentation_keeps_the_shape_lets_gradients_through_and_repeats(policie
     out.sum().backward()
     assert images.grad is not None
     assert (images.grad.flatten(1).abs().sum(1) > 0).all()
+
+
+def test_augmentation_changes_as_many_images_as_its_probability_says():
+    images = torch.rand(400, 1, 8, 8)
+    for probability in (0.0, 0.3, 1.0):
+        out = diff_augment(images, ("color",), rng(), torch.tensor(probability))
+        changed = (out != images).flatten(1).any(1).float().mean()
+        assert abs(float(changed) - probability) < 0.08
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_adaptive_augmentation_follows_the_discriminators_lead(paired):
+    state = fresh_ada(torch.device("cpu"))
+    sure = torch.full((100,), 3.0)
+    for _ in range(250):
+        adapt(state, sure, -sure, target=0.6, paired=paired)
+    assert 0.3 < float(state[0]) < 0.5  # 25,000 images, half of the ramp, after the lead has built up
+    for _ in range(600):
+        adapt(state, -sure, sure, target=0.6, paired=paired)
+    assert float(state[0]) == 0.0
+    for _ in range(700):
+        adapt(state, sure + 5, sure + 4, target=0.6, paired=paired)  # without pairs all that counts is the sign
+    assert float(state[0]) == 1.0
 
 
 def test_translation_moves_the_image_and_fills_with_zero():

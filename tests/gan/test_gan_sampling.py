@@ -182,7 +182,7 @@ def test_a_batch_says_how_it_was_made(workspace, data, gan, make_config):
 def test_redraw_refuses_what_it_cannot_draw(workspace, data, gan, make_config, tmp_path):
     folder = generate(workspace, make_config(), gan, data, QUOTA).path
     path = next((folder / "images").iterdir())
-    with pytest.raises(DataError, match="truncation 0, not 0.5"):
+    with pytest.raises(DataError, match="truncation 0.0, not 0.5"):
         redraw(path, open_gan(gan.path, "cpu", truncation=0.5))
     torch.manual_seed(1)
     other = GanGenerator(build_generator(SPEC), SPEC, NAMES, digest="f" * 64)

@@ -105,6 +105,39 @@ def test_every_loss_and_regulariser_trains(workspace, data, make_config, regular
     assert train_gan(workspace, config, data).figures["steps"] == 4
 
 
+def test_the_residual_network_trains_with_its_own_defaults_and_resumes(workspace, data, make_config, monkeypatch):
+    config = make_config(gan__network="resgan", gan__r1_interval=2, gan__snapshot_every=4, gan__steps=8)
+    settings = config.gan.for_network()
+    assert (settings.loss, settings.regulariser, settings.beta1, settings.r1_interval) == ("relativistic", "r1r2", 0, 2)
+    whole = train_gan(workspace, config, data)
+    rows = history(whole.path)
+    assert 0 <= float(rows[-1]["augmentation"]) <= 1
+    card = open_gan(whole.path, "cpu").card
+    assert card["spec"]["network"] == "resgan"
+    assert card["config"]["loss"] == "relativistic"
+
+    other = Workspace(workspace.root.parent / "other")
+    same = store(other, tiny_set(dict.fromkeys(NAMES, 30)))
+    monkeypatch.setattr(training, "adapt", _stop_at(5, training.adapt))
+    with pytest.raises(KeyboardInterrupt):
+        train_gan(other, config, same)
+    monkeypatch.undo()
+    assert train_gan(other, config, same).figures["best_step"] == whole.figures["best_step"]
+    assert other.latest("gans", data=same.digest).digest == open_gan(whole.path, "cpu").digest
+
+
+def _stop_at(step, function):
+    """`function`, interrupted in its call number `step`."""
+    calls = iter(range(1, 1000))
+
+    def stopping(*args, **options):
+        if next(calls) == step:
+            raise KeyboardInterrupt
+        return function(*args, **options)
+
+    return stopping
+
+
 def test_colour(workspace, make_config):
     data = store(workspace, tiny_set(dict.fromkeys(NAMES, 12), channels=3))
     result = train_gan(workspace, make_config(gan__steps=2), data)

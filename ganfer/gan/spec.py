@@ -1,0 +1,39 @@
+"""What fixes the shape of a GAN's networks: the sizes they reach and how wide their layers are. Loads no torch."""
+
+from dataclasses import dataclass
+
+from ganfer.errors import GanferError
+
+WIDEST = 8  # hidden layers are at most this many times `base_channels` wide
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What fixes the shape of both networks. num_classes 0: unconditional."""
+
+    network: str
+    size: int
+    channels: int
+    num_classes: int
+    latent_dim: int
+    base_channels: int
+
+
+def plan_size(size: int) -> tuple[int, int]:
+    """(side of the smallest feature map, doublings up to `size`). GanferError for a size no DCGAN reaches."""
+    for side in (4, 3):
+        doublings = (size // side).bit_length() - 1
+        if doublings >= 2 and side << doublings == size:
+            return side, doublings
+    fitting = sorted(side << k for side in (3, 4) for k in range(2, 9))
+    near = min(fitting, key=lambda other: abs(other - size))
+    raise GanferError(
+        f"A DCGAN cannot draw {size}×{size} images: the size must be 3 or 4 doubled at least twice.",
+        f"Add the data again with --size {near} (or any of {', '.join(map(str, fitting[:9]))}).",
+    )
+
+
+def hidden_widths(spec: NetworkSpec) -> list[int]:
+    """Channels of the feature maps from the highest resolution to the lowest."""
+    _, doublings = plan_size(spec.size)
+    return [spec.base_channels * min(2**level, WIDEST) for level in range(doublings)]
