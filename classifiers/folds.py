@@ -19,6 +19,8 @@ from classifiers.prediction import Tta
 from classifiers.samples import Samples, check_samples, class_counts
 from classifiers.training import Progress, TrainResult
 
+_COPIED_BYTES = 4 << 30  # of images in the folds that are trained together
+
 
 @dataclass
 class CrossvalResult:
@@ -73,13 +75,15 @@ def crossval(
     names, labels = list(class_names), np.asarray(samples.labels)
     check_samples(samples, "cross-validation", names)
     fold = assign_folds(labels, folds, names, groups=groups, seed=seed)
-    jobs = []
-    for k in range(folds):
-        outside = np.flatnonzero(fold != k)
-        inner = _inner_validation(labels[outside], None if groups is None else groups[outside], seed)
-        train, val = _subset(samples, outside[~inner]), _subset(samples, outside[inner])
-        jobs.append(Job(config, train, val, names, folder / f"fold-{k}", seed=seed + k))
-    trainings = train_many(jobs, device=device, workers=workers, progress=progress)
+    trainings: list[TrainResult] = []
+    for wave in _waves(folds, samples.images.nbytes):
+        jobs = []
+        for k in wave:
+            outside = np.flatnonzero(fold != k)
+            inner = _inner_validation(labels[outside], None if groups is None else groups[outside], seed)
+            train, val = _subset(samples, outside[~inner]), _subset(samples, outside[inner])
+            jobs.append(Job(config, train, val, names, folder / f"fold-{k}", seed=seed + k))
+        trainings += train_many(jobs, device=device, workers=workers, progress=progress)
 
     probabilities = np.zeros((len(labels), len(names)), np.float32)
     per_fold = []
@@ -93,6 +97,12 @@ def crossval(
     write_atomic(folder / "crossval.json", json_bytes(result.to_json()))
     _save_arrays(folder / "out_of_fold.npz", fold=fold, probabilities=probabilities, labels=labels)
     return result
+
+
+def _waves(folds: int, num_bytes: int) -> list[range]:
+    """The folds in groups that are trained together: every fold has its own copy of most images."""
+    at_once = max(1, min(folds, _COPIED_BYTES // max(1, num_bytes)))
+    return [range(first, min(first + at_once, folds)) for first in range(0, folds, at_once)]
 
 
 def assign_folds(
@@ -159,7 +169,7 @@ def _summary(per_fold: list[Evaluation]) -> tuple[dict[str, float], dict[str, tu
         values = np.array([getattr(fold, figure) for fold in per_fold])
         half = float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
         mean[figure] = float(values.mean())
-        interval[figure] = (mean[figure] - half, mean[figure] + half)
+        interval[figure] = (max(0.0, mean[figure] - half), min(1.0, mean[figure] + half))
     return mean, interval
 
 

@@ -13,6 +13,8 @@ from ganfer.errors import WorkspaceError
 from ganfer.results import Result
 from ganfer.workspace import Run, Workspace
 
+_STEERS = "steer the generator to these classes with the classifier; the judge accepts"
+
 
 class Project:
     """A workspace and the settings its commands run with. Every method is the command of the same name."""
@@ -87,10 +89,33 @@ class Project:
         source: the kind of generator; all but "dcgan" are opened from `stylegan.network`. seeds: exactly these. steer:
         lead the generator to the classes; None does so where classes are asked of a generator that knows none.
         """
-        from ganfer.generation import generate
+        from ganfer.generate import draw, plan_lines
+        from ganfer.quota import plan_counts, plan_seeds
+        from ganfer.source import gan_source, look_ahead
 
-        request = {"n": n, "balance": balance, "to": to, "classes": classes or {}}
-        return generate(self, request, gan=gan, source=source, seeds=seeds, steer=steer, dry_run=dry_run)
+        own = source == "dcgan"
+        there = self.workspace.find("gans", gan) if gan else self._newest("gans") if own else None
+        ahead = look_ahead(source, there, self.config, fetch=not dry_run)  # what is wrong with it is said at once
+        asks_classes = balance or to is not None or bool(classes)
+        steered = steer if steer is not None else asks_classes and ahead.class_names is None
+        needed = ["data", *(["gan"] if own and not gan else []), *(["classifier", "judge"] if steered else [])]
+        if dry_run and self.workspace.active_data is None:
+            return self._plan("generate", [*ahead.steps, *self.missing(*needed)])
+        if not dry_run:
+            self.announce(*needed)
+        data = self.need_data()
+        request: dict[str, Any] = {"n": n, "balance": balance, "to": to, "classes": classes or {}}
+        quota = plan_counts(data, self.config, **request) if seeds is None else plan_seeds(seeds, steered, **request)
+        if dry_run:
+            plan = [*quota.lines(), _STEERS] if steered else plan_lines(quota, ahead.class_names)
+            return self._plan("generate", [*ahead.steps, *self.missing(*needed), *plan])
+        chosen = ahead.source or gan_source(self.need_gan(gan), self.config)
+        if not steered:
+            return draw(self.workspace, self.config, chosen, data, quota, seeds)
+        from ganfer.steering import generate_steered
+
+        guide = self.need_classifier()
+        return generate_steered(self.workspace, self.config, chosen, data, quota, guide, self.need_judge())
 
     def label(
         self, folder: str | Path | None = None, *, classifier: str | None = None, dry_run: bool = False
@@ -151,6 +176,16 @@ class Project:
         data = self.workspace.active_data if folder else self.need_data()
         return evaluate(self.workspace, self.config, paths, data, Path(folder) if folder else None)
 
+    def crossval(self, *, dry_run: bool = False) -> Result:
+        """k-fold cross-validation of the classifier's settings, at random and by subject where subjects are known."""
+        from ganfer.crossval import crossval, plan_lines
+
+        plan = plan_lines(self.config, self.workspace.active_data)
+        if dry_run:
+            return self._plan("crossval", [*self.missing("data"), *plan])
+        self.announce("data")
+        return crossval(self.workspace, self.config, self.need_data())
+
     # --- what is there, what comes next -------------------------------------------------------------------------
 
     def status(self) -> Result:
@@ -193,7 +228,14 @@ class Project:
 
     def need_judge(self) -> Run:
         """The finished judge of steered faces for the active data, else a new one."""
-        return self._made(self.train_judge, "classifiers")
+        return self._judge() or self._made(self.train_judge, "classifiers")
+
+    def _judge(self) -> Run | None:
+        from ganfer.judge import judge_run
+
+        data = self.workspace.active_data
+        run = judge_run(self.workspace, self.config, data, self.guide_model()) if data else None
+        return run if run and run.complete else None
 
     def guide_model(self) -> str:
         """The architecture of the classifier that is there, or that would be trained."""
@@ -236,6 +278,7 @@ class Project:
             "gan": (self._newest("gans"), gan_words),
             "batch": (batch, f"generate {self.config.generate.n:,} faces"),
             "classifier": (self._newest("classifiers"), f"train the classifier ({self.config.classifier.model})"),
+            "judge": (self._judge() if "judge" in needed else None, "train the independent judge on half of the data"),
             "labels": (batch if batch and labelled(batch) else None, "label and screen them"),
         }
         wanted = set(needed)

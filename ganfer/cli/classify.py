@@ -36,3 +36,21 @@ def evaluate(project: "Project", dry_run: bool, folder: str | None, classifiers:
     plots as PNG, results.json, per_class.csv and predictions.csv.
     """
     return project.evaluate(folder, classifiers=classifiers, dry_run=dry_run)
+
+
+@click.command()
+@setting_option("crossval.folds", "--folds")
+@setting_option("crossval.by", "--by")
+@setting_option("crossval.splits", "--splits")
+@setting_option("crossval.tta", "--tta")
+@setting_option("crossval.workers", "--workers")
+@setting_option("classifier.model", "--model")
+@setting_option("classifier.epochs", "--epochs")
+@common
+def crossval(project: "Project", dry_run: bool) -> Result:
+    """Train and test the classifier's settings fold by fold; the figure by subject stands beside the random one.
+
+    Writes crossvals/RUN/ with a page, results.json and the out-of-fold predictions. The same command again goes on
+    with the folds that are missing.
+    """
+    return project.crossval(dry_run=dry_run)

@@ -24,6 +24,7 @@ COMMANDS = {
     "label": ("ganfer.cli.label:label", "Pseudo-label and screen the newest batch, or any folder of images."),
     "retrain": ("ganfer.cli.retrain:retrain", "Train with and without the synthetic faces and compare."),
     "evaluate": ("ganfer.cli.classify:evaluate", "A classifier on the test split: figures, confusions, mistakes."),
+    "crossval": ("ganfer.cli.classify:crossval", "k-fold cross-validation, at random and by subject."),
     "stylegan": ("ganfer.cli.stylegan:stylegan", "Look into StyleGAN2 checkpoints, convert them to safetensors."),
     "report": ("ganfer.cli.story:report", "Where the newest report lies; write it again from its results."),
 }
