@@ -36,6 +36,8 @@ log = logging.getLogger("classifiers")
 Advance = Callable[..., None]
 # progress(description, total) -> a context manager that yields advance(n=1, note="")
 Progress = Callable[[str, int], AbstractContextManager[Advance]]
+# watch(row of the history, total steps), called after every validation; it may stop the training by raising
+Watch = Callable[[dict[str, float], int], None]
 
 # What doesn't change the trained weights isn't part of a training's identity.
 _INCIDENTAL = ("checkpoint_seconds", "tensorboard", "compile")
@@ -75,12 +77,13 @@ def train(
     device: str = "auto",
     progress: Progress | None = None,
     resume: bool = True,
+    watch: Watch | None = None,
 ) -> TrainResult:
     """Train on `train`, keep the weights that validate best on `val`, calibrate them, and write them to `folder`.
 
     The same call again resumes an interrupted training exactly (bit for bit on a CPU), or finds it done. Raises
     ClassifierError for bad input, and for a loss that isn't finite: the best weights until then stay as
-    best.safetensors.
+    best.safetensors. What `watch` raises ends the training, which can be resumed from its last resume point.
     """
     folder, names = Path(folder), list(class_names)
     if resume and (done := find_finished(config, train, val, names, folder, seed=seed)):
@@ -100,11 +103,11 @@ def train(
             notes += run.restore()
         bar = nullcontext(silent) if progress is None else progress(f"train {config.model}", run.total)
         with bar as advance:
-            _fit(run, advance)
+            _fit(run, advance, watch)
         return _finish(run, notes)
 
 
-def _fit(run: Run, advance: Advance) -> None:
+def _fit(run: Run, advance: Advance, watch: Watch | None) -> None:
     """The training loop, from `run.step` to the end."""
     config = run.config
     advance(run.step)
@@ -143,6 +146,8 @@ def _fit(run: Run, advance: Advance) -> None:
                 if config.patience and run.since_best >= config.patience:
                     run.total = run.step
                 run.save(at_least_seconds=min(5.0, config.checkpoint_seconds))
+                if watch is not None:
+                    watch(row, run.total)
             elif run.step % 20 == 0 and run.save_due(config.checkpoint_seconds):
                 _stop_if_diverged(run, float(run.loss_sum))
                 run.save()
