@@ -52,13 +52,11 @@ class DrawnConfig:
 class GanConfig:
     """The generator's network and its training."""
 
-    network: str = setting("dcgan", "network of the generator", choices=("dcgan", "resgan"))
+    network: str = setting("dcgan", "network of the generator", choices=("dcgan", "resgan", "stylegan2"))
     conditional: bool = setting(True, "condition on the class")
     latent_dim: int = setting(100, "dimensions of the latent z", low=2, high=1024)
     base_channels: int = setting(32, "channels of the highest-resolution layer", low=4, high=512)
-    loss: str = setting(
-        "non-saturating", "adversarial loss", choices=("non-saturating", "hinge", "relativistic")
-    )
+    loss: str = setting("non-saturating", "adversarial loss", choices=("non-saturating", "hinge", "relativistic"))
     guidance: float = setting(
         0.25, "weight of the guide: a small classifier that shows the generator what a class looks like; 0 = none",
         low=0, high=100,
@@ -124,8 +122,8 @@ class GanConfig:
         return dataclasses.replace(self, **{**defaults, **kept})
 
 
-# Huang et al. 2024: the relativistic loss with both penalties, no momentum, falling learning rates
 _OF_NETWORK: dict[str, dict[str, Any]] = {
+    # Huang et al. 2024: the relativistic loss with both penalties, no momentum, falling learning rates
     "resgan": {
         "loss": "relativistic",
         "regulariser": "r1r2",
@@ -134,6 +132,16 @@ _OF_NETWORK: dict[str, dict[str, Any]] = {
         "lr_generator": 2e-4,
         "lr_discriminator": 2e-4,
         "lr_final": 0.25,
+        "beta1": 0.0,
+        "beta2": 0.99,
+        "ada_target": 0.6,
+    },
+    # Karras et al. 2020b, with run-time weight scaling, hence the high learning rates
+    "stylegan2": {
+        "regulariser": "r1",
+        "r1_gamma": 0.1,
+        "lr_generator": 2e-3,
+        "lr_discriminator": 2e-3,
         "beta1": 0.0,
         "beta2": 0.99,
         "ada_target": 0.6,

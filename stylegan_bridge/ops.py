@@ -90,6 +90,8 @@ class Derived:
 
     def energy(self, weight: Tensor) -> Tensor:
         """(O, I, k, k) -> (O, I), the sum of squares over the kernel: all that demodulation needs of the weights."""
+        if weight.requires_grad and torch.is_grad_enabled():  # in training the energy takes part in the gradient
+            return weight.square().sum(dim=(2, 3))
         self._refresh(weight)
         if self._energy is None:
             with torch.inference_mode(False):  # it also serves where gradients are taken

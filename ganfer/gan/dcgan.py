@@ -82,16 +82,17 @@ class DcganDiscriminator(nn.Module):
     def __init__(self, spec: NetworkSpec, smooth: str) -> None:
         super().__init__()
         self.spec = spec
-        self.batch_norm = smooth == "none"
+        self.batch_statistics = smooth == "none"
         side, _ = plan_size(spec.size)
         widths = hidden_widths(spec)
-        bias = not self.batch_norm
+        bias = not self.batch_statistics
         self.downs = nn.ModuleList(
             nn.Conv2d(narrow, wide, 4, 2, 1, bias=bias)
             for narrow, wide in zip([spec.channels, *widths[:-1]], widths, strict=True)
         )
         self.norms = nn.ModuleList(
-            nn.BatchNorm2d(width) if self.batch_norm and level else nn.Identity() for level, width in enumerate(widths)
+            nn.BatchNorm2d(width) if self.batch_statistics and level else nn.Identity()
+            for level, width in enumerate(widths)
         )
         if spec.num_classes:
             self.features = nn.Conv2d(widths[-1], widths[-1], side, bias=bias)

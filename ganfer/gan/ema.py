@@ -33,6 +33,8 @@ def recalibrate(network: nn.Module, inputs: Iterable[tuple[Tensor, Tensor | None
     Averaged weights do not fit the statistics of the training network. Changes the network in place.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    if not norms:
+        return
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

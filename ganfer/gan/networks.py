@@ -4,15 +4,30 @@ from collections.abc import Callable
 
 from torch import nn
 
+from ganfer.gan import stylegan2
 from ganfer.gan.dcgan import DcganDiscriminator, DcganGenerator
 from ganfer.gan.resgan import ResganDiscriminator, ResganGenerator
 from ganfer.gan.spec import NetworkSpec, hidden_widths, plan_size
+from ganfer.gan.stylegan2 import StyleGan2Discriminator, StyleGan2Generator
 
-GENERATORS: dict[str, Callable[[NetworkSpec], nn.Module]] = {"dcgan": DcganGenerator, "resgan": ResganGenerator}
+GENERATORS: dict[str, Callable[[NetworkSpec], nn.Module]] = {
+    "dcgan": DcganGenerator,
+    "resgan": ResganGenerator,
+    "stylegan2": StyleGan2Generator,
+}
 DISCRIMINATORS: dict[str, Callable[[NetworkSpec, str], nn.Module]] = {
     "dcgan": DcganDiscriminator,
     "resgan": ResganDiscriminator,
+    "stylegan2": StyleGan2Discriminator,
 }
+
+
+def check_size(network: str, size: int) -> None:
+    """GanferError for a side that the network cannot draw."""
+    if network == "stylegan2":
+        stylegan2.check_size(size)
+    else:
+        plan_size(size)
 
 
 def build_generator(spec: NetworkSpec) -> nn.Module:
@@ -31,6 +46,7 @@ __all__ = [
     "NetworkSpec",
     "build_discriminator",
     "build_generator",
+    "check_size",
     "hidden_widths",
     "plan_size",
 ]

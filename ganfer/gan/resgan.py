@@ -83,7 +83,7 @@ class ResganDiscriminator(nn.Module):
     def __init__(self, spec: NetworkSpec, smooth: str) -> None:
         super().__init__()
         self.spec = spec
-        self.batch_norm = False
+        self.batch_statistics = False
         side, _ = plan_size(spec.size)
         widths = hidden_widths(spec)
         self.stem = nn.Conv2d(spec.channels, widths[0], 3, 1, 1)

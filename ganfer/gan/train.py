@@ -26,10 +26,11 @@ from ganfer.gan.ema import average_of, recalibrate, update_average
 from ganfer.gan.guide import FOLDER, Guide, train_guide
 from ganfer.gan.history import Journal
 from ganfer.gan.losses import LOSSES, gradient_penalty
-from ganfer.gan.networks import NetworkSpec, build_discriminator, build_generator, plan_size
+from ganfer.gan.networks import NetworkSpec, build_discriminator, build_generator, check_size
 from ganfer.gan.plan import TrainingPlan, plan_lines, plan_training
 from ganfer.gan.sampling import FILE, GanGenerator, save_generator
 from ganfer.gan.snapshots import Judge
+from ganfer.gan.stylegan2 import write_bridge_file
 from ganfer.metrics import features
 from ganfer.results import Result
 from ganfer.runtime import describe, graceful_stop, make_fabric
@@ -61,7 +62,7 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
         began = time.monotonic()
         guide = train_guide(run.path / FOLDER, plan, config.gan, config.seed, fabric.device)
         trainer = _Training(run, config.gan, config.seed, plan, spec, fabric, guide, began)
-        with graceful_stop() as stop, closing(trainer.journal):
+        with graceful_stop() as stop, closing(trainer.journal), torch.random.fork_rng():
             trainer.train(stop)
         digest = trainer.export({"data": data.digest})
         run.finish(digest=digest, figures=trainer.figures(), device=describe(fabric.device))
@@ -93,7 +94,7 @@ def run_key(config: Config, data: Run) -> dict[str, Any]:
 
 def network_spec(images: ImageSet, plan: TrainingPlan, config: GanConfig) -> NetworkSpec:
     """The networks' shape for these images. GanferError when no network draws their size."""
-    plan_size(images.size)
+    check_size(config.network, images.size)
     return NetworkSpec(
         network=config.network,
         size=images.size,
@@ -136,12 +137,13 @@ class _Training:
         config, state, batches, fabric, guide = self.config, self.state, self.batches, self.fabric, self.guide
         generator, discriminator = state.generator, state.discriminator
         loss = LOSSES[config.loss]
-        separate = bool(discriminator.batch_norm)  # batch statistics of real and fake images must not mix
+        separate = bool(discriminator.batch_statistics)  # batch statistics of real and fake images must not mix
         probability = state.ada[0] if config.ada_target else None  # a view: it changes with the state
         with progress(f"train {config.network}", config.steps) as advance:
             advance(state.step)
             while state.step < config.steps and not self._out_of_time():
                 batch, strength = batches.draw(state.step), self.conditioning()
+                torch.manual_seed(batches.rng.initial_seed())  # for what networks draw themselves: StyleGAN2's noise
                 augment = partial(diff_augment, policies=self.policies, rng=batches.rng, probability=probability)
                 self._set_learning_rates()
                 discriminate = partial(discriminator, labels=batch.labels, strength=strength)
@@ -348,7 +350,10 @@ class _Training:
             "seed": self.seed,
             **facts,
         }
-        return save_generator(self.run.path, best.weights, self.spec, self.plan.class_names, card)
+        digest = save_generator(self.run.path, best.weights, self.spec, self.plan.class_names, card)
+        if self.spec.network == "stylegan2":
+            write_bridge_file(self.run.path, best.weights, self.spec, {"trained_by": "ganfer", "digest": digest})
+        return digest
 
     def figures(self) -> dict[str, Any]:
         """What the record keeps: the best snapshot's figures, the speed, the alarms."""

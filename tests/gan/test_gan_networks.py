@@ -4,7 +4,16 @@ import pytest
 import torch
 
 from ganfer.errors import GanferError
-from ganfer.gan.networks import GENERATORS, NetworkSpec, build_discriminator, build_generator, hidden_widths, plan_size
+from ganfer.gan import stylegan2
+from ganfer.gan.networks import (
+    GENERATORS,
+    NetworkSpec,
+    build_discriminator,
+    build_generator,
+    check_size,
+    hidden_widths,
+    plan_size,
+)
 
 
 def spec_of(size: int = 16, channels: int = 1, num_classes: int = 3, network: str = "dcgan") -> NetworkSpec:
@@ -21,9 +30,14 @@ def labels_for(spec: NetworkSpec, n: int) -> torch.Tensor | None:
 @pytest.mark.parametrize("network", GENERATORS)
 def test_shapes_and_range(size, channels, num_classes, network):
     spec = spec_of(size, channels, num_classes, network)
+    if network == "stylegan2" and size not in stylegan2.SIZES:
+        with pytest.raises(GanferError, match=rf"{size}×{size}.*--size \d+"):
+            check_size(network, size)
+        return
+    check_size(network, size)
     images = build_generator(spec)(torch.randn(2, 6), labels_for(spec, 2))
     assert images.shape == (2, channels, size, size)
-    assert images.abs().max() <= 1
+    assert network == "stylegan2" or images.abs().max() <= 1
     logits = build_discriminator(spec, "spectral")(images, labels_for(spec, 2))
     assert logits.shape == (2,)
 
@@ -104,3 +118,11 @@ def test_the_smallest_maps_of_the_residual_generator_are_shared_by_the_classes()
     images = generator(torch.randn(1, 6).repeat(2, 1), torch.tensor([0, 1]))
     assert torch.equal(maps[0][0], maps[0][1])
     assert not torch.equal(images[0], images[1])
+
+
+def test_the_discriminator_of_stylegan2_sees_how_much_a_batch_varies():
+    alike = torch.randn(1, 3, 4, 4).repeat(4, 1, 1, 1)
+    assert float(stylegan2.variety(alike).max()) < 1e-3
+    apart = torch.cat([alike[:2] - 1, alike[2:] + 1])
+    assert float(stylegan2.variety(apart).mean()) == pytest.approx(1.0, abs=1e-3)
+    assert stylegan2.variety(torch.randn(6, 3, 4, 4)).shape == (6, 1, 4, 4)  # a batch that no group of four divides

@@ -1,5 +1,6 @@
 """Training: it learns, it resumes exactly, and it says in one line what goes wrong."""
 
+import contextlib
 import csv
 import dataclasses
 import errno
@@ -22,8 +23,10 @@ from ganfer.files import write_bytes
 from ganfer.gan.losses import LOSSES, AdversarialLoss
 from ganfer.gan.plan import plan_lines, plan_training
 from ganfer.gan.sampling import open_gan
+from ganfer.gan.stylegan2 import BRIDGE_FILE
 from ganfer.gan.train import plan_gan, train_gan
 from ganfer.workspace import Run, Workspace
+from stylegan_bridge import load_generator
 
 
 def weights_of(path: Path) -> dict[str, torch.Tensor]:
@@ -124,6 +127,34 @@ def test_the_residual_network_trains_with_its_own_defaults_and_resumes(workspace
     monkeypatch.undo()
     assert train_gan(other, config, same).figures["best_step"] == whole.figures["best_step"]
     assert other.latest("gans", data=same.digest).digest == open_gan(whole.path, "cpu").digest
+
+
+def test_a_trained_stylegan2_is_one_that_the_bridge_draws(workspace, data, make_config):
+    result = train_gan(workspace, make_config(gan__network="stylegan2", gan__steps=3, gan__r1_interval=2), data)
+    assert result.path is not None
+    mine, bridge = open_gan(result.path, "cpu"), load_generator(result.path / BRIDGE_FILE)
+    assert (bridge.resolution, bridge.img_channels, bridge.num_classes) == (16, 1, 3)
+    z, labels = torch.randn(4, 8), torch.tensor([0, 1, 2, 0])
+    with torch.no_grad():
+        drawn = bridge.render(bridge.map(z, torch.nn.functional.one_hot(labels, 3)))
+        expected = mine.render(z, labels)
+    assert torch.allclose(drawn * 127.5 + 128, expected, atol=0.01)
+    assert float(bridge.mapping.w_avg.abs().sum()) > 0  # truncation has a centre to pull to
+
+
+def test_the_noise_of_a_step_depends_on_the_step_alone(workspace, make_config, monkeypatch):
+    config = make_config(gan__network="stylegan2", gan__steps=4, gan__snapshot_every=2)
+    digests = []
+    for name, stop in (("whole", 99), ("stopped", 3)):
+        place = Workspace(workspace.root.parent / name)
+        data = store(place, tiny_set(dict.fromkeys(NAMES, 30)))
+        torch.manual_seed(stop)
+        monkeypatch.setattr(training, "adapt", _stop_at(stop, training.adapt))
+        with contextlib.suppress(KeyboardInterrupt):
+            train_gan(place, config, data)
+        monkeypatch.undo()
+        digests.append(open_gan(train_gan(place, config, data).path, "cpu").digest)
+    assert digests[0] == digests[1]
 
 
 def _stop_at(step, function):
