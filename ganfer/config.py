@@ -313,6 +313,27 @@ class ServeConfig:
 
 
 @dataclass(frozen=True)
+class LiveConfig:
+    """Faces in the wild: `ganfer predict`."""
+
+    detector: str = setting(
+        "yunet", "what finds the faces; none: every picture is a ready crop", choices=("yunet", "none")
+    )
+    min_score: float = setting(0.7, "how sure the detector must be of a face", low=0.01, high=0.99)
+    max_side: int = setting(
+        0, "pictures are searched at this many pixels on the longer side; 0 = 1280, of videos 640", low=0, high=8192
+    )
+    min_face: float = setting(0.0, "faces narrower than this many pixels are left out", low=0)
+    smooth: float = setting(0.5, "time constant in seconds of the average over a person's scores; 0 = none", low=0)
+    forget: float = setting(2.0, "seconds out of sight after which a person gets a new number", low=0)
+    calibrate: float = setting(
+        5.0, "seconds of each person's beginning that show where the screen is; 0 = at the camera", low=0
+    )
+    away_yaw: float = setting(22.0, "degrees to the side from which a person looks away", low=1, high=90)
+    away_pitch: float = setting(18.0, "degrees up or down from which a person looks away", low=1, high=90)
+
+
+@dataclass(frozen=True)
 class Config:
     """All settings of one workspace run; `classifier` is the `classifiers` package's own `TrainConfig`."""
 
@@ -330,6 +351,7 @@ class Config:
     serve: ServeConfig = field(default_factory=ServeConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     crossval: CrossvalConfig = field(default_factory=CrossvalConfig)
+    live: LiveConfig = field(default_factory=LiveConfig)
     tune: TuneConfig = field(default_factory=TuneConfig)
 
     def __post_init__(self) -> None:
