@@ -1,6 +1,6 @@
-"""Drawing a batch of synthetic faces: how many of which class, then PNGs that say how they were made.
+"""Drawing a batch of synthetic faces: PNGs that say how they were made.
 
-The plan is arithmetic on counts and can be looked at first. Drawing resumes: a PNG that is there and whole stays.
+Drawing resumes: a PNG that is there and whole stays.
 """
 
 import re
@@ -18,129 +18,22 @@ from ganfer.console import progress, say
 from ganfer.data.imageset import read_set
 from ganfer.data.provenance import read_facts, write_png
 from ganfer.data.sheets import row_sheet, save_sheet
-from ganfer.errors import DataError, GanferError, did_you_mean
+from ganfer.errors import DataError, GanferError
 from ganfer.files import digest_json, write_csv
-from ganfer.gan.generator import Generator, open_generator
-from ganfer.results import Result, table
+from ganfer.gan.generator import Generator
+from ganfer.quota import Quota, plan_counts, plan_quota
+from ganfer.results import Result
 from ganfer.runtime import describe, resolve_device
-from ganfer.seeding import image_seeds
+from ganfer.seeding import image_seeds, short_seeds
+from ganfer.source import Source, gan_source
 from ganfer.workspace import Run, Workspace
 
-COLUMNS = ("file_name", "asked", "seed", "generator", "truncation")
+__all__ = ["Quota", "draw", "generate", "plan_counts", "plan_quota", "redraw"]
+
+SHEET_FACES = 12  # per class on the contact sheet
 _CHUNK = 512  # images in memory while being written; as many again are being drawn
 _WRITERS = 4
-_SHEET = 12  # faces per class on the contact sheet
 _PNG_END = b"IEND\xaeB`\x82"
-
-
-@dataclass(frozen=True)
-class Quota:
-    """How many images to draw per class name, beside how many real training images there are."""
-
-    counts: Mapping[str, int]
-    existing: Mapping[str, int]
-
-    @property
-    def total(self) -> int:
-        """Images to draw in all."""
-        return sum(self.counts.values())
-
-    def lines(self) -> list[str]:
-        """The plan as a table."""
-        rows = [
-            (name, f"{self.existing.get(name, 0):,}", f"{count:,}", f"{self.existing.get(name, 0) + count:,}")
-            for name, count in self.counts.items()
-        ]
-        before = sum(self.existing.get(name, 0) for name in self.counts)
-        rows.append(("all", f"{before:,}", f"{self.total:,}", f"{before + self.total:,}"))
-        return [f"generate {self.total:,} faces:", *table(["class", "real", "to draw", "together"], rows)]
-
-
-def plan_counts(
-    data: Run,
-    config: Config,
-    *,
-    n: int | None = None,
-    balance: bool = False,
-    to: int | None = None,
-    classes: Mapping[str, int] | None = None,
-) -> Quota:
-    """The quota for a data set's training split; see `plan_quota`. `config.generate.n` when nothing is asked for."""
-    images = read_set(data.path)
-    train = (images.split == "train") & (images.source == "real") & (images.labels >= 0)
-    tally = np.bincount(images.labels[train], minlength=len(images.class_names))
-    counts = {name: int(count) for name, count in zip(images.class_names, tally, strict=True)}
-    if n is None and not balance and to is None and not classes:
-        n = config.generate.n
-    return plan_quota(counts, n=n, balance=balance, to=to, classes=classes or {})
-
-
-def plan_quota(
-    counts: Mapping[str, int],
-    *,
-    n: int | None = None,
-    balance: bool = False,
-    to: int | None = None,
-    classes: Mapping[str, int] | None = None,
-) -> Quota:
-    """How many to draw per class, from real counts per class. Classes without a real image get nothing on their own.
-
-    n alone: spread evenly, the remainder to the rarest. balance: every class filled up to the largest, or to `to`
-    (which implies balance); with n at most n, each next image to the class that is rarest by then. classes: just these.
-    GanferError for a class that does not exist, a combination without a meaning, or nothing to draw.
-    """
-    if classes:
-        if n is not None or balance or to is not None:
-            raise GanferError(
-                "--class gives exact counts and goes with none of --n, --balance and --to.", "Use one or the other."
-            )
-        for name in classes:
-            if name not in counts:
-                raise GanferError(f"The data has no class {name!r}.", did_you_mean(name, counts))
-        quota = {name: classes[name] for name in counts if classes.get(name, 0) > 0}
-        return _non_empty(Quota(quota, counts), "Every count given is 0.", "Give a count above 0.")
-    present = {name: count for name, count in counts.items() if count > 0}
-    if not present:
-        raise DataError("The training split holds no labelled real image.", "Add images: ganfer data add PATH.")
-    if balance or to is not None:
-        target = to if to is not None else max(present.values())
-        levels = _fill(present, target, n)
-        quota = {name: levels[name] - count for name, count in present.items() if levels[name] > count}
-        return _non_empty(
-            Quota(quota, counts),
-            f"Nothing to draw: every class has {target:,} real images or more.",
-            f"Ask for more with --to N (above {min(present.values()):,}), or use --n.",
-        )
-    assert n is not None
-    share, rest = divmod(n, len(present))
-    rarest = sorted(present, key=lambda name: present[name])[:rest]
-    quota = {name: share + (name in rarest) for name in present if share or name in rarest}
-    return _non_empty(Quota(quota, counts), f"--n {n}.", "Ask for at least 1 image.")
-
-
-def _fill(counts: Mapping[str, int], target: int, limit: int | None) -> dict[str, int]:
-    """Counts raised to `target`; with a limit, the rarest are raised together until it is used up."""
-    levels = {name: max(count, target) for name, count in counts.items()}
-    if limit is None or sum(levels.values()) - sum(counts.values()) <= limit:
-        return levels
-    low, high = min(counts.values()), target  # the highest common level that the limit pays for
-    while low < high:
-        middle = (low + high + 1) // 2
-        if sum(max(0, middle - count) for count in counts.values()) <= limit:
-            low = middle
-        else:
-            high = middle - 1
-    left = limit - sum(max(0, low - count) for count in counts.values())
-    levels = {name: max(count, low) for name, count in counts.items()}
-    for name in [name for name in counts if levels[name] == low][:left]:
-        levels[name] += 1
-    return levels
-
-
-def _non_empty(quota: Quota, problem: str, remedy: str) -> Quota:
-    if quota.total <= 0:
-        raise GanferError(problem, remedy)
-    return quota
 
 
 @dataclass(frozen=True)
@@ -158,22 +51,37 @@ class _Draw:
 
 
 def generate(workspace: Workspace, config: Config, gan: Run, data: Run, quota: Quota) -> Result:
-    """Draw the quota with a trained GAN; writes synthetic/<batch>/ and returns its figures.
+    """`draw` with a trained GAN of the workspace."""
+    return draw(workspace, config, gan_source(gan, config), data, quota)
 
-    Resumes an interrupted batch. GanferError when the GAN does not know a class; OSError (disk full) passes through
-    with every finished image kept and nothing half-written.
+
+def draw(
+    workspace: Workspace,
+    config: Config,
+    source: Source,
+    data: Run,
+    quota: Quota,
+    seeds: Sequence[int] | None = None,
+) -> Result:
+    """Draw the quota; writes synthetic/<batch>/ and returns its figures. seeds: exactly these, one face each.
+
+    Resumes an interrupted batch. GanferError when the generator does not know a class; OSError (disk full) passes
+    through with every finished image kept and nothing half-written.
     """
-    settings = {"counts": dict(quota.counts), "truncation": config.generate.truncation}
-    key = {"config": settings, "inputs": {"data": data.digest, "gan": gan.digest}, "seed": config.seed}
+    settings: dict[str, Any] = {"counts": dict(quota.counts), **source.settings}
+    if seeds is not None:
+        settings["seeds"] = list(seeds)
+    key = {"config": settings, "inputs": {"data": data.digest, source.input: source.digest}, "seed": config.seed}
     run = workspace.run("synthetic", "batch", key)
     with run.work("generate", key) as record:
         if record.get("status") == "complete":
             return _result(run, quota, "was already generated")
-        generator = open_generator("dcgan", gan.path, config.device, truncation=config.generate.truncation)
-        plan = _plan_draw(generator, quota, config.seed)
-        for line in quota.lines():
+        images = read_set(data.path)
+        generator = source.open(config.device, images.size, images.channels)
+        plan = _plan_draw(generator, quota, config.seed, seeds)
+        for line in plan_lines(quota, generator.class_names):
             say(line)
-        facts: dict[str, Any] = {"generator": generator.digest, "truncation": config.generate.truncation}
+        facts: dict[str, Any] = {"generator": generator.digest, **facts_of(generator)}
         device = resolve_device(config.device)
         missing = _missing(run.path, plan.names)
         with progress("generate", len(plan.names)) as advance:
@@ -181,39 +89,76 @@ def generate(workspace: Workspace, config: Config, gan: Run, data: Run, quota: Q
             for written in _draw_files(run.path, generator, plan, missing, {**facts, "device": device.type}):
                 advance(written)
         save_sheet(run.path / "contact.png", _sheet(generator, plan))
-        write_csv(run.path / "metadata.csv", COLUMNS, _rows(plan, facts))
+        write_csv(run.path / "metadata.csv", ("file_name", "asked", "seed", *facts), _rows(plan, facts))
+        for note in _notes(generator):
+            say(note)
         figures = {
-            "count": quota.total,
+            "count": len(plan.names),
             "per_class": dict(quota.counts) if plan.labels is not None else {},
-            "gan": gan.name,
+            "gan": source.name,
             "generator": generator.digest,
             "resumed_with": len(plan.names) - len(missing),
+            "notes": _notes(generator),
         }
         run.finish(digest=digest_json(key), figures=figures, device=describe(device))
     return _result(run, quota, "generated")
 
 
-def _plan_draw(generator: Generator, quota: Quota, seed: int) -> _Draw:
+def facts_of(generator: Generator) -> dict[str, str | int | float]:
+    """What besides the seed, the label and the weights makes an image of this generator."""
+    return dict(getattr(generator, "facts", {"truncation": getattr(generator, "truncation", 0.0)}))
+
+
+def _notes(generator: Generator) -> list[str]:
+    return list(generator.notes()) if hasattr(generator, "notes") else []
+
+
+def plan_lines(quota: Quota, class_names: Sequence[str] | None) -> list[str]:
+    """The plan for drawing without steering: per class, or for a generator that knows no classes just how many."""
+    if class_names is not None:
+        return quota.lines()
+    return [
+        f"generate {quota.total:,} faces:",
+        "the generator knows no classes: the faces are drawn as they come, `ganfer label` sorts them",
+    ]
+
+
+def _plan_draw(generator: Generator, quota: Quota, seed: int, given: Sequence[int] | None) -> _Draw:
     """Seeds, labels and file names of the batch. GanferError for a class the generator does not know."""
-    seeds = image_seeds(seed, quota.total)
+    seeds = _seeds(generator, quota.total, seed, given)
     if generator.class_names is None:
-        say("The generator knows no classes: the faces are drawn as they come, `ganfer label` sorts them.")
-        asked, labels = [""] * quota.total, None
+        asked, labels = [""] * len(seeds), None
     else:
+        if given is not None:
+            raise GanferError(
+                "--seeds draws from a generator without classes, or from one chosen class.",
+                "Choose it with --network-class, or give --class NAME=N and --seed.",
+            )
         for name in quota.counts:
             if name not in generator.class_names:
                 raise GanferError(
-                    f"The generator knows no {name!r}; it was trained on {', '.join(generator.class_names)}.",
-                    "Train one on data with that class: ganfer train gan.",
+                    f"The generator knows no {name!r}; it knows {', '.join(generator.class_names)}.",
+                    "Take one that was trained on data with that class.",
                 )
         asked = [name for name, count in quota.counts.items() for _ in range(count)]
         labels = np.array([generator.class_names.index(name) for name in asked], dtype=np.int64)
-    names = [f"images/{_in_file_name(name)}-{i:07d}.png" for i, name in enumerate(asked)]
-    return _Draw(names, asked, seeds, labels)
+    return _Draw([image_name(name, i) for i, name in enumerate(asked)], asked, seeds, labels)
 
 
-def _in_file_name(class_name: str) -> str:
-    return re.sub(r"[^\w-]+", "_", class_name) or "face"
+def _seeds(generator: Generator, count: int, seed: int, given: Sequence[int] | None) -> np.ndarray:
+    """The given seeds, or those that a batch of this seed has; (N,) int64. GanferError for one out of range."""
+    highest: int | None = getattr(generator, "max_seed", None)
+    if given is None:
+        return image_seeds(seed, count) if highest is None else short_seeds(seed, count, highest)
+    if highest is not None and max(given) > highest:
+        raise GanferError(f"--seeds: {max(given)} is above {highest}, this generator's highest.", "Give lower ones.")
+    return np.array(given, dtype=np.int64)
+
+
+def image_name(class_name: str, place: int) -> str:
+    """The file of an image inside its batch."""
+    readable = re.sub(r"[^\w-]+", "_", class_name) or "face"
+    return f"images/{readable}-{place:07d}.png"
 
 
 def _missing(folder: Path, names: Sequence[str]) -> np.ndarray:
@@ -240,11 +185,11 @@ def _draw_files(
         own: dict[str, str | int] = {"seed": int(plan.seeds[index]), "class": plan.asked[index]}
         write_png(folder / plan.names[index], image, {**facts, **own})
 
-    (folder / "images").mkdir(parents=True, exist_ok=True)
-    with _writers(folder / "images") as pool:
+    chunk = min(_CHUNK, getattr(generator, "chunk", _CHUNK))
+    with writers(folder / "images") as pool:
         writing: list[Future[None]] = []
-        for start in range(0, len(missing), _CHUNK):
-            indices = missing[start : start + _CHUNK]
+        for start in range(0, len(missing), chunk):
+            indices = missing[start : start + chunk]
             images = generator.sample(*plan.part(indices))
             yield _finished(writing)
             writing = [pool.submit(write, int(i), image) for i, image in zip(indices, images, strict=True)]
@@ -259,8 +204,9 @@ def _finished(writing: Sequence[Future[None]]) -> int:
 
 
 @contextmanager
-def _writers(folder: Path) -> Iterator[ThreadPoolExecutor]:
+def writers(folder: Path) -> Iterator[ThreadPoolExecutor]:
     """Threads that write files into `folder`; whatever ends the block, no temporary file stays."""
+    folder.mkdir(parents=True, exist_ok=True)
     pool = ThreadPoolExecutor(_WRITERS)
     try:
         yield pool
@@ -281,7 +227,7 @@ def _sheet(generator: Generator, plan: _Draw) -> Any:
     rows = []
     for name in dict.fromkeys(plan.asked):
         indices = np.flatnonzero(asked == name)
-        rows.append((name or "faces", f"{len(indices):,}", generator.sample(*plan.part(indices[:_SHEET]))))
+        rows.append((name or "faces", f"{len(indices):,}", generator.sample(*plan.part(indices[:SHEET_FACES]))))
     return row_sheet(rows)
 
 
@@ -298,11 +244,15 @@ def redraw(path: Path, generator: Generator) -> np.ndarray:
         raise DataError(
             f"{path} was drawn by generator {facts['generator'][:12]}, not {generator.digest[:12]}.", "Open that one."
         )
-    drawn_with, given = float(facts["truncation"]), float(getattr(generator, "truncation", 0.0))
-    if drawn_with != given:
-        raise DataError(
-            f"{path} was drawn with truncation {drawn_with:g}, not {given:g}.", "Open the generator with it."
-        )
+    for name, value in facts_of(generator).items():
+        if facts.get(name) != str(value):
+            raise DataError(
+                f"{path} was drawn with {name} {facts.get(name)}, not {value}.", "Open the generator with that."
+            )
+    if "code" in facts:
+        from ganfer.steering import redraw_steered
+
+        return redraw_steered(path, facts, generator)
     labels = None
     if generator.class_names is not None:
         labels = np.array([generator.class_names.index(facts["class"])])
@@ -314,7 +264,8 @@ def _result(run: Run, quota: Quota, what: str) -> Result:
     figures = run.figures
     lines = [
         f"{run.name} {what}: {figures['count']:,} faces by {figures['gan']}.",
-        *quota.lines()[1:],
+        *(quota.lines()[1:] if figures["per_class"] else []),
+        *(f"  {note}" for note in figures["notes"]),
         f"  images: {run.path / 'images'}, contact sheet: {run.path / 'contact.png'}",
     ]
     return Result("ganfer generate", run.path, figures, lines)

@@ -53,7 +53,7 @@ def label(workspace: Workspace, config: Config, batch_run: Run, classifier_run: 
 
         val = real_only(images, "val")
         balanced = config.label.prior == "balanced"
-        priors = _learned_shares(classifier, images)
+        priors = learned_shares(classifier, images)
 
         def posterior(pixels: np.ndarray) -> np.ndarray:
             found = classifier.probabilities(pixels)
@@ -81,7 +81,7 @@ def label(workspace: Workspace, config: Config, batch_run: Run, classifier_run: 
     return _result(run, batch_run, "labelled")
 
 
-def _learned_shares(classifier: Classifier, images: ImageSet) -> np.ndarray:
+def learned_shares(classifier: Classifier, images: ImageSet) -> np.ndarray:
     """The class shares (K,) a classifier's probabilities assume: the training data's, unless it learned balanced."""
     settings = classifier.card.get("config", {})
     count = len(classifier.class_names)

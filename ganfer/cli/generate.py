@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 import click
 
 from ganfer.cli.options import common, parse_counts, setting_option
-from ganfer.errors import GanferError
 from ganfer.results import Result
 
 if TYPE_CHECKING:
@@ -22,10 +21,30 @@ if TYPE_CHECKING:
     "--class", "classes", multiple=True, metavar="CLASS=N", help="Exactly N faces of a class; may be repeated"
 )
 @click.option(
-    "--source", type=click.Choice(["dcgan", "stylegan2"]), default="dcgan", show_default=True, help="Generator"
+    "--source",
+    default="dcgan",
+    show_default=True,
+    metavar="NAME",
+    help="Generator: dcgan (the workspace's), stylegan2, or one that another package registers",
 )
 @click.option("--gan", metavar="NAME", help="A GAN of the workspace  [default: the newest, or a new one]")
 @setting_option("generate.truncation", "--truncation")
+@setting_option("stylegan.network", "--network", metavar="FILE|URL|NAME")
+@setting_option("stylegan.truncation_psi", "--truncation-psi")
+@click.option("--seeds", metavar="LIST", help="Exactly these faces: 0-99,200; for stylegan2 NVIDIA's own seeds")
+@setting_option("stylegan.face_crop", "--face-crop")
+@setting_option("stylegan.detector_model", "--detector-model", metavar="FILE")
+@setting_option("stylegan.classes", "--network-classes", metavar="NAMES")
+@setting_option("stylegan.class_index", "--network-class", metavar="N")
+@setting_option("stylegan.mix_seeds", "--mix-seeds", metavar="LIST")
+@setting_option("stylegan.mix_layers", "--mix-layers", metavar="LIST")
+@click.option(
+    "--steer/--no-steer",
+    default=None,
+    help="Lead the generator to the classes by the classifier, with an independent judge  [default: where classes are "
+    "asked of a generator that knows none]",
+)
+@setting_option("steering.evaluations", "--evaluations")
 @common
 def generate(
     project: "Project",
@@ -36,14 +55,24 @@ def generate(
     classes: tuple[str, ...],
     source: str,
     gan: str | None,
+    seeds: str | None,
+    steer: bool | None,
 ) -> Result:
     """Draw synthetic faces into synthetic/BATCH/: PNGs that say how they were made, and metadata.csv.
 
-    Without any count, generate.n faces are spread evenly over the classes. The same command again resumes.
+    Without any count, generate.n faces are spread evenly over the classes. The same command again resumes. A StyleGAN2
+    network that knows no classes is steered to those that --balance, --to or --class ask for.
     """
-    if source == "stylegan2":
-        raise GanferError(
-            "--source stylegan2 is not available in this version.", "Use --source dcgan, which needs no download."
-        )
-    counts = parse_counts(classes, "--class")
-    return project.generate(n, balance=balance, to=to, classes=counts, gan=gan, dry_run=dry_run)
+    from ganfer.seeding import MOST_SEED, parse_ranges
+
+    return project.generate(
+        n,
+        balance=balance,
+        to=to,
+        classes=parse_counts(classes, "--class"),
+        gan=gan,
+        source=source,
+        seeds=parse_ranges(seeds, MOST_SEED, "--seeds") if seeds else None,
+        steer=steer,
+        dry_run=dry_run,
+    )

@@ -1,14 +1,17 @@
 """What a generator is to the rest of ganfer: seeds and labels in, images out. Other packages can register theirs."""
 
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Protocol, cast, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 
 from ganfer.errors import GanferError, did_you_mean
 
 ENTRY_POINTS = "ganfer.generators"
+#: Found without an installed entry point too, so that a checkout works as it is.
+BUILT_IN = {"dcgan": "ganfer.gan.sampling:open_gan", "stylegan2": "ganfer.stylegan:open_stylegan2"}
 
 
 @runtime_checkable
@@ -16,7 +19,9 @@ class Generator(Protocol):
     """Anything that draws faces. Image i depends on seeds[i], labels[i] and the network alone.
 
     class_names: None for a generator that knows no classes. digest: names the weights; equal digests, equal images on
-    the same kind of device.
+    the same kind of device. A generator may have more: `facts` (what besides seed and weights makes an image, for its
+    PNG), `max_seed`, `chunk` (images per call that leave time to write), `notes()` for the user, and
+    `latent_space(label)` to be steered in.
     """
 
     @property
@@ -35,16 +40,23 @@ class Generator(Protocol):
         ...
 
 
-def open_generator(source: str, path: Path, device: str = "auto", **options: float) -> Generator:
+def open_generator(source: str, path: Path, device: str = "auto", **options: Any) -> Generator:
     """A generator by its registered name (entry-point group `ganfer.generators`) and the file or folder it lives in.
 
-    Each entry point is a function `(path, device, **options) -> Generator`. GanferError for a name nobody registered.
+    Each entry point is a function `(path, device, **options) -> Generator`; one that is not ganfer's own GAN is given
+    the `size` and `channels` of the data. GanferError for a name nobody registered.
     """
-    from ganfer.gan.sampling import open_gan
-
+    if source in BUILT_IN:
+        module, _, name = BUILT_IN[source].partition(":")
+        return cast(Generator, getattr(import_module(module), name)(path, device, **options))
     known = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
-    if source == "dcgan":  # ganfer's own works from a checkout too, where no entry point is installed
-        return open_gan(path, device, **options)
     if source not in known:
-        raise GanferError(f"No generator {source!r}.", did_you_mean(source, ["dcgan", *sorted(known)]))
+        raise GanferError(f"No generator {source!r}.", did_you_mean(source, sorted({*BUILT_IN, *known})))
     return cast(Generator, known[source].load()(path, device, **options))
+
+
+def check_source(source: str) -> None:
+    """GanferError for a name nobody registered."""
+    known = {*BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINTS))}
+    if source not in known:
+        raise GanferError(f"No generator {source!r}.", did_you_mean(source, sorted(known)))

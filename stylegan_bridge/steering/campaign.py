@@ -364,7 +364,18 @@ def steer(
     return _collect(campaign, sorted(campaign.classes, key=lambda state: state.target))
 
 
-_SCALARS = ("target", "wanted", "budget", "goal", "has_gradient", "evaluations", "idle", "tries", "pool_used", "stopped")
+_SCALARS = (
+    "target",
+    "wanted",
+    "budget",
+    "goal",
+    "has_gradient",
+    "evaluations",
+    "idle",
+    "tries",
+    "pool_used",
+    "stopped",
+)
 _LISTS = ("seeds", "methods", "ascents")
 _TENSORS = ("codes", "images", "features")
 
