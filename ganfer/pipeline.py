@@ -186,6 +186,30 @@ class Project:
         self.announce("data")
         return crossval(self.workspace, self.config, self.need_data())
 
+    def serve(self, classifiers: Sequence[str] = (), *, dry_run: bool = False, **options: Any) -> Result:
+        """Answer over HTTP and show the live page until interrupted; see `ganfer.serve.command.serve`."""
+        from ganfer.serve.command import plan_lines, serve
+
+        needed = [] if classifiers else ["data", "classifier"]
+        if dry_run:
+            steps = self.missing(*needed)
+            return self._plan("serve", [*steps, *plan_lines(self.workspace, self.config, classifiers)])
+        self.announce(*needed)
+        if not classifiers:
+            self.need_data()
+            self.need_classifier()
+        return serve(self.workspace, self.config, classifiers, **options)
+
+    def tune(self, search: Sequence[str] = (), *, dry_run: bool = False) -> Result:
+        """Search for better classifier settings, judged on validation; `search` has lines like `lr=1e-4..1e-2:log`."""
+        from ganfer.tune.stage import plan_lines, tune
+
+        plan = plan_lines(self.config, search)  # a wrong space is said before any work
+        if dry_run:
+            return self._plan("tune", [*self.missing("data"), *plan])
+        self.announce("data")
+        return tune(self.workspace, self.config, self.need_data(), search)
+
     # --- what is there, what comes next -------------------------------------------------------------------------
 
     def status(self) -> Result:

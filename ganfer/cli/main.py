@@ -25,7 +25,9 @@ COMMANDS = {
     "retrain": ("ganfer.cli.retrain:retrain", "Train with and without the synthetic faces and compare."),
     "evaluate": ("ganfer.cli.classify:evaluate", "A classifier on the test split: figures, confusions, mistakes."),
     "crossval": ("ganfer.cli.classify:crossval", "k-fold cross-validation, at random and by subject."),
+    "tune": ("ganfer.cli.tune:tune", "Search for better classifier settings."),
     "stylegan": ("ganfer.cli.stylegan:stylegan", "Look into StyleGAN2 checkpoints, convert them to safetensors."),
+    "serve": ("ganfer.cli.serve:serve", "REST and the live page: camera, photos, video; TF Serving, Open Inference v2."),
     "report": ("ganfer.cli.story:report", "Where the newest report lies; write it again from its results."),
 }
 

@@ -23,7 +23,7 @@ from ganfer.workspace import Run
 
 FORMAT = 1
 LEVEL = 0.95  # of every interval
-FACES = 8  # right and wrong predictions shown of each class
+FACES = 6  # right and wrong predictions shown of each class
 _OVERALL = ("accuracy", "balanced_accuracy", "macro_f1", "f_beta")
 
 

@@ -1,0 +1,1 @@
+"""The search for better classifier settings: what is searched, how trials run, and what comes of them."""

@@ -1,0 +1,197 @@
+"""`ganfer tune`: the study as a stage of the workspace, its tables, its page, and the best settings as a config.
+
+The data's path: training split -> trials, judged on the validation split -> the study's database -> trials.csv,
+best.toml and the page. The test split is not read; the best settings are measured on it once, by `ganfer evaluate`.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from classifiers import TrainConfig
+from ganfer.config import Config
+from ganfer.console import progress, say
+from ganfer.errors import GanferError
+from ganfer.files import digest_of, write_csv, write_json, write_text
+from ganfer.report.tuning import tuning_lines, tuning_page
+from ganfer.report.write import read_results
+from ganfer.results import Result
+from ganfer.tune.lanes import Setting, make_lanes
+from ganfer.tune.space import Space, load_space
+from ganfer.tune.study import LOWER_IS_BETTER, Search, finished, open_study, require_optuna, sampler_name
+from ganfer.tune.trial import FIGURES
+from ganfer.workspace import Run, Workspace
+
+if TYPE_CHECKING:
+    import optuna
+
+FORMAT = 1
+_RANKED_ENOUGH = 8  # finished trials before the settings' importance is estimated
+
+
+def plan_lines(config: Config, search: Sequence[str]) -> list[str]:
+    """What `tune` will search, in words."""
+    space = load_space(config.tune.space, search, config.classifier)
+    base, how = space.base(config.classifier), sampler_name(space, config.tune)
+    number = min(config.tune.trials, len(space.grid())) if how == "grid" else config.tune.trials
+    names = ", ".join(space.specs)
+    return [f"{number} trials of {base.model} ({how}), each a training judged on validation, over {names}"]
+
+
+def tune(workspace: Workspace, config: Config, data: Run, search: Sequence[str] = ()) -> Result:
+    """Search until the study holds `tune.trials` finished trials; the same command again goes on with it.
+
+    Writes `studies/<run>/`: study.db, trials.csv, best.toml, results.json and the page. ConfigError for a search space
+    that cannot be, GanferError when Optuna or the database is missing.
+    """
+    require_optuna()
+    settings = config.tune
+    space = load_space(settings.space, search, config.classifier)
+    base = space.base(config.classifier)
+    how = sampler_name(space, settings)
+    key = {
+        "config": {
+            "space": space.to_json(),
+            "classifier": dataclasses.asdict(base),
+            "tune": {"metric": settings.metric, "sampler": how, "pruning": settings.pruning},
+        },
+        "inputs": {"data": data.digest},
+        "seed": config.seed,
+    }
+    run = workspace.run("studies", space.name, key)
+    with run.work("tune", key):
+        study = open_study(f"ganfer-{run.name}", run.path, space, settings, config.seed)
+        before = len(finished(study))
+        setting = Setting(data.path, config.seed, config.device, settings.metric)
+        with progress("tune", max(settings.trials, before)) as advance:
+            advance(before)
+            work = Search(study, space, settings, base, run.path / "trials", advance)
+            work.run(make_lanes(setting, settings.workers))
+        say(f"{len(finished(study)) - before} trials added to the {before} that were there.")
+        results = _results(run, config, data, space, base, study)
+        write_json(run.path / "results.json", results)
+        write_csv(run.path / "trials.csv", *_table(results))
+        write_text(run.path / "best.toml", best_toml(results))
+        write_text(run.path / "index.html", tuning_page(results))
+        figures = {name: results[name] for name in ("metric", "best", "counts", "importance", "settings")}
+        run.finish(digest=digest_of(run.path / "results.json"), figures=figures, device=config.device)
+    return tuning_result(run)
+
+
+def tuning_result(run: Run) -> Result:
+    """What a finished study says."""
+    page, best = run.path / "index.html", run.path / "best.toml"
+    lines = [
+        *tuning_lines(read_results(run.path)),
+        "",
+        f"Train it: ganfer train classifier --config {best}",
+        f"Page: {page}",
+    ]
+    return Result("ganfer tune", run.path, {**run.figures, "config": str(best), "page": str(page)}, lines)
+
+
+def best_toml(results: dict[str, Any]) -> str:
+    """The best trial's settings as a config for every command: what differs from the defaults."""
+    best, metric = results["best"], results["metric"]
+    lines = [
+        f"# Trial {best['number']} of {results['title']}: validation {metric.replace('_', ' ')} {best['value']:.4f}.",
+        "",
+        "[classifier]",
+        *(f"{name} = {json.dumps(value)}" for name, value in best["config"].items() if value is not None),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _results(
+    run: Run, config: Config, data: Run, space: Space, base: TrainConfig, study: "optuna.Study"
+) -> dict[str, Any]:
+    from optuna.trial import TrialState
+
+    done = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
+    complete = [trial for trial in done if trial.state == TrialState.COMPLETE]
+    if not complete:
+        problems = [str(trial.user_attrs["problem"]) for trial in done if "problem" in trial.user_attrs]
+        why = problems[0] if problems else "none was finished in time"
+        raise GanferError(f"No trial was trained to its end ({why}).", "Give --trials or --minutes more room.")
+    best = study.best_trial
+    chosen = dataclasses.replace(base, **best.params)
+    differing = {
+        f.name: getattr(chosen, f.name)
+        for f in dataclasses.fields(chosen)
+        if getattr(chosen, f.name) != f.default and f.name != "tensorboard"
+    }
+    lower = config.tune.metric in LOWER_IS_BETTER
+    return {
+        "format": FORMAT,
+        "title": f"{base.model} on {data.name}, search space {space.name}",
+        "metric": config.tune.metric,
+        "lower_is_better": lower,
+        "best": {
+            "number": best.number,
+            "value": best.value,
+            "params": best.params,
+            "config": differing,
+            "figures": best.user_attrs.get("figures", {}),
+        },
+        "counts": {
+            "complete": len(complete),
+            "stopped_early": sum(t.state == TrialState.PRUNED and "problem" not in t.user_attrs for t in done),
+            "impossible": sum("problem" in t.user_attrs for t in done),
+            "interrupted": sum(t.state == TrialState.FAIL for t in done),
+        },
+        "trials": [_trial(trial) for trial in done if trial.state != TrialState.FAIL],
+        "importance": _importance(study, len(complete)),
+        "space": space.to_json(),
+        "settings": {
+            "sampler": sampler_name(space, config.tune),
+            "pruning": config.tune.pruning,
+            "seed": config.seed,
+            "study": study.study_name,
+        },
+        "run": {name: run.record.get(name, "") for name in ("command", "machine", "versions", "started")},
+    }
+
+
+def _trial(trial: Any) -> dict[str, Any]:
+    figures = trial.user_attrs.get("figures", {})
+    problem = trial.user_attrs.get("problem", "")
+    state = "complete" if trial.state.name == "COMPLETE" else "impossible" if problem else "stopped early"
+    last = max(trial.intermediate_values.items(), default=(0, None))
+    return {
+        "number": trial.number,
+        "state": state,
+        "value": trial.value if state == "complete" else None,
+        "params": trial.params,
+        "figures": figures,
+        "last": {"part": last[0], "value": last[1]},
+        "problem": problem,
+    }
+
+
+def _importance(study: "optuna.Study", complete: int) -> dict[str, float]:
+    """How much of the metric's variance each setting explains (fANOVA, Hutter et al. 2014); empty with few trials."""
+    import optuna
+
+    values = {trial.value for trial in study.get_trials(deepcopy=False) if trial.value is not None}
+    if complete < _RANKED_ENOUGH or len(values) < 2:
+        return {}
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return {name: float(share) for name, share in found.items()}
+
+
+def _table(results: dict[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
+    names = list(results["space"]["search"])
+    columns = ["trial", "state", *names, *FIGURES, "seconds", "problem"]
+    rows = [
+        {
+            "trial": trial["number"],
+            "state": trial["state"],
+            **{name: trial["params"].get(name, "") for name in names},
+            **{name: trial["figures"].get(name, "") for name in (*FIGURES, "seconds")},
+            "problem": trial["problem"],
+        }
+        for trial in results["trials"]
+    ]
+    return columns, rows

@@ -1,0 +1,308 @@
+"""The study: an Optuna database of trials, and the loop that asks it for settings and tells it what came of them."""
+
+import os
+import platform
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from classifiers import ClassifierError, TrainConfig
+from classifiers.prediction import WEIGHTS
+from classifiers.state import RESUME
+from ganfer.config import TuneConfig
+from ganfer.errors import GanferError
+from ganfer.files import digest_json
+from ganfer.tune.lanes import Lane
+from ganfer.tune.space import Choice, Space
+from ganfer.tune.trial import Pruned
+
+if TYPE_CHECKING:
+    import optuna
+
+_HOPELESS = 3  # so many first trials that cannot be trained, and the search stops
+LOWER_IS_BETTER = ("nll",)
+
+
+def require_optuna() -> None:
+    """GanferError with one line when Optuna is not installed."""
+    try:
+        import optuna
+    except ImportError as error:
+        raise GanferError(
+            f"ganfer tune needs {error.name}, which is not installed.", "Run: pip install 'ganfer[tune]'."
+        ) from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def open_study(name: str, folder: Path, space: Space, settings: TuneConfig, seed: int) -> "optuna.Study":
+    """The study of that name, kept from earlier calls, in the folder's SQLite file or the database of the settings.
+
+    Trials that a killed process left behind are put back into the queue. GanferError when the database cannot be used.
+    """
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    own = not settings.storage
+    url = f"sqlite:///{folder / 'study.db'}" if own else settings.storage
+    try:
+        storage = optuna.storages.RDBStorage(url)
+        known = any(summary.study_name == name for summary in optuna.get_all_study_summaries(storage))
+        study = optuna.create_study(
+            study_name=name,
+            storage=storage,
+            direction="minimize" if settings.metric in LOWER_IS_BETTER else "maximize",
+            load_if_exists=True,
+            pruner=_pruner(settings),
+        )
+        if known:
+            _requeue_the_dead(study, own)
+        elif sampler_name(space, settings) == "grid":
+            for params in space.grid():
+                study.enqueue_trial(params)
+        # a sampler with the seed of the first call would draw the first call's settings again
+        study.sampler = _sampler(space, settings, seed, len(study.get_trials(deepcopy=False)) if known else 0)
+    except ImportError as error:
+        raise GanferError(
+            f"--storage {_hidden(url)} needs the package {error.name}.", f"Install it: pip install {error.name}."
+        ) from error
+    except (SQLAlchemyError, ValueError, RuntimeError) as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        raise GanferError(
+            f"The study's database {_hidden(url)} cannot be used ({reason}).",
+            "Check --storage, or leave it out for SQLite in the workspace.",
+        ) from error
+    return study
+
+
+def sampler_name(space: Space, settings: TuneConfig) -> str:
+    """tpe, random or grid: the setting, else the space's own, else tpe."""
+    return settings.sampler if settings.sampler != "auto" else space.sampler or "tpe"
+
+
+def _sampler(space: Space, settings: TuneConfig, seed: int, done: int) -> Any:
+    import optuna
+
+    number = int(np.random.SeedSequence([seed, done]).generate_state(1)[0])
+    if sampler_name(space, settings) == "tpe":
+        return optuna.samplers.TPESampler(seed=number)
+    return optuna.samplers.RandomSampler(seed=number)  # a grid's trials wait in the queue, nothing is left to draw
+
+
+def _pruner(settings: TuneConfig) -> Any:
+    import optuna
+
+    if not settings.pruning:
+        return optuna.pruners.NopPruner()
+    return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2)
+
+
+def distributions(space: Space) -> dict[str, Any]:
+    """The space in Optuna's terms."""
+    import optuna
+
+    found: dict[str, Any] = {}
+    for name, spec in space.specs.items():
+        if isinstance(spec, Choice):
+            found[name] = optuna.distributions.CategoricalDistribution(spec.values)
+        elif spec.whole:
+            step = int(spec.step or 1)
+            found[name] = optuna.distributions.IntDistribution(int(spec.low), int(spec.high), log=spec.log, step=step)
+        else:
+            found[name] = optuna.distributions.FloatDistribution(spec.low, spec.high, log=spec.log, step=spec.step)
+    return found
+
+
+def _requeue_the_dead(study: "optuna.Study", own: bool) -> None:
+    """Trials still called running by a process that is gone: failed, and asked for again with the same settings.
+
+    own: nobody else uses the database, so all of them; else those of this machine whose process has ended.
+    """
+    from optuna.trial import TrialState
+
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        here = trial.user_attrs.get("host") == platform.node() and not _alive(int(trial.user_attrs.get("pid", 0)))
+        if own or here:
+            study.tell(trial.number, state=TrialState.FAIL)
+            if trial.params:
+                study.enqueue_trial(trial.params)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return pid > 0
+
+
+def _hidden(url: str) -> str:
+    """The URL without its password."""
+    head, at, tail = url.rpartition("@")
+    scheme, slashes, user = head.partition("://")
+    return f"{scheme}{slashes}{user.partition(':')[0]}{at}{tail}" if at else url
+
+
+# --- the loop ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Search:
+    """A study at work. `base` holds the settings around the searched ones; trials are trained below `folder`."""
+
+    study: "optuna.Study"
+    space: Space
+    settings: TuneConfig
+    base: TrainConfig
+    folder: Path
+    advance: Callable[..., None]
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._running = 0
+        self._deadline = time.monotonic() + 60 * self.settings.minutes if self.settings.minutes else float("inf")
+        self._failures: list[BaseException] = []
+
+    def run(self, lanes: Sequence[Lane]) -> None:
+        """Trials in every lane until there are enough, the time is up, or the grid is done. Closes the lanes."""
+        try:
+            if len(lanes) == 1:
+                self._work(lanes[0])
+            else:
+                self._side_by_side(lanes)
+        finally:
+            for lane in lanes:
+                lane.close()
+
+    def _side_by_side(self, lanes: Sequence[Lane]) -> None:
+        threads = [threading.Thread(target=self._guarded, args=(lane,), daemon=True) for lane in lanes]
+        for thread in threads:
+            thread.start()
+        try:
+            for thread in threads:
+                while thread.is_alive():
+                    thread.join(0.2)  # with a timeout, so that Ctrl-C is heard
+        except BaseException:
+            self._stop.set()
+            for lane in lanes:
+                lane.stop()
+            for thread in threads:
+                thread.join()
+            raise
+        if self._failures:
+            raise self._failures[0]
+
+    def _guarded(self, lane: Lane) -> None:
+        try:
+            self._work(lane)
+        except BaseException as error:  # handed to the thread that waits
+            self._failures.append(error)
+            self._stop.set()
+
+    def _work(self, lane: Lane) -> None:
+        while (trial := self._next()) is not None:
+            try:
+                self._one(lane, trial)
+            finally:
+                with self._lock:
+                    self._running -= 1
+
+    def _next(self) -> "optuna.Trial | None":
+        """The next trial, or None when it is time to end."""
+        from optuna.trial import TrialState
+
+        with self._lock:
+            if self._stop.is_set() or time.monotonic() >= self._deadline:
+                return None
+            if len(finished(self.study)) + self._running >= self.settings.trials:
+                return None
+            waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+            if sampler_name(self.space, self.settings) == "grid" and not waiting:
+                return None
+            trial = self.study.ask(distributions(self.space))
+            self._running += 1
+        trial.set_user_attr("host", platform.node())
+        trial.set_user_attr("pid", os.getpid())
+        return trial
+
+    def _one(self, lane: Lane, trial: "optuna.Trial") -> None:
+        """Train one trial and tell the study; an interrupted one is asked for again at the next call."""
+        from optuna.trial import TrialState
+
+        folder = self.folder / digest_json(trial.params)[:10]
+
+        def report(part: int, figure: float) -> bool:
+            trial.report(figure, part)
+            return bool(trial.should_prune())
+
+        try:
+            figures = self._known(trial.params) or lane.run(folder, self._config(trial.params), report)
+        except Pruned:
+            self.study.tell(trial, state=TrialState.PRUNED)
+            note = "stopped early"
+        except ClassifierError as error:
+            trial.set_user_attr("problem", error.message)
+            self.study.tell(trial, state=TrialState.PRUNED)
+            note = error.message
+            self._give_up_if_hopeless()
+        except BaseException:
+            self.study.tell(trial, state=TrialState.FAIL)
+            self.study.enqueue_trial(trial.params)
+            raise
+        else:
+            trial.set_user_attr("figures", dict(figures))
+            self.study.tell(trial, figures[self.settings.metric])
+            note = f"best {self.study.best_value:.4f}"
+        with self._lock:
+            self._tidy(folder)
+        self.advance(1, note=note)
+
+    def _config(self, params: Mapping[str, Any]) -> TrainConfig:
+        import dataclasses
+
+        return dataclasses.replace(self.base, **params)
+
+    def _known(self, params: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The figures of a finished trial with the very same settings: training it again would bring the same."""
+        from optuna.trial import TrialState
+
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+            if trial.params == params:
+                figures: dict[str, Any] = trial.user_attrs["figures"]
+                return figures
+        return None
+
+    def _give_up_if_hopeless(self) -> None:
+        done = finished(self.study)
+        problems = [trial.user_attrs.get("problem") for trial in done]
+        if len(done) >= _HOPELESS and all(problems):
+            raise GanferError(
+                f"None of the first {len(done)} trials could be trained: {problems[0]}.",
+                "Mend that, or the search space.",
+            )
+
+    def _tidy(self, folder: Path) -> None:
+        """Keep the weights of the best trial alone; of the others their curves and cards stay."""
+        done = [trial for trial in finished(self.study) if trial.value is not None and "figures" in trial.user_attrs]
+        keep = self.folder / digest_json(self.study.best_params)[:10] if done else None
+        (folder / RESUME).unlink(missing_ok=True)
+        for weights in self.folder.glob(f"*/{WEIGHTS}"):
+            if weights.parent != keep and (weights.parent / "card.json").is_file():
+                weights.unlink(missing_ok=True)
+        for left in self.folder.glob("*/tensorboard"):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def finished(study: "optuna.Study") -> list[Any]:
+    """The trials that count: trained to the end, or stopped early for being behind."""
+    from optuna.trial import TrialState
+
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
