@@ -114,7 +114,7 @@ def _importance_section(results: Mapping[str, Any]) -> Section | None:
         for name, share in sorted(importance.items(), key=lambda item: -item[1])
     ]
     panel = Panel("Importance", "Setting", ("Share",), rows, "Share", caption_hidden=True)
-    lead = "How much of the differences between the trials each setting explains (fANOVA); a rough guess with few trials."
+    lead = "How much of the differences between trials each setting explains (fANOVA); a rough guess with few trials."
     return Section("importance", "Which settings matter", lead, [panel])
 
 
