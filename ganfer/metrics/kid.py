@@ -11,7 +11,16 @@ import numpy as np
 from ganfer.errors import GanferError
 from ganfer.seeding import stream
 
+_BLOCK = 2048  # rows of a kernel matrix at a time
 SMALLEST = 2  # images a set needs for an unbiased estimate
+
+
+@dataclass(frozen=True)
+class Mmd:
+    """value: the unbiased estimate. error: its standard error, by the jackknife."""
+
+    value: float
+    error: float
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,8 @@ class Kid:
 
 def polynomial_kernel(x: np.ndarray, y: np.ndarray, degree: int = 3, coef0: float = 1.0) -> np.ndarray:
     """(x·y / d + coef0)^degree for features x (N, d), y (M, d); (N, M) float64."""
-    return (x.astype(np.float64) @ y.astype(np.float64).T / x.shape[1] + coef0) ** degree
+    inner: np.ndarray = x.astype(np.float64) @ y.astype(np.float64).T / x.shape[1] + coef0
+    return inner * inner * inner if degree == 3 else inner**degree  # a product is ten times as fast as a power
 
 
 def mmd2(x: np.ndarray, y: np.ndarray) -> float:
@@ -37,6 +47,42 @@ def mmd2(x: np.ndarray, y: np.ndarray) -> float:
     within_x = (xx.sum() - np.trace(xx)) / (n * (n - 1))
     within_y = (yy.sum() - np.trace(yy)) / (m * (m - 1))
     return float(within_x + within_y - 2.0 * polynomial_kernel(x, y).mean())
+
+
+def mmd2_with_error(x: np.ndarray, y: np.ndarray) -> Mmd:
+    """`mmd2` of x (N, d) and y (M, d), N, M >= 3, with its standard error: what other images of the kind would change.
+
+    Leaving one image out changes row sums of the kernel matrices only, so the jackknife costs no second pass; the
+    matrices are never held whole.
+    """
+    n, m = len(x), len(y)
+    if min(n, m) < SMALLEST + 1:
+        raise GanferError(f"KID of {n} against {m} images.", f"Its error needs at least {SMALLEST + 1} on each side.")
+    xx, yy = _row_sums(x, x, own=True), _row_sums(y, y, own=True)
+    xy, yx = _row_sums(x, y), _row_sums(y, x)
+    cross = xy.sum()
+    value = xx.sum() / (n * (n - 1)) + yy.sum() / (m * (m - 1)) - 2 * cross / (n * m)
+
+    def without(own: np.ndarray, other: np.ndarray, size: int, others: int) -> np.ndarray:
+        """The part of the estimate that changes, with each image of one set left out in turn."""
+        within: np.ndarray = (own.sum() - 2 * own) / ((size - 1) * (size - 2))
+        return within - 2 * (cross - other) / ((size - 1) * others)
+
+    variance = sum(
+        (size - 1) * np.var(without(own, other, size, others))
+        for own, other, size, others in ((xx, xy, n, m), (yy, yx, m, n))
+    )
+    return Mmd(float(value), float(np.sqrt(variance)))
+
+
+def _row_sums(x: np.ndarray, y: np.ndarray, *, own: bool = False) -> np.ndarray:
+    """Sums over the kernel's rows (N,), a block at a time; own: x is y, and its diagonal is left out."""
+    sums = np.empty(len(x))
+    for start in range(0, len(x), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        block = polynomial_kernel(x[rows], y)
+        sums[rows] = block.sum(axis=1) - (np.diagonal(block, offset=start) if own else 0.0)
+    return sums
 
 
 def kid(x: np.ndarray, y: np.ndarray, *, subsets: int = 50, subset_size: int = 1000, seed: int = 0) -> Kid:

@@ -1,0 +1,128 @@
+"""Is a generated face a copy of a training image? Its nearest training image by features and by pixels, judged by how
+near held-back real images come to theirs.
+
+1. Candidates: the nearest training images by features, and by thumbnails of the band-passed picture, also mirrored.
+2. Likeness: the best candidate's cross-correlation over small shifts (`ganfer.data.duplicates.similarity`), -1..1.
+3. Isolation: the distance to the nearest training image in features, relative to the mean distance to the next ones
+   (after Carlini et al. 2023): a copy has one image that is far nearer than all others, a typical face has many.
+4. A copy is as like as the same picture is (`NEAR`), or liker *and* more isolated than all but 1% of held-back images.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from ganfer.data.damage import grey_chunks
+from ganfer.data.duplicates import NEAR, band_pass, similarity
+from ganfer.metrics.neighbours import Device, nearest
+
+SHARE = 0.01  # of held-back images that each of the two criteria takes for too near
+_THUMBNAIL = 16
+_NEXT = 16  # neighbours after the nearest that isolation is relative to
+_BY_FEATURES, _BY_PIXELS = 2, 2  # candidates
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The nearest training image of each of N images.
+
+    index: (N,) int64, the likest candidate. likeness: (N,) in -1..1. mirrored: (N,) bool, whether it is like the mirror
+    image. isolation: (N,) in 0..1, 0 for the very image. distance: (N,) to the nearest in features.
+    """
+
+    index: np.ndarray
+    likeness: np.ndarray
+    mirrored: np.ndarray
+    isolation: np.ndarray
+    distance: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+@dataclass(frozen=True)
+class CopyRule:
+    """From which likeness, with which isolation, an image counts as a copy; see the module's text."""
+
+    likeness: float
+    isolation: float
+
+    @classmethod
+    def fit(cls, held_back: Nearest, share: float = SHARE) -> "CopyRule":
+        """From held-back real images; those that are in the training data themselves (`NEAR`) set no limit."""
+        own = held_back.likeness < NEAR
+        if not own.any():
+            return cls(NEAR, 0.0)
+        likeness = float(np.quantile(held_back.likeness[own], 1 - share))
+        return cls(likeness, float(np.quantile(held_back.isolation[own], share)))
+
+    def copies(self, found: Nearest) -> np.ndarray:
+        """(N,) bool."""
+        near = (found.likeness > self.likeness) & (found.isolation < self.isolation)
+        copies: np.ndarray = (found.likeness >= NEAR) | near
+        return copies
+
+
+@dataclass(frozen=True)
+class TrainingIndex:
+    """Training images (N, C, H, W) uint8 with their features (N, d) and thumbnails (N, t), ready to be searched."""
+
+    images: np.ndarray
+    features: np.ndarray
+    thumbnails: np.ndarray
+
+    @classmethod
+    def of(cls, images: np.ndarray, features: np.ndarray) -> "TrainingIndex":
+        """From images and features, both may be memory-mapped."""
+        return cls(images, features, thumbnails(images))
+
+    def look(self, images: np.ndarray, features: np.ndarray, *, device: Device = "cpu") -> Nearest:
+        """The nearest training image of each of these (n, C, H, W) uint8, with features (n, d)."""
+        distances, by_features = nearest(features, self.features, _NEXT + 1, device=device, dtype=torch.float32)
+        small = thumbnails(images)
+        by_pixels = [
+            nearest(part, self.thumbnails, _BY_PIXELS, device=device, dtype=torch.float32)[1]
+            for part in (small, mirrored_thumbnails(small))
+        ]
+        index = np.zeros(len(images), dtype=np.int64)
+        likeness, flipped = np.zeros(len(images)), np.zeros(len(images), dtype=bool)
+        for i in range(len(images)):
+            both = {(int(j), flip) for j in by_features[i, :_BY_FEATURES] for flip in (False, True)}
+            both |= {(int(j), bool(flip)) for flip in (0, 1) for j in by_pixels[flip][i]}
+            index[i], likeness[i], flipped[i] = self._likest(images[i], sorted(both))
+        rest = distances[:, 1:].mean(axis=1) if distances.shape[1] > 1 else np.ones(len(images))
+        isolation = np.divide(distances[:, 0], rest, out=np.zeros(len(images)), where=rest > 0)
+        return Nearest(index, likeness, flipped, isolation, distances[:, 0])
+
+    def _likest(self, image: np.ndarray, candidates: list[tuple[int, bool]]) -> tuple[int, float, bool]:
+        mine = picture(image)
+        other = np.ascontiguousarray(mine[:, ::-1])
+        scored = [
+            (similarity(other if flip else mine, picture(np.asarray(self.images[j]))), j, flip)
+            for j, flip in candidates
+        ]
+        value, j, flip = max(scored, key=lambda found: (found[0], -found[1]))
+        return j, value, flip
+
+
+def picture(image: np.ndarray) -> np.ndarray:
+    """(C, H, W) uint8 to its details (48, 48) float32: without lighting, without pixel noise."""
+    _, grey = next(iter(grey_chunks(image[None])))
+    return band_pass(grey[0])
+
+
+def thumbnails(images: np.ndarray) -> np.ndarray:
+    """(N, C, H, W) uint8 to (N, 256) float32: details of 16 x 16, as unit vectors; a blank image is 0."""
+    rows = np.zeros((len(images), _THUMBNAIL**2), np.float32)
+    for start, grey in grey_chunks(images):
+        for i, plane in enumerate(grey):
+            small = cv2.resize(band_pass(plane), (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA)
+            rows[start + i] = small.ravel() / max(float(np.linalg.norm(small)), 1e-6)
+    return rows
+
+
+def mirrored_thumbnails(small: np.ndarray) -> np.ndarray:
+    """The thumbnails (N, 256) of the mirror images."""
+    return np.ascontiguousarray(small.reshape(-1, _THUMBNAIL, _THUMBNAIL)[:, :, ::-1]).reshape(len(small), -1)
