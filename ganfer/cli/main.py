@@ -27,7 +27,7 @@ COMMANDS = {
     "crossval": ("ganfer.cli.classify:crossval", "k-fold cross-validation, at random and by subject."),
     "tune": ("ganfer.cli.tune:tune", "Search for better classifier settings."),
     "stylegan": ("ganfer.cli.stylegan:stylegan", "Look into StyleGAN2 checkpoints, convert them to safetensors."),
-    "serve": ("ganfer.cli.serve:serve", "REST and the live page: camera, photos, video; TF Serving, Open Inference v2."),
+    "serve": ("ganfer.cli.serve:serve", "REST (TensorFlow Serving, Open Inference v2) and the live page."),
     "report": ("ganfer.cli.story:report", "Where the newest report lies; write it again from its results."),
 }
 

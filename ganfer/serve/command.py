@@ -1,0 +1,62 @@
+"""The command: what is served, where, until when."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ganfer.config import Config
+from ganfer.console import say
+from ganfer.errors import GanferError
+from ganfer.results import Result
+from ganfer.workspace import Workspace
+
+
+def plan_lines(workspace: Workspace, config: Config, wanted: Sequence[str]) -> list[str]:
+    """What `serve` will serve, and where."""
+    from ganfer.serve.catalogue import sources
+
+    found = [f"serve {source.name}: {source.note}" for source in sources(workspace, wanted)]
+    return [*found, f"listen on {config.serve.host}, port {config.serve.port or 'any free'}"]
+
+
+def serve(
+    workspace: Workspace,
+    config: Config,
+    wanted: Sequence[str] = (),
+    *,
+    token: str | None = None,
+    detector: str = "yunet",
+    detector_model: Path | None = None,
+    certificate: Path | None = None,
+    key: Path | None = None,
+) -> Result:
+    """Serve until Ctrl-C or SIGTERM; then finish what is in flight and say what was done."""
+    try:
+        from ganfer.serve.server import Listening, Server
+    except ImportError as error:
+        raise GanferError(f"ganfer serve needs {error.name}.", "Install it: pip install 'ganfer[serve]'.") from error
+    from ganfer.live.detect import open_detector
+    from ganfer.serve.catalogue import sources
+
+    server = Server(
+        lambda: sources(workspace, wanted),
+        open_detector(detector, detector_model),
+        config.serve,
+        device=config.device,
+        token=token,
+        certificate=certificate,
+        key=key,
+    )
+
+    def started(listening: Listening) -> None:
+        for source in sources(workspace, wanted):
+            say(f"{source.name}: {source.note}")
+        say(f"ganfer serves {listening.link}   (the API: {listening.url}/docs; Ctrl-C ends it)")
+
+    began = time.monotonic()
+    server.run(started)
+    minutes = (time.monotonic() - began) / 60
+    done = server.metrics.totals()
+    line = f"Stopped after {minutes:.1f} min: {done['requests']:,} requests, {done['images']:,} faces read."
+    figures = {"url": server.listening.url, "minutes": round(minutes, 2), **done}
+    return Result("ganfer serve", None, figures, [line])

@@ -1,0 +1,196 @@
+"""`POST /analyze`: a plain picture in, the faces with their expressions out. Nothing of a picture is kept."""
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from fastapi import APIRouter, Query, Request
+from python_multipart import MultipartParser
+from python_multipart.multipart import parse_options_header
+
+from ganfer.live.crop import crop_face
+from ganfer.live.detect import Detector, Face, WholeImage
+from ganfer.serve.errors import Busy, Refused
+from ganfer.serve.pictures import Picture, open_upload
+from ganfer.serve.schemas import JSON_ERRORS, named, picture_body
+from ganfer.serve.service import Answer, Intake, Service, floats
+from ganfer.serve.store import Served
+
+_COST = 8  # a picture to be searched takes about the time of this many face images
+_MAX_FACES = 200  # the surest ones of a crowd
+
+_ANALYZE = """Find the faces of a picture and read their expressions.
+
+Send the file itself as the body, or as a form with a file (`curl -F image=@photo.jpg`). JPEG, PNG, WebP, GIF (its first
+frame), BMP, TIFF; turned by its EXIF orientation. Boxes and landmarks are in pixels of the upright picture."""
+
+
+def router(service: Service, detector: Detector) -> APIRouter:
+    """The route /analyze."""
+    api = APIRouter(tags=["Pictures"])
+    room = _Room(service)
+
+    @api.post(
+        "/analyze",
+        summary="Faces and expressions of a picture",
+        description=_ANALYZE,
+        responses={200: named("Analysis"), **JSON_ERRORS},
+        openapi_extra=picture_body(),
+    )
+    async def analyze(
+        request: Request,
+        models: Annotated[
+            str | None, Query(description="models to ask, comma-separated; the first of the server when left out")
+        ] = None,
+        faces: Annotated[
+            Literal["find", "whole"], Query(description="whole: the picture is one face already")
+        ] = "find",
+    ) -> Answer:
+        look = WholeImage() if faces == "whole" else detector
+        with ExitStack() as held:
+            serving = [held.enter_context(service.store.get(name)) for name in _asked(models)]
+            held.enter_context(room)
+            async with service.intake(request) as intake:
+                return await _analyze(service, intake, request.headers.get("content-type", ""), serving, look)
+
+    return api
+
+
+class _Room:
+    """Bounds how many pictures are in work or wait: each is entered like a context."""
+
+    def __init__(self, service: Service) -> None:
+        self._service, self._inside = service, 0
+        self._limit = max(1, service.config.queue // _COST)
+
+    def __enter__(self) -> None:
+        if self._inside >= self._limit:
+            self._service.metrics.rejected.labels("busy").inc()
+            raise Busy(f"{self._inside} pictures wait already, the limit is {self._limit}.", 1)
+        self._inside += 1
+
+    def __exit__(self, *failure: object) -> None:
+        self._inside -= 1
+
+
+async def _analyze(
+    service: Service, intake: Intake, content_type: str, serving: Sequence[Served], detector: Detector
+) -> Answer:
+    began = time.perf_counter()
+    picture, found = await service.look(_look, intake.body, content_type, detector)
+    seen = time.perf_counter()
+    service.metrics.faces.inc(len(found))
+    scores = await _classify(service, intake, serving, picture, found)
+    spent = {"total": _ms(time.perf_counter() - began), "detect": _ms(seen - began)}
+    entries = [_entry(face, picture.zoom, index, serving, scores) for index, face in enumerate(found)]
+    return Answer({"width": picture.width, "height": picture.height, "faces": entries, "milliseconds": spent})
+
+
+def _asked(models: str | None) -> list[str | None]:
+    """Model names of the query; None for the server's first. Each once."""
+    if models is None:
+        return [None]
+    return list(dict.fromkeys(name.strip() for name in models.split(",")))
+
+
+def _look(body: bytes, content_type: str, detector: Detector) -> tuple[Picture, list[Face]]:
+    """Decode and search: the part that takes the time."""
+    picture = open_upload(_picture_bytes(body, content_type))
+    return picture, detector.detect(picture.pixels)[:_MAX_FACES]
+
+
+async def _classify(
+    service: Service, intake: Intake, serving: Sequence[Served], picture: Picture, found: Sequence[Face]
+) -> list[np.ndarray]:
+    """Per model, probabilities float32 (faces, K)."""
+    scores = []
+    for served in serving:
+        channels, size, _ = served.shape
+        crops = await service.run(_crops, picture, found, size, channels)
+        scores.append(await service.classify(intake, served, crops))
+    return scores
+
+
+def _crops(picture: Picture, found: Sequence[Face], size: int, channels: int) -> list[np.ndarray]:
+    return [crop_face(picture.pixels, face, size, channels) for face in found]
+
+
+def _entry(
+    face: Face, zoom: float, index: int, serving: Sequence[Served], scores: Sequence[np.ndarray]
+) -> dict[str, Any]:
+    """One face as the answer has it."""
+    points = None if face.landmarks is None else np.round(face.landmarks.astype(np.float64) * zoom, 1).tolist()
+    models = {}
+    for served, rows in zip(serving, scores, strict=True):
+        row = floats(rows[index])
+        best = int(rows[index].argmax())
+        names = served.class_names
+        models[served.name] = {
+            "label": names[best], "confidence": row[best], "scores": dict(zip(names, row, strict=True)),
+        }  # fmt: skip
+    box = [round(float(side) * zoom, 1) for side in face.box]
+    return {"box": box, "detection": round(float(face.score), 4), "landmarks": points, "models": models}
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 2)
+
+
+def _picture_bytes(body: bytes, content_type: str) -> bytes:
+    """The picture of a request: the body, or the first file of a form. Refused (400) for a form without one."""
+    kind, options = parse_options_header(content_type)
+    if kind != b"multipart/form-data":
+        return body
+    boundary = options.get(b"boundary", b"")
+    if not boundary:
+        raise Refused(400, "The form has no boundary.")
+    parts = _Parts()
+    try:
+        parser = MultipartParser(boundary, parts.callbacks())
+        parser.write(body)
+        parser.finalize()
+    except Exception as error:  # the parser has its own errors and, on odd input, others
+        raise Refused(400, f"The form cannot be read ({str(error)[:80]}).") from error
+    if not parts.files:
+        raise Refused(400, "The form has no file. Send one: curl -F image=@photo.jpg")
+    return parts.files[0]
+
+
+class _Parts:
+    """Collects the files of a form, in memory."""
+
+    def __init__(self) -> None:
+        self.files: list[bytes] = []
+        self._field, self._value = b"", b""
+        self._is_file = False
+        self._data: list[bytes] = []
+
+    def callbacks(self) -> Any:
+        return {
+            "on_part_begin": self._begin,
+            "on_header_field": self._on_field,
+            "on_header_value": self._on_value,
+            "on_header_end": self._header_end,
+            "on_part_data": lambda data, start, end: self._data.append(bytes(data[start:end])),
+            "on_part_end": self._end,
+        }
+
+    def _begin(self) -> None:
+        self._is_file, self._data = False, []
+
+    def _on_field(self, data: bytes, start: int, end: int) -> None:
+        self._field += data[start:end]
+
+    def _on_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _header_end(self) -> None:
+        if self._field.lower() == b"content-disposition":
+            self._is_file = b"filename" in parse_options_header(self._value)[1]
+        self._field, self._value = b"", b""
+
+    def _end(self) -> None:
+        if self._is_file:
+            self.files.append(b"".join(self._data))

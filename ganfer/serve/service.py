@@ -1,0 +1,162 @@
+"""What all routes share: models, eyes, threads, and how a request's body comes in within its limits."""
+
+import asyncio
+import functools
+import json
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+import numpy as np
+from fastapi import Request
+from fastapi.responses import JSONResponse
+
+from ganfer.config import ServeConfig
+from ganfer.serve.errors import Busy, Refused
+from ganfer.serve.metrics import Metrics
+from ganfer.serve.store import Image, ModelStore, Served
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_SMALL = 64 * 1024  # bytes of JSON that are parsed faster than handed to a thread
+_BODIES = 16  # bodies of the largest size that may be in memory at once
+
+
+class Answer(JSONResponse):
+    """JSON in ASCII, so that whatever a client sent can be named in it; no cache keeps it."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+class Intake:
+    """One request's body on its way into a batch."""
+
+    def __init__(self, service: "Service") -> None:
+        self.body = b""
+        self._service = service
+        self._counted = True
+        service.arriving += 1
+
+    def arrived(self) -> None:
+        """The request has submitted its images, or ended: nobody needs to wait for it."""
+        if self._counted:
+            self._counted = False
+            self._service.arriving -= 1
+            self._service.store.nudge()
+
+
+class Service:
+    """The server's parts."""
+
+    def __init__(self, config: ServeConfig, metrics: Metrics) -> None:
+        self.config, self.metrics = config, metrics
+        self.arriving = 0
+        self.store: ModelStore
+        self._body_bytes = 0
+        cores = max(2, os.cpu_count() or 2)
+        self._threads = ThreadPoolExecutor(cores, thread_name_prefix="work")
+        self._eyes = ThreadPoolExecutor(cores, thread_name_prefix="look")  # so that crops need not wait for pictures
+        metrics.body_bytes.set_function(lambda: self._body_bytes)
+
+    @property
+    def max_body(self) -> int:
+        """Bytes a request's body may have."""
+        return int(self.config.max_upload_mb * 1e6)
+
+    async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Work for a thread, of milliseconds: decoding crops, parsing much."""
+        call = functools.partial(function, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+    async def look(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Work for a thread, of longer: decoding and searching whole pictures."""
+        call = functools.partial(function, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._eyes, call)
+
+    @asynccontextmanager
+    async def intake(self, request: Request) -> AsyncIterator[Intake]:
+        """Read the body, within the limits of size, memory and time; the time covers all that is done with it."""
+        intake = Intake(self)
+        held = 0
+        chunks = []
+        reading = True
+        try:
+            async with asyncio.timeout(self.config.timeout):
+                self._check_headers(request)
+                async for chunk in request.stream():
+                    held += len(chunk)
+                    self._body_bytes += len(chunk)
+                    self._check_size(held)
+                    chunks.append(chunk)
+                reading = False
+                intake.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                chunks.clear()
+                yield intake
+        except TimeoutError:
+            self.metrics.rejected.labels("timeout").inc()
+            limit = f"{self.config.timeout:g} seconds"
+            if reading:
+                raise Refused(408, f"The request did not arrive within {limit}.") from None
+            raise Refused(503, f"No result within {limit}; the server is busy.", retry_after=5) from None
+        finally:
+            intake.arrived()
+            self._body_bytes -= held
+
+    async def classify(self, intake: Intake, served: Served, images: Sequence[Image]) -> np.ndarray:
+        """Calibrated probabilities, float32 (N, K). The last thing a request asks of the models."""
+        intake.arrived()
+        try:
+            return await served.probabilities(images)
+        except Busy:
+            self.metrics.rejected.labels("busy").inc()
+            raise
+
+    async def json(self, body: bytes) -> dict[str, Any]:
+        """A body as a JSON object. Refused (400) when it is none."""
+        value = parse_json(body) if len(body) <= _SMALL else await self.run(parse_json, body)
+        if not isinstance(value, dict):
+            raise Refused(400, "The body must be a JSON object.")
+        return value
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.shutdown(wait=True)
+        self._eyes.shutdown(wait=True)
+
+    def _check_headers(self, request: Request) -> None:
+        encoding = request.headers.get("content-encoding", "identity")
+        if encoding != "identity":
+            raise Refused(415, f"Content-Encoding {encoding[:20]!r}: send the body uncompressed.")
+        length = request.headers.get("content-length", "0")
+        self._check_size(int(length) if length.isdigit() else 0)
+
+    def _check_size(self, size: int) -> None:
+        if size > self.max_body:
+            self.metrics.rejected.labels("size").inc()
+            raise Refused(413, f"The body is larger than {self.config.max_upload_mb:g} MB. Send a smaller image.")
+        if self._body_bytes > _BODIES * self.max_body:
+            self.metrics.rejected.labels("busy").inc()
+            raise Busy("Too many uploads at once.", 1)
+
+
+def parse_json(body: bytes) -> Any:
+    """Strict JSON: no NaN, no nesting beyond reason. Refused (400) with the place of the mistake."""
+    try:
+        return json.loads(body, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise Refused(400, "The body is nested too deeply.") from error
+    except ValueError as error:
+        raise Refused(400, f"The body is not JSON: {str(error)[:120]}.") from error
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def floats(values: np.ndarray) -> Any:
+    """Probabilities as plain floats of seven digits, which is what float32 holds."""
+    return np.round(values.astype(np.float64), 7).tolist()
