@@ -481,6 +481,8 @@ def _number(text: str) -> float:
 
 def _check_values(known: Mapping[str, dataclasses.Field[Any]], values: Mapping[str, Any], prefix: str) -> None:
     for name, value in values.items():
+        if value is None:  # only where the type allows it
+            continue
         meta = known[name].metadata
         choices = meta.get("choices") or ()
         if choices and value not in choices:
