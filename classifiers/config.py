@@ -24,10 +24,14 @@ class TrainConfig:
     epochs: int = _option(30, "passes over the training images", low=1, high=100_000)
     steps: int | None = _option(None, "optimiser steps; overrides epochs", low=1, high=100_000_000)
     batch_size: int = _option(128, "images per optimiser step", low=1, high=65_536)
-    lr: float | None = _option(None, "peak learning rate; none is 3e-3 for adamw, 0.05 for sgd", low=1e-7, high=10.0)
-    optimizer: str = _option("adamw", "optimiser", choices=("adamw", "muon", "sgd"))
+    lr: float | None = _option(
+        None, "peak learning rate; none is 5e-3 for muon, 3e-3 for adamw, 0.05 for sgd", low=1e-7, high=10.0
+    )
+    optimizer: str | None = _option(
+        None, "optimiser; none is the model's own: muon for compact, else adamw", choices=("adamw", "muon", "sgd")
+    )
     weight_decay: float | None = _option(
-        None, "weight decay of kernels and matrices; none is 0.05 for adamw, 5e-4 for sgd", low=0.0, high=1.0
+        None, "weight decay of kernels and matrices; none is 5e-4 for sgd, else 0.05", low=0.0, high=1.0
     )
     momentum: float = _option(0.9, "momentum of sgd (Nesterov), beta1 of adamw", low=0.0, high=0.999)
     schedule: str = _option("onecycle", "learning-rate schedule", choices=("onecycle", "cosine", "constant"))

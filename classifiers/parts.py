@@ -79,20 +79,21 @@ def lr_factor(schedule: str, done: float, warmup: float) -> float:
 
 
 def make_optimizer(config: TrainConfig, model: ImageClassifier) -> torch.optim.Optimizer:
-    """AdamW or Nesterov SGD; weight decay on kernels and matrices, none on norms and biases; body and head apart."""
-    lr = DEFAULT_LR[config.optimizer] if config.lr is None else config.lr
-    decay = DEFAULT_WEIGHT_DECAY[config.optimizer] if config.weight_decay is None else config.weight_decay
+    """The setting's optimiser, else the model's own; weight decay on kernels and matrices; body and head apart."""
+    kind = config.optimizer or model.optimizer
+    lr = DEFAULT_LR[kind] if config.lr is None else config.lr
+    decay = DEFAULT_WEIGHT_DECAY[kind] if config.weight_decay is None else config.weight_decay
     groups = []
     for part, peak in ((model.body, lr * config.body_lr), (model.head, lr)):
         for own_decay, matrices in ((decay, True), (0.0, False)):
             params = [p for p in part.parameters() if (p.ndim > 1) == matrices]
             group = {"params": params, "weight_decay": own_decay, "peak_lr": peak}
-            if config.optimizer == "muon":  # its authors leave the last layer to AdamW
+            if kind == "muon":  # its authors leave the last layer to AdamW
                 group["muon"] = matrices and part is model.body
             groups.append(group)
-    if config.optimizer == "sgd":
+    if kind == "sgd":
         return torch.optim.SGD(groups, lr=lr, momentum=config.momentum, nesterov=config.momentum > 0)
-    if config.optimizer == "muon":
+    if kind == "muon":
         return Muon(groups, lr=lr)
     return torch.optim.AdamW(groups, lr=lr, betas=(config.momentum, 0.99))
 

@@ -17,6 +17,7 @@ class ImageClassifier(nn.Module):
     std: Tensor
     body: nn.Module
     head: nn.Module
+    optimizer = "adamw"  # the one it learns best with (`TrainConfig.optimizer`)
     progressive = 0.0  # share of a training's steps that smaller images serve as well (`TrainConfig.progressive`)
     own_normalisation = False  # True: mean and std belong to pretrained weights; training leaves them alone
 

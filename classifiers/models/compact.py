@@ -34,6 +34,8 @@ class Residual(nn.Module):
 class Compact(ImageClassifier):
     """Residual stages at 1/2, 1/4 and 1/8 of the image, then mean and maximum over the plane."""
 
+    optimizer = "muon"
+
     def __init__(self, num_classes: int, in_channels: int = 1, size: int = 48, dropout: float = 0.2, width: int = 32):
         super().__init__(num_classes, in_channels, size)
         self.body = nn.Sequential(

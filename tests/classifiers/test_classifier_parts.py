@@ -72,6 +72,15 @@ def test_weight_decay_spares_norms_and_biases() -> None:
         assert sum(len(g["params"]) for g in made.param_groups) == len(list(model.parameters()))
 
 
+def test_the_optimiser_is_the_models_own_unless_one_is_named() -> None:
+    compact, fnn = create_model("compact-small", 3, size=16), create_model("fnn", 3, size=16)
+    assert isinstance(make_optimizer(TrainConfig(), compact), Muon)
+    assert isinstance(make_optimizer(TrainConfig(), fnn), torch.optim.AdamW)
+    assert isinstance(make_optimizer(TrainConfig(optimizer="sgd"), compact), torch.optim.SGD)
+    assert {group["peak_lr"] for group in make_optimizer(TrainConfig(), compact).param_groups} == {5e-3}
+    assert {group["peak_lr"] for group in make_optimizer(TrainConfig(), fnn).param_groups} == {3e-3}
+
+
 def test_average_follows_parameters_and_batch_statistics() -> None:
     model = create_model("compact", 3, size=16)
     average = Average(model, 0.75)
