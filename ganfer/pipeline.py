@@ -210,6 +210,32 @@ class Project:
         self.announce("data")
         return tune(self.workspace, self.config, self.need_data(), search)
 
+    # --- faces in the wild --------------------------------------------------------------------------------------
+
+    def predict(
+        self,
+        *sources: str | Path | int,
+        classifiers: Sequence[str] = (),
+        out: str | Path | None = None,
+        landmarks: bool = False,
+        detector_model: Path | None = None,
+        landmarker_model: Path | None = None,
+        dry_run: bool = False,
+        **request: Any,
+    ) -> Result:
+        """Expressions of the faces in photos, folders, videos or a camera; see `ganfer.live.predict.Request`."""
+        from ganfer.live.stage import predict_plan, predict_stage
+
+        opened = predict_plan(self.workspace, sources, out, request)
+        first = [] if classifiers else self.missing("data", "classifier")
+        if dry_run:
+            return self._plan("predict", [*first, *opened.lines])
+        if not classifiers:
+            self.announce("data", "classifier")
+            classifiers = [str(self.need_classifier().path)]
+        models = (detector_model, landmarker_model)
+        return predict_stage(self.workspace, self.config, opened, classifiers, models, landmarks=landmarks)
+
     # --- what is there, what comes next -------------------------------------------------------------------------
 
     def status(self) -> Result:

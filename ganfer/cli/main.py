@@ -28,6 +28,7 @@ COMMANDS = {
     "tune": ("ganfer.cli.tune:tune", "Search for better classifier settings."),
     "stylegan": ("ganfer.cli.stylegan:stylegan", "Look into StyleGAN2 checkpoints, convert them to safetensors."),
     "serve": ("ganfer.cli.serve:serve", "REST (TensorFlow Serving, Open Inference v2) and the live page."),
+    "predict": ("ganfer.cli.live:predict", "Faces in photos, videos or a camera: who shows which expression."),
     "report": ("ganfer.cli.story:report", "Where the newest report lies; write it again from its results."),
 }
 

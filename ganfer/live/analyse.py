@@ -13,6 +13,9 @@ from ganfer.live.geometry import Box, Face
 
 if TYPE_CHECKING:
     from classifiers import Predictor
+    from ganfer.live.attention import Attention
+    from ganfer.live.mesh import Landmarker, Mesh
+    from ganfer.live.opinion import Opinion
 
 Scores = dict[str, float]
 """Calibrated probability per expression, in the classifier's order."""
@@ -23,7 +26,8 @@ class FaceResult:
     """One face of one frame.
 
     scores, label, confidence: the first classifier's. by_model: every classifier's scores, in the order given. track:
-    the person's number in a video (from 1), or None. landmarks: (5, 2) float32 pixels or None. detection: 0..1.
+    the person's number in a video (from 1), or None. landmarks: (5, 2) float32 pixels or None. detection: 0..1. mesh:
+    what the landmarks say, where a landmarker is used and found them. attention: from an AttentionMeter, or None.
     """
 
     box: Box
@@ -31,6 +35,8 @@ class FaceResult:
     detection: float
     by_model: Mapping[str, Scores] = field(default_factory=dict)
     track: int | None = None
+    mesh: "Mesh | None" = None
+    attention: "Attention | None" = None
 
     @property
     def scores(self) -> Scores:
@@ -60,17 +66,20 @@ class Analyser:
         classifiers: "Predictor | Mapping[str, Predictor]",
         detector: Detector,
         *,
+        landmarker: "Landmarker | None" = None,
+        opinion: "Opinion | None" = None,
         framing: Framing = FER,
         min_face: float = 0.0,
         batch_size: int = 256,
     ) -> None:
-        """classifiers: one, or several by the name they are shown under. min_face: faces narrower than this many
-        pixels are left out."""
+        """classifiers: one, or several by the name they are shown under. landmarker: adds a mesh to every face;
+        opinion: and what the mesh says about the expression. min_face: narrower faces are left out, pixels."""
         self.classifiers: dict[str, Predictor] = (
             dict(classifiers) if isinstance(classifiers, Mapping) else {"classifier": classifiers}
         )
         if not self.classifiers:
             raise GanferError("No classifier was given.", "Train one: ganfer train classifier.")
+        self.landmarker, self.opinion = landmarker, opinion
         self.detector, self.framing, self.min_face, self.batch_size = detector, framing, min_face, batch_size
 
     @property
@@ -98,13 +107,21 @@ class Analyser:
                 crops[shape] = self.crops(pairs, *shape)
             probabilities = classifier.probabilities(crops[shape], batch_size=self.batch_size)
             columns[name] = [dict(zip(classifier.class_names, map(float, row), strict=True)) for row in probabilities]
+        meshes = [self.landmarker.look(frame, face) if self.landmarker else None for frame, face in pairs]
         results = iter(
             [
-                FaceResult(face.box, face.landmarks, face.score, {name: rows[i] for name, rows in columns.items()})
-                for i, (_, face) in enumerate(pairs)
+                FaceResult(face.box, face.landmarks, face.score, self._scores(columns, i, mesh), mesh=mesh)
+                for i, ((_, face), mesh) in enumerate(zip(pairs, meshes, strict=True))
             ]
         )
         return [[next(results) for _ in faces] for faces in found]
+
+    def _scores(self, columns: Mapping[str, Sequence[Scores]], i: int, mesh: "Mesh | None") -> dict[str, Scores]:
+        """Face i's scores by every classifier, with the opinion of its landmarks where there is one."""
+        rows = {name: rows[i] for name, rows in columns.items()}
+        if self.opinion is None or mesh is None:
+            return rows
+        return {name: self.opinion.fused(scores, mesh) for name, scores in rows.items()}
 
     def crops(self, pairs: Sequence[tuple[np.ndarray, Face]], channels: int, size: int) -> np.ndarray:
         """What the classifier sees: (N, channels, size, size) uint8."""

@@ -45,6 +45,7 @@ class Source:
     kind: Literal["photo", "animation", "video", "camera"]
     place: Path | int
     notes: list[str] = field(default_factory=list)
+    fps: float = _FALLBACK_FPS  # known once it was opened
 
     @property
     def moving(self) -> bool:
@@ -71,6 +72,14 @@ class Source:
         if not 0 < count < 1e9:
             return None
         return math.ceil(count / max(1.0, every * fps)) if every else int(count)
+
+    def rate(self, every: float = 0.0) -> float:
+        """Frames per second of what `frames` gives, for a copy of it."""
+        if self.kind in ("photo", "animation"):
+            rate = 10.0
+        else:
+            rate = self.fps
+        return min(rate, 1 / every) if every > 0 else rate
 
 
 def find_sources(arguments: Sequence[str | Path]) -> list[Source]:
@@ -174,6 +183,7 @@ def _video(source: Source, every: float) -> Iterator[Frame]:
     camera = source.kind == "camera"
     start = cv2.getTickCount()
     fps, promised = _fps(capture), capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    source.fps = fps
     index, shown, missed, due, last = 0, 0, 0, 0.0, 0.0
     try:
         while True:

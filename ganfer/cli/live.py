@@ -1,0 +1,81 @@
+"""`ganfer predict` and `ganfer timeline`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ganfer.cli.options import common, setting_option
+from ganfer.results import Result
+
+if TYPE_CHECKING:
+    from ganfer.pipeline import Project
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True, metavar="PATH|CAMERA...")
+@click.option(
+    "--classifier",
+    "classifiers",
+    multiple=True,
+    metavar="NAME",
+    help="A run, before or after (of the newest report), or a file; twice to compare  [default: the newest]",
+)
+@click.option("--every", metavar="TIME", default="0", help="One frame per TIME, e.g. 1s or 500ms  [default: all]")
+@click.option("--seconds", type=click.FloatRange(min=0), default=0.0, help="Stop each video or camera after this time")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the results  [default: in the workspace]")
+@click.option("--log", type=click.Path(path_type=Path), help="The CSV file  [default: faces.csv in the folder]")
+@click.option("--attention", is_flag=True, help="Head, gaze and blinks: who attends when (extra gaze)")
+@click.option("--landmarks", is_flag=True, help="Let the landmarks have a say in the expression (extra gaze)")
+@click.option("--no-pictures", is_flag=True, help="Write no annotated copies")
+@click.option("--show", is_flag=True, help="Show a window meanwhile; q ends it")
+@setting_option("live.detector", "--detector")
+@click.option("--detector-model", type=click.Path(path_type=Path), help="YuNet's file  [default: downloaded once]")
+@click.option("--landmarker-model", type=click.Path(path_type=Path), help="MediaPipe's file  [default: downloaded]")
+@setting_option("live.min_score", "--min-score")
+@setting_option("live.max_side", "--max-side")
+@setting_option("live.min_face", "--min-face")
+@setting_option("live.smooth", "--smooth")
+@setting_option("live.calibrate", "--calibrate")
+@common
+def predict(
+    project: "Project",
+    dry_run: bool,
+    sources: tuple[str, ...],
+    classifiers: tuple[str, ...],
+    every: str,
+    seconds: float,
+    out: Path | None,
+    log: Path | None,
+    attention: bool,
+    landmarks: bool,
+    no_pictures: bool,
+    show: bool,
+    detector_model: Path | None,
+    landmarker_model: Path | None,
+) -> Result:
+    """Find faces and read their expressions in photos, folders, videos or from a camera (its number).
+
+    Writes annotated copies, and every score per face and frame as CSV and JSON.
+    """
+    from ganfer.live.clock import parse_seconds
+
+    try:
+        step = parse_seconds(every)
+    except ValueError as error:
+        raise click.UsageError(f"--every {error}.") from error
+    return project.predict(
+        *sources,
+        classifiers=classifiers,
+        every=step,
+        seconds=seconds,
+        out=out,
+        log=log,
+        attention=attention,
+        landmarks=landmarks,
+        pictures=not no_pictures,
+        show=show,
+        detector_model=detector_model,
+        landmarker_model=landmarker_model,
+        dry_run=dry_run,
+    )
