@@ -1,16 +1,16 @@
 """What changed, and how sure it is: paired estimates with intervals, and one word per claim. Pure functions.
 
 Two arms are compared on the same test images and the same seeds. Two things are random: which images are in the test
-(bootstrapped within each class) and what a training's seed brings (the spread over paired seeds). Their variances are
-added, and the interval is Student's t with Satterthwaite's degrees of freedom, so that three seeds are not taken for
-thirty (Satterthwaite 1946; Bouthillier et al. 2021, "Accounting for Variance in Machine Learning Benchmarks").
+(bootstrapped within each class) and what a training's seed brings (the spread over paired seeds). Both go into the
+interval, the seeds with Student's t, so that three seeds are not taken for thirty (Bouthillier et al. 2021, "Accounting
+for Variance in Machine Learning Benchmarks"). How well that holds where the truth is known: docs/verdict.md.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, special, stats
 
 from ganfer.seeding import stream
 
@@ -153,17 +153,36 @@ def changes(arm: Measured, baseline: Measured, level: float = 0.95) -> dict[str,
 def _interval(
     plain: np.ndarray, resampled: np.ndarray, floor: float, level: float, limits: tuple[float, float]
 ) -> Estimate:
-    """Student's t interval from the variances over test images and over seeds. plain (S,); resampled (S, R)."""
-    mean = float(plain.mean())
-    images = max(float(resampled.mean(axis=0).var(ddof=1)), floor)
-    seeds = float(plain.var(ddof=1)) / len(plain) if len(plain) > 1 else 0.0
-    variance = images + seeds
-    freedom = variance**2 / (seeds**2 / (len(plain) - 1)) if seeds > 0 else np.inf
-    half = float(stats.t.ppf(0.5 + level / 2, freedom)) * variance**0.5
-    per_seed = tuple(float(x) for x in plain)
-    return Estimate(
-        mean, max(limits[0], mean - half), min(limits[1], mean + half), per_seed, variance**0.5, float(freedom)
-    )
+    """The interval from the variances over test images and over seeds. plain (S,); resampled (S, R).
+
+    What a single prediction's luck brings shows in both: it is taken out of the images' part, because the spread over
+    the seeds holds all of it. Each part has its own quantile, the normal one and Student's t for the few seeds.
+    """
+    mean, seeds = float(plain.mean()), len(plain)
+    together = float(resampled.mean(axis=0).var(ddof=1))
+    images, training = max(together, floor), 0.0
+    if seeds > 1:
+        alone = float(resampled.var(axis=1, ddof=1).mean())
+        images = max(together - max(0.0, alone - together) / (seeds - 1), floor)
+        training = float(plain.var(ddof=1)) / seeds
+    tail = 0.5 + level / 2
+    normal = float(special.ndtri(tail))
+    student = float(special.stdtrit(seeds - 1, tail)) if seeds > 1 else normal
+    half = (normal**2 * images + student**2 * training) ** 0.5
+    error = (images + training) ** 0.5
+    low, high = max(limits[0], mean - half), min(limits[1], mean + half)
+    freedom = _freedom(half / error, tail, seeds - 1)
+    return Estimate(mean, low, high, tuple(float(x) for x in plain), error, freedom)
+
+
+def _freedom(quantile: float, tail: float, least: int) -> float:
+    """The degrees of freedom whose t quantile is `quantile`, so that p-values agree with the interval."""
+    most = 1e6
+    if least < 1 or quantile <= special.stdtrit(most, tail):
+        return float("inf")
+    if quantile >= special.stdtrit(least, tail):
+        return float(least)
+    return float(optimize.brentq(lambda freedom: special.stdtrit(freedom, tail) - quantile, least, most))
 
 
 def word(change: Estimate, margin: float, *, adjusted: float | None = None, level: float = 0.95) -> str:
