@@ -214,12 +214,32 @@ class LabelConfig:
         choices=("balanced", "training"),
     )
     require_match: bool = setting(True, "reject an image whose predicted class is not the class asked for")
+    manifold: float = setting(
+        0.05, "share of held-back real images that count as off the manifold; 0 = no such criterion", low=0, high=0.5
+    )
+    copies: bool = setting(True, "reject copies of training images")
+    diverse: bool = setting(True, "reject faces that nearly repeat another one of the batch")
+    draws: float = setting(10.0, "--fill draws at most so many faces per face asked for", low=1, high=10_000)
 
     def __post_init__(self) -> None:
         if self.min_confidence != "auto" and not 0 <= _number(self.min_confidence) <= 1:
             raise ConfigError(
                 f"label.min_confidence = {self.min_confidence!r}.", "It must be 'auto' or a number from 0 to 1."
             )
+
+
+@dataclass(frozen=True)
+class QualityConfig:
+    """How a batch's quality is measured."""
+
+    faces: str = setting("all", "faces to measure: all of the batch, or those the screen kept", choices=("all", "kept"))
+    halvings: int = setting(10, "random halvings of the held-back real images behind every interval", low=2, high=1000)
+    most: int = setting(2000, "images on each side of a comparison, at most", low=10)
+    pairs: int = setting(4, "rounds of random pairs behind the diversity of a class", low=1, high=1000)
+    cas: bool = setting(True, "train on the synthetic faces and test on real ones, and the reverse")
+    cas_epochs: int = setting(0, "passes of those trainings over the real images; 0 = the classifier's", low=0)
+    inception: str = setting("", "file with Inception's weights for the published FID; empty = torch's cache")
+    lpips: str = setting("", "file with a backbone's weights for LPIPS; empty = torch's cache")
 
 
 @dataclass(frozen=True)
@@ -347,6 +367,7 @@ class Config:
     stylegan: StyleganConfig = field(default_factory=StyleganConfig)
     steering: SteeringConfig = field(default_factory=SteeringConfig)
     label: LabelConfig = field(default_factory=LabelConfig)
+    quality: QualityConfig = field(default_factory=QualityConfig)
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
     serve: ServeConfig = field(default_factory=ServeConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
