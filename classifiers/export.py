@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from classifiers.errors import ClassifierError
 from classifiers.files import write_atomic
 from classifiers.prediction import Classifier
+from classifiers.samples import check_images
 
 TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
 class ExportResult:
-    """`largest_difference` of any probability between ONNX Runtime and torch, over `num_images` random images."""
+    """`largest_difference` of any probability between ONNX Runtime and torch, over `num_images` images."""
 
     path: Path
     num_bytes: int
@@ -42,11 +43,12 @@ class _Calibrated(nn.Module):
         return (self.model(images) / self.temperature).softmax(1)
 
 
-def export_onnx(classifier: Classifier, path: str | Path) -> ExportResult:
+def export_onnx(classifier: Classifier, path: str | Path, images: np.ndarray | None = None) -> ExportResult:
     """Write `path`: input "images" uint8 (N, C, H, W) with any N, output "probabilities" float32 (N, K).
 
-    Class names, size and digest are in the model's metadata. Raises ClassifierError without the onnx packages, and
-    when ONNX Runtime's answers differ from torch's by more than TOLERANCE; no file is left then.
+    Checked on noise and on `images` uint8 (N, C, H, W), real ones if at hand. Class names, size and digest are in the
+    model's metadata. Raises ClassifierError without the onnx packages, and when ONNX Runtime's answers differ from
+    torch's by more than TOLERANCE; no file is left then.
     """
     try:
         import onnx
@@ -57,12 +59,15 @@ def export_onnx(classifier: Classifier, path: str | Path) -> ExportResult:
     path = Path(path)
     network = _Calibrated(classifier).eval()
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (5, classifier.channels, classifier.size, classifier.size), np.uint8)
+    noise = rng.integers(0, 256, (5, classifier.channels, classifier.size, classifier.size), np.uint8)
+    if images is not None:
+        check_images(images, "the images to check with", channels=classifier.channels, size=classifier.size)
+    checked = [noise, noise[:1], *([] if images is None or not len(images) else [np.ascontiguousarray(images)])]
     with tempfile.TemporaryDirectory(prefix="classifiers-") as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own, about its internals
         file = Path(scratch) / "model.onnx"
         torch.onnx.export(
-            network, (torch.from_numpy(images),), str(file), dynamo=True, external_data=False, verbose=False,
+            network, (torch.from_numpy(noise),), str(file), dynamo=True, external_data=False, verbose=False,
             input_names=["images"], output_names=["probabilities"],
             dynamic_shapes={"images": {0: torch.export.Dim("N", min=1)}},
         )  # fmt: skip
@@ -77,7 +82,7 @@ def export_onnx(classifier: Classifier, path: str | Path) -> ExportResult:
     data = model.SerializeToString()
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     difference = 0.0
-    for batch in (images, images[:1]):
+    for batch in checked:
         (answer,) = session.run(None, {"images": batch})
         with torch.no_grad():
             expected = network(torch.from_numpy(batch)).numpy()
@@ -88,4 +93,4 @@ def export_onnx(classifier: Classifier, path: str | Path) -> ExportResult:
             f"(allowed: {TOLERANCE:g}); try another version of onnxruntime"
         )
     write_atomic(path, data)
-    return ExportResult(path, len(data), len(images), difference)
+    return ExportResult(path, len(data), sum(map(len, checked)), difference)

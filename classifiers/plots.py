@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from classifiers.explanation import Explanation
+
 
 def plot_curves(history: Sequence[dict[str, float]], path: str | Path) -> None:
     """Loss, and accuracy with balanced accuracy, over the epochs of a TrainResult's history."""
@@ -90,6 +92,61 @@ def plot_predictions(
             if predicted[i] != labels[i]:
                 text += f"\nis {class_names[labels[i]]}"
             axes.set_title(text, fontsize=7, color=colour)
+    _write(figure, path)
+
+
+def heat_overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """uint8 (C, H, W) with the heat (H, W) in 0..1 laid over it in colour: uint8 (3, H, W)."""
+    from matplotlib import colormaps
+
+    colour = colormaps["inferno"](heat)[..., :3].transpose(2, 0, 1)
+    weight = 0.65 * np.sqrt(heat)[None]
+    mixed = (1 - weight) * np.broadcast_to(image / 255, colour.shape) + weight * colour
+    return (255 * mixed).round().clip(0, 255).astype(np.uint8)
+
+
+def strongest_maps(explanation: Explanation, number: int = 12) -> np.ndarray:
+    """The first layer's maps with the most contrast, strongest first, each stretched to 0..255: uint8 (n, h, w)."""
+    maps = explanation.feature_maps
+    if not len(maps):
+        return np.empty((0, 1, 1), np.uint8)
+    chosen = maps[np.argsort(-maps.std(axis=(1, 2)), kind="stable")[:number]]
+    low, high = chosen.min(axis=(1, 2), keepdims=True), chosen.max(axis=(1, 2), keepdims=True)
+    return (255 * (chosen - low) / np.maximum(high - low, 1e-12)).round().astype(np.uint8)
+
+
+def plot_explanation(image: np.ndarray, explanation: Explanation, path: str | Path) -> None:
+    """The image uint8 (C, H, W), where the evidence lies, the scores of every class, and what the first layer sees."""
+    maps = strongest_maps(explanation)
+    figure = _figure(9.5, 3.2 if not len(maps) else 5.6)
+    top, *bottom = figure.subfigures(
+        2 if len(maps) else 1, 1, height_ratios=[3, 2] if len(maps) else [1], squeeze=False
+    )[:, 0]
+    left, middle, right = top.subplots(1, 3, width_ratios=[1, 1, 1.5])
+    pixels = image.transpose(1, 2, 0)
+    left.imshow(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels, cmap="gray", vmin=0, vmax=255)
+    left.set_title(f"says {explanation.predicted}", fontsize=9)
+    middle.imshow(heat_overlay(image, explanation.heat).transpose(1, 2, 0))
+    middle.set_title(f"{explanation.method} for {explanation.target}", fontsize=9)
+    names = list(explanation.probabilities)[::-1]
+    shares = [100 * explanation.probabilities[name] for name in names]
+    colours = ["C0" if name == explanation.predicted else "lightgrey" for name in names]
+    right.barh(names, shares, color=colours)
+    for name, share in zip(names, shares, strict=True):
+        right.annotate(
+            f"{share:.1f}", (share, name), xytext=(3, 0), textcoords="offset points", va="center", fontsize=8
+        )
+    right.set(xlim=(0, 112), xlabel="calibrated probability, %")
+    for side in ("top", "right"):
+        right.spines[side].set_visible(False)
+    for axes in (left, middle):
+        axes.axis("off")
+    for axes, plane in zip(bottom[0].subplots(2, 6).ravel() if bottom else (), maps, strict=False):
+        axes.imshow(plane, cmap="gray", vmin=0, vmax=255)
+    for axes in bottom[0].axes if bottom else ():
+        axes.axis("off")
+    if bottom:
+        bottom[0].suptitle("first layer, the maps with most contrast", fontsize=9)
     _write(figure, path)
 
 

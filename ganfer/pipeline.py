@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ganfer import ranks
 from ganfer.config import Config, load_config
 from ganfer.console import say
 from ganfer.errors import WorkspaceError
@@ -236,6 +237,39 @@ class Project:
         models = (detector_model, landmarker_model)
         return predict_stage(self.workspace, self.config, opened, classifiers, models, landmarks=landmarks)
 
+    def explain(
+        self,
+        images: Sequence[str | Path],
+        *,
+        classifier: str | None = None,
+        target: str | None = None,
+        dry_run: bool = False,
+    ) -> Result:
+        """Where in the images the classifier found its evidence: Grad-CAM, scores, first-layer maps."""
+        from ganfer.explain import explain
+        from ganfer.predictors import locate
+
+        path = locate(self.workspace, classifier) if classifier else None
+        needed = [] if path else ["data", "classifier"]
+        if dry_run:
+            return self._plan("explain", [*self.missing(*needed), f"explain {len(images)} image(s)"])
+        self.announce(*needed)
+        path = path or self.need_classifier().path
+        return explain(self.workspace, self.config, path, [Path(image) for image in images], target)
+
+    def export(self, out: str | Path | None = None, *, classifier: str | None = None, dry_run: bool = False) -> Result:
+        """Write the classifier as ONNX, checked against torch, with a JSON card."""
+        from ganfer.export import export
+        from ganfer.predictors import locate
+
+        path = locate(self.workspace, classifier) if classifier else None
+        needed = [] if path else ["data", "classifier"]
+        if dry_run:
+            return self._plan("export", [*self.missing(*needed), "write the classifier as ONNX and check it"])
+        self.announce(*needed)
+        path = path or self.need_classifier().path
+        return export(self.workspace, self.config, path, self.workspace.active_data, Path(out) if out else None)
+
     # --- what is there, what comes next -------------------------------------------------------------------------
 
     def status(self) -> Result:
@@ -257,11 +291,12 @@ class Project:
 
     def need_data(self) -> Run:
         """The active data set; the drawn faces when there is none."""
-        run = self.workspace.active_data
-        if run is None:
-            from ganfer.data.ingest import draw
+        with ranks.leader_first():
+            run = self.workspace.active_data
+            if run is None:
+                from ganfer.data.ingest import draw
 
-            run = draw(self.workspace, self.config)
+                run = draw(self.workspace, self.config)
         return run
 
     def need_gan(self, name: str | None = None) -> Run:

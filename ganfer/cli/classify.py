@@ -1,5 +1,6 @@
 """`ganfer evaluate`, `ganfer crossval`, `ganfer explain` and `ganfer export`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -54,3 +55,31 @@ def crossval(project: "Project", dry_run: bool) -> Result:
     with the folds that are missing.
     """
     return project.crossval(dry_run=dry_run)
+
+
+@click.command()
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--classifier", metavar="RUN|DIR", help=f"{_CLASSIFIER}  [default: the newest, or a new one]")
+@click.option("--class", "target", metavar="CLASS", help="Show the evidence for this class  [default: the one it says]")
+@common
+def explain(
+    project: "Project", dry_run: bool, images: tuple[Path, ...], classifier: str | None, target: str | None
+) -> Result:
+    """Show where in IMAGES the classifier found its evidence (Grad-CAM), its scores, and what its first layer sees.
+
+    Give face crops like those it was trained on. Writes explanations/RUN/ with a PNG per image and a page.
+    """
+    return project.explain(images, classifier=classifier, target=target, dry_run=dry_run)
+
+
+@click.command()
+@click.argument("out", required=False, type=click.Path(path_type=Path))
+@click.option("--classifier", metavar="RUN|DIR", help=f"{_CLASSIFIER}  [default: the newest, or a new one]")
+@common
+def export(project: "Project", dry_run: bool, out: Path | None, classifier: str | None) -> Result:
+    """Write a classifier as ONNX (OUT.onnx, or exports/RUN/model.onnx) with a JSON card beside it.
+
+    The file takes uint8 images and gives calibrated probabilities. It appears only after ONNX Runtime and torch gave
+    the same. Needs the extra: pip install 'ganfer[export]'.
+    """
+    return project.export(out, classifier=classifier, dry_run=dry_run)
