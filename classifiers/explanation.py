@@ -39,8 +39,8 @@ def explain(classifier: Classifier, image: np.ndarray, target: str | None = None
     images = np.asarray(image)[None]
     check_images(images, "the image", channels=classifier.channels, size=classifier.size)
     names, model = classifier.class_names, classifier.model
-    if target is not None and target not in names:
-        raise ClassifierError(f"class '{target}': the classifier knows {', '.join(names)}")
+    if target is not None:
+        require_class(classifier, target)
 
     planes: list[tuple[nn.Module, Tensor]] = []
 
@@ -79,6 +79,12 @@ def explain(classifier: Classifier, image: np.ndarray, target: str | None = None
         method=method,
         notes=notes,
     )
+
+
+def require_class(classifier: Classifier, name: str) -> None:
+    """ClassifierError unless the classifier knows the class."""
+    if name not in classifier.class_names:
+        raise ClassifierError(f"class '{name}': the classifier knows {', '.join(classifier.class_names)}")
 
 
 def _grad_cam(score: Tensor, planes: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from ganfer.data.imageset import ImageSet
 from ganfer.evaluation.figures import Measurement, evaluation_results
 from ganfer.evaluation.files import write_evaluation
 from ganfer.evaluation.selective import parse_thresholds, thresholds_for
-from ganfer.evaluation.subject import Subject, files_digest, folder_subject, image_files, split_subject
+from ganfer.evaluation.subject import Subject, files_digest, fitting_set, folder_subject, image_files, split_subject
 from ganfer.files import digest_of
 from ganfer.predictors import Chosen, as_one, open_chosen
 from ganfer.report.evaluation import evaluation_lines
@@ -46,7 +46,7 @@ def evaluate(
         digest = files_digest(folder, files)
     else:
         assert data is not None, "the pipeline brings data"
-        digest = data.digest
+        digest, images = data.digest, fitting_set(data, predictor)
     key = {
         "config": dataclasses.asdict(config.evaluate),
         "inputs": {"data": digest, "classifiers": [each.classifier.digest for each in chosen]},
@@ -61,7 +61,7 @@ def evaluate(
             subject = folder_subject(folder, files, predictor, data, config)
         else:
             assert data is not None
-            subject = split_subject(data, config.evaluate.split, predictor)
+            subject = split_subject(data, images, config.evaluate.split)
         predictor, words = _calibrated(predictor, subject, config.evaluate.tta)
         names = subject.images.class_names
         probabilities = _probabilities(predictor, subject.images, config.evaluate.tta)

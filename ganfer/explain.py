@@ -8,6 +8,7 @@ import numpy as np
 
 from classifiers import Explanation
 from classifiers import explain as explain_image
+from classifiers.explanation import require_class
 from classifiers.plots import heat_overlay, plot_explanation, strongest_maps
 from ganfer.config import Config
 from ganfer.console import progress, say
@@ -15,7 +16,7 @@ from ganfer.data.decode import decode
 from ganfer.data.provenance import png_base64
 from ganfer.errors import DataError
 from ganfer.files import digest_of, write_json, write_text
-from ganfer.predictors import open_chosen, target_of
+from ganfer.predictors import Chosen, open_chosen, target_of
 from ganfer.report.explanations import explanation_page
 from ganfer.report.write import read_results
 from ganfer.results import Result, table
@@ -36,6 +37,9 @@ def explain(
         if not path.is_file():
             raise DataError(f"{path} is not a file.", "Give image files, e.g. ganfer explain face.jpg.")
     chosen = open_chosen(classifier, config.device)
+    decoded = [_decoded(path, chosen, config) for path in images]
+    if target is not None:
+        require_class(chosen.classifier, target)
     key = {
         "config": {"target": target},
         "inputs": {"classifier": chosen.classifier.digest, "images": [digest_of(path) for path in images]},
@@ -47,12 +51,7 @@ def explain(
             return explanation_result(run)
         found = []
         with progress("explain", len(images)) as advance:
-            for number, path in enumerate(images, 1):
-                pixels = decode(path, target_of(chosen.classifier, config.data.min_side))
-                if pixels is None:
-                    raise DataError(
-                        f"{path} cannot be read as an image.", "Leave it out, or convert it to PNG or JPEG."
-                    )
+            for number, (path, pixels) in enumerate(zip(images, decoded, strict=True), 1):
                 explanation = explain_image(chosen.classifier, pixels, target)
                 picture = f"{number:02d}-{path.stem[:60]}.png"
                 plot_explanation(pixels, explanation, run.path / picture)
@@ -71,6 +70,14 @@ def explain(
         digest = digest_of(run.path / "results.json")
         run.finish(digest=digest, figures=figures, device=str(chosen.classifier.device))
     return explanation_result(run)
+
+
+def _decoded(path: Path, chosen: Chosen, config: Config) -> np.ndarray:
+    """The image as the classifier takes it, (C, S, S) uint8."""
+    pixels = decode(path, target_of(chosen.classifier, config.data.min_side))
+    if pixels is None:
+        raise DataError(f"{path} cannot be read as an image.", "Leave it out, or convert it to PNG or JPEG.")
+    return pixels
 
 
 def explanation_result(run: Run) -> Result:

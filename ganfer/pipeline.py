@@ -10,7 +10,7 @@ from typing import Any
 from ganfer import ranks
 from ganfer.config import Config, load_config
 from ganfer.console import say
-from ganfer.errors import WorkspaceError
+from ganfer.errors import GanferError, WorkspaceError
 from ganfer.results import Result
 from ganfer.workspace import Run, Workspace
 
@@ -102,6 +102,8 @@ class Project:
         needed = ["data", *(["gan"] if own and not gan else []), *(["classifier", "judge"] if steered else [])]
         if dry_run and self.workspace.active_data is None:
             return self._plan("generate", [*ahead.steps, *self.missing(*needed)])
+        if steered and ranks.count() > 1:
+            raise GanferError("Steering runs in one process.", "Give the command without torchrun.")
         if not dry_run:
             self.announce(*needed)
         data = self.need_data()

@@ -36,11 +36,16 @@ class Subject:
     notes: tuple[str, ...] = ()
 
 
-def split_subject(data: Run, split: str, predictor: Predictor) -> Subject:
-    """The labelled images of a data set's split. DataError when they don't fit the classifier or are synthetic."""
+def fitting_set(data: Run, predictor: Predictor) -> ImageSet:
+    """A data set whose classes, size and channels are the classifier's; ClassifierError or DataError when they aren't."""
     images = read_set(data.path)
     predictor.columns(images.class_names)
     require_fitting(predictor, images)
+    return images
+
+
+def split_subject(data: Run, images: ImageSet, split: str) -> Subject:
+    """The labelled images of a data set's split. DataError when it is empty or holds a synthetic one."""
     held_out = images.of("val") if (images.split == "val").any() else None
     chosen = labelled(real_only(images, split))
     return Subject(f"{data.name}, {split} split", data.digest, chosen, None if held_out is None else labelled(held_out))
