@@ -158,6 +158,9 @@ def data_section(report: Report) -> Section | None:
         total = Row("Together", [Cell(count(sum(counts.values()))) for counts in data.splits.values()])
         columns = [titles[split] for split in data.splits]
         blocks.append(Panel("Real images per class and split", "Class", columns, rows, total=total))
+    if data.check:
+        found = [Row(words, [Cell(count(n))]) for words, n in data.check]
+        blocks.append(Panel("What the data check found", "Finding", ("Count",), found))
     if data.notes:
         blocks.append(Items(data.notes))
     if data.digest:
@@ -174,6 +177,9 @@ def run_section(report: Report) -> Section | None:
     facts = [
         ("Seeds", ", ".join(map(str, settings.seeds))),
         ("Steps per arm and seed", count(settings.steps) if settings.steps is not None else ""),
+        ("Synthetic faces per real image", f"{settings.ratio:g}" if settings.ratio is not None else ""),
+        ("Weight of a synthetic face", f"{settings.weight:g}" if settings.weight not in (None, 1.0) else ""),
+        ("Labels of synthetic faces", "soft" if settings.soft_labels else ""),
         ("Interval", _interval_words(report)),
         ("Stage", origin.stage),
         ("Machine", origin.machine),
@@ -181,6 +187,7 @@ def run_section(report: Report) -> Section | None:
         ("Started", origin.started),
         ("Finished", origin.finished),
         ("Time", duration(origin.seconds) if origin.seconds is not None else ""),
+        ("Estimated before", duration(origin.estimated) if origin.estimated is not None else ""),
     ]
     blocks: list[Block] = [Code("The command", origin.command)] if origin.command else []
     panels = []

@@ -74,6 +74,27 @@ class Arm:
 
 
 @dataclass(frozen=True)
+class McNemar:
+    """Test images that the arm gets right more often, and less often, and the exact p-value."""
+
+    better: int
+    worse: int
+    p: float
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Beside a change: its p-value, the one corrected for its family, the smallest change that could have been shown
+    and the one that would be found four times in five (fractions), and McNemar's test (of the accuracy only)."""
+
+    p: float | None = None
+    p_holm: float | None = None
+    detectable: float | None = None
+    likely: float | None = None
+    mcnemar: McNemar | None = None
+
+
+@dataclass(frozen=True)
 class Comparison:
     """The change from `baseline` to `arm` in a metric (`accuracy`) or a measure of a class (`recall`, `angry`)."""
 
@@ -83,17 +104,58 @@ class Comparison:
     cls: str | None
     change: Stat
     word: str
+    evidence: Evidence = Evidence()
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What validation chose: the best cheap arm, the best rebalancing one, and every arm's balanced accuracy there."""
+
+    best_cheap: str = ""
+    best_rebalancing: str = ""
+    validation: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One way of adding faces and its balanced accuracy on validation. ratio: per real image, None for all kept."""
+
+    ratio: float | None
+    weight: float
+    count: int
+    level: Stat
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How many faces and which weight were tried."""
+
+    ratios: Sequence[Tried]
+    weights: Sequence[Tried]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Test images with one value of a column; metrics by name, empty where the group is too small."""
+
+    value: str
+    count: int
+    before: Mapping[str, Stat]
+    after: Mapping[str, Stat]
+    change: Mapping[str, Stat]
 
 
 @dataclass(frozen=True)
 class Data:
-    """The data set: names, counts per split, what was excluded."""
+    """The data set: names, counts per split, what was excluded; check: what the data check found, in words."""
 
     name: str
     digest: str
     class_names: Sequence[str]
     splits: Mapping[str, Counts]
     notes: Sequence[str]
+    check: Sequence[tuple[str, int]] = ()
 
 
 @dataclass(frozen=True)
@@ -145,6 +207,7 @@ class Origin:
     started: str = ""
     finished: str = ""
     times: Sequence[tuple[str, float]] = ()
+    estimated: float | None = None  # seconds, before the start
 
 
 @dataclass(frozen=True)
@@ -155,6 +218,9 @@ class Settings:
     steps: int | None = None
     confidence_level: float | None = None
     resamples: int | None = None
+    ratio: float | None = None
+    weight: float | None = None
+    soft_labels: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,6 +239,9 @@ class Report:
     faces: Mapping[str, Mapping[str, Sequence[Face]]]
     settings: Settings
     origin: Origin
+    selection: Selection = Selection()
+    tuning: Tuning | None = None
+    groups: Mapping[str, Sequence[Group]] = field(default_factory=dict)
 
     @property
     def classes(self) -> Sequence[str]:

@@ -17,6 +17,7 @@ from ganfer.report.blocks import (
     Section,
     Tile,
 )
+from ganfer.report.choices import selection_words
 from ganfer.report.model import MEASURES, METRICS, WORDS, Arm, Comparison, Report, Stat
 from ganfer.report.numbers import (
     ABSENT,
@@ -47,6 +48,7 @@ def tiles(report: Report) -> list[Tile]:
 
 def arms_section(report: Report) -> Section | None:
     """What was trained, and the three metrics of every arm."""
+    validation = report.selection.validation
     described = [
         Row(
             arm.title,
@@ -54,6 +56,7 @@ def arms_section(report: Report) -> Section | None:
                 Cell(count(sum(arm.train_counts.values())) if arm.train_counts else ABSENT),
                 Cell(count(sum(arm.synthetic_counts.values()))),
                 Cell(count(arm.steps)),
+                *([Cell(points(validation.get(arm.name)))] if validation else []),
                 Cell(duration(arm.seconds)),
             ],
             note=arm.description,
@@ -67,13 +70,14 @@ def arms_section(report: Report) -> Section | None:
         rows = [(METRICS[metric], "", [arm.metrics.get(metric) for arm in report.arms]) for metric in metrics]
         known = [value for _, _, stats in rows for stat in stats if stat for value in stat.known]
         blocks += _levels(report, rows, svg.nice_scale(known), head="Metric", what="Score")
-    columns = ("Images", "Generated", "Steps", "Time")
+    columns = ("Images", "Generated", "Steps", *(["Validation, %"] if validation else []), "Time")
     blocks.append(Panel("What each arm was trained on", "Arm", columns, described))
     level = confidence(report.settings.confidence_level)
     lead = (
         f"Each mark is the mean over the seeds, its line the {level} interval. "
-        "Balanced accuracy is the mean of the classes’ recalls, so rare classes count as much as common ones."
-    )
+        "Balanced accuracy is the mean of the classes’ recalls, so rare classes count as much as common ones. "
+        f"{selection_words(report)}"
+    ).rstrip()
     return Section("arms", "Every arm", lead, blocks)
 
 

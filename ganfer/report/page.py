@@ -5,7 +5,7 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ganfer import __version__
-from ganfer.report import material, outcome
+from ganfer.report import choices, material, outcome
 from ganfer.report.blocks import ROOMS, Section
 from ganfer.report.model import Report
 from ganfer.report.numbers import count
@@ -15,6 +15,9 @@ _SECTIONS = (
     material.balance_section,
     outcome.recall_section,
     outcome.change_section,
+    choices.evidence_section,
+    choices.groups_section,
+    choices.tuning_section,
     outcome.confusion_section,
     material.faces_section,
     material.screen_section,

@@ -1,11 +1,9 @@
 """From JSON to a `Report`: every value is checked, and a wrong one is named by its place in the file."""
 
-import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from ganfer.errors import GanferError
 from ganfer.report.model import (
     FORMAT,
     MEASURES,
@@ -16,121 +14,32 @@ from ganfer.report.model import (
     Bin,
     Calibration,
     Comparison,
-    Counts,
     Data,
+    Evidence,
     Face,
+    Group,
     LabelCounts,
     Labelling,
+    McNemar,
     Origin,
     Report,
     Screen,
+    Selection,
     Settings,
     Stat,
+    Tried,
+    Tuning,
 )
+from ganfer.report.node import Node, ReportError, sanitized
+
+__all__ = ["ReportError", "read_report", "sanitized"]
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
-# Class names come from folder names: a lone surrogate cannot be written as UTF-8, and a control character (an escape
-# sequence, say) has no business in a terminal.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-
-
-def sanitized(value: Any) -> Any:
-    """The value with NaN and infinities as None, unprintable characters replaced, NumPy scalars and arrays as plain."""
-    if isinstance(value, dict):
-        return {sanitized(str(key)): sanitized(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [sanitized(item) for item in value]
-    if hasattr(value, "tolist"):  # a NumPy scalar or array, without importing NumPy
-        return sanitized(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return _UNPRINTABLE.sub("\ufffd", value) if isinstance(value, str) else value
-
-
-class ReportError(GanferError):
-    """Results that no report can be written from."""
-
-
-class _Node:
-    """A value in the JSON and its place, for messages."""
-
-    def __init__(self, value: Any, place: str) -> None:
-        self.value = value
-        self.place = place
-
-    def wrong(self, expected: str) -> ReportError:
-        shown = repr(self.value)
-        shown = shown if len(shown) <= 60 else shown[:57] + "..."
-        return ReportError(
-            f"results.json: {self.place or 'the file'} is {shown}, not {expected}.",
-            "Make the report again: ganfer retrain.",
-        )
-
-    def get(self, key: str) -> "_Node":
-        if not isinstance(self.value, dict):
-            raise self.wrong("an object")
-        return _Node(self.value.get(key), f"{self.place}.{key}" if self.place else key)
-
-    def fields(self) -> Iterator[tuple[str, "_Node"]]:
-        if self.value is not None and not isinstance(self.value, dict):
-            raise self.wrong("an object")
-        for key in self.value or {}:
-            yield key, self.get(key)
-
-    def items(self) -> list["_Node"]:
-        if self.value is not None and not isinstance(self.value, list):
-            raise self.wrong("a list")
-        return [_Node(item, f"{self.place}[{i}]") for i, item in enumerate(self.value or [])]
-
-    @property
-    def absent(self) -> bool:
-        return self.value is None
-
-    def text(self, default: str | None = "") -> str:
-        if self.value is None and default is not None:
-            return default
-        if not isinstance(self.value, str):
-            raise self.wrong("text")
-        return self.value
-
-    def maybe_number(self) -> float | None:
-        if self.value is None:
-            return None
-        if isinstance(self.value, bool) or not isinstance(self.value, int | float):
-            raise self.wrong("a number")
-        return self.value
-
-    def number(self) -> float:
-        value = self.maybe_number()
-        if value is None:
-            raise self.wrong("a number")
-        return value
-
-    def maybe_count(self) -> int | None:
-        return None if self.value is None else self.count()
-
-    def count(self) -> int:
-        value = self.number()
-        if value < 0 or value != int(value):
-            raise self.wrong("a count")
-        return int(value)
-
-    def one_of(self, known: Sequence[str], what: str) -> str:
-        if not isinstance(self.value, str) or self.value not in known:
-            raise self.wrong(f"{what} ({', '.join(known)})")
-        return self.value
-
-    def counts(self, classes: Sequence[str]) -> Counts:
-        found = {}
-        for name, node in self.fields():
-            _Node(name, f"a key of {self.place}").one_of(classes, "a class")
-            found[name] = node.count()
-        return {name: found.get(name, 0) for name in classes}
 
 
 def read_report(results: Any) -> Report:
     """Check results against the report's contract. Raises ReportError naming the place of the first wrong value."""
-    root = _Node(results, "")
+    root = Node(results, "")
     version = root.get("format")
     if version.count() > FORMAT:
         raise ReportError(
@@ -155,12 +64,15 @@ def read_report(results: Any) -> Report:
         labelling=None if root.get("labelling").absent else _labelling(root.get("labelling"), classes),
         screen=None if root.get("screen").absent else _screen(root.get("screen"), classes),
         faces=_faces(root.get("faces"), classes),
+        selection=_selection(root.get("selection"), names),
+        tuning=None if root.get("tuning").absent else _tuning(root.get("tuning")),
+        groups=_groups(root.get("groups")),
         settings=Settings() if root.get("settings").absent else _settings(root.get("settings")),
         origin=Origin() if root.get("run").absent else _origin(root.get("run")),
     )
 
 
-def _data(node: _Node) -> Data:
+def _data(node: Node) -> Data:
     classes = [name.text(None) for name in node.get("class_names").items()]
     if not classes or len(set(classes)) < len(classes):
         raise node.get("class_names").wrong("a list of different class names")
@@ -168,19 +80,39 @@ def _data(node: _Node) -> Data:
         split: node.get(split).counts(classes) for split in ("train", "val", "test") if not node.get(split).absent
     }
     notes = [note.text(None) for note in node.get("notes").items()]
-    return Data(node.get("name").text(), node.get("digest").text(), classes, splits, notes)
+    return Data(node.get("name").text(), node.get("digest").text(), classes, splits, notes, _check(node.get("check")))
 
 
-def _stat(node: _Node) -> Stat:
+def _check(node: Node) -> list[tuple[str, int]]:
+    """The data check's counts in words; empty where it was not run."""
+    if node.absent or not list(node.fields()):
+        return []
+    leaks = node.get("leaks").get("by_splits")
+    places = {
+        "training images that are also in validation": leaks.get("train-val"),
+        "training images that are also in the test": leaks.get("train-test"),
+        "validation images that are also in the test": leaks.get("val-test"),
+        "exact copies beyond the first": node.get("exact").get("surplus_images"),
+        "near duplicates, pairs": node.get("near_pairs"),
+        "mirrored duplicates, pairs": node.get("mirrored_pairs"),
+        "images in pairs with conflicting labels": node.get("conflicts").get("images"),
+        "subjects in several splits": node.get("subjects_in_several_splits"),
+    }
+    found = [(words, place.maybe_count() or 0) for words, place in places.items()]
+    damaged = [(f"{kind} images", number.count()) for kind, number in node.get("damaged").fields()]
+    return found + damaged
+
+
+def _stat(node: Node) -> Stat:
     if node.absent:
         return NOTHING
     return Stat(*(node.get(key).maybe_number() for key in ("mean", "low", "high")))
 
 
-def _arm(node: _Node, classes: Sequence[str]) -> Arm:
+def _arm(node: Node, classes: Sequence[str]) -> Arm:
     per_class, support = {}, dict.fromkeys(classes, 0)
     for name, cls in node.get("per_class").fields():
-        _Node(name, f"a key of {cls.place}").one_of(classes, "a class")
+        Node(name, f"a key of {cls.place}").one_of(classes, "a class")
         per_class[name] = {measure: _stat(cls.get(measure)) for measure in MEASURES}
         support[name] = cls.get("support").maybe_count() or 0
     name = node.get("name").text(None)
@@ -209,7 +141,7 @@ def _arm(node: _Node, classes: Sequence[str]) -> Arm:
     )
 
 
-def _confusion(node: _Node, size: int) -> list[list[int]] | None:
+def _confusion(node: Node, size: int) -> list[list[int]] | None:
     if node.absent:
         return None
     rows = [[cell.count() for cell in row.items()] for row in node.items()]
@@ -218,7 +150,7 @@ def _confusion(node: _Node, size: int) -> list[list[int]] | None:
     return rows
 
 
-def _calibration(node: _Node) -> Calibration:
+def _calibration(node: Node) -> Calibration:
     bins = [
         Bin(b.get("confidence").number(), b.get("accuracy").number(), b.get("count").count())
         for b in node.get("bins").items()
@@ -227,12 +159,12 @@ def _calibration(node: _Node) -> Calibration:
     return Calibration(node.get("temperature").maybe_number(), node.get("ece").maybe_number(), bins)
 
 
-def _comparison(node: _Node, arms: Sequence[str], classes: Sequence[str]) -> Comparison:
+def _comparison(node: Node, arms: Sequence[str], classes: Sequence[str]) -> Comparison:
     metric = node.get("metric")
     measure, colon, cls = metric.text(None).partition(":")
     if colon:
-        _Node(measure, metric.place).one_of(tuple(MEASURES), "a measure of a class")
-        _Node(cls, metric.place).one_of(classes, "a class")
+        Node(measure, metric.place).one_of(tuple(MEASURES), "a measure of a class")
+        Node(cls, metric.place).one_of(classes, "a class")
     else:
         metric.one_of(tuple(METRICS), "a metric")
     change = Stat(*(node.get(key).maybe_number() for key in ("change", "low", "high")))
@@ -243,10 +175,25 @@ def _comparison(node: _Node, arms: Sequence[str], classes: Sequence[str]) -> Com
         cls=cls if colon else None,
         change=change,
         word=node.get("word").one_of(WORDS, "a verdict"),
+        evidence=_evidence(node),
     )
 
 
-def _headline(verdict: _Node, arms: Sequence[Arm], comparisons: Sequence[Comparison]) -> tuple[Arm, Arm] | None:
+def _evidence(node: Node) -> Evidence:
+    test = node.get("mcnemar")
+    found = None
+    if not test.absent:
+        found = McNemar(test.get("better").count(), test.get("worse").count(), test.get("p").number())
+    return Evidence(
+        p=node.get("p").maybe_number(),
+        p_holm=node.get("p_holm").maybe_number(),
+        detectable=node.get("detectable").maybe_number(),
+        likely=node.get("detectable_80").maybe_number(),
+        mcnemar=found,
+    )
+
+
+def _headline(verdict: Node, arms: Sequence[Arm], comparisons: Sequence[Comparison]) -> tuple[Arm, Arm] | None:
     """The pair that the verdict names; else the first comparison's; else the first two arms."""
     by_name = {arm.name: arm for arm in arms}
     pair = [arm.name for arm in arms[:2]]
@@ -261,15 +208,15 @@ def _headline(verdict: _Node, arms: Sequence[Arm], comparisons: Sequence[Compari
     return (by_name[pair[0]], by_name[pair[1]]) if len(pair) == 2 and pair[0] != pair[1] else None
 
 
-def _labelling(node: _Node, classes: Sequence[str]) -> Labelling:
-    def counted(part: _Node) -> LabelCounts | None:
+def _labelling(node: Node, classes: Sequence[str]) -> Labelling:
+    def counted(part: Node) -> LabelCounts | None:
         if part.absent:
             return None
         return LabelCounts(part.get("counts").counts(classes), part.get("entropy").maybe_number())
 
     thresholds = {}
     for name, threshold in node.get("thresholds").fields():
-        _Node(name, f"a key of {threshold.place}").one_of(classes, "a class")
+        Node(name, f"a key of {threshold.place}").one_of(classes, "a class")
         if not threshold.absent:
             thresholds[name] = threshold.number()
     return Labelling(
@@ -281,40 +228,90 @@ def _labelling(node: _Node, classes: Sequence[str]) -> Labelling:
     )
 
 
-def _screen(node: _Node, classes: Sequence[str]) -> Screen:
+def _screen(node: Node, classes: Sequence[str]) -> Screen:
     reasons = {name: reason.count() for name, reason in node.get("reasons").fields()}
     return Screen(node.get("asked").counts(classes), node.get("kept").counts(classes), reasons)
 
 
-def _faces(node: _Node, classes: Sequence[str]) -> dict[str, dict[str, list[Face]]]:
+def _faces(node: Node, classes: Sequence[str]) -> dict[str, dict[str, list[Face]]]:
     faces: dict[str, dict[str, list[Face]]] = {}
     for cls, kinds in node.fields():
-        _Node(cls, f"a key of {node.place}").one_of(classes, "a class")
+        Node(cls, f"a key of {node.place}").one_of(classes, "a class")
         faces[cls] = {kind: [_face(face) for face in shown.items()] for kind, shown in kinds.fields()}
     return {cls: faces[cls] for cls in classes if cls in faces}
 
 
-def _face(node: _Node) -> Face:
+def _face(node: Node) -> Face:
     png = node.get("png")
     if not _BASE64.fullmatch(png.text(None)):
         raise png.wrong("a base64 PNG")
     return Face(png.text(None), node.get("caption").text())
 
 
-def _settings(node: _Node) -> Settings:
+def _selection(node: Node, arms: Sequence[str]) -> Selection:
+    def arm(key: str) -> str:
+        return node.get(key).one_of(arms, "an arm") if node.get(key).text() else ""
+
+    if node.absent:
+        return Selection()
+    means = {}
+    for name, mean in node.get("validation").fields():
+        Node(name, f"a key of {mean.place}").one_of(arms, "an arm")
+        means[name] = mean.number()
+    return Selection(arm("best_cheap"), arm("best_rebalancing"), means)
+
+
+def _tuning(node: Node) -> Tuning:
+    def tried(key: str) -> list[Tried]:
+        return [
+            Tried(
+                ratio=point.get("ratio").maybe_number(),
+                weight=point.get("weight").number(),
+                count=point.get("count").count(),
+                level=_stat(point),
+                chosen=point.get("chosen").value is True,
+            )
+            for point in node.get(key).items()
+        ]
+
+    return Tuning(tried("ratios"), tried("weights"))
+
+
+def _groups(node: Node) -> dict[str, list[Group]]:
+    def stats(part: Node) -> dict[str, Stat]:
+        return {} if part.absent else {metric: _stat(part.get(metric)) for metric in METRICS if metric in part.value}
+
+    return {
+        column: [
+            Group(
+                row.get("value").text(None),
+                row.get("count").count(),
+                *(stats(row.get(part)) for part in ("before", "after", "change")),
+            )
+            for row in table.items()
+        ]
+        for column, table in node.fields()
+    }
+
+
+def _settings(node: Node) -> Settings:
     return Settings(
         seeds=[seed.count() for seed in node.get("seeds").items()],
         steps=node.get("steps").maybe_count(),
         confidence_level=node.get("confidence_level").maybe_number(),
         resamples=node.get("resamples").maybe_count(),
+        ratio=node.get("ratio").maybe_number(),
+        weight=node.get("weight").maybe_number(),
+        soft_labels=node.get("soft_labels").value is True,
     )
 
 
-def _origin(node: _Node) -> Origin:
+def _origin(node: Node) -> Origin:
     texts = {key: node.get(key).text() for key in ("command", "stage", "machine", "device", "started", "finished")}
     return Origin(
         **texts,
         versions={package: version.text(None) for package, version in node.get("versions").fields()},
         seconds=node.get("seconds").maybe_number(),
+        estimated=node.get("budget").get("seconds").maybe_number() if not node.get("budget").absent else None,
         times=[(time.get("stage").text(None), time.get("seconds").number()) for time in node.get("times").items()],
     )

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ganfer.report.model import Bin, Stat
 from ganfer.report.numbers import points
@@ -164,3 +164,42 @@ def reliability(bins: Sequence[Bin], label: str) -> Markup:
 def _vertical(x: float, height: float, cls: str) -> str:
     # beyond the strip on both sides, so that the lines of neighbouring rows meet
     return f'<line class="{cls}" x1="{x:.2f}%" x2="{x:.2f}%" y1="-5" y2="{height + 5:g}"/>'
+
+
+def curve(points_: Sequence[tuple[str, Stat, bool]], x_label: str, label: str) -> Markup:
+    """Estimates with their intervals over equally spaced, labelled places, joined by a line; the chosen one is filled.
+
+    points_: (label on the x axis, value, whether it was chosen). label: what a screen reader says instead.
+    """
+    width, height, left, right, top, bottom = 420.0, 230.0, 40.0, 12.0, 10.0, 40.0
+    known = [value for _, stat, _ in points_ for value in stat.known]
+    scale = nice_scale(known, least_span=0.02)
+    step = (width - left - right) / len(points_)
+
+    def x(i: int) -> float:
+        return left + step * (i + 0.5)
+
+    def y(value: float) -> float:
+        return height - bottom - (height - top - bottom) * scale.at(value) / 100
+
+    parts = []
+    for tick in scale.ticks:
+        parts.append(f'<line class="tick" x1="{left:g}" x2="{width - right:g}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
+        parts.append(f'<text class="label end" x="{left - 6:g}" y="{y(tick) + 4:.1f}">{100 * tick:.3g}</text>')
+    drawn = [(x(i), y(stat.mean)) for i, (_, stat, _) in enumerate(points_) if stat.mean is not None]
+    joined = " ".join(f"{a:.1f},{b:.1f}" for a, b in drawn)
+    parts.append(f'<polyline class="curve" points="{joined}"/>')
+    for i, (name, stat, chosen) in enumerate(points_):
+        parts.append(f'<text class="label" x="{x(i):.1f}" y="{height - bottom + 16:g}">{escape(name)}</text>')
+        if stat.low is not None and stat.high is not None:
+            ends = f'y1="{y(stat.low):.1f}" y2="{y(stat.high):.1f}"'
+            parts.append(f'<line class="whisker second" x1="{x(i):.1f}" x2="{x(i):.1f}" {ends}/>')
+        if stat.mean is not None:
+            shape = "circle" if chosen else "hollow"
+            parts.append(f'<g class="mark second {shape}" transform="translate({x(i):.1f} {y(stat.mean):.1f})">')
+            parts.append(f"{_PATHS['circle']}</g>")
+    middle = (left + width - right) / 2
+    parts.append(f'<text class="label" x="{middle:g}" y="{height - 5:g}">{escape(x_label)}</text>')
+    return Markup('<svg class="chart" viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">{}</svg>').format(
+        width, height, label, Markup("".join(parts))
+    )
