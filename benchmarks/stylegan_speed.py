@@ -1,11 +1,13 @@
-"""How fast is the bridge beside NVIDIA's generate.py? Same weights, seeds and PNG files, in one run, on the CPU.
+"""How fast is the bridge beside NVIDIA's generate.py? Same weights, seeds and PNG files, in one run.
 
     python benchmarks/stylegan_speed.py --reference DIR [--resolution 256] [--images 6] [--rounds 5] [--threads 2]
+    python benchmarks/stylegan_speed.py --reference DIR --device cuda --resolution 1024 --images 256 [--graphs]
 
-Both start from loaded networks; generate.py is run as it is, with its device set to the CPU. Rounds alternate between
-the two, so that other load on the machine falls on both. The ratio is given per round and as the median, with a 95%
-bootstrap interval over rounds, for wall time and for processor time (which other load hardly moves; with one thread it
-is the machine's own wall time). Figures go to results/stylegan_speed_cpu_*.json.
+Both start from loaded networks; generate.py is run as it is, with its device set. On CUDA both draw the four highest
+resolutions in float16, as NVIDIA's published networks say; --graphs replays the bridge's pass as a CUDA graph. Rounds
+alternate between the two, so that other load on the machine falls on both. The ratio is given per round and as the
+median, with a 95% bootstrap interval over rounds, for wall time and for processor time (which other load hardly moves;
+with one thread it is the machine's own wall time). Figures go to results/stylegan_speed_DEVICE_*.json.
 """
 
 from __future__ import annotations
@@ -28,18 +30,21 @@ from stylegan_reference import import_reference, machine, random_reference, writ
 from stylegan_bridge import load_generator, save_pngs, stream
 
 
-class OnCpu:
-    """torch, as generate.py sees it: the device it asks for is the CPU."""
+class OnDevice:
+    """torch, as generate.py sees it: the device it asks for is the chosen one."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
 
     def __getattr__(self, name: str) -> Any:
-        return (lambda *_: torch.device("cpu")) if name == "device" else getattr(torch, name)
+        return (lambda *_: torch.device(self._device)) if name == "device" else getattr(torch, name)
 
 
-def prepare_generate(network: Any) -> Any:
+def prepare_generate(network: Any, device: str) -> Any:
     """NVIDIA's generate.py with its network already loaded."""
     import generate  # type: ignore[import-not-found]
 
-    generate.torch = OnCpu()
+    generate.torch = OnDevice(device)
     generate.legacy.load_network_pkl = lambda _: {"G_ema": network}
     generate.dnnlib.util.open_url = lambda _: contextlib.nullcontext()
     original = Image.fromarray
@@ -60,7 +65,8 @@ def run_reference(command: Any, seeds: range, folder: Path) -> tuple[float, floa
 def run_ours(generator: Any, seeds: range, folder: Path) -> tuple[float, float]:
     """Wall and processor seconds for the bridge to do the same."""
     started, worked = time.perf_counter(), time.process_time()
-    save_pngs(stream(generator, seeds, truncation_psi=0.7, batch_size=4), folder)
+    batch_size = 4 if generator.device.type == "cpu" else 64
+    save_pngs(stream(generator, seeds, truncation_psi=0.7, batch_size=batch_size), folder)
     return time.perf_counter() - started, time.process_time() - worked
 
 
@@ -93,16 +99,23 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--graphs", action="store_true", help="replay the bridge's pass as a CUDA graph")
     arguments = parser.parse_args()
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: no CUDA GPU was found")
+    half = {"num_fp16_res": 4, "conv_clamp": 256} if arguments.device == "cuda" else {}
     torch.set_num_threads(arguments.threads)
     import_reference(arguments.reference)
     seeds = range(arguments.images)
     theirs, ours = [], []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        network = random_reference(arguments.resolution, channel_base=arguments.channel_base)
+        network = random_reference(arguments.resolution, channel_base=arguments.channel_base, **half)
         write_snapshot(network, folder / "network.pkl")
-        generator, command = load_generator(folder / "network.pkl"), prepare_generate(network)
+        generator = load_generator(folder / "network.pkl", arguments.device)
+        generator.cuda_graphs = arguments.graphs
+        command = prepare_generate(network.to(arguments.device), arguments.device)
         run_reference(command, range(1), folder / "warm"), run_ours(generator, range(1), folder / "warm")
         for number in range(arguments.rounds):
             theirs.append(run_reference(command, seeds, folder / f"theirs{number}"))
@@ -111,6 +124,8 @@ def main() -> int:
         levels = largest_difference(folder / "theirs0", folder / "ours0", seeds)
     result = {
         "machine": machine(),
+        "device": torch.cuda.get_device_name() if arguments.device == "cuda" else "cpu",
+        "cuda_graphs": arguments.graphs,
         "load_average": [round(value, 2) for value in os.getloadavg()],
         "resolution": arguments.resolution,
         "channel_base": arguments.channel_base,
@@ -123,7 +138,8 @@ def main() -> int:
         print(f"{kind} time: {result[kind]['median_ratio']} times as fast, 95% {result[kind]['median_ratio_95']}")
     print(f"largest difference {levels} levels of 255")
     suffix = "" if arguments.channel_base == 32768 else f"_base{arguments.channel_base}"
-    name = f"stylegan_speed_cpu_{arguments.resolution}px_{arguments.threads}threads{suffix}"
+    suffix += "_graphs" if arguments.graphs else ""
+    name = f"stylegan_speed_{arguments.device}_{arguments.resolution}px_{arguments.threads}threads{suffix}"
     print(f"wrote {write_result(name, result)}")
     return 0
 

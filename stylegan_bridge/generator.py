@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from stylegan_bridge.config import GeneratorConfig
 from stylegan_bridge.errors import BridgeError
+from stylegan_bridge.graphs import Recorded
 from stylegan_bridge.network import MappingNetwork, NoiseMode, Noises, SynthesisNetwork
 
 MAX_SEED = 2**32 - 1
@@ -64,6 +65,9 @@ class Generator(nn.Module):
         self.has_w_avg = True
         #: Images per pass, always exactly so many: kernels, and so the last bits, depend on it. None: by device.
         self.micro_batch: int | None = None
+        #: On CUDA, with const or no noise: record the pass once and replay it. Off by default; measure it first.
+        self.cuda_graphs = False
+        self._recorded: dict[tuple[object, ...], Recorded] = {}
         self.requires_grad_(False)
         self.eval()
 
@@ -191,7 +195,7 @@ class Generator(nn.Module):
                 truncation_psi=truncation_psi,
                 truncation_cutoff=truncation_cutoff,
             )
-            return self.render(ws, self.noises(noise_mode, [seeds[row] for row in rows]))
+            return self._pass(ws, noise_mode, [seeds[row] for row in rows])
 
         return self._draw_in_micro_batches(draw, len(seeds))
 
@@ -208,9 +212,18 @@ class Generator(nn.Module):
 
         def draw(rows: list[int]) -> Tensor:
             own = [seeds[row] for row in rows] if seeds else []
-            return self.render(ws[rows], self.noises(noise_mode, own))
+            return self._pass(ws[rows], noise_mode, own)
 
         return self._draw_in_micro_batches(draw, len(ws))
+
+    def _pass(self, ws: Tensor, noise_mode: NoiseMode, seeds: Sequence[int]) -> Tensor:
+        """`render`, recorded where that was asked for and the noise is the same each time."""
+        if not self.cuda_graphs or ws.device.type != "cuda" or noise_mode == "random":
+            return self.render(ws, self.noises(noise_mode, seeds))
+        key = (noise_mode, tuple(ws.shape), self.synthesis.taps.data_ptr(), self.synthesis.blocks[0].const.data_ptr())
+        if key not in self._recorded:
+            self._recorded = {key: Recorded(lambda x: self.render(x, self.noises(noise_mode)), ws)}
+        return self._recorded[key](ws)
 
     def _draw_in_micro_batches(self, draw: Callable[[list[int]], Tensor], count: int) -> Tensor:
         """Call `draw` on rows of exactly `micro_batch` indices and keep the first `count` results."""

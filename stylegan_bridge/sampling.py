@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -165,22 +166,24 @@ def save_pngs(
     batches: Stream,
     folder: Path,
     *,
-    workers: int = 2,
+    workers: int | None = None,
+    compress_level: int = 1,
     text: Callable[[int], dict[str, str]] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Path]:
     """Write seedNNNNNNNNNN.png for each image while the next batch is being drawn; returns the paths in order.
 
-    `text` gives a seed's PNG text chunks. At most a few batches wait to be written, so memory stays constant.
+    `workers` threads write (None: one per core), at zlib's `compress_level` (0..9). `text` gives a seed's PNG text
+    chunks. At most a few batches wait to be written, so memory stays constant.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
     waiting: deque[Future[None]] = deque()
-    with ThreadPoolExecutor(max_workers=workers) as pool:
+    with ThreadPoolExecutor(max_workers=workers or os.cpu_count()) as pool:
         for batch in batches:
             for seed, image in zip(batch.seeds, batch.images, strict=True):
                 path = folder / f"seed{seed:010d}.png"
-                waiting.append(pool.submit(_write_png, image, path, text(seed) if text else {}))
+                waiting.append(pool.submit(_write_png, image, path, text(seed) if text else {}, compress_level))
                 paths.append(path)
             while waiting and (len(waiting) > 2 * len(batch.seeds) or waiting[0].done()):
                 waiting.popleft().result()
@@ -191,7 +194,7 @@ def save_pngs(
     return paths
 
 
-def _write_png(image: Tensor, path: Path, text: dict[str, str]) -> None:
+def _write_png(image: Tensor, path: Path, text: dict[str, str], compress_level: int) -> None:
     """One (C, H, W) uint8 image as a PNG, under a temporary name first."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
@@ -202,7 +205,8 @@ def _write_png(image: Tensor, path: Path, text: dict[str, str]) -> None:
     array = image.permute(1, 2, 0).contiguous().numpy()
     temporary = path.with_name(path.name + ".tmp")
     try:
-        Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array).save(temporary, "PNG", pnginfo=chunks)
+        picture = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+        picture.save(temporary, "PNG", pnginfo=chunks, compress_level=compress_level)
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

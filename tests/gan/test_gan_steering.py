@@ -273,7 +273,7 @@ def test_the_judge_is_another_network_on_half_of_every_class() -> None:
     assert len(people) < 4  # whole subjects
 
 
-# --- the whole way, with classifiers that learn ------------------------------------------------------------------------
+# --- the whole way, with classifiers that learn ---------------------------------------------------
 
 
 @pytest.fixture

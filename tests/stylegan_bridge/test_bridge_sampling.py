@@ -212,3 +212,23 @@ def test_pngs_that_cannot_be_written(generator: Generator, tmp_path: Path) -> No
     with pytest.raises(BridgeError, match="cannot write"):
         save_pngs(stream(generator, [1]), tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["seed0000000001.png"]
+
+
+def test_recording_is_for_cuda_alone(generator: Generator) -> None:
+    expected = generator.sample([1, 2])
+    generator.cuda_graphs = True
+    try:
+        assert torch.equal(generator.sample([1, 2]), expected)
+    finally:
+        generator.cuda_graphs = False
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_recorded_pass_draws_the_same() -> None:
+    generator = tiny_generator(tiny_config(32, num_fp16_res=2, conv_clamp=256)).to("cuda")
+    plain = [generator.sample(range(70), noise_mode=mode) for mode in ("const", "none", "random")]
+    generator.cuda_graphs = True
+    again = [generator.sample(range(70), noise_mode=mode) for mode in ("const", "none", "random")]
+    assert all(torch.equal(a, b) for a, b in zip(plain, again, strict=True))
+    generator.synthesis.blocks[-1].torgb.bias.data.add_(1.0)
+    assert not torch.equal(generator.sample([1], noise_mode="const"), plain[0][1:2])  # weights are read where they lie

@@ -1,0 +1,37 @@
+"""A pass of one shape recorded once as a CUDA graph and replayed: its hundreds of kernels then cost one launch.
+
+A graph reads the tensors that it was recorded with, wherever they lie; who moves or replaces weights records anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+WARM_UP = 3  # passes before the recording, in which libraries choose their algorithms and weights' transforms are made
+
+
+class Recorded:
+    """`function`, recorded on the CUDA device of `like`; takes tensors of that shape and type only.
+
+    The tensor it returns is overwritten by the next call.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor], like: Tensor) -> None:
+        self._input = like.clone()
+        aside = torch.cuda.Stream(like.device)
+        aside.wait_stream(torch.cuda.current_stream(like.device))
+        with torch.cuda.stream(aside):
+            for _ in range(WARM_UP):
+                function(self._input)
+        torch.cuda.current_stream(like.device).wait_stream(aside)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._output = function(self._input)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self._input.copy_(x)
+        self._graph.replay()
+        return self._output
