@@ -25,6 +25,7 @@ from PIL import Image
 
 from ganfer.config import load_config
 from ganfer.data.imageset import ImageSet, save_set
+from ganfer.gan import loop
 from ganfer.gan import train as training
 from ganfer.gan.networks import NetworkSpec, build_discriminator, build_generator
 from ganfer.workspace import Workspace
@@ -73,7 +74,7 @@ def reference_speed(main: Path, folder: Path, steps: int, batch: int, width: int
 
 def own_speed(images: np.ndarray, steps: int, batch: int, width: int) -> tuple[float, int]:
     """Images per second of `train_gan` between its logged rows, and its networks' number of parameters."""
-    training.LOG_EVERY = LEFT_OUT
+    loop.LOG_EVERY = LEFT_OUT
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace(folder)
         run = workspace.run("data", "textures", {})

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from ganfer import ranks
+
 
 class Advance(Protocol):
     """Moves a progress bar by `n` and shows `note` beside it."""
@@ -13,14 +15,16 @@ class Advance(Protocol):
 
 
 def say(text: str = "") -> None:
-    """One line to the user, on stderr (stdout belongs to results)."""
+    """One line to the user, on stderr (stdout belongs to results); of several processes only the leader speaks."""
+    if not ranks.leads():
+        return
     print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def progress(description: str, total: int | None) -> Iterator[Advance]:
     """A bar over `total` units of work (None: unknown) with the time left; yields the function that advances it."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or not ranks.leads():
         yield _silent
         return
     from rich.console import Console

@@ -1,6 +1,7 @@
 """Drawing a batch of synthetic faces: PNGs that say how they were made.
 
-Drawing resumes: a PNG that is there and whole stays.
+Drawing resumes: a PNG that is there and whole stays. Several processes (torchrun) draw a part each, and the files are
+those that one would have drawn.
 """
 
 import re
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ganfer import ranks
 from ganfer.config import Config
 from ganfer.console import progress, say
 from ganfer.data.imageset import read_set
@@ -83,24 +85,29 @@ def draw(
             say(line)
         facts: dict[str, Any] = {"generator": generator.digest, **facts_of(generator)}
         device = resolve_device(config.device)
-        missing = _missing(run.path, plan.names)
-        with progress("generate", len(plan.names)) as advance:
-            advance(len(plan.names) - len(missing))
+        mine = np.arange(len(plan.names))[ranks.share(len(plan.names))]
+        missing = _missing(run.path, plan.names, mine)
+        with progress("generate", len(mine)) as advance:
+            advance(len(mine) - len(missing))
             for written in _draw_files(run.path, generator, plan, missing, {**facts, "device": device.type}):
                 advance(written)
-        save_sheet(run.path / "contact.png", _sheet(generator, plan))
-        write_csv(run.path / "metadata.csv", ("file_name", "asked", "seed", *facts), _rows(plan, facts))
-        for note in _notes(generator):
-            say(note)
-        figures = {
-            "count": len(plan.names),
-            "per_class": dict(quota.counts) if plan.labels is not None else {},
-            "gan": source.name,
-            "generator": generator.digest,
-            "resumed_with": len(plan.names) - len(missing),
-            "notes": _notes(generator),
-        }
-        run.finish(digest=digest_json(key), figures=figures, device=describe(device))
+        ranks.barrier()  # every process has drawn its part; the rest is the leader's
+        if ranks.leads():
+            _remove_temporary(run.path / "images")
+            save_sheet(run.path / "contact.png", _sheet(generator, plan))
+            write_csv(run.path / "metadata.csv", ("file_name", "asked", "seed", *facts), _rows(plan, facts))
+            for note in _notes(generator):
+                say(note)
+            figures = {
+                "count": len(plan.names),
+                "per_class": dict(quota.counts) if plan.labels is not None else {},
+                "gan": source.name,
+                "generator": generator.digest,
+                "resumed_with": len(mine) - len(missing),
+                "notes": _notes(generator),
+            }
+            run.finish(digest=digest_json(key), figures=figures, device=describe(device))
+    ranks.barrier()
     return _result(run, quota, "generated")
 
 
@@ -161,9 +168,9 @@ def image_name(class_name: str, place: int) -> str:
     return f"images/{readable}-{place:07d}.png"
 
 
-def _missing(folder: Path, names: Sequence[str]) -> np.ndarray:
-    """Indices of the images that are not there whole yet."""
-    return np.array([i for i, name in enumerate(names) if not _whole(folder / name)], dtype=np.int64)
+def _missing(folder: Path, names: Sequence[str], indices: np.ndarray) -> np.ndarray:
+    """Those of the indices whose images are not there whole yet."""
+    return np.array([i for i in indices if not _whole(folder / names[i])], dtype=np.int64)
 
 
 def _whole(path: Path) -> bool:
@@ -212,8 +219,14 @@ def writers(folder: Path) -> Iterator[ThreadPoolExecutor]:
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-        for temporary in folder.glob(".*.tmp"):
-            temporary.unlink(missing_ok=True)
+        if ranks.count() == 1:  # others may be writing theirs
+            _remove_temporary(folder)
+
+
+def _remove_temporary(folder: Path) -> None:
+    """Delete what an interrupted writer left."""
+    for temporary in folder.glob(".*.tmp"):
+        temporary.unlink(missing_ok=True)
 
 
 def _rows(plan: _Draw, facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

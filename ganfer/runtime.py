@@ -10,7 +10,9 @@ from types import FrameType
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor, nn
 
+from ganfer import ranks
 from ganfer.errors import GanferError
 
 _FABRIC_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
@@ -19,12 +21,12 @@ _FABRIC_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"
 def resolve_device(device: str) -> torch.device:
     """`auto` (CUDA where there is one), `cpu` or `cuda` as a torch device. GanferError for CUDA that is not there."""
     if device == "auto":
-        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+        return torch.device("cuda", ranks.place_here()) if torch.cuda.is_available() else torch.device("cpu")
     if device == "cpu":
         return torch.device("cpu")
     if device == "cuda":
         if torch.cuda.is_available():
-            return torch.device("cuda", 0)
+            return torch.device("cuda", ranks.place_here())
         built = "no CUDA GPU was found" if torch.version.cuda else "this torch was built without CUDA"
         raise GanferError(
             f"--device cuda: {built}.", "Use --device cpu, or install a GPU driver and a CUDA build of torch."
@@ -43,16 +45,40 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 
 
 def make_fabric(device: str = "auto", precision: str = "auto") -> Fabric:
-    """A launched one-device Fabric. GanferError when the device or the precision is not to be had here."""
+    """A launched Fabric: one device, or under torchrun all of the job's. GanferError for what isn't there."""
     place = resolve_device(device)
     kind = _FABRIC_PRECISION[resolve_precision(precision, place)]
-    fabric = Fabric(
-        accelerator=place.type,
-        devices=[place.index or 0] if place.type == "cuda" else 1,
-        precision=kind,
-    )
+    if ranks.count() > 1:
+        ranks.start()
+        here = ranks.count_here()
+        fabric = Fabric(
+            accelerator=place.type, devices=here, num_nodes=ranks.count() // here, strategy="ddp", precision=kind
+        )
+    else:
+        fabric = Fabric(
+            accelerator=place.type, devices=[place.index or 0] if place.type == "cuda" else 1, precision=kind
+        )
     fabric.launch()
     return fabric
+
+
+def average_gradients(network: nn.Module) -> None:
+    """Replace every gradient by its mean over all processes; nothing to do for one."""
+    if ranks.count() == 1:
+        return
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    together = torch.cat([gradient.flatten() for gradient in gradients])
+    mean_(together)
+    for gradient, part in zip(gradients, together.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+def mean_(tensor: Tensor) -> Tensor:
+    """The tensor's mean over all processes, in place."""
+    if ranks.count() > 1:
+        torch.distributed.all_reduce(tensor)
+        tensor.div_(ranks.count())
+    return tensor
 
 
 def describe(device: torch.device) -> str:

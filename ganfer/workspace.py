@@ -21,7 +21,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ganfer import __version__
+from ganfer import __version__, ranks
 from ganfer.console import say
 from ganfer.errors import WorkspaceError, did_you_mean
 from ganfer.files import digest_json, write_json, write_text
@@ -81,6 +81,9 @@ class Run:
         `finish` is called inside the block.
         """
         self.path.mkdir(parents=True, exist_ok=True)
+        if not ranks.leads():  # the leader holds the run for all of them
+            yield self.record
+            return
         with _exclusive(self.path / ".lock", f"{self.kind}/{self.name}"):
             record = self.record
             if record.get("status") != "complete":
@@ -94,10 +97,13 @@ class Run:
 
     def tick(self) -> None:
         """Add the time worked so far to the record, so that an interrupted run's seconds count too."""
-        self._write({**self.record, "seconds": round(self._seconds_before + time.monotonic() - self._since, 3)})
+        if ranks.leads():
+            self._write({**self.record, "seconds": round(self._seconds_before + time.monotonic() - self._since, 3)})
 
     def finish(self, *, digest: str, figures: Mapping[str, Any], device: str = "cpu", **more: Any) -> None:
         """Mark the run complete, with its figures and the digest of what it produced."""
+        if not ranks.leads():
+            return
         seconds = round(self._seconds_before + time.monotonic() - self._since, 3)
         finished = datetime.now(UTC).isoformat(timespec="microseconds")
         done = {"status": "complete", "finished": finished, "seconds": seconds, "device": device, "digest": digest}

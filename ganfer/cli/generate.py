@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganfer.cli.options import common, parse_counts, setting_option
+from ganfer.cli.options import common_shared, parse_counts, setting_option
 from ganfer.results import Result
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     "asked of a generator that knows none]",
 )
 @setting_option("steering.evaluations", "--evaluations")
-@common
+@common_shared
 def generate(
     project: "Project",
     dry_run: bool,

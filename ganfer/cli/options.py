@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from ganfer import ranks
 from ganfer.config import field_of, load_config, shipped_configs
 from ganfer.results import Result
 
@@ -30,11 +31,13 @@ def setting_option(path: str, *names: str, **extra: Any) -> Callable[[F], F]:
     return click.option(*names, _SETTING + path.replace(".", "__"), type=kind, default=None, help=text, **extra)
 
 
-def common_with(default_config: str | None = None, default_workspace: str | None = None) -> Callable[[F], F]:
+def common_with(
+    default_config: str | None = None, default_workspace: str | None = None, *, shared: bool = False
+) -> Callable[[F], F]:
     """Adds -w, --config, --set, --device, --seed, --json and --dry-run.
 
     The command function gets `project` (its config holds all overrides) and `dry_run`, returns a Result, and this
-    prints it: text, or JSON with --json.
+    prints it: text, or JSON with --json. shared: under torchrun all processes work at the command, else the first.
     """
     where = default_workspace or "$GANFER_WORKSPACE or ganfer-work"
     known = f"TOML settings: a file, or one of {', '.join(shipped_configs())}"
@@ -54,11 +57,17 @@ def common_with(default_config: str | None = None, default_workspace: str | None
         ) -> None:
             overrides = [*sets, *_taken_settings(rest)]
             settings = load_config(config or default_config, overrides)
+            if not (ranks.leads() or shared):
+                return
             from ganfer.pipeline import Project
 
             project = Project(workspace or default_workspace, settings)
-            result: Result = function(project=project, dry_run=dry_run, **rest)
-            click.echo(json.dumps(result.to_json(), indent=1) if as_json else str(result))
+            try:
+                result: Result = function(project=project, dry_run=dry_run, **rest)
+            finally:
+                ranks.stop()
+            if ranks.leads():
+                click.echo(json.dumps(result.to_json(), indent=1) if as_json else str(result))
 
         return command  # type: ignore[return-value]
 
@@ -66,6 +75,7 @@ def common_with(default_config: str | None = None, default_workspace: str | None
 
 
 common = common_with()
+common_shared = common_with(shared=True)
 
 
 def _taken_settings(values: dict[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganfer.cli.options import common, setting_option
+from ganfer.cli.options import common_shared, setting_option
 from ganfer.results import Result
 
 if TYPE_CHECKING:
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def train() -> None:
-    """Train a GAN or a classifier on the training split. The same command again resumes."""
+    """Train a GAN or a classifier on the training split. The same command again resumes.
+
+    On several GPUs or machines: torchrun --nproc-per-node N -m ganfer train gan ...
+    """
 
 
 @train.command()
@@ -34,7 +37,7 @@ def train() -> None:
     is_flag=True,
     help="The classic DCGAN (Radford et al. 2016): no classes, batch norm, no DiffAugment, no average of weights",
 )
-@common
+@common_shared
 def gan(project: "Project", dry_run: bool, unconditional: bool) -> Result:
     """Train the generator; keeps the best snapshot, judged on held-back training images.
 
@@ -60,7 +63,7 @@ def gan(project: "Project", dry_run: bool, unconditional: bool) -> Result:
 @setting_option("classifier.sampler", "--sampler")
 @setting_option("classifier.augment", "--augment")
 @setting_option("classifier.precision", "--precision")
-@common
+@common_shared
 def classifier(project: "Project", dry_run: bool) -> Result:
     """Train and calibrate the classifier; keeps the weights that do best on validation.
 

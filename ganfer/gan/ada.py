@@ -8,6 +8,8 @@ generated images is avoided, and with few images the training holds on.
 import torch
 from torch import Tensor
 
+from ganfer.runtime import mean_
+
 RAMP = 50_000  # images over which the probability can go from 0 to 1
 MEMORY = 0.95  # of the running lead, per step
 
@@ -23,6 +25,6 @@ def adapt(state: Tensor, real: Tensor, fake: Tensor, *, target: float, paired: b
 
     The lead is E[sign(D(real))], and for relativistic losses, whose logits have no zero, E[sign(D(real) - D(fake))].
     """
-    lead = (real - fake if paired else real).float().sign().mean()
+    lead = mean_((real - fake if paired else real).float().sign().mean())
     state[1].lerp_(lead, 1 - MEMORY)
     state[0].add_((state[1] - target).sign() * (len(real) / RAMP)).clamp_(0, 1)

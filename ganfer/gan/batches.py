@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganfer import ranks
 from ganfer.seeding import stream
 
 
@@ -49,7 +50,8 @@ class Batches:
 
     def draw(self, step: int) -> Batch:
         """The batch of this step. `rng` is left where the batch ended, for the step's other random numbers."""
-        self.rng.manual_seed(int(stream(self.seed, "gan-step", step).integers(2**63 - 1)))
+        own = (ranks.rank(),) if ranks.rank() else ()  # every process draws its own part of the batch
+        self.rng.manual_seed(int(stream(self.seed, "gan-step", step, *own).integers(2**63 - 1)))
         n, device, rng = self.batch_size, self.device, self.rng
         which, where = torch.rand((2, n), generator=rng, device=device, dtype=torch.float64)
         labels = torch.searchsorted(self.share_ends, which, right=True).clamp_(max=len(self.counts) - 1)

@@ -16,7 +16,8 @@ ALWAYS = ("step", "images", "seconds", "conditioning", "augmentation", *LOSSES, 
 class Journal:
     """Writes rows of figures: flat dicts with the keys `ALWAYS` and, at snapshots, kid and diversity per class."""
 
-    def __init__(self, folder: Path, class_names: Sequence[str], first_step: int) -> None:
+    def __init__(self, folder: Path, class_names: Sequence[str], first_step: int, *, silent: bool = False) -> None:
+        """silent: writes nothing, for the followers of several processes."""
         from torch.utils.tensorboard import SummaryWriter
 
         self.folder = folder
@@ -24,10 +25,12 @@ class Journal:
         self.columns = (*ALWAYS, *per_class, "alarm")
         # events of steps after the resume point are drawn again, so TensorBoard is told to forget them
         self._plotted = time.monotonic()
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
+        self._board = None if silent else SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
 
     def log(self, row: Mapping[str, Any]) -> None:
         """One row to TensorBoard."""
+        if self._board is None:
+            return
         for name, value in row.items():
             if isinstance(value, float) and name != "seconds":
                 self._board.add_scalar(name, value, row["step"])
@@ -38,10 +41,13 @@ class Journal:
         """The sample grid (a Pillow image) to TensorBoard."""
         import numpy as np
 
-        self._board.add_image("samples", np.asarray(image), step, dataformats="HWC")
+        if self._board is not None:
+            self._board.add_image("samples", np.asarray(image), step, dataformats="HWC")
 
     def write(self, history: Sequence[Mapping[str, Any]], *, last: bool = False) -> None:
         """The whole history as history.csv and, at the end or after half a minute, losses.png."""
+        if self._board is None:
+            return
         write_csv(self.folder / "history.csv", self.columns, history)
         if last or time.monotonic() - self._plotted > PLOT_SECONDS:
             plot_losses(self.folder / "losses.png", history)
@@ -50,7 +56,8 @@ class Journal:
 
     def close(self) -> None:
         """Flush and close TensorBoard's file."""
-        self._board.close()
+        if self._board is not None:
+            self._board.close()
 
 
 def plot_losses(path: Path, history: Sequence[Mapping[str, Any]]) -> None:

@@ -20,6 +20,7 @@ from gan_tiny import NAMES, TINY, store, tiny_images, tiny_set
 import ganfer.gan.train as training
 from ganfer.errors import DataError, GanferError
 from ganfer.files import write_bytes
+from ganfer.gan import loop
 from ganfer.gan.losses import LOSSES, AdversarialLoss
 from ganfer.gan.plan import plan_lines, plan_training
 from ganfer.gan.sampling import open_gan
@@ -121,7 +122,7 @@ def test_the_residual_network_trains_with_its_own_defaults_and_resumes(workspace
 
     other = Workspace(workspace.root.parent / "other")
     same = store(other, tiny_set(dict.fromkeys(NAMES, 30)))
-    monkeypatch.setattr(training, "adapt", _stop_at(5, training.adapt))
+    monkeypatch.setattr(loop, "adapt", _stop_at(5, loop.adapt))
     with pytest.raises(KeyboardInterrupt):
         train_gan(other, config, same)
     monkeypatch.undo()
@@ -149,7 +150,7 @@ def test_the_noise_of_a_step_depends_on_the_step_alone(workspace, make_config, m
         place = Workspace(workspace.root.parent / name)
         data = store(place, tiny_set(dict.fromkeys(NAMES, 30)))
         torch.manual_seed(stop)
-        monkeypatch.setattr(training, "adapt", _stop_at(stop, training.adapt))
+        monkeypatch.setattr(loop, "adapt", _stop_at(stop, loop.adapt))
         with contextlib.suppress(KeyboardInterrupt):
             train_gan(place, config, data)
         monkeypatch.undo()
@@ -249,7 +250,7 @@ def test_a_size_no_network_draws_is_said_before_training(workspace, make_config)
 @pytest.mark.parametrize("at", [1, 7, 12, 31])
 def test_a_crash_anywhere_changes_nothing(workspace, data, make_config, reference, monkeypatch, at):
     changes = {"gan__steps": 36, "gan__snapshot_every": 12}
-    bookkeeping = training._Training._bookkeeping
+    bookkeeping = loop.Training._bookkeeping
 
     def crash(self, advance, strength):
         if self.state.step == at:
@@ -257,7 +258,7 @@ def test_a_crash_anywhere_changes_nothing(workspace, data, make_config, referenc
         bookkeeping(self, advance, strength)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training._Training, "_bookkeeping", crash)
+        patch.setattr(loop.Training, "_bookkeeping", crash)
         with pytest.raises(RuntimeError, match="power cut"):
             train_gan(workspace, make_config(**changes, gan__checkpoint_seconds=0.0), data)
     result = train_gan(workspace, make_config(**changes), data)  # how often it saves is not part of the run's name
@@ -300,7 +301,7 @@ def test_kill_9_and_the_same_command_again(workspace, data, make_config, referen
 
 
 def test_ctrl_c_saves_and_the_same_command_goes_on(workspace, data, make_config, reference, monkeypatch):
-    average = training.update_average
+    average = loop.update_average
 
     def press_ctrl_c(*args, **kwargs):
         average(*args, **kwargs)
@@ -308,7 +309,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(workspace, data, make_config,
             os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "update_average", press_ctrl_c)
+        patch.setattr(loop, "update_average", press_ctrl_c)
         with pytest.raises(KeyboardInterrupt):
             train_gan(workspace, make_config(), data)
     (run,) = workspace.runs("gans")
@@ -367,7 +368,7 @@ def test_losses_that_are_no_numbers_stop_and_keep_the_best_snapshot(workspace, d
         return loss * float("nan") if len(calls) > 8 else loss
 
     broken = AdversarialLoss(poisoned, LOSSES["hinge"].generator)
-    monkeypatch.setattr(training, "LOSSES", {"non-saturating": broken})
+    monkeypatch.setattr(loop, "LOSSES", {"non-saturating": broken})
     with pytest.raises(GanferError, match=r"no numbers by step 1\d.*step 6, is kept.*lower gan.lr_generator"):
         train_gan(workspace, make_config(), data)
     (run,) = workspace.runs("gans")
@@ -381,7 +382,7 @@ def test_a_collapsed_generator_raises_the_alarm(workspace, data, make_config, mo
     def constant(self, seeds, labels=None):
         return np.full((len(seeds), 1, 16, 16), 100, dtype=np.uint8)
 
-    monkeypatch.setattr(training.GanGenerator, "sample", constant)
+    monkeypatch.setattr(loop.GanGenerator, "sample", constant)
     result = train_gan(workspace, make_config(), data)
     assert "ALARM collapse" in capsys.readouterr().err
     assert any("angry (0%)" in alarm for alarm in result.figures["alarms"])
