@@ -33,8 +33,8 @@ class Block(nn.Module):
         if modulation is not None:
             gain, bias = modulation[:, :, None, None].chunk(2, dim=1)
             h = torch.addcmul(bias, h, gain + 1)
-        h: Tensor = self.second(F.leaky_relu(h, 0.2))
-        return h + self.shortcut(x)
+        changed: Tensor = self.second(F.leaky_relu(h, 0.2))
+        return changed + self.shortcut(x)
 
 
 class ResganGenerator(nn.Module):
@@ -59,7 +59,7 @@ class ResganGenerator(nn.Module):
         self.image = nn.Conv2d(widths[-1], spec.channels, 3, 1, 1)
         self.apply(_initialise)
         for modulation in self.modulations:
-            nn.init.normal_(modulation.weight, 0.0, 0.1 / STYLE**0.5)
+            nn.init.normal_(modulation.weight, 0.0, 0.1 / STYLE**0.5)  # type: ignore[arg-type]
         nn.init.normal_(self.image.weight, 0.0, (2 / (9 * widths[-1])) ** 0.5 / 2)
 
     def forward(self, z: Tensor, labels: Tensor | None = None, strength: float = 1.0) -> Tensor:

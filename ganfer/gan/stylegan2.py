@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ganfer.errors import GanferError
 from ganfer.gan.spec import NetworkSpec
 from stylegan_bridge.config import GeneratorConfig
-from stylegan_bridge.network import Linear, MappingNetwork, SynthesisNetwork
+from stylegan_bridge.network import Linear, MappingNetwork, Noises, SynthesisNetwork
 from stylegan_bridge.ops import normalize_second_moment
 from stylegan_bridge.readers.checkpoint import Checkpoint
 from stylegan_bridge.readers.native import write_native
@@ -70,7 +70,7 @@ class StyleGan2Generator(nn.Module):
             with torch.no_grad():
                 self.mapping.w_avg.lerp_(w.detach().mean(0), 1 - _W_MEMORY)
             sides = self.synthesis.noise_shapes()
-            noises = [torch.randn(len(z), 1, side, side, device=z.device) for side in sides]
+            noises: Noises = [torch.randn(len(z), 1, side, side, device=z.device) for side in sides]
         else:
             noises = self.synthesis.const_noises()
         images: Tensor = self.synthesis(w.unsqueeze(1).expand(-1, self.config.num_ws, -1), noises)
