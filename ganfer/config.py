@@ -349,8 +349,8 @@ class LiveConfig:
     calibrate: float = setting(
         5.0, "seconds of each person's beginning that show where the screen is; 0 = at the camera", low=0
     )
-    away_yaw: float = setting(22.0, "degrees to the side from which a person looks away", low=1, high=90)
-    away_pitch: float = setting(18.0, "degrees up or down from which a person looks away", low=1, high=90)
+    away_yaw: float = setting(18.0, "degrees to the side from which a person looks away", low=1, high=90)
+    away_pitch: float = setting(15.0, "degrees up or down from which a person looks away", low=1, high=90)
 
 
 @dataclass(frozen=True)
