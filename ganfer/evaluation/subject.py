@@ -37,7 +37,7 @@ class Subject:
 
 
 def fitting_set(data: Run, predictor: Predictor) -> ImageSet:
-    """A data set whose classes, size and channels are the classifier's; ClassifierError or DataError when they aren't."""
+    """A data set of the classifier's classes, size and channels; ClassifierError or DataError when it is not."""
     images = read_set(data.path)
     predictor.columns(images.class_names)
     require_fitting(predictor, images)
