@@ -295,7 +295,7 @@ class Framing:
         """float32 0..255, differentiable; where a detector cuts, FFHQ's face stands in for the one it would find."""
         from stylegan_bridge.sampling import soft_crop
 
-        return soft_crop(images, self.size, self.channels, box=self.box)
+        return soft_crop(images, self.size, self.channels, box=self.box).clamp(0, 255)
 
 
 class _FramedSpace:

@@ -56,9 +56,9 @@ class StyleSpace:
         )
 
     def images(self, codes: Tensor) -> Tensor:
-        """With the saved noise, so that a code names an image."""
+        """With the saved noise, so that a code names an image; clamped as `final` is, or the score would see more."""
         parts = [self.generator.render(part) for part in codes.split(self.batch_size)]
-        return torch.cat(parts).mul(127.5).add(128)
+        return torch.cat(parts).mul(127.5).add(128).clamp(0, 255)
 
     def final(self, codes: Tensor) -> Tensor:
         """`Generator.sample_ws` of the codes."""

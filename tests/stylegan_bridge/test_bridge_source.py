@@ -21,7 +21,7 @@ from ganfer.generate import redraw
 from ganfer.pipeline import Project
 from ganfer.source import network_source
 from ganfer.stylegan import Framing, StyleganGenerator, open_stylegan2
-from ganfer.workspace import Workspace
+from ganfer.workspace import Run, Workspace
 from stylegan_bridge import face_crop, load_generator, mix_styles
 
 
@@ -286,3 +286,97 @@ def test_generators_of_other_packages(project: Project, monkeypatch: pytest.Monk
         from ganfer.steering import latent_space
 
         latent_space(Grey())
+
+
+def test_the_latent_space_is_cut_as_the_faces_are(network: Path) -> None:
+    generator = open_stylegan2(network, "cpu", size=16, channels=1, truncation_psi=0.7, face_crop="aligned")
+    space = generator.latent_space()
+    codes = space.codes([3, 8])
+    hard = space.final(codes)
+    assert np.array_equal(hard.numpy(), generator.sample(np.array([3, 8])))
+    soft = space.images(codes.clone().requires_grad_())
+    assert (soft.detach() - hard).abs().max() <= 2.5  # rounded twice in the one, not in the other
+    soft.sum().backward()
+    conditional = StyleganGenerator(tiny_generator(tiny_config(16, c_dim=2)), "d", classes="sad,happy")
+    chosen = conditional.latent_space(1)
+    assert np.array_equal(chosen.final(chosen.codes([5])).numpy(), conditional.sample(np.array([5]), np.array([1])))
+
+
+def test_a_stylegan_is_steered_to_the_classes(project: Project, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dark, middling and bright faces, of a network that knows no classes; PNGs are drawn again from their codes."""
+    from torch import nn
+
+    import ganfer.steering as steering
+
+    generator = open_stylegan2(network, "cpu", size=16, channels=1)
+    levels = torch.from_numpy(generator.sample(np.arange(100))).float().mean(dim=(1, 2, 3))
+    centre, spread = levels.mean(), levels.std()
+
+    class Level:
+        temperature, device, digest, card = 1.0, torch.device("cpu"), "c", {"config": {"sampler": "balanced"}}
+        class_names = ("angry", "happy", "sad")
+
+        def __init__(self) -> None:
+            self.model = nn.Module()
+            self.model.forward = lambda images: self.soft(images * 255)  # type: ignore[method-assign]
+
+        def soft(self, images: torch.Tensor) -> torch.Tensor:
+            level = (images.float().mean(dim=(1, 2, 3)) - centre) / spread
+            return torch.stack([-level - 1.2, torch.zeros_like(level), level - 1.2], dim=1) * 4
+
+        def logits(self, images: np.ndarray) -> np.ndarray:
+            return self.soft(torch.from_numpy(images)).numpy()
+
+    monkeypatch.setattr(steering, "open_classifier", lambda *given: Level())
+    monkeypatch.setattr(Project, "need_classifier", lambda self: Run(Path("guide")))
+    monkeypatch.setattr(Project, "need_judge", lambda self: Run(Path("judge")))
+    with_steering = Project(
+        project.workspace,
+        load_config(overrides={"device": "cpu", "stylegan.network": str(network), "steering.diversity": 0.3}),
+    )
+    result = with_steering.generate(classes={"angry": 6, "happy": 6, "sad": 6}, source="stylegan2")
+    assert result.figures["per_class"] == {"angry": 6, "happy": 6, "sad": 6}
+    assert result.path is not None
+    for row in rows_of(result.path)[::5]:
+        path = result.path / row["file_name"]
+        assert read_facts(path)["face_crop"] == "none"
+        assert np.array_equal(redraw(path, generator)[0], pixels(path))
+    mixing = with_network(project, network, mix_seeds="1-3", mix_layers="2-")
+    with pytest.raises(GanferError, match="mixing and steering do not go together"):
+        mixing.generate(classes={"angry": 6}, source="stylegan2")
+
+
+def broken_networks(folder: Path) -> dict[str, tuple[Path, str]]:
+    """Files that are no network to draw with, and what is said of each."""
+    good = write_nvidia_torch(tiny_generator(tiny_config(16)), folder / "good.pkl").read_bytes()
+    nan = tiny_generator(tiny_config(16))
+    nan.synthesis.blocks[1].conv1.weight.data[0, 0] = float("nan")
+    files: dict[str, tuple[Path, str]] = {}
+    for name, content, words in (
+        ("empty", b"", "is empty"),
+        ("truncated", good[: len(good) // 2], "truncated.pkl: "),
+        ("page", b"<html>404</html>", "is a web page"),
+        ("picture", b"\x89PNG\r\n\x1a\n" + bytes(40), "is a PNG image"),
+    ):
+        (folder / f"{name}.pkl").write_bytes(content)
+        files[name] = (folder / f"{name}.pkl", words)
+    files["nan"] = (write_nvidia_torch(nan, folder / "nan.pkl"), "nan.pkl: ")
+    files["discriminator"] = (
+        write_nvidia_torch(tiny_generator(tiny_config(16)), folder / "d.pkl", key="D_only"),
+        "d.pkl: ",
+    )
+    files["folder"] = (folder, "is a folder")
+    return files
+
+
+def test_a_network_that_cannot_be_used_is_one_line_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "files").mkdir()
+    for name, (file, words) in broken_networks(tmp_path / "files").items():
+        for how in (("--n", "3"), ("--balance",), ("--n", "3", "--dry-run")):
+            code, out, err = run("--source", "stylegan2", "--network", str(file), *how,
+                                 monkeypatch=monkeypatch, capsys=capsys)  # fmt: skip
+            assert (code, out, len(err.splitlines())) == (1, "", 1), (name, err)
+            assert words in err, name
+    assert not Path("work").exists()
