@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -17,7 +17,8 @@ from torch import Tensor
 
 from stylegan_bridge.errors import BridgeError
 from stylegan_bridge.generator import MAX_SEED, Generator
-from stylegan_bridge.steering.moves import Anchor, Direction, Found, Score, along, ascend, evolve, fit_direction, margin
+from stylegan_bridge.steering.filling import ClassState
+from stylegan_bridge.steering.moves import Anchor, Found, Score, along, ascend, evolve, fit_direction, margin
 from stylegan_bridge.steering.result import ClassReport, SteerConfig, SteerResult
 from stylegan_bridge.steering.spaces import LatentSpace, Prior, StyleSpace
 from stylegan_bridge.steering.state import Saver, Snapshot
@@ -26,8 +27,6 @@ from stylegan_bridge.steering.state import Saver, Snapshot
 Judge = Callable[[Tensor], Tensor]
 #: Images (N, C, H, W) uint8 -> features (N, F), whose distances measure diversity.
 Features = Callable[[Tensor], Tensor]
-#: Below this share of the judge's yes among what an ascent found, over so many, evolution takes over.
-MISLED_SHARE, MISLED_AFTER = 0.25, 16
 #: Codes drawn without images, to know how the generator's own lie.
 PRIOR_CODES = 2048
 
@@ -35,43 +34,6 @@ PRIOR_CODES = 2048
 def thumbnails(images: Tensor) -> Tensor:
     """The default features: 16 x 16 averages of each channel, (N, C * 256)."""
     return F.adaptive_avg_pool2d(images.float(), 16).flatten(1)
-
-
-@dataclass
-class _Class:
-    """A class being filled."""
-
-    target: int
-    wanted: int
-    budget: int
-    goal: float
-    codes: list[Tensor] = field(default_factory=list)
-    images: list[Tensor] = field(default_factory=list)
-    features: list[Tensor] = field(default_factory=list)
-    seeds: list[int] = field(default_factory=list)
-    methods: list[str] = field(default_factory=list)
-    refused: Counter[str] = field(default_factory=Counter)
-    ascents: list[bool] = field(default_factory=list)  # the judge's answers to what ascents found
-    has_gradient: bool = True
-    evaluations: int = 0
-    idle: int = 0  # batches since the last kept face
-    tries: int = 0  # and starts
-    pool_used: int = 0  # how many of the pool's codes, the most promising first, were started from
-    stopped: str = ""
-    direction: Direction | None = None
-
-    @property
-    def is_finished(self) -> bool:
-        return self.missing <= 0 or bool(self.stopped)
-
-    @property
-    def missing(self) -> int:
-        return self.wanted - len(self.seeds)
-
-    @property
-    def is_misled(self) -> bool:
-        recent = self.ascents[-4 * MISLED_AFTER :]
-        return len(recent) >= MISLED_AFTER and sum(recent) < MISLED_SHARE * len(recent)
 
 
 class _Campaign:
@@ -92,7 +54,7 @@ class _Campaign:
         self.random = torch.Generator().manual_seed(seed)
         self.evaluations = 0
         self.pool_parts: dict[str, list[Tensor]] = {"logits": [], "answers": [], "features": []}
-        self.classes: list[_Class] = []
+        self.classes: list[ClassState] = []
 
     @torch.no_grad()
     def draw_pool(self, after_batch: Callable[[], None]) -> None:
@@ -133,7 +95,7 @@ class _Campaign:
         self.next_seed += count
         return seeds
 
-    def fill(self, state: _Class, after_batch: Callable[[], None]) -> None:
+    def fill(self, state: ClassState, after_batch: Callable[[], None]) -> None:
         """One class, within its share of the evaluations, going on from where it is."""
         config, target = self.config, state.target
         margins = margin(self.pool_logits, target)
@@ -141,10 +103,10 @@ class _Campaign:
         order = margins.argsort(descending=True, stable=True).tolist()
         while state.missing > 0:
             if state.evaluations >= state.budget:
-                state.stopped = f"its {state.budget} generator evaluations are used up ({_main_reason(state)})"
+                state.stopped = f"its {state.budget} generator evaluations are used up ({state.main_reason()})"
                 break
             if state.idle >= config.patience:
-                state.stopped = f"none of the last {state.tries} tries was accepted ({_main_reason(state)})"
+                state.stopped = f"none of the last {state.tries} tries was accepted ({state.main_reason()})"
                 break
             before, spent = len(state.seeds), self.evaluations
             size = min(config.batch_size, 2 * state.missing + 2)  # the last few need no full batch
@@ -168,7 +130,7 @@ class _Campaign:
         self.evaluations += len(codes)
         return margin(self.score(self.space.images(codes)), target)
 
-    def _cascade(self, state: _Class, seeds: list[int], codes: Tensor, have: Tensor) -> None:
+    def _cascade(self, state: ClassState, seeds: list[int], codes: Tensor, have: Tensor) -> None:
         """Bring each start as far as it needs to go, and offer it."""
         config, target = self.config, state.target
         start_codes, codes, have = codes, codes.clone(), have.clone()
@@ -210,7 +172,7 @@ class _Campaign:
         self._offer(state, method, seeds, codes, have, goals, ~done)
         state.refused["score"] += int((~done & (have < goals)).sum())
 
-    def _ascend(self, state: _Class, codes: Tensor, goals: Tensor) -> Found | None:
+    def _ascend(self, state: ClassState, codes: Tensor, goals: Tensor) -> Found | None:
         """None where gradients are absent, or where the judge has refused most of what they found."""
         if not state.has_gradient or state.is_misled:
             return None
@@ -237,7 +199,7 @@ class _Campaign:
     @torch.no_grad()
     def _offer(
         self,
-        state: _Class,
+        state: ClassState,
         method: str,
         seeds: list[int],
         codes: Tensor,
@@ -282,23 +244,12 @@ class _Campaign:
                 state.methods.append(method)
         return finished
 
-    def _is_diverse(self, state: _Class, candidate: Tensor) -> bool:
+    def _is_diverse(self, state: ClassState, candidate: Tensor) -> bool:
         """Mean distance to the kept ones at least the floor: so the mean over all pairs never falls below it."""
         if not state.features:
             return True
         distance = float((torch.stack(state.features) - candidate).norm(dim=1).mean())
         return distance >= self.config.diversity_floor * self.plain_distance
-
-
-def _main_reason(state: _Class) -> str:
-    """What most often stood in the way."""
-    reasons = {
-        "score": "the score could not be satisfied near the generator's own codes",
-        "judge": "the independent judge disagreed with the score",
-        "prior": "what satisfied the score was too far from the generator's own codes",
-        "diversity": "the faces were too alike",
-    }
-    return reasons[state.refused.most_common(1)[0][0]] if +state.refused else "too few were tried"
 
 
 def steer(
@@ -357,7 +308,7 @@ def steer(
     for place, (target, wanted) in enumerate(order):
         if place >= len(campaign.classes):
             share = (budget - campaign.evaluations) * wanted // remaining if wanted else 0
-            campaign.classes.append(_Class(target, wanted, share, config.goal))
+            campaign.classes.append(ClassState(target, wanted, share, config.goal))
         if not campaign.classes[place].is_finished:
             campaign.fill(campaign.classes[place], after_batch)
         remaining -= wanted
@@ -404,13 +355,13 @@ def _restore(campaign: _Campaign, saved: Snapshot) -> None:
             part = saved.tensors[f"pool.{name}"]
             campaign.pool_parts[name] = [part.to(device) if name == "logits" else part]
     for place, facts in enumerate(saved.facts["classes"]):
-        state = _Class(**{name: facts[name] for name in (*_SCALARS, *_LISTS)}, refused=Counter(facts["refused"]))
+        state = ClassState(**{name: facts[name] for name in (*_SCALARS, *_LISTS)}, refused=Counter(facts["refused"]))
         for name in _TENSORS:
             setattr(state, name, list(saved.tensors.get(f"{place}.{name}", ())))
         campaign.classes.append(state)
 
 
-def _collect(campaign: _Campaign, filled: list[_Class]) -> SteerResult:
+def _collect(campaign: _Campaign, filled: list[ClassState]) -> SteerResult:
     reports = []
     for state in filled:
         spread = float("nan")

@@ -181,11 +181,11 @@ def test_without_gradients_evolution_takes_over(generator: Generator, monkeypatc
 def test_a_misleading_gradient_is_left_for_evolution(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     """The score sees green as well; the judge red alone, and refuses what the gradient makes of green."""
     called: list[int] = []
-    from stylegan_bridge.steering import campaign
+    from stylegan_bridge.steering import campaign, filling
 
     original = campaign.evolve
     monkeypatch.setattr(campaign, "evolve", lambda *a, **k: called.append(1) or original(*a, **k))
-    monkeypatch.setattr(campaign, "MISLED_AFTER", 4)
+    monkeypatch.setattr(filling, "MISLED_AFTER", 4)
     score = colour_task(generator, rarity=2.0)
     refuse = lambda x: torch.tensor([[5.0, 0.0, 0.0]]).repeat(len(x), 1)  # noqa: E731
     no_direction(monkeypatch)
