@@ -5,7 +5,7 @@ Hugging Face `datasets` ("imagefolder") and people read images and labels side b
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,9 +112,12 @@ def read_labels(run: Run, class_names: Sequence[str]) -> Labels:
     return Labels(run, tuple(class_names), predicted, confidence, probabilities, reason)
 
 
-def write_labels(run: Run, batch: Batch, labels: Labels) -> None:
-    """Write `labels.csv` and refresh the batch's `metadata.csv` with what was decided."""
-    names = labels.class_names
+def write_labels(run: Run, batch: Batch, labels: Labels, more: Mapping[str, Sequence[str]] | None = None) -> None:
+    """Write `labels.csv` and refresh the batch's `metadata.csv` with what was decided.
+
+    more: further columns of labels.csv by name, N texts each.
+    """
+    names, more = labels.class_names, more or {}
     decided = [
         {
             "file_name": batch.file_names[i],
@@ -123,11 +126,13 @@ def write_labels(run: Run, batch: Batch, labels: Labels) -> None:
             "confidence": f"{labels.confidence[i]:.6f}",
             "keep": "true" if labels.kept[i] else "false",
             "reason": labels.reason[i],
+            **{name: values[i] for name, values in more.items()},
             **{f"p_{name}": f"{labels.probabilities[i, k]:.6f}" for k, name in enumerate(names)},
         }
         for i in range(len(batch))
     ]
-    columns = ["file_name", "asked", "predicted", "confidence", "keep", "reason", *(f"p_{name}" for name in names)]
+    columns = ["file_name", "asked", "predicted", "confidence", "keep", "reason", *more]
+    columns += [f"p_{name}" for name in names]
     write_csv(run.path / LABELS, columns, decided)
     public = ["label", "confidence", "keep", "reason"]
     rows = _read_rows(batch.folder / METADATA)

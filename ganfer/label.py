@@ -1,18 +1,19 @@
 """Pseudo-label a batch: calibrated probabilities, asked against predicted class, keep or reject with the reason.
 
-The classifier saw the training split only; its temperature and the class-wise thresholds come from validation.
+The classifier saw the training split only; its temperature, the class-wise thresholds and the limits of the other
+criteria (`screening`) come from validation. Looking goes chunk by chunk and resumes; the verdict is over the batch.
 """
 
 import dataclasses
+import shutil
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from classifiers import Classifier
-from ganfer.batch import Labels, newest_labels, read_batch, write_labels
-from ganfer.classifier import open_classifier, real_only
+from ganfer.batch import Batch, Labels, newest_labels, read_batch, write_labels
 from ganfer.config import Config
 from ganfer.console import progress, say
 from ganfer.data.imageset import ImageSet, read_set
@@ -20,11 +21,15 @@ from ganfer.data.sheets import contact_sheet
 from ganfer.errors import DataError
 from ganfer.files import atomic_path, digest_json, digest_of
 from ganfer.results import Result, table
-from ganfer.screen import KEPT, REASONS, classwise_thresholds, relative_entropy_to_uniform, screen, with_equal_priors
+from ganfer.screen import COPY, REASONS, relative_entropy_to_uniform
+from ganfer.screening import Look, Screener, learned_shares, look_at
 from ganfer.workspace import Run, Workspace
 
-_CHUNK = 2048  # images in memory at a time
+__all__ = ["label", "label_run", "labelled", "learned_shares"]
+
+LOOKS = "looks"
 _SHEET = 12  # faces per class on the sheet
+_COPIES = 48  # copies on their sheet, at most
 
 
 def labelled(batch: Run) -> bool:
@@ -32,96 +37,97 @@ def labelled(batch: Run) -> bool:
     return newest_labels(batch) is not None
 
 
+def label_run(config: Config, batch: Path, batch_digest: str, classifier_run: Run, data: Run) -> tuple[Run, Any]:
+    """The run of this labelling inside the batch's folder, and its key."""
+    settings = {name: value for name, value in dataclasses.asdict(config.label).items() if name != "draws"}
+    key = {
+        "config": settings,
+        "inputs": {"batch": batch_digest, "classifier": classifier_run.digest, "data": data.digest},
+    }
+    return Run(batch / "labels" / f"{classifier_run.name.split('-')[0]}-{digest_json(key)[:8]}"), key
+
+
 def label(workspace: Workspace, config: Config, batch_run: Run, classifier_run: Run, data: Run) -> Result:
     """Label and screen a batch; writes `labels/<run>/labels.csv` in it and refreshes its `metadata.csv`."""
     del workspace  # the labels live inside the batch's own folder
-    key = {
-        "config": dataclasses.asdict(config.label),
-        "inputs": {"batch": batch_run.digest, "classifier": classifier_run.digest, "data": data.digest},
-    }
-    run = Run(batch_run.path / "labels" / f"{classifier_run.name.split('-')[0]}-{digest_json(key)[:8]}")
+    run, key = label_run(config, batch_run.path, batch_run.digest, classifier_run, data)
     with run.work("label", key) as record:
         if record.get("status") == "complete":
             return _result(run, batch_run, "was already labelled")
-        images = read_set(data.path)
-        names = images.class_names
-        classifier = open_classifier(classifier_run, names, config)
         batch = read_batch(batch_run)
         if not len(batch):
             raise DataError(f"{batch_run.path} holds no images.", "Generate some: ganfer generate --n 500.")
+        images = read_set(data.path)
+        names = images.class_names
+        screener = Screener(config, classifier_run, data, images)
         asked = np.array([names.index(name) if name in names else -1 for name in batch.asked], dtype=np.int64)
-
-        val = real_only(images, "val")
-        balanced = config.label.prior == "balanced"
-        priors = learned_shares(classifier, images)
-
-        def posterior(pixels: np.ndarray) -> np.ndarray:
-            found = classifier.probabilities(pixels)
-            return with_equal_priors(found, priors) if balanced else found
-
-        thresholds = _thresholds(config, posterior(val.images), val.labels, names)
-        probabilities = np.zeros((len(batch), len(names)), np.float32)
-        reason = np.full(len(batch), KEPT, dtype=f"<U{max(map(len, REASONS))}")
         with progress("label", len(batch)) as advance:
-            for start in range(0, len(batch), _CHUNK):
-                chosen = np.arange(start, min(start + _CHUNK, len(batch)))
-                pixels = batch.images(chosen)
-                probabilities[chosen] = posterior(pixels)
-                reason[chosen] = screen(
-                    pixels, probabilities[chosen], asked[chosen], thresholds, require_match=config.label.require_match
-                )
-                advance(len(chosen))
-        labels = Labels(run, names, probabilities.argmax(axis=1), probabilities.max(axis=1), probabilities, reason)
-        write_labels(run, batch, labels)
-        _write_sheet(run.path / "sheet.png", batch.images, labels)
-        figures = _figures(labels, asked, thresholds, classifier_run.name, classifier.temperature)
-        run.finish(digest=digest_of(run.path / "labels.csv"), figures=figures, device=str(classifier.device))
+            look = look_at(screener, len(batch), batch.images, run.path / LOOKS, advance)
+        quota = batch_run.figures.get("quota")
+        wanted = None if quota is None else np.array([int(quota.get(name, 0)) for name in names])
+        reason = screener.judge(look, asked, batch.images, wanted)
+        labels = Labels(run, names, look.predicted, look.confidence, look.probabilities, reason)
+        write_labels(run, batch, labels, _columns(look, images))
+        _write_sheet(run.path / "sheet.png", batch, labels)
+        _write_copies(run.path / "copies.png", batch, labels, look, images)
+        figures = _figures(labels, asked, screener, classifier_run.name)
+        run.finish(digest=digest_of(run.path / "labels.csv"), figures=figures, device=str(screener.classifier.device))
+        shutil.rmtree(run.path / LOOKS)
     if not labels.kept.any():
         say("No image was kept. The table below says which criterion rejected them.")
     return _result(run, batch_run, "labelled")
 
 
-def learned_shares(classifier: Classifier, images: ImageSet) -> np.ndarray:
-    """The class shares (K,) a classifier's probabilities assume: the training data's, unless it learned balanced."""
-    settings = classifier.card.get("config", {})
-    count = len(classifier.class_names)
-    if settings.get("sampler") == "balanced" or settings.get("loss") in ("class-weighted", "logit-adjusted"):
-        return np.full(count, 1.0 / count)
-    train = images.labels[(images.split == "train") & (images.labels >= 0)]
-    return np.bincount(train, minlength=count) / max(1, len(train))
+def _columns(look: Look, images: ImageSet) -> dict[str, list[str]]:
+    """What labels.csv says besides the label: realism, and the nearest training image where it was looked for."""
+
+    def figure(values: np.ndarray) -> list[str]:
+        return ["" if np.isnan(value) else f"{value:.4f}" for value in values]
+
+    columns = {"realism": figure(look.realism)}
+    if len(look) and look.nearest.max() >= 0:
+        columns["nearest"] = [str(images.ids[i]) for i in look.nearest]
+        columns["likeness"] = figure(look.likeness)
+        columns["isolation"] = figure(look.isolation)
+    return columns
 
 
-def _thresholds(config: Config, probabilities: np.ndarray, labels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
-    if config.label.min_confidence == "auto":
-        balanced = config.label.prior == "balanced"
-        return classwise_thresholds(probabilities, labels, config.label.beta, balanced=balanced)
-    return np.full(len(names), float(config.label.min_confidence))
-
-
-def _figures(
-    labels: Labels, asked: np.ndarray, thresholds: np.ndarray, classifier: str, temperature: float
-) -> dict[str, Any]:
-    names = labels.class_names
+def _figures(labels: Labels, asked: np.ndarray, screener: Screener, classifier: str) -> dict[str, Any]:
+    names, limits = labels.class_names, screener.limits
     count = len(names)
     before = np.bincount(labels.predicted, minlength=count)
     after = np.bincount(labels.predicted[labels.kept], minlength=count)
     wanted = np.bincount(asked[asked >= 0], minlength=count)
+    of = np.where(asked >= 0, asked, labels.predicted)  # the class whose yield an image counts for
 
     def by_name(counts: np.ndarray) -> dict[str, int]:
         return {name: int(n) for name, n in zip(names, counts, strict=True)}
 
+    def reasons(chosen: np.ndarray) -> dict[str, int]:
+        tally = Counter(labels.reason[chosen].tolist())
+        return {reason: tally[reason] for reason in REASONS if tally[reason]}
+
+    thresholds = {name: float(t) for name, t in zip(names, limits.thresholds, strict=True)}
+    copy = None if limits.copy is None else dataclasses.asdict(limits.copy)
     return {
         "labelling": {
             "classifier": classifier,
-            "temperature": temperature,
+            "temperature": screener.classifier.temperature,
             "before": {"counts": by_name(before), "entropy": relative_entropy_to_uniform(before)},
             "after": {"counts": by_name(after), "entropy": relative_entropy_to_uniform(after)},
-            "thresholds": {name: float(t) for name, t in zip(names, thresholds, strict=True)},
+            "thresholds": thresholds,
         },
         "screen": {
             "asked": by_name(wanted) if wanted.any() else by_name(before),
             "kept": by_name(after),
-            "reasons": {str(reason): n for reason, n in Counter(labels.reason.tolist()).items()},
+            "reasons": reasons(np.ones(len(of), dtype=bool)),
+            "by_class": {name: reasons(of == k) for k, name in enumerate(names)},
+            "limits": {
+                "confidence": thresholds,
+                "realism": {name: float(limits.realism[k]) for k, name in enumerate(names)},
+                "copy": copy,
+            },
+            "held_back": {"off the manifold": limits.held_back_off, "copy": limits.held_back_copies},
         },
     }
 
@@ -150,13 +156,26 @@ def _result(run: Run, batch: Run, what: str) -> Result:
     lines = [
         f"{batch.name} {what} by {figures['labelling']['classifier']}: {reasons}",
         *table(["class", "asked", "labelled", "share", "threshold", "kept", "share"], rows),
+        *_criteria(figures["screen"]),
         f"entropy of the labels relative to uniform: {entropy[0]:.3f} before screening, {entropy[1]:.3f} after",
+        *batch.figures.get("fill", {}).get("lines", []),
         f"in {run.path}",
     ]
     return Result("ganfer label", run.path, figures, lines)
 
 
-def _write_sheet(path: Path, read: Any, labels: Labels) -> None:
+def _criteria(screen: dict[str, Any]) -> list[str]:
+    """What the criteria reject, beside what they would reject of held-back real images."""
+    total, held_back = max(1, sum(screen["reasons"].values())), screen["held_back"]
+    return [
+        f"{reason}: {screen['reasons'].get(reason, 0) / total:.1%} of the batch, "
+        f"{held_back[reason]:.1%} of held-back real images would be"
+        for reason in held_back
+        if screen["reasons"].get(reason)
+    ]
+
+
+def _write_sheet(path: Path, batch: Batch, labels: Labels) -> None:
     """One row per class: the kept faces with the highest confidence, so that a person can judge the labels."""
     chosen: list[int] = []
     captions: list[str] = []
@@ -165,6 +184,19 @@ def _write_sheet(path: Path, read: Any, labels: Labels) -> None:
         best = mine[np.argsort(-labels.confidence[mine], kind="stable")][:_SHEET]
         chosen += best.tolist()
         captions += [f"{name} {labels.confidence[i]:.2f}" for i in best]
-    if chosen:
+    _save_sheet(path, batch.images(chosen), _SHEET, captions)
+
+
+def _write_copies(path: Path, batch: Batch, labels: Labels, look: Look, images: ImageSet) -> None:
+    """The rejected copies, each beside its nearest training image, the likest first."""
+    copies = np.flatnonzero(labels.reason == COPY)
+    copies = copies[np.argsort(-look.likeness[copies], kind="stable")][:_COPIES]
+    pairs = [pixels for i in copies for pixels in (batch.images([int(i)])[0], images.images[look.nearest[i]])]
+    captions = [text for i in copies for text in (f"made, {look.likeness[i]:.2f}", "training image")]
+    _save_sheet(path, np.array(pairs), 12, captions)
+
+
+def _save_sheet(path: Path, pixels: np.ndarray, columns: int, captions: Sequence[str]) -> None:
+    if len(captions):
         with atomic_path(path) as temporary:
-            contact_sheet(read(chosen), columns=_SHEET, captions=captions).save(temporary, format="PNG")
+            contact_sheet(pixels, columns=columns, captions=captions).save(temporary, format="PNG")

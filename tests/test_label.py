@@ -76,7 +76,9 @@ def test_labelling_again_changes_nothing(project: Project) -> None:
 
 
 def test_a_fixed_threshold_and_any_class(project: Project) -> None:
-    everything = Project(project.workspace, fast_config(label__min_confidence="0", label__require_match=False))
+    everything = Project(
+        project.workspace, fast_config(label__min_confidence="0", label__require_match=False, label__manifold=0)
+    )
     assert everything.label().figures["screen"]["reasons"] == {"kept": 63, "blank": 3}
     strict = Project(project.workspace, fast_config(label__min_confidence="1"))
     assert sum(strict.label().figures["screen"]["kept"].values()) < 63
@@ -147,3 +149,80 @@ def test_a_folder_from_elsewhere_enters_as_a_batch(project: Project, tmp_path: P
         project.label((tmp_path / "mine" / "none").mkdir() or tmp_path / "mine" / "none")
     with pytest.raises(DataError, match="is not a folder"):
         project.label(tmp_path / "nowhere")
+
+
+def test_copies_off_manifold_faces_and_repetitions_are_rejected_and_shown(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    images = tiny_set(train=(60, 60, 60), val=30)
+    data = add_set(workspace, images)
+    copied = images.images[[61, 62, 63]]  # training images of class 1
+    fresh = striped(np.repeat([0, 1, 2], 10), seed=77)
+    off = np.clip(fresh[:1].astype(int) * 0.2 + 180, 0, 255).astype(np.uint8).repeat(2, axis=0)
+    off[1] = 255 - off[1]
+    pixels = np.concatenate([fresh, copied, off, fresh[25:27]])
+    asked = np.concatenate([np.repeat([0, 1, 2], 10), [1, 1, 1], [0, 0], [2, 2]])
+    add_batch(workspace, data, asked, pixels)
+    project = Project(workspace, fast_config(classifier__epochs=12, label__min_confidence="0"))
+    project.train_classifier()
+    figures = project.label().figures
+    run = newest_labels(project.need_batch())
+    assert run is not None
+    reason = read_labels(run, NAMES).reason
+    assert (reason[30:33] == "copy").all()
+    assert (reason[33:35] != "kept").all()
+    assert (reason[[25, 26, 35, 36]] == "near-duplicate").sum() == 2
+    assert (reason[:25] == "kept").mean() > 0.7
+    assert figures["screen"]["by_class"]["happy"]["copy"] == 3
+    assert figures["screen"]["held_back"]["copy"] < 0.1
+    assert set(figures["screen"]["limits"]) == {"confidence", "realism", "copy"}
+    assert (run.path / "copies.png").is_file()
+    assert not (run.path / "looks").exists()
+    with (run.path / "labels.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["nearest"] for row in rows[30:33]] == ["image61", "image62", "image63"]
+    assert float(rows[30]["likeness"]) > 0.99
+    assert float(rows[0]["likeness"]) < 0.85
+
+    plain = Project(
+        workspace,
+        fast_config(
+            classifier__epochs=12,
+            label__min_confidence="0",
+            label__manifold=0,
+            label__copies=False,
+            label__diverse=False,
+        ),
+    )
+    assert set(plain.label().figures["screen"]["reasons"]) <= {"kept", "mismatch"}
+
+
+def test_an_interrupted_look_goes_on_where_it_was(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ganfer.metrics.extractors as extractors
+    from ganfer.screening import Screener
+
+    monkeypatch.setattr(extractors.chunks, "__defaults__", (2,))
+    again = Project(project.workspace, fast_config(classifier__epochs=12, label__beta=0.6))
+    seen: list[int] = []
+    look = Screener.look
+
+    def once_then_stop(self: Screener, pixels: np.ndarray) -> object:
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        seen.append(len(pixels))
+        return look(self, pixels)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Screener, "look", once_then_stop)
+        with pytest.raises(KeyboardInterrupt):
+            again.label()
+    assert seen == [2, 2]
+    stored = sorted(next((project.need_batch().path / "labels").glob("*/looks")).glob("*.npz"))
+    assert len(stored) == 2
+    stored[1].write_bytes(stored[1].read_bytes()[:100])  # a power cut: this one is looked at again
+    seen.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(Screener, "look", lambda self, pixels: seen.append(len(pixels)) or look(self, pixels))
+        result = again.label()
+    total = len(read_batch(project.need_batch()))
+    assert sum(seen) == total - 2
+    assert sum(result.figures["screen"]["reasons"].values()) == total

@@ -25,7 +25,8 @@ def distance_blocks(
 
 def as_tensor(features: np.ndarray, device: Device, dtype: torch.dtype = torch.float64) -> Tensor:
     """Features (N, d) on the device."""
-    return torch.from_numpy(np.ascontiguousarray(features)).to(device=device, dtype=dtype)
+    kind = np.float64 if dtype == torch.float64 else np.float32
+    return torch.from_numpy(features.astype(kind)).to(device=device, dtype=dtype)  # a copy: maps are read-only
 
 
 def _blocks(queries: np.ndarray, y: Tensor) -> Iterator[tuple[slice, Tensor]]:
