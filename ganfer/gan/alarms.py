@@ -1,9 +1,10 @@
-"""Signs that a training goes wrong: classes that collapse onto a few faces, a discriminator that has won."""
+"""Signs that a training goes wrong: collapse onto a few faces, a discriminator that has won or learned by heart."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 COLLAPSED = 0.3  # of the real images' spread; see `collapse_alarms`
+BY_HEART = 0.7  # of the way from its training images to generated ones, held-back images look to the discriminator
 WON = 0.05  # a discriminator loss below this ...
 WON_ROWS = 10  # ... for so many logged rows in a row leaves the generator without a signal
 
@@ -32,4 +33,14 @@ def discriminator_alarm(history: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
         f"the discriminator has won (loss below {WON} since step {history[-WON_ROWS]['step']}): "
         "lower gan.lr_discriminator, or use gan.regulariser spectral or r1 and gan.augment"
+    ]
+
+
+def memorisation_alarm(overfitting: float | None) -> list[str]:
+    """A line when held-back images look nearly as false to the discriminator as generated ones; see `overfitting`."""
+    if overfitting is None or overfitting < BY_HEART:
+        return []
+    return [
+        f"the discriminator knows its training images by heart ({overfitting:.0%}): the generator can only copy them "
+        "from here on; set gan.ada_target=0.6 with gan.augment, use a smaller gan.base_channels, or add images"
     ]

@@ -9,8 +9,19 @@ from ganfer.files import atomic_path, write_csv
 
 PLOT_SECONDS = 30.0  # drawing the curve takes as long as several steps
 LOSSES = ("loss_discriminator", "loss_generator")
-_DETAILS = ("logit_real", "logit_fake", "guide_loss")
-ALWAYS = ("step", "images", "seconds", "conditioning", "augmentation", *LOSSES, *_DETAILS, "kid", "score")
+_DETAILS = ("logit_real", "logit_fake", "guide_loss", "overfitting")
+ALWAYS = (
+    "step",
+    "images",
+    "seconds",
+    "conditioning",
+    "augmentation",
+    *LOSSES,
+    *_DETAILS,
+    "overfitting",
+    "kid",
+    "score",
+)
 
 
 class Journal:

@@ -16,7 +16,7 @@ from ganfer.console import Advance, progress, say
 from ganfer.data.sheets import save_sheet
 from ganfer.errors import GanferError
 from ganfer.gan.ada import adapt, fresh_ada
-from ganfer.gan.alarms import collapse_alarms, discriminator_alarm
+from ganfer.gan.alarms import collapse_alarms, discriminator_alarm, memorisation_alarm
 from ganfer.gan.batches import Batches
 from ganfer.gan.checkpoint import NUM_SUMS, Best, State
 from ganfer.gan.diffaugment import diff_augment, parse_policies
@@ -25,6 +25,7 @@ from ganfer.gan.guide import Guide
 from ganfer.gan.history import Journal
 from ganfer.gan.losses import LOSSES, gradient_penalty
 from ganfer.gan.networks import NetworkSpec, build_discriminator, build_generator
+from ganfer.gan.overfitting import overfitting
 from ganfer.gan.plan import TrainingPlan
 from ganfer.gan.sampling import FILE, GanGenerator, save_generator
 from ganfer.gan.snapshots import Judge
@@ -206,7 +207,7 @@ class Training:
             "conditioning": strength, "augmentation": float(state.ada[0]) if self.config.ada_target else 1.0,
             "loss_discriminator": loss_d, "loss_generator": loss_g,
             "logit_real": real, "logit_fake": fake, "guide_loss": guide_loss,
-            "kid": None, "score": None, "alarm": "",
+            "overfitting": None, "kid": None, "score": None, "alarm": "",
         }  # fmt: skip
         state.history.append(row)
         self.journal.log(row)
@@ -223,7 +224,10 @@ class Training:
         verdict = self.judge.judge(sampler)
         alarms = collapse_alarms(verdict.diversity, progress=self._progress(), transition=self.config.transition)
         alarms += discriminator_alarm(state.history)
-        row |= {"kid": verdict.kid, "score": verdict.score, "alarm": "; ".join(alarms)}
+        again = [self.batches.draw(_RECALIBRATION + i) for i in range(max(1, 256 // self.config.batch_size))]
+        by_heart = overfitting(state.discriminator, candidate, self.plan, again, strength)
+        alarms += memorisation_alarm(by_heart)
+        row |= {"overfitting": by_heart, "kid": verdict.kid, "score": verdict.score, "alarm": "; ".join(alarms)}
         row |= {f"kid_{name}": value for name, value in verdict.kid_by_class.items()}
         row |= {f"diversity_{name}": value for name, value in verdict.diversity.items()}
         # Only a fully conditioned generator can be asked for a class, so earlier ones are kept just until one is there.

@@ -13,7 +13,7 @@ from ganfer.workspace import Workspace
 
 def test_the_guide_prefers_the_class_that_is_shown_and_hands_its_gradient_on(tmp_path):
     data = store(Workspace(tmp_path), tiny_set(dict.fromkeys(NAMES, 60)))
-    config = load_config(None, {**TINY, "gan.guide_epochs": 12})
+    config = load_config(None, {**TINY, "gan.guide_epochs": 40})
     plan = plan_training(read_set(data.path), config.gan, 0)
     guide = train_guide(tmp_path / "guide", plan, config.gan, 0, torch.device("cpu"))
     images = torch.from_numpy(plan.held_images).float() / 127.5 - 1

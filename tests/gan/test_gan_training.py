@@ -21,7 +21,10 @@ import ganfer.gan.train as training
 from ganfer.errors import DataError, GanferError
 from ganfer.files import write_bytes
 from ganfer.gan import loop
+from ganfer.gan.alarms import memorisation_alarm
+from ganfer.gan.batches import Batches
 from ganfer.gan.losses import LOSSES, AdversarialLoss
+from ganfer.gan.overfitting import overfitting
 from ganfer.gan.plan import plan_lines, plan_training
 from ganfer.gan.sampling import open_gan
 from ganfer.gan.stylegan2 import BRIDGE_FILE
@@ -387,6 +390,37 @@ def test_a_collapsed_generator_raises_the_alarm(workspace, data, make_config, mo
     assert "ALARM collapse" in capsys.readouterr().err
     assert any("angry (0%)" in alarm for alarm in result.figures["alarms"])
     assert "collapse" in history(result.path)[-1]["alarm"]
+
+
+class ByHeart(torch.nn.Module):
+    """Says 1 of images it has seen, 0 of others, or what a smooth one would say: 1 of all that are bright."""
+
+    def __init__(self, seen: torch.Tensor | None) -> None:
+        super().__init__()
+        self.seen = seen
+
+    def forward(self, images: torch.Tensor, labels: torch.Tensor, strength: float) -> torch.Tensor:
+        if self.seen is None:
+            return (images.mean((1, 2, 3)) > -0.99).float()
+        return torch.stack([(image == self.seen).flatten(1).all(1).any() for image in images]).float()
+
+
+def test_a_discriminator_that_knows_its_images_by_heart_is_found(make_config):
+    config = make_config(gan__flip=False).gan
+    plan = plan_training(tiny_set(dict.fromkeys(NAMES, 150)), config, seed=0)
+    batches = Batches(
+        plan.images, plan.labels, 3, balance=0, latent_dim=8, batch_size=8, flip=False, seed=0,
+        device=torch.device("cpu"),
+    )  # fmt: skip
+    drawn = [batches.draw(step) for step in range(8)]
+    black = lambda z, labels, strength: torch.full((len(z), 1, 16, 16), -1.0)  # noqa: E731
+    seen = torch.from_numpy(plan.images).float().div(127.5).sub(1)
+    assert overfitting(ByHeart(seen), black, plan, drawn, 1.0) == pytest.approx(1.0)
+    assert overfitting(ByHeart(None), black, plan, drawn, 1.0) == pytest.approx(0.0)
+    assert "by heart (100%)" in memorisation_alarm(1.0)[0]
+    assert memorisation_alarm(0.3) == memorisation_alarm(None) == []
+    few = plan_training(tiny_set(dict.fromkeys(NAMES, 20)), config, seed=0)
+    assert overfitting(ByHeart(None), black, few, drawn, 1.0) is None
 
 
 def test_a_discriminator_that_has_won_raises_the_alarm():
