@@ -272,6 +272,22 @@ class Project:
         path = path or self.need_classifier().path
         return export(self.workspace, self.config, path, self.workspace.active_data, Path(out) if out else None)
 
+    def timeline(
+        self,
+        *logs: str | Path,
+        title: str = "Lecture timeline",
+        offsets: Mapping[str, float] | None = None,
+        out: str | Path | None = None,
+        dry_run: bool = False,
+    ) -> Result:
+        """Who attended and showed what when, from the logs of `predict(attention=True)`, as a page with a scrubber."""
+        from ganfer.live.timeline import timeline
+
+        folder = Path(out) if out is not None else self.workspace.root / "predictions" / "timeline"
+        if dry_run:
+            return self._plan("timeline", [f"put {len(logs)} log(s) into {folder / 'index.html'}"])
+        return timeline([Path(log) for log in logs], folder, title=title, offsets=offsets)
+
     # --- what is there, what comes next -------------------------------------------------------------------------
 
     def status(self) -> Result:

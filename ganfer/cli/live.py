@@ -79,3 +79,26 @@ def predict(
         landmarker_model=landmarker_model,
         dry_run=dry_run,
     )
+
+
+@click.command()
+@click.argument("logs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="LOG.csv...")
+@click.option("--title", default="Lecture timeline", help="Heading of the page  [default: Lecture timeline]")
+@click.option("--offset", "offsets", multiple=True, metavar="LOG=SECONDS", help="A log that began this much later")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the page  [default: in the workspace]")
+@common
+def timeline(
+    project: "Project", dry_run: bool, logs: tuple[Path, ...], title: str, offsets: tuple[str, ...], out: Path | None
+) -> Result:
+    """Who attended and showed what when, over all viewers, as a page with a scrubber.
+
+    LOG.csv is what `ganfer predict RECORDING --attention --log LOG.csv` writes, one per viewer or camera.
+    """
+    shifts: dict[str, float] = {}
+    for pair in offsets:
+        name, _, number = pair.rpartition("=")
+        try:
+            shifts[name.removesuffix(".csv")] = float(number)
+        except ValueError:
+            raise click.UsageError(f"--offset {pair!r} is not LOG=SECONDS. Write it like anna=2.5.") from None
+    return project.timeline(*logs, title=title, offsets=shifts, out=out, dry_run=dry_run)

@@ -31,6 +31,7 @@ COMMANDS = {
     "stylegan": ("ganfer.cli.stylegan:stylegan", "Look into StyleGAN2 checkpoints, convert them to safetensors."),
     "serve": ("ganfer.cli.serve:serve", "REST (TensorFlow Serving, Open Inference v2) and the live page."),
     "predict": ("ganfer.cli.live:predict", "Faces in photos, videos or a camera: who shows which expression."),
+    "timeline": ("ganfer.cli.live:timeline", "Who attended and showed what when, from the logs of predict."),
     "report": ("ganfer.cli.story:report", "Where the newest report lies; write it again from its results."),
 }
 

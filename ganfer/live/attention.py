@@ -59,7 +59,7 @@ class AttentionMeter:
     away_yaw, away_pitch: degrees from there beyond which a person looks away.
     """
 
-    def __init__(self, *, calibrate_seconds: float = 5.0, away_yaw: float = 22.0, away_pitch: float = 18.0) -> None:
+    def __init__(self, *, calibrate_seconds: float = 5.0, away_yaw: float = 18.0, away_pitch: float = 15.0) -> None:
         self.calibrate_seconds, self.away_yaw, self.away_pitch = calibrate_seconds, away_yaw, away_pitch
         self._people: dict[int, _Person] = {}
 

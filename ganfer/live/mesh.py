@@ -2,8 +2,11 @@
 
 import importlib
 import math
+import os
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -62,7 +65,10 @@ class Landmarker:
                     self.close()
 
         try:
-            network = Quiet.create_from_options(options)
+            with _silent_stderr():
+                network = Quiet.create_from_options(options)
+                blank = np.zeros((_PATCH_SIDE, _PATCH_SIDE, 3), np.uint8)
+                network.detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=blank))
         except (RuntimeError, ValueError, OSError) as error:
             reason = str(error).strip().splitlines()[0][:160]
             raise GanferError(
@@ -139,6 +145,20 @@ def _mediapipe() -> tuple[Any, Any]:
             f"Attention and landmarks need MediaPipe ({error.name} is missing).",
             "Install it: pip install 'ganfer[gaze]'",
         ) from error
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """MediaPipe tells the terminal how it starts, below Python and with no way to ask it not to."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def check_opencv() -> None:
