@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 @click.option("--token", envvar="GANFER_TOKEN", help="What every request has to bring  [default: $GANFER_TOKEN; "
               "made and printed for a --host that others reach]")  # fmt: skip
 @setting_option("serve.backend", "--backend")
-@click.option("--detector", type=click.Choice(["yunet", "none"]), default="yunet", show_default=True,
-              help="Finds the faces; none: pictures are ready crops")  # fmt: skip
-@click.option("--detector-model", type=click.Path(path_type=Path), metavar="FILE", help="YuNet's .onnx file  "
-              "[default: downloaded once]")  # fmt: skip
+@setting_option("live.detector", "--detector")
+@setting_option("live.min_score", "--min-score")
+@click.option("--detector-model", type=click.Path(path_type=Path), help="YuNet's file  [default: downloaded once]")
+@click.option("--attention", is_flag=True, help="Also where people look (extra gaze)")
+@click.option("--landmarker-model", type=click.Path(path_type=Path), help="MediaPipe's file  [default: downloaded]")
 @click.option("--certificate", type=click.Path(path_type=Path), metavar="FILE", help="PEM certificate, for https")
 @click.option("--key", type=click.Path(path_type=Path), metavar="FILE", help="PEM key of the certificate")
 @common
@@ -38,8 +39,9 @@ def serve(
     dry_run: bool,
     classifiers: tuple[str, ...],
     token: str | None,
-    detector: str,
     detector_model: Path | None,
+    attention: bool,
+    landmarker_model: Path | None,
     certificate: Path | None,
     key: Path | None,
 ) -> Result:
@@ -52,8 +54,9 @@ def serve(
     return project.serve(
         classifiers,
         token=token,
-        detector=detector,
         detector_model=detector_model,
+        attention=attention,
+        landmarker_model=landmarker_model,
         certificate=certificate,
         key=key,
         dry_run=dry_run,

@@ -11,7 +11,6 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ganfer import __version__
-from ganfer.live.detect import Detector
 from ganfer.serve import inference, pages, photos, tfserving
 from ganfer.serve.errors import Refused
 from ganfer.serve.guard import Guard
@@ -25,14 +24,14 @@ Classifiers are asked through TensorFlow Serving's REST API or the Open Inferenc
 through `/analyze` (whole pictures). An error is `{"error": "what is wrong and what to do"}`."""
 
 
-def create_app(service: Service, detector: Detector, token: str | None = None) -> FastAPI:
+def create_app(service: Service, eyes: photos.Eyes, token: str | None = None) -> FastAPI:
     """The application around a service whose models are loaded. token: what every request has to bring, or None."""
     app = FastAPI(title="ganfer", version=__version__, description=_ABOUT, docs_url=None, redoc_url=None)
     for router in (
         tfserving.router(service),
         inference.router(service),
-        photos.router(service, detector),
-        pages.router(service, detector.name),
+        photos.router(service, eyes),
+        pages.router(service, eyes),
     ):
         app.include_router(router)
     pages.add_documents(app)

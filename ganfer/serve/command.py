@@ -25,8 +25,9 @@ def serve(
     wanted: Sequence[str] = (),
     *,
     token: str | None = None,
-    detector: str = "yunet",
     detector_model: Path | None = None,
+    attention: bool = False,
+    landmarker_model: Path | None = None,
     certificate: Path | None = None,
     key: Path | None = None,
 ) -> Result:
@@ -35,12 +36,21 @@ def serve(
         from ganfer.serve.server import Listening, Server
     except ImportError as error:
         raise GanferError(f"ganfer serve needs {error.name}.", "Install it: pip install 'ganfer[serve]'.") from error
-    from ganfer.live.detect import open_detector
+    from ganfer.live.detect import MAX_SIDE, open_detector
     from ganfer.serve.catalogue import sources
+    from ganfer.serve.photos import Eyes
+
+    live = config.live
+    found = open_detector(live.detector, detector_model, live.min_score, live.max_side or MAX_SIDE)
+    landmarker = None
+    if attention:
+        from ganfer.live.mesh import open_landmarker
+
+        landmarker = open_landmarker(landmarker_model)
 
     server = Server(
         lambda: sources(workspace, wanted),
-        open_detector(detector, detector_model),
+        Eyes(found, landmarker),
         config.serve,
         device=config.device,
         token=token,
@@ -54,7 +64,11 @@ def serve(
         say(f"ganfer serves {listening.link}   (the API: {listening.url}/docs; Ctrl-C ends it)")
 
     began = time.monotonic()
-    server.run(started)
+    try:
+        server.run(started)
+    finally:
+        if landmarker is not None:
+            landmarker.close()
     minutes = (time.monotonic() - began) / 60
     done = server.metrics.totals()
     line = f"Stopped after {minutes:.1f} min: {done['requests']:,} requests, {done['images']:,} faces read."

@@ -9,23 +9,24 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from PIL import Image
 from starlette.staticfiles import StaticFiles
 
 from ganfer import __version__
-from ganfer.data.drawn import EXPRESSIONS, Face, render_rgba
+from ganfer.live.emoji import colour, emoji
 from ganfer.serve.errors import Refused
 from ganfer.serve.metrics import CONTENT_TYPE
+from ganfer.serve.photos import Eyes
 from ganfer.serve.schemas import JSON_ERRORS, named
 from ganfer.serve.service import Answer, Service
 
 STATIC = Path(__file__).parent / "static"
 _EMOJI_SIZE = 128
-_EMOJI_SEED = 11
 _DAY = 86_400
 
 
-def router(service: Service, detector_name: str) -> APIRouter:
+def router(service: Service, eyes: Eyes) -> APIRouter:
     """The page at /, /models, /metrics, /emoji."""
     api = APIRouter()
 
@@ -46,8 +47,14 @@ def router(service: Service, detector_name: str) -> APIRouter:
             }
             for model in service.store.models
         ]
-        limits = {"detector": detector_name, "max_upload_mb": service.config.max_upload_mb}
-        return Answer({"models": served, **limits})
+        names = dict.fromkeys(name for model in service.store.models for name in model.class_names)
+        about = {
+            "colours": {name: "#{:02x}{:02x}{:02x}".format(*colour(name)) for name in names},
+            "detector": eyes.detector.name,
+            "attention": eyes.landmarker is not None,
+            "max_upload_mb": service.config.max_upload_mb,
+        }
+        return Answer({"models": served, **about})
 
     prometheus: dict[int | str, dict[str, Any]] = {
         200: {"description": "Metrics", "content": {"text/plain": {"schema": {"type": "string"}}}}
@@ -68,10 +75,11 @@ def router(service: Service, detector_name: str) -> APIRouter:
         responses={**picture, 404: JSON_ERRORS[404]},
         response_class=Response,
     )
-    async def emoji(expression: str) -> Response:
-        if expression not in EXPRESSIONS:
-            raise Refused(404, f"No drawing of {expression[:40]!r}. There are: {', '.join(EXPRESSIONS)}.")
-        png = await service.run(_emoji, expression)
+    async def drawn(expression: str) -> Response:
+        known = {name for model in service.store.models for name in model.class_names}
+        if expression not in known:
+            raise Refused(404, f"No model here knows {expression[:40]!r}.")
+        png = await service.run(_png, expression)
         return Response(png, media_type="image/png", headers={"Cache-Control": f"public, max-age={_DAY}"})
 
     return api
@@ -87,12 +95,17 @@ def add_documents(app: FastAPI) -> None:
 
 
 @cache
-def _emoji(expression: str) -> bytes:
-    """A head drawn in its textbook expression, PNG with transparency."""
-    pixels = render_rgba(Face.sample(_EMOJI_SEED, expression, identity=_EMOJI_SEED, difficulty=0.0), _EMOJI_SIZE)
+def _png(expression: str) -> bytes:
+    """A drawn emoji, PNG with transparency."""
     out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG")
+    Image.fromarray(emoji(expression, _EMOJI_SIZE)).save(out, "PNG")
     return out.getvalue()
+
+
+def _with_code(text: str) -> Markup:
+    """Words between backticks as code."""
+    parts = [escape(part) for part in text.split("`")]
+    return Markup("").join(Markup("<code>{}</code>").format(p) if i % 2 else p for i, p in enumerate(parts))
 
 
 def _docs(description: dict[str, Any]) -> str:
@@ -100,6 +113,7 @@ def _docs(description: dict[str, Any]) -> str:
         loader=PackageLoader("ganfer.serve"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
+    environment.filters["with_code"] = _with_code
     environment.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False)
     groups: dict[str, list[dict[str, Any]]] = {}
     for path, methods in description["paths"].items():

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -10,8 +11,11 @@ from fastapi import APIRouter, Query, Request
 from python_multipart import MultipartParser
 from python_multipart.multipart import parse_options_header
 
+from ganfer.live.attention import looking
 from ganfer.live.crop import crop_face
-from ganfer.live.detect import Detector, Face, WholeImage
+from ganfer.live.detect import Detector, WholeImage
+from ganfer.live.geometry import Face
+from ganfer.live.mesh import Landmarker
 from ganfer.serve.errors import Busy, Refused
 from ganfer.serve.pictures import Picture, open_upload
 from ganfer.serve.schemas import JSON_ERRORS, named, picture_body
@@ -20,6 +24,7 @@ from ganfer.serve.store import Served
 
 _COST = 8  # a picture to be searched takes about the time of this many face images
 _MAX_FACES = 200  # the surest ones of a crowd
+_MAX_GAZES = 12  # faces whose landmarks are looked for; each takes some ten milliseconds
 
 _ANALYZE = """Find the faces of a picture and read their expressions.
 
@@ -27,7 +32,28 @@ Send the file itself as the body, or as a form with a file (`curl -F image=@phot
 frame), BMP, TIFF; turned by its EXIF orientation. Boxes and landmarks are in pixels of the upright picture."""
 
 
-def router(service: Service, detector: Detector) -> APIRouter:
+@dataclass(frozen=True)
+class Eyes:
+    """What looks at pictures. landmarker: also tells where people look, or None."""
+
+    detector: Detector
+    landmarker: Landmarker | None = None
+
+    def whole(self) -> "Eyes":
+        """For pictures that are one face already."""
+        return Eyes(WholeImage(), self.landmarker)
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A picture with its faces. gazes: per face {yaw, pitch, closed} or None; or None when nobody asked."""
+
+    picture: Picture
+    faces: Sequence[Face]
+    gazes: Sequence[dict[str, float] | None] | None
+
+
+def router(service: Service, eyes: Eyes) -> APIRouter:
     """The route /analyze."""
     api = APIRouter(tags=["Pictures"])
     room = _Room(service)
@@ -47,13 +73,19 @@ def router(service: Service, detector: Detector) -> APIRouter:
         faces: Annotated[
             Literal["find", "whole"], Query(description="whole: the picture is one face already")
         ] = "find",
+        gaze: Annotated[
+            bool, Query(description="also where each face looks, where the server runs with --attention")
+        ] = False,
     ) -> Answer:
-        look = WholeImage() if faces == "whole" else detector
+        look = eyes.whole() if faces == "whole" else eyes
+        if gaze and eyes.landmarker is None:
+            raise Refused(400, "This server does not know gazes. Start it with --attention.")
         with ExitStack() as held:
             serving = [held.enter_context(service.store.get(name)) for name in _asked(models)]
             held.enter_context(room)
             async with service.intake(request) as intake:
-                return await _analyze(service, intake, request.headers.get("content-type", ""), serving, look)
+                content_type = request.headers.get("content-type", "")
+                return await _analyze(service, intake, content_type, serving, look, gaze)
 
     return api
 
@@ -76,15 +108,16 @@ class _Room:
 
 
 async def _analyze(
-    service: Service, intake: Intake, content_type: str, serving: Sequence[Served], detector: Detector
+    service: Service, intake: Intake, content_type: str, serving: Sequence[Served], eyes: Eyes, gaze: bool
 ) -> Answer:
     began = time.perf_counter()
-    picture, found = await service.look(_look, intake.body, content_type, detector)
-    seen = time.perf_counter()
-    service.metrics.faces.inc(len(found))
-    scores = await _classify(service, intake, serving, picture, found)
-    spent = {"total": _ms(time.perf_counter() - began), "detect": _ms(seen - began)}
-    entries = [_entry(face, picture.zoom, index, serving, scores) for index, face in enumerate(found)]
+    seen = await service.look(_look, intake.body, content_type, eyes, gaze)
+    found = time.perf_counter()
+    service.metrics.faces.inc(len(seen.faces))
+    scores = await _classify(service, intake, serving, seen)
+    spent = {"total": _ms(time.perf_counter() - began), "detect": _ms(found - began)}
+    picture = seen.picture
+    entries = [_entry(seen, index, serving, scores) for index in range(len(seen.faces))]
     return Answer({"width": picture.width, "height": picture.height, "faces": entries, "milliseconds": spent})
 
 
@@ -95,32 +128,41 @@ def _asked(models: str | None) -> list[str | None]:
     return list(dict.fromkeys(name.strip() for name in models.split(",")))
 
 
-def _look(body: bytes, content_type: str, detector: Detector) -> tuple[Picture, list[Face]]:
+def _look(body: bytes, content_type: str, eyes: Eyes, gaze: bool) -> Seen:
     """Decode and search: the part that takes the time."""
     picture = open_upload(_picture_bytes(body, content_type))
-    return picture, detector.detect(picture.pixels)[:_MAX_FACES]
+    found = eyes.detector.detect(picture.pixels)[:_MAX_FACES]
+    if not gaze or eyes.landmarker is None:
+        return Seen(picture, found, None)
+    return Seen(picture, found, [_gaze(eyes.landmarker, picture, face, i) for i, face in enumerate(found)])
 
 
-async def _classify(
-    service: Service, intake: Intake, serving: Sequence[Served], picture: Picture, found: Sequence[Face]
-) -> list[np.ndarray]:
+def _gaze(landmarker: Landmarker, picture: Picture, face: Face, index: int) -> dict[str, float] | None:
+    """Where a face looks, degrees from the camera to the picture's right and up, and how closed its eyes are, 0..1."""
+    mesh = landmarker.look(picture.pixels, face) if index < _MAX_GAZES else None
+    if mesh is None:
+        return None
+    yaw, pitch = looking(mesh).tolist()
+    return {"yaw": round(yaw, 2), "pitch": round(pitch, 2), "closed": round(float(mesh.closed), 4)}
+
+
+async def _classify(service: Service, intake: Intake, serving: Sequence[Served], seen: Seen) -> list[np.ndarray]:
     """Per model, probabilities float32 (faces, K)."""
     scores = []
     for served in serving:
         channels, size, _ = served.shape
-        crops = await service.run(_crops, picture, found, size, channels)
+        crops = await service.run(_crops, seen, size, channels)
         scores.append(await service.classify(intake, served, crops))
     return scores
 
 
-def _crops(picture: Picture, found: Sequence[Face], size: int, channels: int) -> list[np.ndarray]:
-    return [crop_face(picture.pixels, face, size, channels) for face in found]
+def _crops(seen: Seen, size: int, channels: int) -> list[np.ndarray]:
+    return [crop_face(seen.picture.pixels, face, size, channels) for face in seen.faces]
 
 
-def _entry(
-    face: Face, zoom: float, index: int, serving: Sequence[Served], scores: Sequence[np.ndarray]
-) -> dict[str, Any]:
+def _entry(seen: Seen, index: int, serving: Sequence[Served], scores: Sequence[np.ndarray]) -> dict[str, Any]:
     """One face as the answer has it."""
+    face, zoom = seen.faces[index], seen.picture.zoom
     points = None if face.landmarks is None else np.round(face.landmarks.astype(np.float64) * zoom, 1).tolist()
     models = {}
     for served, rows in zip(serving, scores, strict=True):
@@ -131,7 +173,8 @@ def _entry(
             "label": names[best], "confidence": row[best], "scores": dict(zip(names, row, strict=True)),
         }  # fmt: skip
     box = [round(float(side) * zoom, 1) for side in face.box]
-    return {"box": box, "detection": round(float(face.score), 4), "landmarks": points, "models": models}
+    entry = {"box": box, "detection": round(float(face.score), 4), "landmarks": points, "models": models}
+    return entry if seen.gazes is None else {**entry, "gaze": seen.gazes[index]}
 
 
 def _ms(seconds: float) -> float:

@@ -53,7 +53,9 @@ _FACE = _object(
         "detection": {"type": "number", "minimum": 0, "maximum": 1},
         "landmarks": {"anyOf": [_list(_list(_NUMBER, minItems=2, maxItems=2)), {"type": "null"}]},
         "models": {"type": "object", "additionalProperties": _LABELLED},
-    }
+        "gaze": {"anyOf": [_object({"yaw": _NUMBER, "pitch": _NUMBER, "closed": _NUMBER}), {"type": "null"}]},
+    },
+    "gaze",
 )
 _MODEL = _object(
     {
@@ -131,7 +133,9 @@ SCHEMAS: dict[str, Schema] = {
     "Models": _object(
         {
             "models": _list(_MODEL),
+            "colours": {"type": "object", "additionalProperties": _STRING},
             "detector": _STRING,
+            "attention": {"type": "boolean"},
             "max_upload_mb": _NUMBER,
         }
     ),

@@ -17,11 +17,11 @@ import uvicorn
 
 from ganfer.config import ServeConfig
 from ganfer.errors import GanferError
-from ganfer.live.detect import Detector
 from ganfer.serve.app import create_app
 from ganfer.serve.catalogue import Source
 from ganfer.serve.guard import is_loopback
 from ganfer.serve.metrics import Metrics
+from ganfer.serve.photos import Eyes
 from ganfer.serve.service import Service
 from ganfer.serve.store import ModelStore
 
@@ -46,7 +46,7 @@ class Server:
     def __init__(
         self,
         find: Callable[[], list[Source]],
-        detector: Detector,
+        eyes: Eyes,
         config: ServeConfig,
         *,
         device: str = "auto",
@@ -58,7 +58,7 @@ class Server:
 
         GanferError for a token that is none, an address that is not to be had, a certificate that cannot be read.
         """
-        self._find, self._detector, self._config, self._device = find, detector, config, device
+        self._find, self._eyes, self._config, self._device = find, eyes, config, device
         self.token = checked_token(config.host, token)
         self.metrics = Metrics()
         self._tls = _tls(certificate, key)
@@ -114,7 +114,7 @@ class Server:
         )
         try:
             await service.store.start()
-            server = uvicorn.Server(self._settings(create_app(service, self._detector, self.token)))
+            server = uvicorn.Server(self._settings(create_app(service, self._eyes, self.token)))
             self._uvicorn = server
             server.should_exit = self._stopped
             announce = asyncio.create_task(_announce(server, lambda: started(self.listening)))
