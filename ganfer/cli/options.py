@@ -27,7 +27,8 @@ def setting_option(path: str, *names: str, **extra: Any) -> Callable[[F], F]:
         kind = click.Choice(list(choices))
     elif kind is None and not isinstance(field.default, bool):
         kind = type(field.default) if isinstance(field.default, int | float | str) else str
-    text = f"{extra.pop('help', field.metadata.get('help', ''))}  [default: {field.default}]"
+    text = extra.pop("help", field.metadata.get("help", ""))
+    text += f"  [default: {field.default}]" if field.default != "" else ""
     return click.option(*names, _SETTING + path.replace(".", "__"), type=kind, default=None, help=text, **extra)
 
 
