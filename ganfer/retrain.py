@@ -12,7 +12,7 @@ import numpy as np
 
 from classifiers.config import TrainConfig
 from classifiers.parts import total_steps
-from ganfer.arms import ARMS, REBALANCING, Arm, Material, Outcome, chosen_arms
+from ganfer.arms import REBALANCING, Arm, Material, Outcome, TrainingData, chosen_arms
 from ganfer.batch import newest_labels
 from ganfer.budget import Budget, budget_of
 from ganfer.classifier import real_only
@@ -92,32 +92,53 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
 def _experiment(
     config: Config, arms: Sequence[Arm], material: Material, trainings: Trainings, leaks: Leaks, budget: Budget
 ) -> Experiment:
-    """Choose on validation, train every arm, then look at the test split."""
+    """Choose on validation, train every arm, then look at the test split.
+
+    Trainings that wait for no choice go together, so that a machine with many cores is never left waiting.
+    """
     recipe = _recipe(config.classifier, material)
-    tuned = tune(trainings, material, recipe, config.retrain, LEVEL)
-    material = tuned.chosen.material
-    early = [arm for arm in arms if arm.name != "synthetic+best"]
-    data = {arm.name: arm.build(material, recipe) for arm in early}
-    folders = {arm.name: tuned.chosen.name if arm.name == "synthetic" else _folder(arm, tuned) for arm in arms}
-    found = trainings.train({folders[name]: prepared for name, prepared in data.items()})
-    validation = {name: found[folders[name]] for name in data}
-    selection = _select(trainings, early, validation)
-    if len(early) < len(arms):
-        combined = ARMS["synthetic+best"]
-        material = dataclasses.replace(material, best=selection.best_rebalancing)
-        data[combined.name] = combined.build(material, recipe)
-        folders[combined.name] += f"-{selection.best_rebalancing}"
-        trainings.train({folders[combined.name]: data[combined.name]})
+    plain = [arm for arm in arms if arm.role in ("baseline", "cheap")]
+    data = {arm.name: arm.build(material, recipe) for arm in plain}
+    folders = {arm.name: arm.name for arm in plain}
+    tuned = tune(trainings, material, recipe, config.retrain, LEVEL, along=data)
+    best = ""
+    if any(arm.name == "synthetic+best" for arm in arms):
+        best = best_of(validated(trainings, data), REBALANCING)
+    material = dataclasses.replace(tuned.chosen.material, best=best)
+    for arm in arms:
+        if arm.name not in data:
+            data[arm.name], folders[arm.name] = arm.build(material, recipe), _folder(arm, tuned, best)
+    found = validated(trainings, {folders[name]: prepared for name, prepared in data.items()})
+    means = {arm.name: found[folders[arm.name]] for arm in arms}
+    cheap = [arm.name for arm in arms if arm.role == "cheap"]
+    selection = Selection(best_of(means, cheap), best_of(means, REBALANCING), means)
     steps = total_steps(recipe, len(material.real))
     outcomes = [Outcome(arm, data[arm.name], steps, trainings.look(folders[arm.name])) for arm in arms]
     return Experiment(outcomes, trainings.test, selection, tuned, leaks, budget)
 
 
-def _folder(arm: Arm, tuned: Tuned) -> str:
-    """An arm's folder: with the chosen ratio and weight where it trains on (something in place of) the faces."""
-    if arm.role in ("baseline", "cheap"):
-        return arm.name
-    return f"{arm.name}-{tuned.chosen.name.removeprefix('synthetic-')}"
+def validated(trainings: Trainings, wanted: Mapping[str, TrainingData]) -> dict[str, float]:
+    """The mean balanced accuracy on validation over the seeds, of trainings that are made where they are missing."""
+    val = trainings.val
+    ones = np.ones((1, len(val)), np.float32)
+
+    def mean(probabilities: np.ndarray) -> float:
+        """probabilities: (S, V, K)."""
+        tables = [scores(val.labels, row, val.class_names, ones) for row in probabilities.argmax(axis=2)]
+        return float(np.mean([table[METRIC][0] for table in tables]))
+
+    return {name: mean(found) for name, found in trainings.train(wanted).items()}
+
+
+def best_of(means: Mapping[str, float], names: Sequence[str]) -> str:
+    """The one of these names that is best on validation; "" where none of them was trained."""
+    return max((name for name in names if name in means), key=lambda name: means[name], default="")
+
+
+def _folder(arm: Arm, tuned: Tuned, best: str) -> str:
+    """The folder of an arm that trains on (something in place of) the faces: with the chosen ratio and weight."""
+    name = f"{arm.name}-{tuned.chosen.name.removeprefix('synthetic-')}"
+    return f"{name}-{best}" if arm.name == "synthetic+best" else name
 
 
 def _recipe(config: TrainConfig, material: Material) -> TrainConfig:
@@ -129,26 +150,6 @@ def _recipe(config: TrainConfig, material: Material) -> TrainConfig:
     most = len(material.real) + len(material.kept)
     passes = steps * min(config.batch_size, most) // most
     return dataclasses.replace(config, steps=steps, validations=max(1, min(config.validations, passes)))
-
-
-def _select(trainings: Trainings, arms: Sequence[Arm], validation: Mapping[str, np.ndarray]) -> Selection:
-    """Which cheap arm is best on validation, and which of them rebalances; with the figures that decided."""
-    val = trainings.val
-    ones = np.ones((1, len(val)), np.float32)
-
-    def mean(probabilities: np.ndarray) -> float:
-        """Over the seeds. probabilities: (S, V, K)."""
-        tables = [scores(val.labels, row, val.class_names, ones) for row in probabilities.argmax(axis=2)]
-        return float(np.mean([table[METRIC][0] for table in tables]))
-
-    means = {name: mean(found) for name, found in validation.items()}
-    cheap = [arm.name for arm in arms if arm.role == "cheap"]
-    rebalancing = [name for name in cheap if name in REBALANCING]
-
-    def best(names: Sequence[str]) -> str:
-        return max(names, key=lambda name: means[name], default="")
-
-    return Selection(best(cheap), best(rebalancing), means)
 
 
 def _material(config: Config, images: ImageSet, real: ImageSet, batch_run: Run, labels_run: Run) -> Material:

@@ -40,7 +40,8 @@ class Trainings:
         pairs = [(name, data, seed) for name, data in wanted.items() for seed in self.seeds]
         left = [pair for pair in pairs if not (self.folder(pair[0], pair[2]) / _VAL).is_file()]
         if left:
-            inputs = {name: samples(data.images, data.weights) for name, data in wanted.items()}
+            missing = {name for name, _, _ in left}
+            inputs = {name: samples(data.images, data.weights) for name, data in wanted.items() if name in missing}
             names = self.val.class_names
             jobs = [
                 Job(data.config, inputs[name], self._val_samples, names, self.folder(name, seed), seed)

@@ -1,6 +1,6 @@
 """How many synthetic faces to add and what each should weigh, found on validation. Never sees the test split."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -63,11 +63,20 @@ def trainings_of(settings: RetrainConfig) -> int:
     return max(0, ratios - 1) + max(0, weights - 1)
 
 
-def tune(trainings: Trainings, material: Material, config: TrainConfig, settings: RetrainConfig, level: float) -> Tuned:
+def tune(
+    trainings: Trainings,
+    material: Material,
+    config: TrainConfig,
+    settings: RetrainConfig,
+    level: float,
+    *,
+    along: Mapping[str, TrainingData] | None = None,
+) -> Tuned:
     """The ratio first, at the set weight, then the weight at that ratio; every one trained with every seed.
 
     Of the ratios the smallest is taken that is within one standard error of the best (the one-standard-error rule,
     Breiman et al. 1984): where more faces stop bringing more is the stopping point. Of the weights the best is taken.
+    along: trainings that are wanted anyway, to go with the first.
     """
     ratios = _by_ratio(material, ratios_of(settings), settings.weight)
     weights = weights_of(settings)
@@ -77,6 +86,8 @@ def tune(trainings: Trainings, material: Material, config: TrainConfig, settings
     curve: dict[str, Any] = {"metric": METRIC, "split": "validation"}
     chosen = ratios[0]
     if len(ratios) > 1:
+        start = {"original": TrainingData(material.real, np.ones(len(material.real), np.float32), config)}
+        trainings.train({**start, **(along or {}), **{c.name: data_of(c, config) for c in ratios}})
         scored = _scored(trainings, ratios, config, level, settings.resamples)
         place = smallest_good(scored)
         chosen = ratios[place]

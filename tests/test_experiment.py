@@ -1,0 +1,300 @@
+"""The whole experiment with every arm on tiny images, and the input it must refuse or survive."""
+
+import errno
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny import NAMES, add_batch, add_set, fast_config, tiny_set, tree
+
+from ganfer import retrain as retrain_module
+from ganfer import trainings as trainings_module
+from ganfer.arms import ARMS
+from ganfer.batch import newest_labels
+from ganfer.data.imageset import ImageSet
+from ganfer.errors import ConfigError, DataError
+from ganfer.files import digest_json, write_json
+from ganfer.pipeline import Project
+from ganfer.workspace import Workspace
+
+
+def project_with(root: Path, images: ImageSet, asked: tuple[int, int] = (40, 10), **settings: object) -> Project:
+    """A workspace with this set as its data and a batch of faces, most of them sad."""
+    workspace = Workspace(root)
+    data = add_set(workspace, images)
+    add_batch(workspace, data, np.repeat([2, 0], asked))
+    settings = {"label__min_confidence": "0", "classifier__epochs": 2, **settings}
+    return Project(workspace, fast_config(**settings))
+
+
+def with_ages(images: ImageSet) -> ImageSet:
+    ages = np.where(np.arange(len(images)) % 2 == 0, "older", "younger")
+    ages[np.flatnonzero(images.split == "test")[:3]] = "unsure"
+    return replace(images, attributes={"age": ages, "name": images.ids})
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Every arm, with the ratio and the weight to be found, soft labels, and a column of ages."""
+    root = tmp_path_factory.mktemp("everything")
+    project = project_with(
+        root, with_ages(tiny_set((40, 60, 6), test=24)), retrain__arms="all", retrain__ratios="0.05,0.2",
+        retrain__weights="0.5,1", retrain__soft_labels=True, classifier__epochs=1,
+    )  # fmt: skip
+    project.retrain()
+    return project
+
+
+def results_of(project: Project) -> dict[str, Any]:
+    return dict(project.retrain().figures)
+
+
+def test_every_arm_is_trained_alike(everything: Project) -> None:
+    results = results_of(everything)
+    arms = {arm["name"]: arm for arm in results["arms"]}
+    assert list(arms) == list(ARMS)
+    assert len({arm["steps"] for arm in arms.values()}) == 1
+    cards = {
+        path.parent.name: json.loads(path.read_text())["config"]
+        for path in (everything.retrain().path or Path()).glob("trainings/*/card.json")
+    }
+    assert len({(card["steps"], card["validations"], card["lr"]) for card in cards.values()}) == 1
+    counts = arms["synthetic"]["synthetic_counts"]
+    for name in ("synthetic+best", "shuffled", "unscreened"):
+        assert sum(arms[name]["synthetic_counts"].values()) == sum(counts.values()) > 0
+    assert arms["duplicated"]["train_counts"] == arms["synthetic"]["train_counts"]
+    assert not any(arms["duplicated"]["synthetic_counts"].values())
+
+
+def test_choices_are_made_on_validation_and_only_what_was_chosen_sees_the_test(everything: Project) -> None:
+    results = results_of(everything)
+    selection, tuning = results["selection"], results["tuning"]
+    validation = selection["validation"]
+    cheap = [name for name, arm in ARMS.items() if arm.role == "cheap"]
+    assert selection["best_cheap"] == max(cheap, key=lambda name: validation[name])
+    assert selection["best_rebalancing"] in ("oversample", "class-weighted", "logit-adjusted")
+    chosen = [point for point in tuning["weights"] if point["chosen"]]
+    assert len(chosen) == 1
+    assert results["settings"]["weight"] == chosen[0]["weight"]
+    assert results["settings"]["ratio"] in [point["ratio"] for point in tuning["ratios"] if point["chosen"]]
+    folders = {path.name for path in (everything.retrain().path or Path()).glob("trainings/*")}
+    looked = {path.parent.name for path in (everything.retrain().path or Path()).glob("trainings/*/test.npz")}
+    assert len(looked) == 10 * 2
+    tuned_out = {name for name in folders - looked if name.startswith("synthetic-")}
+    assert len(tuned_out) == 2 * 2  # the other ratio and the other weight, two seeds each
+    assert folders == looked | tuned_out
+
+
+def test_comparisons_hold_what_was_claimed(everything: Project) -> None:
+    results = results_of(everything)
+    rows = {(row["arm"], row["baseline"], row["metric"]): row for row in results["comparisons"]}
+    cheap = results["selection"]["best_cheap"]
+    for arm in ("synthetic", "synthetic+best"):
+        assert (arm, cheap, "balanced_accuracy") in rows
+        assert (arm, cheap, "recall:sad") in rows
+    assert ("synthetic", "shuffled", "accuracy") in rows
+    assert ("synthetic", "shuffled", "recall:sad") not in rows
+    accuracy = rows["synthetic", "original", "accuracy"]
+    assert 0 <= accuracy["mcnemar"]["p"] <= 1
+    assert accuracy["mcnemar"]["better"] + accuracy["mcnemar"]["worse"] <= 72
+    for row in rows.values():
+        assert row["p"] <= row["p_holm"] <= 1
+        assert 0 < row["detectable"] <= row["detectable_80"] <= 1
+    verdict = results["verdict"]
+    assert verdict["arm"] == "synthetic+best"
+    assert verdict["baseline"] in ("original", cheap)
+    claim = rows["synthetic+best", verdict["baseline"], "balanced_accuracy"]
+    assert claim["p_holm"] == claim["p"]  # named beforehand
+    assert ARMS[cheap].title.lower() in verdict["sentence"]
+    assert rows["duplicated", "original", "balanced_accuracy"]["p_holm"] >= claim["p"] or claim["p"] == 1
+
+
+def test_groups_are_measured_where_they_are_large_enough(everything: Project) -> None:
+    groups = results_of(everything)["groups"]
+    assert list(groups) == ["age"]  # the column of names is no grouping
+    rows = {row["value"]: row for row in groups["age"]}
+    assert rows["unsure"]["count"] == 3
+    assert rows["unsure"]["change"] is None
+    assert rows["older"]["count"] + rows["younger"]["count"] == 69
+    change = rows["older"]["change"]["accuracy"]
+    expected = rows["older"]["after"]["accuracy"]["mean"] - rows["older"]["before"]["accuracy"]["mean"]
+    assert change["mean"] == pytest.approx(expected)
+    assert change["low"] <= change["mean"] <= change["high"]
+
+
+def test_the_nearest_real_face_stands_beside_each_synthetic_one(everything: Project) -> None:
+    for name, kinds in results_of(everything)["faces"].items():
+        assert len(kinds["nearest"]) == len(kinds["synthetic"])
+        assert name != "sad" or kinds["nearest"]
+
+
+def test_the_budget_is_said_before_the_start(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    project = project_with(tmp_path, tiny_set((10, 10, 10), test=4), retrain__arms="quick", classifier__epochs=1)
+    plan = project.retrain(dry_run=True).figures["plan"]
+    assert plan[-1].startswith("at most 8 trainings: time unknown")
+    project.retrain()
+    said = capfd.readouterr().err
+    assert "at most 8 trainings of 1 steps: about" in said
+    assert "(from the classifier trained before)" in said
+
+
+def test_a_warm_up_tells_the_time_where_no_record_does(tmp_path: Path) -> None:
+    from ganfer.budget import budget_of
+
+    project = project_with(tmp_path, tiny_set((40, 40, 40)))
+    images = tiny_set((40, 40, 40))
+    data = project.workspace.active_data
+    budget = budget_of(project.config, 6, project.workspace, data, real=images.of("train"), val=images.of("val"))
+    assert budget.source == "from a short warm-up"
+    assert budget.seconds is not None
+    assert budget.seconds > 0
+    assert budget.steps == 8  # 120 images in batches of 32, two passes
+
+
+# --- input that is refused, or survived -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_synthetic_image_in_validation_or_test_is_refused(tmp_path: Path, split: str) -> None:
+    images = tiny_set((10, 10, 10))
+    source = images.source.copy()
+    source[np.flatnonzero(images.split == split)[2]] = "synthetic"
+    with pytest.raises(DataError, match=f"The {split} split holds 1 synthetic image"):
+        project_with(tmp_path, replace(images, source=source)).retrain()
+
+
+def test_a_batch_labelled_with_other_data_is_refused(tmp_path: Path) -> None:
+    project = project_with(tmp_path, tiny_set((10, 10, 10)))
+    project.label()
+    batch = project.need_batch()
+    labels = newest_labels(batch)
+    assert labels is not None
+    record = labels.record
+    record["key"]["inputs"]["data"] = "another"
+    write_json(labels.path / "record.json", record)
+    before = tree(project.workspace.root)
+    with pytest.raises(DataError, match=r"was labelled from other data than tiny.*may have seen this test split"):
+        project.retrain()
+    assert tree(project.workspace.root) == before
+
+
+def test_labels_that_the_data_does_not_know_are_refused(tmp_path: Path) -> None:
+    project = project_with(tmp_path, tiny_set((10, 10, 10)))
+    project.label()
+    labels = newest_labels(project.need_batch())
+    assert labels is not None
+    file = labels.path / "labels.csv"
+    file.write_text(file.read_text().replace("p_sad", "p_bored").replace("sad", "bored"))
+    with pytest.raises(DataError, match=r"has the classes angry, happy, bored; the data has angry, happy, sad"):
+        project.retrain()
+
+
+def test_too_few_test_images_to_show_anything(tmp_path: Path) -> None:
+    images = tiny_set((10, 10, 10), test=2)
+    few = images.select(np.flatnonzero((images.split != "test") | (images.labels < 2)))
+    with pytest.raises(DataError, match=r"test split has 4 labelled image\(s\); with fewer than 6 no change"):
+        project_with(tmp_path, few).retrain()
+
+
+def test_a_test_split_of_one_class(tmp_path: Path) -> None:
+    images = tiny_set((10, 10, 10))
+    one = images.select(np.flatnonzero((images.split != "test") | (images.labels == 1)))
+    with pytest.raises(DataError, match="All 12 test images are happy"):
+        project_with(tmp_path, one).retrain()
+
+
+def test_classes_with_no_and_with_few_test_images_are_named(tmp_path: Path) -> None:
+    images = tiny_set((10, 10, 10))
+    test = images.split == "test"
+    chosen = ~test | (images.labels == 0) | (np.cumsum(test & (images.labels == 1)) <= 4) & (images.labels == 1)
+    results = results_of(project_with(tmp_path, images.select(np.flatnonzero(chosen)), classifier__epochs=1))
+    notes = results["data"]["notes"]
+    assert "sad has no test image: nothing can be said about it." in notes
+    assert any(note.startswith("happy has 4 test image(s): no change of its recall can be shown") for note in notes)
+    assert any(note.startswith("angry has 12 test images, which can show no change under") for note in notes)
+    assert not any(row["metric"] == "recall:sad" for row in results["comparisons"])
+
+
+def leaky(root: Path, **settings: object) -> Project:
+    """Two training images and one of validation are pictures of the test."""
+    images = tiny_set((20, 20, 20))
+    images = replace(images, images=np.random.default_rng(0).integers(0, 256, images.images.shape, dtype=np.uint8))
+    pixels, test = images.images.copy(), np.flatnonzero(images.split == "test")
+    pixels[[0, 1]] = pixels[test[:2]]
+    pixels[np.flatnonzero(images.split == "val")[0]] = pixels[test[2]]
+    return project_with(root, replace(images, images=pixels), label__require_match=False, **settings)
+
+
+def test_leaks_are_reported_and_dropped_on_request(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    results = results_of(leaky(tmp_path / "kept", classifier__epochs=1))
+    assert "2 training and 1 validation images are also in a split nearer to the test" in capfd.readouterr().err
+    assert any("ganfer data check --drop" in note for note in results["data"]["notes"])
+    assert results["data"]["check"]["leaks"]["total"] == 3
+    assert sum(results["arms"][0]["train_counts"].values()) == 60
+    dropped = results_of(leaky(tmp_path / "dropped", classifier__epochs=1, retrain__drop_leaks=True))
+    assert sum(dropped["arms"][0]["train_counts"].values()) == 58
+    assert any("this experiment leaves them out" in note for note in dropped["data"]["notes"])
+
+
+def test_unlabelled_test_images_are_left_out(tmp_path: Path) -> None:
+    images = tiny_set((10, 10, 10))
+    labels = images.labels.copy()
+    labels[np.flatnonzero(images.split == "test")[:3]] = -1
+    labels[np.flatnonzero(images.split == "val")[:2]] = -1
+    labels[0] = -1
+    project = project_with(tmp_path, replace(images, labels=labels), classifier__epochs=1)
+    arm = results_of(project)["arms"][0]
+    assert np.sum(arm["confusion"]) == (36 - 3) * 2
+    assert arm["train_counts"] == {"angry": 9, "happy": 10, "sad": 10}
+
+
+def test_a_full_disk_loses_nothing_that_was_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = project_with(tmp_path, tiny_set((10, 10, 10)), classifier__epochs=1)
+    project.label()
+    real_write, allowed = trainings_module.write_bytes, [5]
+
+    def write(path: Path, data: bytes) -> None:
+        allowed[0] -= 1
+        if allowed[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        real_write(path, data)
+
+    monkeypatch.setattr(trainings_module, "write_bytes", write)
+    with pytest.raises(OSError, match="No space left"):
+        project.retrain()
+    trained = {path: path.stat().st_mtime_ns for path in tmp_path.glob("reports/*/trainings/*/model.safetensors")}
+    assert len(trained) == 4
+    monkeypatch.undo()
+    assert results_of(project)["verdict"]["word"]
+    assert {path: path.stat().st_mtime_ns for path in trained} == trained
+
+
+def test_a_damaged_prediction_is_named(tmp_path: Path) -> None:
+    from classifiers.errors import ClassifierError
+
+    project = project_with(tmp_path, tiny_set((10, 10, 10)), classifier__epochs=1)
+    run = Path(str(project.retrain().path))
+    (run / "trainings" / "original-0" / "val.npz").write_bytes(b"")
+    record = json.loads((run / "record.json").read_text())
+    write_json(run / "record.json", {**record, "status": "running"})
+    with pytest.raises(ClassifierError, match=r"val\.npz is damaged .*; remove .*original-0 and run the command again"):
+        project.retrain()
+
+
+def test_bad_lists_are_said_before_any_work(tmp_path: Path) -> None:
+    for settings in ({"retrain__ratios": "0.5,x"}, {"retrain__weights": "-1"}, {"retrain__arms": "orignal"}):
+        with pytest.raises(ConfigError):
+            Project(tmp_path / "empty", fast_config(**settings)).retrain()
+    assert not (tmp_path / "empty").exists()
+
+
+def test_how_many_run_side_by_side_is_not_part_of_the_experiment(tmp_path: Path) -> None:
+    project = project_with(tmp_path, tiny_set((10, 10, 10)))
+    two = Project(project.workspace, fast_config(retrain__workers=2))
+    assert digest_json(retrain_module._identity(two.config)) == digest_json(
+        retrain_module._identity(fast_config(retrain__workers=1))
+    )
+    assert NAMES[0] == "angry"
