@@ -74,17 +74,16 @@ def moments(session: Session, found: Curves) -> list[Moment]:
 
 
 def _peaks(curve: np.ndarray, apart: int) -> list[int]:
-    """The highest places, far enough from each other and over the usual."""
+    """The highest place of each stretch that stands out; the highest stretches, far enough from each other."""
     spread = float(curve.std())
     if spread < _LEAST_SPREAD:
         return []
-    least = float(curve.mean()) + _STANDS_OUT * spread
+    over = np.concatenate(([False], curve >= float(curve.mean()) + _STANDS_OUT * spread, [False]))
+    begins, ends = np.flatnonzero(~over[:-1] & over[1:]), np.flatnonzero(over[:-1] & ~over[1:])
+    tops = [int(begin + np.argmax(curve[begin:end])) for begin, end in zip(begins, ends, strict=True)]
     chosen: list[int] = []
-    for place in np.argsort(-curve, kind="stable").tolist():
-        if curve[place] < least or len(chosen) == _MOST:
-            break
-        neighbours = curve[max(0, place - 1) : place + 2]
-        if curve[place] >= neighbours.max() and all(abs(place - other) >= apart for other in chosen):
+    for place in sorted(tops, key=lambda place: -curve[place]):
+        if len(chosen) < _MOST and all(abs(place - other) >= apart for other in chosen):
             chosen.append(place)
     return chosen
 

@@ -71,7 +71,7 @@ def render(session: Session, found: Curves, marked: Sequence[Moment], title: str
         tiles=_tiles(session, found, marked),
         moments=marked,
         lanes=lanes,
-        strips=[{"name": v.name, "note": _note(v), "svg": strip(v)} for v in session.viewers],
+        strips=[{"name": v.name, "note": _note(v, session.seconds), "svg": strip(v)} for v in session.viewers],
         ticks=_ticks(span),
         measured=session.measured_attention,
         data=Markup(_script_safe(_page_data(session, found, span))),
@@ -168,9 +168,10 @@ def _ticks(span: float) -> list[float]:
     return [float(tick) for tick in range(0, int(span) + 1, step)]
 
 
-def _note(viewer: Viewer) -> str:
+def _note(viewer: Viewer, seconds: float) -> str:
     parts = [f"{_average(viewer.attention):.0%} attending"] if np.isfinite(viewer.attention).any() else []
-    parts += [f"{viewer.blinks} blinks"] if viewer.blinks is not None else []
+    minutes = float(np.nan_to_num(viewer.seen).sum()) * seconds / 60
+    parts += [f"{viewer.blinks / minutes:.0f} blinks/min"] if viewer.blinks is not None and minutes > 0 else []
     return ", ".join(parts) or f"seen {_average(viewer.seen):.0%}"
 
 

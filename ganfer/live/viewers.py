@@ -140,7 +140,7 @@ def _session(people: Mapping[str, _Rows], clocks: Mapping[str, list[float]], nam
     start = min(clock[0] for clock in clocks.values() if clock)
     end = max(clock[-1] for clock in clocks.values() if clock)
     steps = [float(np.median(np.diff(clock))) for clock in clocks.values() if len(clock) > 1]
-    width = max(1.0, max(steps, default=1.0), (end - min(0.0, start)) / MOST_BINS)
+    width = float(math.ceil(max(1.0, max(steps, default=1.0), (end - min(0.0, start)) / MOST_BINS) - 1e-6))
     first = min(0.0, start)
     count = int((end - first) / width) + 1
     frames: dict[str, np.ndarray] = {
