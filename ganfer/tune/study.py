@@ -4,10 +4,10 @@ import os
 import platform
 import shutil
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -168,7 +168,7 @@ class Search:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._running = 0
-        self._deadline = time.monotonic() + 60 * self.settings.minutes if self.settings.minutes else float("inf")
+        self._deadline = monotonic() + 60 * self.settings.minutes if self.settings.minutes else float("inf")
         self._failures: list[BaseException] = []
 
     def run(self, lanes: Sequence[Lane]) -> None:
@@ -220,7 +220,7 @@ class Search:
         from optuna.trial import TrialState
 
         with self._lock:
-            if self._stop.is_set() or time.monotonic() >= self._deadline:
+            if self._stop.is_set() or monotonic() >= self._deadline:
                 return None
             if len(finished(self.study)) + self._running >= self.settings.trials:
                 return None

@@ -1,0 +1,257 @@
+"""`tune`: a study that is kept, goes on after anything, and judges by validation alone."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny import add_set, fast_config, tiny_set
+
+from classifiers import ClassifierError, TrainConfig
+from ganfer.config import load_config
+from ganfer.errors import ConfigError, GanferError
+from ganfer.pipeline import Project
+from ganfer.tune import lanes, study
+from ganfer.tune.space import load_space
+from ganfer.tune.trial import PARTS, Pruned
+from ganfer.workspace import Workspace
+
+optuna = pytest.importorskip("optuna")
+
+LINES = ["lr=1e-3..1e-2:log", "dropout=0.0,0.3"]
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    add_set(Workspace(tmp_path / "work"), tiny_set((20, 20, 20)))
+    return tmp_path / "work"
+
+
+def project(work: Path, **settings: object) -> Project:
+    return Project(work, fast_config(**{"classifier__model": "compact-small", "classifier__epochs": 2, **settings}))
+
+
+class Played:
+    """Plays trainings: the figure follows from the settings alone; remembers what was asked for."""
+
+    def __init__(self, figure: Any = None) -> None:
+        self.figure = figure or (lambda config: 1 - abs(np.log10(config.lr) + 2.5) / 5)
+        self.asked: list[dict[str, Any]] = []
+
+    def __call__(self, data, folder, config, seed, device, metric, report) -> dict[str, Any]:  # type: ignore[no-untyped-def]
+        self.asked.append({"lr": config.lr, "dropout": config.dropout})
+        value = self.figure(config)
+        for part in range(1, PARTS + 1):
+            if report(part, value * part / PARTS) and part < PARTS:
+                raise Pruned
+        return {
+            "balanced_accuracy": value,
+            "accuracy": value,
+            "macro_f1": value,
+            "nll": 1 - value,
+            "ece": 0.1,
+            "seconds": 1.0,
+        }
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> Played:
+    play = Played()
+    monkeypatch.setattr(lanes, "run_trial", play)
+    return play
+
+
+def trials(work: Path) -> list[dict[str, str]]:
+    (path,) = work.glob("studies/*/trials.csv")
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_real_trainings_end_in_settings_that_every_command_takes(work: Path) -> None:
+    result = project(work, tune__trials=2).tune(LINES)
+    found = trials(work)
+    assert [row["state"] for row in found] == ["complete", "complete"]
+    best = max(found, key=lambda row: float(row["balanced_accuracy"]))
+    assert result.figures["best"]["value"] == pytest.approx(float(best["balanced_accuracy"]))
+    config = load_config(result.path / "best.toml").classifier
+    assert (config.lr, config.dropout) == (pytest.approx(float(best["lr"])), pytest.approx(float(best["dropout"])))
+    assert (config.model, config.epochs) == ("compact-small", 2)
+    kept = list(result.path.glob("trials/*/model.safetensors"))
+    assert len(kept) == 1, "the weights of the best trial alone"
+    card = json.loads((kept[0].parent / "card.json").read_text())
+    assert card["config"]["lr"] == config.lr
+    assert card["validation"]["balanced_accuracy"] == pytest.approx(result.figures["best"]["value"])
+    assert "--set classifier.lr=" in str(result)
+    page = (result.path / "index.html").read_text(encoding="utf-8")
+    assert "Every trial" in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_the_same_command_again_adds_nothing_and_more_trials_add(work: Path, played: Played) -> None:
+    first = project(work, tune__trials=4).tune(LINES)
+    again = project(work, tune__trials=4).tune(LINES)
+    assert len(played.asked) == 4
+    assert again.figures["best"] == first.figures["best"]
+    more = project(work, tune__trials=7).tune(LINES)
+    assert more.path == first.path
+    assert len(played.asked) == 7
+    assert len({json.dumps(asked) for asked in played.asked}) == 7, "a study that goes on draws new settings"
+    assert len(trials(work)) == 7
+
+
+def test_an_interrupted_trial_is_trained_by_the_next_call(
+    work: Path, played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: Any) -> dict[str, Any]:
+        if len(played.asked) == 2:
+            played.asked.append({"lr": arguments[2].lr, "dropout": arguments[2].dropout})
+            raise KeyboardInterrupt
+        return played(*arguments)
+
+    monkeypatch.setattr(lanes, "run_trial", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        project(work, tune__trials=4).tune(LINES)
+    monkeypatch.setattr(lanes, "run_trial", played)
+    result = project(work, tune__trials=4).tune(LINES)
+    assert played.asked[3] == played.asked[2], "the interrupted settings come first"
+    assert len(played.asked) == 5
+    assert result.figures["counts"] == {"complete": 4, "stopped_early": 0, "impossible": 0, "interrupted": 1}
+
+
+def test_trials_of_a_killed_process_are_asked_for_again(work: Path, played: Played) -> None:
+    first = project(work, tune__trials=1).tune(LINES)
+    kept = optuna.load_study(study_name=f"ganfer-{first.path.name}", storage=f"sqlite:///{first.path / 'study.db'}")
+    left = kept.ask(study.distributions(load_space("default", LINES, TrainConfig())))
+    project(work, tune__trials=2).tune(LINES)
+    assert played.asked[1] == left.params
+    states = [trial.state.name for trial in kept.get_trials(deepcopy=False)]
+    assert "RUNNING" not in states
+
+
+def test_a_grid_trains_every_combination_once(work: Path, played: Played) -> None:
+    lines = ["lr=0.001,0.003,0.01", "dropout=0.0,0.3"]
+    project(work, tune__trials=100, tune__sampler="grid").tune(lines)
+    assert sorted((asked["lr"], asked["dropout"]) for asked in played.asked) == [
+        (lr, dropout) for lr in (0.001, 0.003, 0.01) for dropout in (0.0, 0.3)
+    ]
+    project(work, tune__trials=100, tune__sampler="grid").tune(lines)
+    assert len(played.asked) == 6
+
+
+def test_the_same_settings_are_never_trained_twice(work: Path, played: Played) -> None:
+    project(work, tune__trials=8, tune__sampler="random", tune__pruning=False).tune(["dropout=0.0,0.3"])
+    assert len(played.asked) == 2
+    assert len(trials(work)) == 8
+
+
+def test_hopeless_trials_are_stopped_early(work: Path, played: Played) -> None:
+    played.figure = lambda config: 0.9 if len(played.asked) <= 6 else 0.1
+    result = project(work, tune__trials=10).tune(["lr=1e-3..1e-2:log"])
+    assert result.figures["counts"]["complete"] == 6
+    assert result.figures["counts"]["stopped_early"] == 4
+    assert [row["state"] for row in trials(work)].count("stopped early") == 4
+    assert len(played.asked) == 10
+
+
+def test_settings_that_cannot_be_trained_dont_end_the_search(work: Path, played: Played) -> None:
+    def figure(config: Any) -> float:
+        if config.dropout == 0.3:
+            raise ClassifierError("the loss is no longer finite")
+        return 0.5
+
+    played.figure = figure
+    result = project(work, tune__trials=6, tune__sampler="grid").tune(["dropout=0.0,0.3,0.1"])
+    assert result.figures["counts"]["impossible"] == 1
+    assert "no longer finite" in next(row["problem"] for row in trials(work) if row["state"] == "impossible")
+
+
+def test_a_search_in_which_nothing_can_be_trained_stops_and_says_why(work: Path, played: Played) -> None:
+    def figure(config: Any) -> float:
+        raise ClassifierError("the training set is odd")
+
+    played.figure = figure
+    with pytest.raises(GanferError, match="None of the first 3 trials could be trained: the training set is odd"):
+        project(work, tune__trials=50).tune(LINES)
+    assert len(played.asked) == 3
+
+
+def test_lower_is_better_for_the_log_loss(work: Path, played: Played) -> None:
+    result = project(work, tune__trials=5, tune__metric="nll").tune(LINES)
+    assert result.figures["best"]["value"] == min(float(row["nll"]) for row in trials(work))
+
+
+def test_time_that_is_up_begins_no_trial(work: Path, played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10_000, 25))
+    monkeypatch.setattr(study, "monotonic", lambda: next(clock))
+    project(work, tune__trials=100, tune__minutes=1.0).tune(LINES)
+    assert 1 <= len(played.asked) <= 3
+
+
+def test_workers_train_side_by_side_and_share_the_study(work: Path) -> None:
+    result = project(work, tune__trials=3, tune__workers=2, classifier__epochs=1).tune(
+        ["lr=0.001,0.003,0.01", "shift=0.0,0.1"]
+    )
+    assert result.figures["counts"]["complete"] == 3
+    assert len({row["trial"] for row in trials(work)}) == 3
+    assert all(float(row["seconds"]) > 0 for row in trials(work))
+
+
+def test_a_worker_that_dies_is_one_impossible_trial_and_a_new_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = '{"figures": {"accuracy": 1.0}}'
+    script = tmp_path / "worker.py"
+    body = f"    'fatal' in line and os._exit(9)\n    print('{answers}', flush=True)\n"
+    script.write_text(f"import os, sys\nfor line in sys.stdin:\n{body}")
+    real = lanes.subprocess.Popen
+    monkeypatch.setattr(lanes.subprocess, "Popen", lambda command, **rest: real([sys.executable, str(script)], **rest))
+    lane = lanes.Worker(lanes.Setting(tmp_path, 0, "cpu", "accuracy"), 1)
+    try:
+        config = fast_config().classifier
+        assert lane.run(tmp_path / "fine", config, lambda *_: False) == {"accuracy": 1.0}
+        with pytest.raises(ClassifierError, match=r"its process died \(exit 9\)"):
+            lane.run(tmp_path / "fatal", config, lambda *_: False)
+        assert lane.run(tmp_path / "fine", config, lambda *_: False) == {"accuracy": 1.0}
+    finally:
+        lane.close()
+
+
+@pytest.mark.parametrize(
+    ("storage", "words"),
+    [
+        ("postgresql://me:secret@127.0.0.1:1/x", "cannot be used|needs the package"),
+        ("nodatabase://x", "cannot be used|needs the package"),
+        ("not a url", "cannot be used"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_one_line_without_the_password(work: Path, storage: str, words: str) -> None:
+    with pytest.raises(GanferError, match=words) as caught:
+        project(work, tune__storage=storage).tune(LINES)
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_another_database_holds_the_study(work: Path, played: Played, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'elsewhere.db'}"
+    result = project(work, tune__trials=2, tune__storage=url).tune(LINES)
+    assert not (result.path / "study.db").exists()
+    assert len(optuna.load_study(study_name=f"ganfer-{result.path.name}", storage=url).trials) == 2
+
+
+def test_without_optuna_one_line_says_what_to_install(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(GanferError, match=r"needs optuna, which is not installed. Run: pip install 'ganfer\[tune\]'"):
+        project(work).tune(LINES)
+    assert not (work / "studies").exists()
+
+
+def test_the_plan_and_a_wrong_space_come_before_any_work(work: Path) -> None:
+    plan = str(project(work, tune__space="eight-class").tune(dry_run=True))
+    assert "30 trials of cnn-8class (grid)" not in plan, "the model was set by the caller"
+    assert "30 trials of compact-small (grid)" in plan
+    with pytest.raises(ConfigError, match="Did you mean 'lr'"):
+        project(work).tune(["lrr=1,2"])
+    assert not (work / "studies").exists()
