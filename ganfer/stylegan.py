@@ -304,6 +304,7 @@ class _FramedSpace:
     def __init__(self, inner: "LatentSpace", framing: Framing) -> None:
         self._inner, self._framing = inner, framing
         self.codes, self.gaussian, self.from_gaussian = inner.codes, inner.gaussian, inner.from_gaussian
+        self.gradient_batch: int | None = getattr(inner, "gradient_batch", None)
 
     def images(self, codes: "torch.Tensor") -> "torch.Tensor":
         return self._framing.soft(self._inner.images(codes))

@@ -169,6 +169,10 @@ class Generator(nn.Module):
         allow_fp16 = self.precision == "auto" and self.device.type == "cuda"
         return self.synthesis(ws, self.noises("const") if noises is None else noises, allow_fp16=allow_fp16)
 
+    def render_float32(self, ws: Tensor) -> Tensor:
+        """`render` with the saved noise and without float16, in which gradients sink below the smallest number."""
+        return self.synthesis(ws, self.noises("const"), allow_fp16=False)
+
     @torch.inference_mode()
     def sample(
         self,

@@ -105,31 +105,34 @@ def ascend(
     best, best_margins = codes.detach().clone(), start.new_full((len(start),), -torch.inf)
     allowed = prior.distance(start).clamp_min(limit)
     active = torch.arange(len(start), device=start.device)
-    first_images: Tensor | None = None
+    first_images: dict[int, Tensor] = {}
     evaluations = 0
+    piece = getattr(prior.space, "gradient_batch", None) or len(start)
     for _ in range(steps):
-        points = start[active] + shift[active]
-        moved = codes.detach()[active].clone()
-        moved[:, layers] = prior.codes(points)
-        with torch.enable_grad():
-            images = prior.space.images(moved)
-            gained = margin(score(images), target)
-        evaluations += len(active)
-        if not gained.requires_grad:
-            return None
-        if anchor is not None and first_images is None:
-            first_images = images.detach()  # the shift is still 0
-        inside = prior.distance(points.detach()) <= allowed[active] * 1.001
-        better = inside & (gained.detach() > best_margins[active])
-        rows = active[better]
-        best[rows], best_margins[rows] = moved.detach()[better], gained.detach()[better]
-        excess = (prior.distance(points) - 0.9 * allowed[active]).clamp_min(0)
-        loss = -torch.minimum(gained, goal[active] + 0.5) + prior_weight * excess * start.shape[2]
-        loss = loss + anchor_weight * shift[active].square().sum(dim=2).mean(dim=1)
-        if anchor is not None and first_images is not None:
-            loss = loss + anchor_weight * anchor(images, first_images[active])
         optimizer.zero_grad(set_to_none=True)
-        loss.sum().backward()
+        for rows in active.split(piece):  # rows are independent: their gradients need not be in memory together
+            points = start[rows] + shift[rows]
+            moved = codes.detach()[rows].clone()
+            moved[:, layers] = prior.codes(points)
+            with torch.enable_grad():
+                images = prior.space.images(moved)
+                gained = margin(score(images), target)
+            evaluations += len(rows)
+            if not gained.requires_grad:
+                return None
+            if anchor is not None:
+                for place, row in enumerate(rows.tolist()):
+                    first_images.setdefault(row, images[place].detach())  # at first the shift is 0
+            inside = prior.distance(points.detach()) <= allowed[rows] * 1.001
+            better = inside & (gained.detach() > best_margins[rows])
+            best[rows[better]], best_margins[rows[better]] = moved.detach()[better], gained.detach()[better]
+            excess = (prior.distance(points) - 0.9 * allowed[rows]).clamp_min(0)
+            loss = -torch.minimum(gained, goal[rows] + 0.5) + prior_weight * excess * start.shape[2]
+            loss = loss + anchor_weight * shift[rows].square().sum(dim=2).mean(dim=1)
+            if anchor is not None:
+                begun = torch.stack([first_images[row] for row in rows.tolist()])
+                loss = loss + anchor_weight * anchor(images, begun)
+            loss.sum().backward()
         optimizer.step()
         active = torch.nonzero(best_margins < goal).flatten()
         if len(active) == 0:

@@ -13,7 +13,10 @@ from stylegan_bridge.generator import Generator, latents
 
 
 class LatentSpace(Protocol):
-    """What steering needs of a generator. Codes are (N, L, D) float32: L layers of D numbers, L = 1 for a plain z."""
+    """What steering needs of a generator. Codes are (N, L, D) float32: L layers of D numbers, L = 1 for a plain z.
+
+    A space may have a `gradient_batch`: how many images' gradients fit into memory at a time.
+    """
 
     def codes(self, seeds: Sequence[int]) -> Tensor:
         """One code per seed, as the generator itself would draw it; cheap, no image is made."""
@@ -46,6 +49,8 @@ class StyleSpace:
         generator.classes(class_index, 1)
         self.generator, self.class_index, self.truncation_psi = generator, class_index, truncation_psi
         self.batch_size = batch_size
+        #: Images whose gradients are held at a time: those of 1024 pixels take about a gigabyte each.
+        self.gradient_batch = max(1, 2048 // generator.resolution)
 
     @torch.no_grad()
     def codes(self, seeds: Sequence[int]) -> Tensor:
@@ -57,7 +62,8 @@ class StyleSpace:
 
     def images(self, codes: Tensor) -> Tensor:
         """With the saved noise, so that a code names an image; clamped as `final` is, or the score would see more."""
-        parts = [self.generator.render(part) for part in codes.split(self.batch_size)]
+        draw = self.generator.render_float32 if codes.requires_grad else self.generator.render
+        parts = [draw(part) for part in codes.split(self.batch_size)]
         return torch.cat(parts).mul(127.5).add(128).clamp(0, 255)
 
     def final(self, codes: Tensor) -> Tensor:

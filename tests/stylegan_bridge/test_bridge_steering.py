@@ -375,3 +375,25 @@ def test_evolution_climbs_and_stays_near() -> None:
     limit = prior.distance(prior.whitened(codes)).clamp_min(2.0)
     assert (prior.distance(prior.whitened(found.codes)) <= limit * 1.001).all()
     assert found.evaluations < 10 * 80
+
+
+def test_gradients_of_a_few_at_a_time_lead_to_the_same(generator: Generator) -> None:
+    """Memory for one image's gradients is enough, and every evaluation is counted all the same."""
+    task = colour_task(generator, rarity=1.0)
+    pull = lambda images, start: (images - start).square().mean(dim=(1, 2, 3)) / 500  # noqa: E731
+
+    def climb(gradient_batch: int) -> Found:
+        space = StyleSpace(generator)
+        space.gradient_batch = gradient_batch
+        codes = space.codes(range(5))
+        found = ascend(
+            Prior(space, space.codes(range(60))), task, codes, 1, [0, 1, 2, 3], goal=torch.full((5,), 2.0), steps=4,
+            rate=0.3, limit=9.0, prior_weight=1.0, anchor_weight=0.1, anchor=pull,
+        )  # fmt: skip
+        assert found is not None
+        return found
+
+    together, apart = climb(5), climb(2)
+    torch.testing.assert_close(apart.codes, together.codes, atol=1e-3, rtol=1e-3)
+    assert apart.evaluations == together.evaluations > 5
+    assert not torch.equal(together.codes, StyleSpace(generator).codes(range(5)))
