@@ -196,6 +196,7 @@ class SteeringConfig:
     reach: float = setting(
         1.25, "how far from the average latent, relative to the furthest plain one", low=0.1, high=10
     )
+    layers: str = setting("", "layers of W+ that may move, 0 the coarsest, like 4-9; empty = all")
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from ganfer.quota import Quota
 from ganfer.results import Result, table
 from ganfer.runtime import describe, resolve_device
 from ganfer.screen import relative_entropy_to_uniform
-from ganfer.seeding import short_seeds
+from ganfer.seeding import parse_ranges, short_seeds
 from ganfer.source import Source
 from ganfer.workspace import Run, Workspace
 from stylegan_bridge import SteerConfig, SteerResult, steer
@@ -114,7 +114,7 @@ def judge_of(classifier: Classifier) -> Callable[[Tensor], Tensor]:
     return judge
 
 
-def steer_settings(config: SteeringConfig, count: int) -> SteerConfig:
+def steer_settings(config: SteeringConfig, count: int, num_layers: int = 1) -> SteerConfig:
     """The bridge's settings for `count` faces; the pool takes no more than a quarter of the evaluations."""
     pool = min(config.pool, max(8, int(_POOL_SHARE * config.evaluations * count)))
     if config.evaluations * count <= pool:
@@ -128,6 +128,7 @@ def steer_settings(config: SteeringConfig, count: int) -> SteerConfig:
         min_confidence=config.confidence,
         diversity_floor=config.diversity,
         max_distance=config.reach,
+        layers=tuple(parse_ranges(config.layers, num_layers - 1, "steering.layers")) if config.layers else None,
     )
 
 
@@ -229,13 +230,15 @@ def _search(
                 what = names[target] if target >= 0 else "plain images first"
                 advance(sum(kept_so_far.values()) - before, f"{what}, {evaluations:,} evaluations")
 
+            space = latent_space(generator, label)
+            num_layers = space.codes([seed]).shape[1]
             results.append(
                 steer(
-                    latent_space(generator, label),
+                    space,
                     score,
                     ask,
                     part,
-                    config=steer_settings(config.steering, sum(part.values())),
+                    config=steer_settings(config.steering, sum(part.values()), num_layers),
                     seed=seed,
                     progress=moved,
                     checkpoint=run.path / _CHECKPOINT.format("" if label is None else f"-{place}"),

@@ -251,6 +251,14 @@ def test_the_pool_leaves_most_of_the_budget(count: int, pool: int) -> None:
     assert steer_settings(load_config().steering, count).pool_size == pool
 
 
+def test_only_some_layers_may_move() -> None:
+    config = load_config(overrides={"steering.layers": "4-6,9-"}).steering
+    assert steer_settings(config, 100, 12).layers == (4, 5, 6, 9, 10, 11)
+    assert steer_settings(load_config().steering, 100, 12).layers is None
+    with pytest.raises(GanferError, match=r"steering\.layers .*outside 0..7"):
+        steer_settings(config, 100, 8)
+
+
 def test_too_little_to_steer_by() -> None:
     config = load_config(overrides={"steering.evaluations": 3}).steering
     with pytest.raises(GanferError, match="1 faces with 3 evaluations"):
