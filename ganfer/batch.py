@@ -73,7 +73,7 @@ class Labels:
 
 def read_batch(run: Run) -> Batch:
     """The batch in a run's folder. DataError when `metadata.csv` is missing or damaged."""
-    rows = _read_rows(run.path / METADATA)
+    rows = read_rows(run.path / METADATA)
     if rows and not {"file_name", "asked"} <= rows[0].keys():
         raise DataError(f"{run.path / METADATA} lacks the columns file_name and asked.", "Generate the batch again.")
     return Batch(
@@ -94,7 +94,7 @@ def newest_labels(batch: Run) -> Run | None:
 
 def read_labels(run: Run, class_names: Sequence[str]) -> Labels:
     """A finished labelling. DataError when it is damaged or knows other classes than the data."""
-    rows = _read_rows(run.path / LABELS)
+    rows = read_rows(run.path / LABELS)
     known = [name.removeprefix("p_") for name in (rows[0] if rows else {}) if name.startswith("p_")]
     if rows and known != list(class_names):
         raise DataError(
@@ -135,14 +135,15 @@ def write_labels(run: Run, batch: Batch, labels: Labels, more: Mapping[str, Sequ
     columns += [f"p_{name}" for name in names]
     write_csv(run.path / LABELS, columns, decided)
     public = ["label", "confidence", "keep", "reason"]
-    rows = _read_rows(batch.folder / METADATA)
+    rows = read_rows(batch.folder / METADATA)
     for row, new in zip(rows, decided, strict=True):
         row.update(label=str(new["predicted"]), **{name: str(new[name]) for name in public[1:]})
     header = list(dict.fromkeys([*(rows[0] if rows else ["file_name", "asked"]), *public]))
     write_csv(batch.folder / METADATA, header, rows)
 
 
-def _read_rows(path: Path) -> list[dict[str, str]]:
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file. DataError when it is missing or damaged."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file, strict=True))

@@ -30,7 +30,7 @@ from ganfer.seeding import image_seeds, short_seeds
 from ganfer.source import Source, gan_source
 from ganfer.workspace import Run, Workspace
 
-__all__ = ["Quota", "draw", "generate", "plan_counts", "plan_quota", "redraw"]
+__all__ = ["Quota", "draw", "draw_more", "generate", "plan_counts", "plan_quota", "redraw"]
 
 SHEET_FACES = 12  # per class on the contact sheet
 _CHUNK = 512  # images in memory while being written; as many again are being drawn
@@ -150,6 +150,23 @@ def _plan_draw(generator: Generator, quota: Quota, seed: int, given: Sequence[in
         asked = [name for name, count in quota.counts.items() for _ in range(count)]
         labels = np.array([generator.class_names.index(name) for name in asked], dtype=np.int64)
     return _Draw([image_name(name, i) for i, name in enumerate(asked)], asked, seeds, labels)
+
+
+def draw_more(
+    folder: Path, generator: Generator, asked: Sequence[str], start: int, seed: int, facts: Mapping[str, Any]
+) -> list[tuple[str, int]]:
+    """Images start, start + 1, ... of a batch named by `seed`, one per class asked for; their files and seeds.
+
+    Files that are there whole are not drawn again. A generator that knows no classes is asked for "".
+    """
+    seeds = _seeds(generator, start + len(asked), seed, None)[start:]
+    known = generator.class_names
+    labels = None if known is None else np.array([known.index(name) for name in asked], dtype=np.int64)
+    plan = _Draw([image_name(name, start + i) for i, name in enumerate(asked)], asked, seeds, labels)
+    for _ in _draw_files(folder, generator, plan, _missing(folder, plan.names, np.arange(len(asked))), facts):
+        pass
+    _remove_temporary(folder / "images")
+    return list(zip(plan.names, seeds.tolist(), strict=True))
 
 
 def _seeds(generator: Generator, count: int, seed: int, given: Sequence[int] | None) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ganfer import ranks
 from ganfer.batch import Batch, Labels, newest_labels, read_batch, write_labels
 from ganfer.config import Config
 from ganfer.console import progress, say
@@ -58,24 +59,34 @@ def label(workspace: Workspace, config: Config, batch_run: Run, classifier_run: 
         if not len(batch):
             raise DataError(f"{batch_run.path} holds no images.", "Generate some: ganfer generate --n 500.")
         images = read_set(data.path)
-        names = images.class_names
-        screener = Screener(config, classifier_run, data, images)
-        asked = np.array([names.index(name) if name in names else -1 for name in batch.asked], dtype=np.int64)
+        with ranks.leader_first():
+            screener = Screener(config, classifier_run, data, images)
         with progress("label", len(batch)) as advance:
             look = look_at(screener, len(batch), batch.images, run.path / LOOKS, advance)
-        quota = batch_run.figures.get("quota")
-        wanted = None if quota is None else np.array([int(quota.get(name, 0)) for name in names])
-        reason = screener.judge(look, asked, batch.images, wanted)
-        labels = Labels(run, names, look.predicted, look.confidence, look.probabilities, reason)
-        write_labels(run, batch, labels, _columns(look, images))
-        _write_sheet(run.path / "sheet.png", batch, labels)
-        _write_copies(run.path / "copies.png", batch, labels, look, images)
-        figures = _figures(labels, asked, screener, classifier_run.name)
-        run.finish(digest=digest_of(run.path / "labels.csv"), figures=figures, device=str(screener.classifier.device))
-        shutil.rmtree(run.path / LOOKS)
-    if not labels.kept.any():
+        if ranks.leads():
+            _finish(run, batch_run, batch, look, screener, images, classifier_run.name)
+            shutil.rmtree(run.path / LOOKS)
+    ranks.barrier()
+    if not sum(run.figures["screen"]["kept"].values()):
         say("No image was kept. The table below says which criterion rejected them.")
     return _result(run, batch_run, "labelled")
+
+
+def _finish(
+    run: Run, batch_run: Run, batch: Batch, look: Look, screener: Screener, images: ImageSet, classifier: str
+) -> None:
+    """The verdict over the whole batch, and the files."""
+    names = images.class_names
+    asked = np.array([names.index(name) if name in names else -1 for name in batch.asked], dtype=np.int64)
+    quota = batch_run.figures.get("quota")
+    wanted = None if quota is None else np.array([int(quota.get(name, 0)) for name in names])
+    reason = screener.judge(look, asked, batch.images, wanted)
+    labels = Labels(run, names, look.predicted, look.confidence, look.probabilities, reason)
+    write_labels(run, batch, labels, _columns(look, images))
+    _write_sheet(run.path / "sheet.png", batch, labels)
+    _write_copies(run.path / "copies.png", batch, labels, look, images)
+    figures = _figures(labels, asked, screener, classifier)
+    run.finish(digest=digest_of(run.path / "labels.csv"), figures=figures, device=str(screener.classifier.device))
 
 
 def _columns(look: Look, images: ImageSet) -> dict[str, list[str]]:

@@ -121,20 +121,34 @@ class Project:
         return generate_steered(self.workspace, self.config, chosen, data, quota, guide, self.need_judge())
 
     def label(
-        self, folder: str | Path | None = None, *, classifier: str | None = None, dry_run: bool = False
+        self,
+        folder: str | Path | None = None,
+        *,
+        classifier: str | None = None,
+        fill: bool = False,
+        dry_run: bool = False,
     ) -> Result:
-        """Pseudo-label and screen the newest batch, or a folder of images from elsewhere."""
+        """Pseudo-label and screen the newest batch, or a folder of images from elsewhere.
+
+        fill: have more faces drawn until the screen has kept as many of each class as were asked for.
+        """
         from ganfer.data.foreign import import_batch
         from ganfer.label import label
 
         named = self.need_classifier(classifier) if classifier else None  # a wrong name is said before any work
         needed = ["data", *([] if named else ["classifier"]), *([] if folder else ["batch"])]
         if dry_run:
-            return self._plan("label", [*self.missing(*needed), "label and screen the batch"])
+            more = ["draw more faces until as many of each class are kept as were asked for"] if fill else []
+            return self._plan("label", [*self.missing(*needed), "label and screen the batch", *more])
         self.announce(*needed)
         data = self.need_data()
         batch = import_batch(self.workspace, self.config, Path(folder), data) if folder else self.need_batch()
-        return label(self.workspace, self.config, batch, named or self.need_classifier(), data)
+        labeller = named or self.need_classifier()
+        if fill:
+            from ganfer.fill import fill as fill_batch
+
+            batch = fill_batch(self.workspace, self.config, batch, labeller, data)
+        return label(self.workspace, self.config, batch, labeller, data)
 
     def retrain(self, *, dry_run: bool = False) -> Result:
         """Train with and without the synthetic faces, paired seeds, and report what changed."""

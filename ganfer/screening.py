@@ -5,7 +5,7 @@ with; limits come from held-back validation images. `look` is what it sees in a 
 labelling goes on; `judge` decides over all looks.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from zipfile import BadZipFile
@@ -13,6 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from classifiers import Classifier
+from ganfer import ranks
 from ganfer.classifier import open_classifier, real_only
 from ganfer.config import Config, LabelConfig
 from ganfer.console import Advance, progress
@@ -260,28 +261,40 @@ def look_at(
     advance: Advance | None = None,
     start: int = 0,
 ) -> Look:
-    """The look at images start..count-1, each chunk stored in `folder`, and read from there the next time."""
-    looks = []
+    """The look at images start..count-1, each chunk stored in `folder`, and read from there the next time.
+
+    Several processes share the chunks.
+    """
+    todo = [part for look, part in _parts(start, count, folder) if look is None]
+    mine = todo[ranks.rank() :: ranks.count()]
+    if advance:
+        advance(count - start - sum(part.stop - part.start for part in todo))
+    for part in mine:
+        look = screener.look(read(range(part.start, part.stop)))
+        with atomic_path(folder / f"{part.start:09d}.npz") as temporary, temporary.open("wb") as out:
+            np.savez(out, **{f.name: getattr(look, f.name) for f in fields(Look)})
+        if advance:
+            advance((part.stop - part.start) * ranks.count())
+    ranks.barrier()
+    return Look.together([look for look, _ in _parts(start, count, folder) if look is not None])
+
+
+def _parts(start: int, count: int, folder: Path) -> Iterator[tuple[Look | None, slice]]:
+    """The chunks of images start..count-1: the stored look or None, and which images they are."""
     place = start
     while place < count:
-        file = folder / f"{place:09d}.npz"
-        look = _stored(file)
-        if look is None or place + len(look) > count:
-            part = next(chunks(count - place))
-            look = screener.look(read(range(place, place + part.stop)))
-            with atomic_path(file) as temporary, temporary.open("wb") as out:
-                np.savez(out, **{f.name: getattr(look, f.name) for f in fields(Look)})
-        looks.append(look)
-        place += len(look)
-        if advance:
-            advance(len(look))
-    return Look.together(looks)
+        look = _stored(folder / f"{place:09d}.npz")
+        if look is not None and place + len(look) > count:
+            look = None
+        length = next(chunks(count - place)).stop if look is None else len(look)
+        yield look, slice(place, place + length)
+        place += length
 
 
 def _stored(file: Path) -> Look | None:
     """The look in a file; None when it is not there or damaged, to be taken again."""
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with file.open("rb") as stored, np.load(stored, allow_pickle=False) as arrays:
             return Look(*(arrays[f.name] for f in fields(Look)))
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None

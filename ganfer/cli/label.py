@@ -16,10 +16,17 @@ if TYPE_CHECKING:
 @click.option("--classifier", metavar="NAME", help="A classifier of the workspace  [default: the newest, or a new one]")
 @setting_option("label.min_confidence", "--min-confidence")
 @setting_option("label.require_match", "--require-match/--any-class")
+@setting_option("label.manifold", "--manifold", metavar="SHARE")
+@setting_option("label.copies", "--copies/--allow-copies")
+@setting_option("label.diverse", "--diverse/--allow-repetitions")
+@click.option("--fill", is_flag=True, help="Have more faces drawn until as many of each class are kept as asked for")
+@setting_option("label.draws", "--draws", metavar="N")
 @common
-def label(project: "Project", dry_run: bool, folder: str | None, classifier: str | None) -> Result:
+def label(project: "Project", dry_run: bool, folder: str | None, classifier: str | None, fill: bool) -> Result:
     """Pseudo-label and screen the newest batch, or the images of FOLDER.
 
-    Prints how many faces each class got before and after screening, and how balanced that is.
+    A face is kept when the classifier sees the class asked for and is sure enough, when it lies on the manifold of
+    real images, is no copy of a training image and no repetition of another face. Prints how many faces of each class
+    were kept, why the others were not, and how balanced the kept ones are.
     """
-    return project.label(folder, classifier=classifier, dry_run=dry_run)
+    return project.label(folder, classifier=classifier, fill=fill, dry_run=dry_run)
