@@ -12,6 +12,7 @@ from ganfer.workspace import Run, Workspace
 
 NAMES = ("angry", "happy", "sad")
 FAST = {
+    "classifier.model": "compact-small",
     "classifier.epochs": 4,
     "classifier.batch_size": 32,
     "classifier.augment": "none",
