@@ -57,8 +57,12 @@ def find_network(config: StyleganConfig) -> Network:
 
 
 def is_here(config: StyleganConfig) -> bool:
-    """Whether the network can be looked at without a download."""
-    return Path(_named(config)).exists()
+    """Whether the network can be looked at without a download; a name that is none counts, so that it is refused."""
+    from stylegan_bridge import KNOWN_NETWORKS
+    from stylegan_bridge.fetching import is_cached
+
+    text = _named(config)
+    return Path(text).exists() or not ("://" in text or text in KNOWN_NETWORKS) or is_cached(text)
 
 
 def named_ahead(config: StyleganConfig) -> tuple[tuple[str, ...] | None, str]:

@@ -85,8 +85,17 @@ def fetch(
             announce(f"{text}: {known.description}. {known.licence}. From {url}")
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         raise BridgeError(f"{url}: only http and https addresses are fetched")
-    target = (cache or cache_dir()) / "networks" / _file_name(url)
-    return _Download(url, target, sha256.lower() if sha256 else None, progress).run()
+    return _Download(url, _target(url, cache), sha256.lower() if sha256 else None, progress).run()
+
+
+def is_cached(source: str, *, cache: Path | None = None) -> bool:
+    """Whether `fetch` of a URL or a known name would find a whole file and download nothing. BridgeError as there."""
+    url = source if "://" in source else look_up(source).url
+    return _target(url, cache).exists()
+
+
+def _target(url: str, cache: Path | None) -> Path:
+    return (cache or cache_dir()) / "networks" / _file_name(url)
 
 
 def _file_name(url: str) -> str:

@@ -107,6 +107,9 @@ def test_a_download_is_cached_under_its_own_name(server: Server, tmp_path: Path)
     assert leftovers(path) == []
     assert fetch(server.url, sha256=DIGEST.upper()) == path
     assert len(server.ranges) == 1  # the second time nothing is asked for
+    assert fetching.is_cached(server.url)
+    assert not fetching.is_cached(server.url + "?other")
+    assert not fetching.is_cached("ffhq-256")
 
 
 def test_two_addresses_with_one_name_do_not_meet(server: Server) -> None:

@@ -22,7 +22,7 @@ from ganfer.pipeline import Project
 from ganfer.source import network_source
 from ganfer.stylegan import Framing, StyleganGenerator, open_stylegan2
 from ganfer.workspace import Run, Workspace
-from stylegan_bridge import face_crop, load_generator, mix_styles
+from stylegan_bridge import BridgeError, face_crop, load_generator, mix_styles
 
 
 @pytest.fixture
@@ -201,6 +201,13 @@ def test_what_photographs_are_is_guessed_by_size_and_said_in_the_record(project:
     assert source.settings["face_crop"] == "aligned"
     small = write_rosinality(tiny_generator(tiny_config(16)), tmp_path / "small.pt")
     assert network_source("stylegan2", with_network(project, small).config).settings["face_crop"] == "none"
+
+
+@pytest.mark.parametrize("name", ["ffhq-265", "missing.pkl", "sub/missing"])
+def test_a_name_that_is_none_is_refused_by_the_plan_too(project: Project, name: str) -> None:
+    for dry_run in (True, False):
+        with pytest.raises(BridgeError, match=f"{name}.* (neither a file|does not exist)"):
+            with_network(project, Path(name)).generate(3, source="stylegan2", dry_run=dry_run)
 
 
 def run(*arguments: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
