@@ -310,14 +310,26 @@ class Project:
 
         return status(self.workspace)
 
-    def report(self, name: str | None = None) -> Result:
-        """Write a report's page again from its results."""
+    def report(self, name: str | None = None, other: str | None = None) -> Result:
+        """Write a report's page again from its results; with two (runs or folders), compare them."""
         from ganfer.report import rewrite
 
+        if name and other:
+            from ganfer.report.compare import compare_reports
+
+            first, second = (self._report_folder(given) for given in (name, other))
+            page = self.workspace.root / "reports" / f"{first.name}-and-{second.name}.html"
+            return compare_reports(first, second, page)
+        if name and (Path(name) / "results.json").is_file():
+            return rewrite(Run(Path(name)))
         run = self.workspace.find("reports", name) if name else self.workspace.latest("reports")
         if run is None:
             raise WorkspaceError(f"{self.workspace.root} holds no report yet.", "Make one: ganfer retrain.")
         return rewrite(run)
+
+    def _report_folder(self, name: str) -> Path:
+        folder = Path(name)
+        return folder if (folder / "results.json").is_file() else self.workspace.find("reports", name).path
 
     # --- what a command needs, made when it is missing ------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from classifiers.config import TrainConfig
 from classifiers.parts import total_steps
 from ganfer.arms import REBALANCING, Arm, Material, Outcome, TrainingData, chosen_arms
 from ganfer.batch import newest_labels
+from ganfer.board import write_hparams
 from ganfer.budget import Budget, budget_of
 from ganfer.classifier import real_only
 from ganfer.comparisons import LEVEL, Selection
@@ -83,6 +84,8 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
         experiment = _experiment(config, arms, material, trainings, leaks, budget)
         results = experiment_results(run, config, data, images, experiment, batch_run, labels_run)
         page = write_report(run.path, results)
+        if config.classifier.tensorboard:
+            write_hparams(run.path, config, results)
         figures = {"verdict": results["verdict"], "page": str(page)}
         digest = digest_of(run.path / "results.json")
         run.finish(digest=digest, figures=figures, device=experiment.outcomes[0].trained[0].device)

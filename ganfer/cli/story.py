@@ -32,8 +32,12 @@ def status(project: "Project", dry_run: bool) -> Result:
 
 @click.command()
 @click.argument("name", required=False)
+@click.argument("other", required=False)
 @common
-def report(project: "Project", dry_run: bool, name: str | None) -> Result:
-    """Write the newest report's page (or NAME's) again from its results, and say where it lies."""
+def report(project: "Project", dry_run: bool, name: str | None, other: str | None) -> Result:
+    """Write the newest report's page (or NAME's) again from its results, and say where it lies.
+
+    With two, compare them. Each is a run of the workspace or a folder that holds a results.json.
+    """
     del dry_run
-    return project.report(name)
+    return project.report(name, other)
