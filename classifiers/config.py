@@ -25,7 +25,7 @@ class TrainConfig:
     steps: int | None = _option(None, "optimiser steps; overrides epochs", low=1, high=100_000_000)
     batch_size: int = _option(128, "images per optimiser step", low=1, high=65_536)
     lr: float | None = _option(
-        None, "peak learning rate; none is 5e-3 for muon, 3e-3 for adamw, 0.05 for sgd", low=1e-7, high=10.0
+        None, "peak learning rate; none is 1e-2 for muon, 3e-3 for adamw, 0.05 for sgd", low=1e-7, high=10.0
     )
     optimizer: str | None = _option(
         None, "optimiser; none is the model's own: muon for compact, else adamw", choices=("adamw", "muon", "sgd")

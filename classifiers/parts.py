@@ -14,7 +14,7 @@ from classifiers.config import TrainConfig
 from classifiers.models import ImageClassifier
 from classifiers.muon import Muon
 
-DEFAULT_LR = {"adamw": 3e-3, "muon": 5e-3, "sgd": 0.05}
+DEFAULT_LR = {"adamw": 3e-3, "muon": 1e-2, "sgd": 0.05}
 DEFAULT_WEIGHT_DECAY = {"adamw": 0.05, "muon": 0.05, "sgd": 5e-4}
 
 

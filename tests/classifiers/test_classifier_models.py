@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from classifiers import ClassifierError, create_model, list_models
+from classifiers import Classifier, ClassifierError, create_model, export_onnx, list_models
 from classifiers.files import read_weights, save_weights
 
 # Each has a smaller sibling that goes the same way through the code; these are only sized, on the meta device.
@@ -52,6 +52,19 @@ def test_contract(name: str, channels: int, tmp_path: Path) -> None:
         assert torch.equal(loaded.eval()(images), plain)
         last = model.to(memory_format=torch.channels_last)(images.contiguous(memory_format=torch.channels_last))
         assert torch.allclose(last, plain, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name not in ("cnn-sgd", "compact-large", "compact-small")])
+def test_exports_to_onnx(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="needs the export extra")
+    pytest.importorskip("onnxscript", reason="needs the export extra")
+    torch.manual_seed(0)
+    model = create_model(name, 2 if name == "cnn-binary" else 5, 1, 32)
+    torch.nn.init.normal_([p for p in model.head.parameters() if p.ndim == 2][-1])  # or all scores are alike
+    classifier = Classifier(model, [f"c{k}" for k in range(model.num_classes)], temperature=1.7, digest="d")
+    result = export_onnx(classifier, tmp_path / "model.onnx")
+    assert result.largest_difference < 1e-4
+    assert result.path.stat().st_size == result.num_bytes
 
 
 @pytest.mark.parametrize("size", [16, 48, 63, 64, 128])

@@ -77,7 +77,7 @@ def test_the_optimiser_is_the_models_own_unless_one_is_named() -> None:
     assert isinstance(make_optimizer(TrainConfig(), compact), Muon)
     assert isinstance(make_optimizer(TrainConfig(), fnn), torch.optim.AdamW)
     assert isinstance(make_optimizer(TrainConfig(optimizer="sgd"), compact), torch.optim.SGD)
-    assert {group["peak_lr"] for group in make_optimizer(TrainConfig(), compact).param_groups} == {5e-3}
+    assert {group["peak_lr"] for group in make_optimizer(TrainConfig(), compact).param_groups} == {1e-2}
     assert {group["peak_lr"] for group in make_optimizer(TrainConfig(), fnn).param_groups} == {3e-3}
 
 

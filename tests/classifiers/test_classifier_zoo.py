@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from urllib.error import URLError
 
+import numpy as np
 import pytest
 import torch
 from bars_data import NAMES, bars, quick
@@ -91,6 +92,40 @@ def test_timm_without_timm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(ClassifierError, match="pip install timm"):
         create_model("timm:resnet18", 7)
+
+
+@pytest.mark.parametrize("name", ["timm:test_resnet", "timm:test_vit"])
+def test_a_timm_network_trains_and_comes_back_from_its_file(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("timm", reason="needs the timm extra")
+    data = bars(48, size=32)
+    result = train(
+        quick(model=name, epochs=6, lr=0.003), data, bars(24, seed=1, size=32), NAMES, tmp_path, device="cpu"
+    )
+    assert result.history[-1]["train_loss"] < result.history[0]["train_loss"]
+    first, second = (load_classifier(tmp_path, "cpu") for _ in range(2))
+    assert first.card["architecture"] == name
+    assert np.array_equal(first.probabilities(data.images), second.probabilities(data.images))
+    model = create_model(name, 3, 3, 32)
+    model(torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)).square().sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_an_unknown_timm_network_suggests_the_nearest() -> None:
+    pytest.importorskip("timm", reason="needs the timm extra")
+    with pytest.raises(ClassifierError, match="no model 'resnet10x' in timm; did you mean 'resnet10"):
+        create_model("timm:resnet10x", 7)
+
+
+def test_timm_weights_that_cannot_be_fetched_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    timm = pytest.importorskip("timm", reason="needs the timm extra")
+
+    def offline(*_: object, **__: object) -> None:
+        raise OSError("cannot reach the hub\nplease check the connection")
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(ClassifierError, match="cannot reach the hub please check") as caught:
+        create_model("timm:resnet10t", 7, pretrained="imagenet")
+    assert "\n" not in caught.value.message
 
 
 @pytest.fixture(scope="module")
