@@ -66,7 +66,7 @@ def evidence_section(report: Report) -> Section | None:
     columns = ("Change, points", "p", "p, Holm", "McNemar: better / worse", "p")
     blocks.append(Details("Every comparison’s tests", [Panel("Tests of balanced accuracy", "Arm", columns, tests)]))
     lead = (
-        "A change smaller than “least” cannot be told from none with these test images and seeds; one as large as "
+        "A change smaller than “least” cannot be told from no change with these test images and seeds; one as large as "
         "“likely” would be found four times in five. The words beside the other comparisons are Holm-corrected for "
         "their number. McNemar’s exact test counts the "
         "test images that one arm gets right in more seeds than the other; it is about accuracy, and about these "

@@ -54,6 +54,15 @@ def results(arms: int = 2, classes: int = 7, names: list[str] | None = None, see
                 "11 unreadable files were skipped.",
                 "37 training images that are also test images were dropped.",
             ],
+            "check": {
+                "leaks": {"by_splits": {"train-val": 4, "train-test": 37, "val-test": 1}},
+                "exact": {"surplus_images": 12},
+                "near_pairs": 30,
+                "mirrored_pairs": 2,
+                "conflicts": {"images": 6},
+                "subjects_in_several_splits": 0,
+                "damaged": {"blank": 1, "faint": 0},
+            },
         },
         "arms": made,
         "comparisons": [c for arm in made[1:] for c in _comparisons(arm, made[0], test)],
@@ -69,10 +78,33 @@ def results(arms: int = 2, classes: int = 7, names: list[str] | None = None, see
             "kept": {name: int(rng.integers(8, 70)) for name in names},
             "reasons": {"label disagrees": 96, "confidence too low": 41, "near copy of a training image": 3},
         },
-        "faces": {
-            name: {"real": _faces(6, rng, "FER {}"), "synthetic": _faces(6, rng, f"{name} 0.9{{}}")} for name in names
+        "selection": {
+            "best_cheap": "oversample" if arms > 2 else "",
+            "best_rebalancing": "class-weighted" if arms > 3 else "",
+            "validation": {arm["name"]: 0.55 + 0.01 * i for i, arm in enumerate(made)},
         },
-        "settings": {"seeds": [0, 1, 2, 3, 4], "steps": 4000, "confidence_level": 0.95, "resamples": 10000},
+        "tuning": {
+            "ratios": [_tried(r, 1.0, round(2000 * r), rng, r == 0.5) for r in (0.0, 0.25, 0.5, 1.0, 1.83)],
+            "weights": [_tried(0.5, w, 1000, rng, w == 0.25) for w in (0.25, 0.5, 1.0)],
+        },
+        "groups": {"age": [_group(value, n, rng) for value, n in (("child", 12), ("18-30", 420), ("over 60", 88))]},
+        "faces": {
+            name: {
+                "real": _faces(6, rng, "FER {}"),
+                "synthetic": _faces(6, rng, f"{name} 0.9{{}}"),
+                "nearest": _faces(6, rng, f"{name}, alike 0.8{{}}"),
+            }
+            for name in names
+        },
+        "settings": {
+            "seeds": [0, 1, 2, 3, 4],
+            "steps": 4000,
+            "confidence_level": 0.95,
+            "resamples": 10000,
+            "ratio": 0.5,
+            "weight": 0.25,
+            "soft_labels": True,
+        },
         "run": {
             "command": "ganfer retrain --arms original,synthetic --seeds 5 -w example-work --set classifier.width=64",
             "stage": "retrain",
@@ -134,6 +166,22 @@ def _arm(
     }
 
 
+def _tried(ratio: float, weight: float, count: int, rng: np.random.Generator, chosen: bool) -> dict[str, Any]:
+    level = _stat(0.55 + 0.04 * min(ratio, 0.5) + float(rng.normal(0, 0.003)), 0.01)
+    return {"ratio": ratio, "weight": weight, "count": count, "chosen": chosen, **level}
+
+
+def _group(value: str, count: int, rng: np.random.Generator) -> dict[str, Any]:
+    if count < 20:
+        return {"value": value, "count": count, "before": None, "after": None, "change": None}
+    parts = {}
+    for part, middle in (("before", 0.55), ("after", 0.58), ("change", 0.03)):
+        half = 1 / count**0.5
+        ends = {metric: middle + float(rng.normal(0, 0.01)) for metric in ("balanced_accuracy", "accuracy")}
+        parts[part] = {metric: {"mean": x, "low": x - half, "high": x + half} for metric, x in ends.items()}
+    return {"value": value, "count": count, **parts}
+
+
 def _stat(mean: float, half: float) -> dict[str, float]:
     low, high = max(0.0, mean - half), min(1.0, mean + half)
     return {"mean": round(mean, 4), "low": round(low, 4), "high": round(high, 4)}
@@ -164,7 +212,11 @@ def _comparisons(arm: dict[str, Any], base: dict[str, Any], test: dict[str, int]
             else "no difference"
         )
         ends = {"change": round(change, 4), "low": round(change - half, 4), "high": round(change + half, 4)}
-        found.append({"arm": arm["name"], "baseline": base["name"], "metric": metric, **ends, "word": word})
+        p = round(min(1.0, half / (abs(change) + 1e-6) / 20), 4)
+        tests = {"p": p, "p_holm": min(1.0, 3 * p), "detectable": half, "detectable_80": min(1.0, 1.43 * half)}
+        if metric == "accuracy":
+            tests["mcnemar"] = {"better": 210, "worse": 188, "p": 0.291}
+        found.append({"arm": arm["name"], "baseline": base["name"], "metric": metric, **ends, "word": word, **tests})
     return found
 
 
