@@ -59,5 +59,14 @@ def _main_figure(run: Run) -> str:
         return str(figures["verdict"]["word"])
     if run.kind == "gans" and figures.get("kid") is not None:
         return f"KID {figures['kid']:.4f} at step {figures['best_step']:,}"
+    if run.kind == "evaluations" and "figures" in figures:
+        return f"balanced accuracy {figures['figures']['balanced_accuracy']['mean']:.1%}"
+    if run.kind == "crossvals" and "ways" in figures:
+        means = {way: found["figures"]["accuracy"]["mean"] for way, found in figures["ways"].items()}
+        return "accuracy " + ", ".join(f"{mean:.1%} ({way})" for way, mean in means.items())
+    if run.kind == "studies" and "best" in figures:
+        return f"best validation {figures['metric'].replace('_', ' ')} {figures['best']['value']:.4g}"
+    if run.kind in ("explanations", "exports"):
+        return ""
     count = figures.get("images", figures.get("count"))
     return f"{count:,} images" if count is not None and run.kind != "gans" else ""
