@@ -41,7 +41,9 @@ def common_with(
     prints it: text, or JSON with --json. shared: under torchrun all processes work at the command, else the first.
     """
     where = default_workspace or "$GANFER_WORKSPACE or ganfer-work"
-    known = f"TOML settings: a file, or one of {', '.join(shipped_configs())}"
+    known = (
+        f"TOML settings: a file, or one of {len(shipped_configs())} that come with ganfer (--config list names them)"
+    )
     known += f"  [default: {default_config}]" if default_config else ""
 
     def decorate(function: F) -> F:
