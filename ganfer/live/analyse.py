@@ -99,6 +99,8 @@ class Analyser:
     def classify(self, frames: Sequence[np.ndarray], found: Sequence[Sequence[Face]]) -> list[list[FaceResult]]:
         """The scores of faces that are already found."""
         pairs = [(frame, face) for frame, faces in zip(frames, found, strict=True) for face in faces]
+        if not pairs:
+            return [[] for _ in found]
         columns: dict[str, list[Scores]] = {}
         crops: dict[tuple[int, int], np.ndarray] = {}
         for name, classifier in self.classifiers.items():
@@ -124,7 +126,5 @@ class Analyser:
         return {name: self.opinion.fused(scores, mesh) for name, scores in rows.items()}
 
     def crops(self, pairs: Sequence[tuple[np.ndarray, Face]], channels: int, size: int) -> np.ndarray:
-        """What the classifier sees: (N, channels, size, size) uint8."""
-        if not pairs:
-            return np.zeros((0, channels, size, size), np.uint8)
+        """What the classifier sees of at least one face: (N, channels, size, size) uint8."""
         return np.stack([crop_face(frame, face, size, channels, self.framing) for frame, face in pairs])
