@@ -24,6 +24,7 @@ from ganfer.live.geometry import Face
 from ganfer.live.predict import Request, predict
 from ganfer.live.sources import Frame, Source, find_sources
 from ganfer.pipeline import Project
+from ganfer.results import Result
 from ganfer.workspace import Workspace
 
 
