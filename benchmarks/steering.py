@@ -24,7 +24,7 @@ from gan_common import environment, save
 from classifiers import Classifier, load_classifier, train
 from ganfer.batch import read_batch
 from ganfer.classifier import real_only, samples
-from ganfer.config import Config, load_config
+from ganfer.config import Config, SteeringConfig, load_config
 from ganfer.data.drawn import EXPRESSIONS, draw_faces
 from ganfer.data.imageset import ImageSet, read_set, save_set
 from ganfer.data.sheets import row_sheet, save_sheet
@@ -36,7 +36,8 @@ from ganfer.workspace import Run, Workspace
 from stylegan_bridge.steering import thumbnails
 
 RARE, RARE_FACES = "disgust", 27
-REFEREE = "compact"
+REFEREE = "cnn"
+CONFIDENCE = SteeringConfig().confidence
 PLAIN, PLAIN_FROM = 2000, 50_000_000  # plain faces beside the steered ones, from seeds that steering does not use
 PER_CLASS = {"train": 900, "val": 120, "test": 300}
 _FACES_PER_PERSON = 6
@@ -58,6 +59,8 @@ def settings(minutes: float, other: list[str]) -> Config:
                 "classifier.tensorboard": False,
                 "classifier.model": "compact-small",
                 "classifier.epochs": 15,
+                "steering.judge": "compact",
+                "steering.judge_epochs": 8,
                 "device": "cpu",
             }.items()
         ]
@@ -102,7 +105,7 @@ def train_referee(project: Project, data: Run) -> Classifier:
     """A third classifier, of another architecture and seed than guide and judge; it takes no part in the steering."""
     images = read_set(data.path)
     folder = project.workspace.root / "referee"
-    settings = dataclasses.replace(project.config.classifier, model=REFEREE)
+    settings = dataclasses.replace(project.config.classifier, model=REFEREE, epochs=5, lr=1e-3)
     result = train(
         settings,
         samples(images.of("train")),
@@ -125,6 +128,13 @@ def read_by(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> d
         "counts": dict(zip(EXPRESSIONS, tally.tolist(), strict=True)),
         "label_entropy": round(relative_entropy_to_uniform(tally), 4),
     }
+
+
+def accepted_share(classifier: Classifier, images: np.ndarray, name: str) -> float:
+    """Share of images that it calls `name` with the confidence at which a judge accepts one."""
+    probabilities = classifier.probabilities(images)
+    k = EXPRESSIONS.index(name)
+    return round(float(((probabilities.argmax(axis=1) == k) & (probabilities[:, k] >= CONFIDENCE)).mean()), 4)
 
 
 def mean_distance(features: np.ndarray) -> float:
@@ -182,13 +192,13 @@ def main() -> None:
     classifiers = {
         "guide": load_classifier(project.need_classifier().path, "cpu"),
         "judge": load_classifier(project.need_judge().path, "cpu"),
-        "referee": train_referee(project, data),
     }
     began = time.perf_counter()
     result = project.generate(wanted.faces, gan=gan.name, steer=True)
     print(result)
     seconds = time.perf_counter() - began
     assert result.path is not None
+    classifiers["referee"] = train_referee(project, data)
     batch = read_batch(Run(result.path))
     images, labels = batch.images(), np.array([EXPRESSIONS.index(name) for name in batch.asked])
     plain = open_gan(gan.path, "cpu").sample(np.arange(PLAIN) + PLAIN_FROM)
@@ -205,6 +215,7 @@ def main() -> None:
             "plain_counts": on_plain["counts"],
             "plain_entropy": on_plain["label_entropy"],
             f"plain_share_of_{RARE}": round(on_plain["counts"][RARE] / len(plain), 4),
+            f"plain_share_of_{RARE}_from_{CONFIDENCE}": accepted_share(classifier, plain, RARE),
         }
     save(
         "steering",

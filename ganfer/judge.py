@@ -18,6 +18,7 @@ from ganfer.errors import GanferError
 from ganfer.results import Result
 from ganfer.workspace import Run, Workspace
 
+_UNNORMALISED_LR = 1e-3  # networks without batch norm learn badly at AdamW's usual 3e-3
 _SEED_SHIFT = 2_000_003  # the classifier starts from the plain seed, the GAN's guide from another shift
 
 
@@ -36,6 +37,8 @@ def judge_settings(config: Config, classifier_model: str) -> TrainConfig:
     return dataclasses.replace(
         config.classifier,
         model=chosen,
+        lr=_UNNORMALISED_LR if chosen in ("cnn", "cnn-sgd", "fnn") else None,
+        optimizer=None,
         epochs=config.steering.judge_epochs or config.classifier.epochs,
         sampler="balanced",
         loss="cross-entropy",

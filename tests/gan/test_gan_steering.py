@@ -267,8 +267,9 @@ def test_too_little_to_steer_by() -> None:
 
 def test_the_judge_is_another_network_on_half_of_every_class() -> None:
     config = load_config()
-    assert judge_settings(config, "compact").model == "cnn"
-    assert judge_settings(config, "resnet18").model == "compact-small"
+    beside_compact, beside_resnet = (judge_settings(config, model) for model in ("compact", "resnet18"))
+    assert (beside_compact.model, beside_compact.lr) == ("cnn", 1e-3)
+    assert (beside_resnet.model, beside_resnet.lr) == ("compact-small", None)
     assert judge_settings(config, "compact").sampler == "balanced"
     with pytest.raises(GanferError, match="'cnn' is the classifier's own"):
         judge_settings(load_config(overrides={"steering.judge": "cnn"}), "cnn")
