@@ -155,6 +155,10 @@ class GenerateConfig:
 
     n: int = setting(500, "how many images", low=1, high=2**31)
     truncation: float = setting(0.0, "draw latents within this many standard deviations only; 0 = all", low=0)
+    format: str = setting(
+        "png", "a file per image, or tar shards for batches of millions", choices=("png", "webdataset")
+    )
+    shard_size: int = setting(10_000, "images per tar shard", low=1, high=1_000_000)
 
 
 @dataclass(frozen=True)
@@ -238,7 +242,7 @@ class QualityConfig:
     most: int = setting(2000, "images on each side of a comparison, at most", low=10)
     pairs: int = setting(4, "rounds of random pairs behind the diversity of a class", low=1, high=1000)
     cas: bool = setting(True, "train on the synthetic faces and test on real ones, and the reverse")
-    cas_epochs: int = setting(0, "passes of those trainings over the real images; 0 = the classifier's", low=0)
+    cas_epochs: int = setting(10, "passes of those two trainings over their images", low=1, high=100_000)
     inception: str = setting("", "file with Inception's weights for the published FID; empty = torch's cache")
     lpips: str = setting("", "file with a backbone's weights for LPIPS; empty = torch's cache")
 
@@ -260,6 +264,10 @@ class RetrainConfig:
     soft_labels: bool = setting(False, "train on the labeller's probabilities of a synthetic image, not on one class")
     drop_leaks: bool = setting(False, "leave out training images found in validation or test, validation ones in test")
     workers: int = setting(0, "trainings side by side; 0 = as many as the machine takes", low=0, high=256)
+    folds: int = setting(
+        0, "outer folds, GAN and labeller trained anew in each; by subject where known; 0 = the data's own test split",
+        low=0, high=100,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
