@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ganfer.report import svg
-from ganfer.report.blocks import Block, Cell, Code, Details, Items, Legend, Panel, Panels, Row, Section
+from ganfer.report.blocks import Block, Cell, Details, Items, Legend, Panel, Panels, Row, Section
 from ganfer.report.model import METRICS, Stat
 from ganfer.report.numbers import confidence, count, duration, points, signed, with_interval
-from ganfer.report.parts import bracket, class_section, confusion_section, facts_panel, stat_of
+from ganfer.report.parts import bracket, class_section, command_blocks, confusion_section, facts_panel, stat_of
 from ganfer.report.sheet import Headline, Sheet, render_sheet
 from ganfer.results import table
 
@@ -109,7 +109,7 @@ def _folds(title: str, found: Mapping[str, Any]) -> Panel:
 def _run_section(results: Mapping[str, Any]) -> Section:
     run, settings = results["run"], results["settings"]
     blocks: list[Block] = [Items(results["notes"])] if results["notes"] else []
-    blocks += [Code("The command", run["command"])] if run.get("command") else []
+    blocks += command_blocks(run)
     seconds = {_TITLES[way]: duration(found["seconds"]) for way, found in results["ways"].items()}
     facts = [
         ("Network", settings["model"]),

@@ -7,7 +7,6 @@ from ganfer.report import svg
 from ganfer.report.blocks import (
     Block,
     Cell,
-    Code,
     Diagram,
     Diagrams,
     FaceClass,
@@ -23,6 +22,7 @@ from ganfer.report.numbers import ABSENT, confidence, count, duration, points, s
 from ganfer.report.parts import (
     bracket,
     class_section,
+    command_blocks,
     confusion_section,
     curve_section,
     facts_panel,
@@ -216,8 +216,7 @@ def _condition(row: Mapping[str, Any]) -> str:
 def _run_section(results: Mapping[str, Any]) -> Section:
     run, settings = results["run"], results["settings"]
     blocks: list[Block] = [Items(results["notes"])] if results["notes"] else []
-    if run.get("command"):
-        blocks.append(Code("The command", run["command"]))
+    blocks += command_blocks(run)
     panels = [facts_panel(each["name"], _classifier_facts(each)) for each in results["classifiers"]]
     level, resamples = confidence(settings["confidence_level"]), count(settings["resamples"])
     versions = ", ".join(f"{name} {version}" for name, version in (run.get("versions") or {}).items())

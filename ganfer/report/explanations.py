@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ganfer.report import svg
-from ganfer.report.blocks import Block, Cell, Code, FaceClass, Faces, Items, Panel, Row, Section
+from ganfer.report.blocks import Block, Cell, FaceClass, Faces, Items, Panel, Row, Section
 from ganfer.report.model import Face
 from ganfer.report.numbers import points
+from ganfer.report.parts import command_blocks
 from ganfer.report.sheet import Sheet, render_sheet
 
 
@@ -14,8 +15,8 @@ def explanation_page(results: Mapping[str, Any]) -> str:
     """The whole page as HTML."""
     images = results["images"]
     sections = [_image_section(i, each) for i, each in enumerate(images, 1)]
-    if results["run"].get("command"):
-        sections.append(Section("run", "How to repeat it", "", [Code("The command", results["run"]["command"])]))
+    if command := command_blocks(results["run"]):
+        sections.append(Section("run", "How to repeat it", "", command))
     said = f"{len(images)} images" if len(images) > 1 else f"{images[0]['file']}: {images[0]['predicted']}"
     about = [results["classifier"]["name"], f"digest {results['classifier']['digest'][:16]}"]
     sentence = (

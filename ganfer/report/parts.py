@@ -5,6 +5,7 @@ from typing import Any
 
 from ganfer.report import svg
 from ganfer.report.blocks import (
+    Block,
     Cell,
     Code,
     Details,
@@ -36,6 +37,12 @@ def facts_panel(title: str, facts: Sequence[tuple[str, Any]]) -> Panel:
     """A table of what and value; empty values are left out."""
     rows = [Row(name, [Cell(str(value))]) for name, value in facts if value not in ("", None)]
     return Panel(title, "What", ("Value",), rows, is_text=True)
+
+
+def command_blocks(run: Mapping[str, Any]) -> list[Block]:
+    """The command that made the page, where it was typed."""
+    command = run.get("command", "")
+    return [Code("The command", command)] if command not in ("", "notebook") else []
 
 
 def recognised(

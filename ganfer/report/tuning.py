@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ganfer.report import svg
-from ganfer.report.blocks import NO_DRAWING, Block, Cell, Code, Details, Diagram, Diagrams, Panel, Row, Section
+from ganfer.report.blocks import Block, Cell, Code, Details, Diagram, Diagrams, Panel, Row, Section
 from ganfer.report.charts import Line, chart
-from ganfer.report.model import Stat
 from ganfer.report.numbers import ABSENT, count, duration, points
-from ganfer.report.parts import facts_panel
+from ganfer.report.parts import command_blocks, facts_panel
 from ganfer.report.sheet import Headline, Sheet, render_sheet
 from ganfer.results import table
 
@@ -89,7 +88,9 @@ def _course_section(results: Mapping[str, Any]) -> Section | None:
         return None
     pick = min if results["lower_is_better"] else max
     values = [(float(trial["number"]), trial["value"]) for trial in complete]
-    best = [(number, pick(value for _, value in values[: i + 1])) for i, (number, _) in enumerate(values)]
+    best: list[tuple[float, float]] = [values[0]]
+    for number, value in values[1:]:  # a staircase: the best holds until a better one comes
+        best += [(number, best[-1][1]), (number, pick(best[-1][1], value))]
     label = f"Best figure so far, from {_words(results, best[0][1])} to {_words(results, best[-1][1])}"
     drawn = chart(
         [Line("best so far", best), Line("each trial", values, dots=True)],
@@ -134,21 +135,18 @@ def _trials_section(results: Mapping[str, Any]) -> Section:
 def _trial_panel(results: Mapping[str, Any], trials: Sequence[Mapping[str, Any]], caption: str) -> Panel:
     names = list(results["space"]["search"])
     metric = results["metric"]
-    scale = svg.nice_scale([trial["value"] for trial in trials])
     rows = []
     for trial in trials:
-        plot = svg.strip(svg.grid(scale), svg.estimate(Stat(trial["value"], None, None), scale, tone="second"))
         cells = [Cell(_figure(metric, trial["value"])), *(Cell(_value(trial["params"].get(name))) for name in names)]
         cells.append(Cell(duration(trial["figures"].get("seconds"))))
-        rows.append(Row(f"Trial {trial['number']}", cells, plot if metric != "nll" else NO_DRAWING))
+        rows.append(Row(f"Trial {trial['number']}", cells))
     title = _NAMES[metric] + ("" if metric == "nll" else ", %")
-    plotted = "" if metric == "nll" else _NAMES[metric]
-    return Panel(caption, "Trial", (title, *names, "Time"), rows, plotted, svg.axis(scale), caption_hidden=True)
+    return Panel(caption, "Trial", (title, *names, "Time"), rows, caption_hidden=True)
 
 
 def _run_section(results: Mapping[str, Any]) -> Section:
     run, settings = results["run"], results["settings"]
-    blocks: list[Block] = [Code("The command", run["command"])] if run.get("command") else []
+    blocks = command_blocks(run)
     facts = [
         ("Study", settings["study"]),
         ("Sampler", settings["sampler"]),
