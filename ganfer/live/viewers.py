@@ -73,7 +73,8 @@ def read_session(paths: Sequence[Path], offsets: Mapping[str, float] | None = No
             continue
         if names is not None and found != names:
             raise DataError(
-                f"{path} has the classes {', '.join(found)}; others have {', '.join(names)}.", "Predict again."
+                f"{path} has the classes {', '.join(found)}; others have {', '.join(names)}.",
+                "Predict all with one classifier.",
             )
         names = found
         _drop_passing(people, mine, clocks)

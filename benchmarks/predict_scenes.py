@@ -1,0 +1,113 @@
+"""Detector and classifier together on drawn scenes whose faces are known: found, and read as well as ready crops?
+
+    python benchmarks/predict_scenes.py WORKSPACE --detector-model FILE [--faces 70]
+
+WORKSPACE holds the drawn faces and a classifier trained on them. Each face, of people and seeds outside that data, is
+put into a 1280 x 720 scene at every size and tilt, and its head is cut out by `predict`; beside that, the same face is
+drawn as a ready crop, as the training images are. Writes benchmarks/results/predict_scenes.json.
+"""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import cv2
+import numpy as np
+from gan_common import environment, save
+
+from classifiers import load_classifier
+from ganfer.data.drawn import Face, render, render_rgba
+from ganfer.live.analyse import Analyser
+from ganfer.live.detect import open_detector
+from ganfer.workspace import Workspace
+
+FIRST_SEED = 900_000_000
+SIZES, TILTS = (48, 96, 200), (0, 30)
+SCENE = (720, 1280)
+DIFFICULTY = 0.5
+
+
+def place(face: Face, side: int, tilt: float, rng: np.random.Generator) -> tuple[np.ndarray, tuple[float, float]]:
+    """A scene with one head of `side` pixels, and where its middle is."""
+    pose = dataclasses.replace(face.pose, roll=tilt)
+    head = render_rgba(dataclasses.replace(face, pose=pose), max(64, side)).astype(np.float32)
+    if side < 64:
+        head = cv2.resize(head, (side, side), interpolation=cv2.INTER_AREA)
+    scene = np.full((*SCENE, 3), rng.integers(60, 220, 3), np.float32)
+    scene *= np.linspace(0.8, 1.2, SCENE[1])[None, :, None]
+    x, y = int(rng.integers(0, SCENE[1] - side)), int(rng.integers(0, SCENE[0] - side))
+    part, cover = scene[y : y + side, x : x + side], head[:, :, 3:] / 255
+    part[:] = part * (1 - cover) + head[:, :, :3] * cover
+    noisy = scene + rng.normal(0, 2, scene.shape)
+    return np.clip(noisy, 0, 255).astype(np.uint8), (x + 0.5 * side, y + 0.53 * side)
+
+
+def away(box: tuple[float, float, float, float], middle: tuple[float, float]) -> float:
+    """Pixels from the middle of a box to where a face is."""
+    return float(np.hypot(box[0] + box[2] / 2 - middle[0], box[1] + box[3] / 2 - middle[1]))
+
+
+def interval(hits: np.ndarray) -> list[float]:
+    """Accuracy with a bootstrap interval of 95%."""
+    rng = np.random.default_rng(0)
+    means = rng.choice(hits, (2000, len(hits))).mean(axis=1)
+    return [round(float(v), 4) for v in (hits.mean(), *np.quantile(means, (0.025, 0.975)))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("workspace", type=Path)
+    parser.add_argument("--detector-model", type=Path)
+    parser.add_argument("--faces", type=int, default=70, help="of each size and tilt")
+    options = parser.parse_args()
+    run = Workspace(options.workspace).latest("classifiers")
+    assert run is not None, "train a classifier there first"
+    classifier = load_classifier(run.path, "cpu")
+    names = list(classifier.class_names)
+    analyser = Analyser(classifier, open_detector(model=options.detector_model))
+    machine = environment("cpu")
+    faces = [Face.sample(FIRST_SEED + i, names[i % len(names)], difficulty=DIFFICULTY) for i in range(options.faces)]
+    truth = [face.expression for face in faces]
+    ready = np.stack([render(face, classifier.size, classifier.channels) for face in faces])
+    guessed = [names[k] for k in classifier.probabilities(ready).argmax(axis=1)]
+    crops = interval(np.array([a == b for a, b in zip(guessed, truth, strict=True)]))
+    rows = []
+    for side in SIZES:
+        for tilt in TILTS:
+            rng = np.random.default_rng(side * 100 + tilt)
+            found, right, false = [], [], 0
+            for face in faces:
+                scene, middle = place(face, side, tilt * (1 if rng.random() < 0.5 else -1), rng)
+                (results,) = analyser.analyse([scene])
+                near = [one for one in results if away(one.box, middle) < side / 5]
+                false += len(results) - len(near)
+                found.append(bool(near))
+                if near:
+                    right.append(near[0].label == face.expression)
+            rows.append(
+                {
+                    "head_pixels": side,
+                    "tilt_degrees": tilt,
+                    "found": interval(np.array(found)),
+                    "expression_right_where_found": interval(np.array(right)) if right else None,
+                    "false_faces": false,
+                }
+            )
+            print(rows[-1], flush=True)
+    save(
+        "predict_scenes",
+        {
+            "what": f"drawn faces of difficulty {DIFFICULTY} in 1280 x 720 scenes; value, 95% interval",
+            "faces_of_each_kind": options.faces,
+            "classifier": run.name,
+            "validation": run.figures.get("validation"),
+            "ready_crops_of_the_same_faces": crops,
+            "scenes": rows,
+            "opencv": cv2.__version__,
+            **machine,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
