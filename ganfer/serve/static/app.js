@@ -79,8 +79,8 @@ function show(answer, shot, milliseconds) {
   shown = { faces, size: [answer.width, answer.height] };
   paint();
   people.show(faces, names);
-  const length = source.kind === "video" ? at("video").duration || 0 : 0;
-  timeline.add(source.name, frames++, shot.seconds, faces, names, Number.isFinite(length) ? length : 0);
+  const length = { photo: null, camera: 0, video: at("video").duration }[source.kind];
+  timeline.add(source.name, frames++, shot.seconds, faces, names, length === null || Number.isFinite(length) ? length : 0);
   if (source.live) showPace(milliseconds);
   speak(faces, names);
 }

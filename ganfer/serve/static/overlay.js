@@ -21,8 +21,10 @@ export function drawOverlay(canvas, faces, size, { mirrored, model, colours }) {
     const at = left + (mirrored ? size[0] * zoom - x - w : x);
     const [name, value] = best(face.models[model]);
     box(context, at, top + y, w, h, colours[name]);
-    const text = `${faces.length > 1 ? `${face.person} · ` : ""}${name} ${Math.round(value * 100)}%`;
-    label(context, text, at, top + y, width, colours[name], small);
+    const who = faces.length > 1 ? `${face.person} · ` : "";
+    const whole = `${who}${name} ${Math.round(value * 100)}%`;
+    const crowded = faces.length > 1 && context.measureText(whole).width > 1.3 * w;
+    label(context, crowded ? `${who}${name}` : whole, at, top + y, width, colours[name], small);
   }
 }
 

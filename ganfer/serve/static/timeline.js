@@ -36,7 +36,7 @@ export class Timeline {
     download.disabled = clear.disabled = true;
   }
 
-  /** length: seconds the whole source has, or 0 for a camera. */
+  /** length: seconds the whole source has; 0 for a camera; null for a photo, which has readings but no time. */
   add(source, frame, seconds, faces, models, length) {
     this.end = seconds;
     this.length = length;
@@ -44,8 +44,9 @@ export class Timeline {
     if (this.rows.length > MOST) { this.rows.splice(0, this.rows.length - MOST); this.dropped = true; }
     if (!this.rows.length) return;
     const { lanes, quiet, download, clear, tableBox } = this.parts;
-    lanes.hidden = tableBox.hidden = false;
-    quiet.hidden = true;
+    lanes.hidden = length === null;
+    tableBox.hidden = false;
+    quiet.hidden = length !== null;
     download.disabled = clear.disabled = false;
     this.draw();
     this.fillTable();

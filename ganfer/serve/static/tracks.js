@@ -28,6 +28,7 @@ export class Tracker {
     if (seconds < this.last) this.tracks = []; // a video that was wound back
     this.last = seconds;
     this.tracks = this.tracks.filter((track) => seconds - track.seen <= FORGET_SECONDS);
+    faces = [...faces].sort((a, b) => a.box[0] - b.box[0]); // newcomers are numbered from the left
     const pairs = [];
     faces.forEach((face, index) => this.tracks.forEach((track) => {
       const value = cost(track, face.box);
