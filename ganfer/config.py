@@ -242,7 +242,7 @@ class QualityConfig:
     most: int = setting(2000, "images on each side of a comparison, at most", low=10)
     pairs: int = setting(4, "rounds of random pairs behind the diversity of a class", low=1, high=1000)
     cas: bool = setting(True, "train on the synthetic faces and test on real ones, and the reverse")
-    cas_epochs: int = setting(10, "passes of those two trainings over their images", low=1, high=100_000)
+    cas_steps: int = setting(600, "optimiser steps of each of those two trainings", low=1)
     inception: str = setting("", "file with Inception's weights for the published FID; empty = torch's cache")
     lpips: str = setting("", "file with a backbone's weights for LPIPS; empty = torch's cache")
 
