@@ -5,6 +5,7 @@ Hugging Face `datasets` ("imagefolder") and people read images and labels side b
 """
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from ganfer.errors import DataError
 from ganfer.files import write_csv
 from ganfer.screen import KEPT
+from ganfer.shards import read_image_bytes
 from ganfer.workspace import Run
 
 METADATA = "metadata.csv"
@@ -26,8 +28,8 @@ LABELS = "labels.csv"
 class Batch:
     """The images of a batch in the order of `metadata.csv`.
 
-    file_names: relative to the batch's folder. asked: class asked for, "" where none was. seeds: "" for images from
-    elsewhere.
+    file_names: relative to the batch's folder, in tar shards as `ganfer.shards` names them. asked: class asked for, ""
+    where none was. seeds: "" for images from elsewhere.
     """
 
     folder: Path
@@ -42,7 +44,7 @@ class Batch:
         """The pixels (N, C, H, W) uint8, all or those at the indices. DataError when a file is unreadable."""
         chosen = range(len(self)) if indices is None else indices
         with ThreadPoolExecutor(8) as pool:
-            pixels = list(pool.map(_read_image, (self.folder / self.file_names[i] for i in chosen)))
+            pixels = list(pool.map(lambda i: _read_image(self.folder, self.file_names[i]), chosen))
         if not pixels:
             return np.zeros((0, 1, 1, 1), np.uint8)
         if len({image.shape for image in pixels}) > 1:
@@ -154,10 +156,13 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _read_image(path: Path) -> np.ndarray:
+def _read_image(folder: Path, name: str) -> np.ndarray:
+    content = read_image_bytes(folder, name)
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(content)) as image:
             pixels = np.asarray(image)
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path} cannot be read ({error}).", "Remove the batch and generate it again.") from error
+        raise DataError(
+            f"{folder / name} cannot be read ({error}).", "Remove the batch and generate it again."
+        ) from error
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)

@@ -31,6 +31,7 @@ from ganfer.results import table
 from ganfer.runtime import describe, resolve_device
 from ganfer.screen import KEPT
 from ganfer.screening import Look, Screener, look_at
+from ganfer.shards import file_of
 from ganfer.source import Source, gan_source, network_source
 from ganfer.workspace import Run, Workspace
 
@@ -214,10 +215,10 @@ def _linked(batch_run: Run, run: Run) -> list[dict[str, str]]:
     """The rows of a batch, its images linked into the new one's folder."""
     batch = read_batch(batch_run)
     for name in batch.file_names:
-        target = run.path / name
+        target = file_of(run.path, name)
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists():
-            _link(batch.folder / name, target)
+            _link(file_of(batch.folder, name), target)
     rows = read_rows(batch_run.path / "metadata.csv")
     return [{name: value for name, value in row.items() if name not in _DECIDED} for row in rows]
 

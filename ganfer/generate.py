@@ -8,17 +8,17 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ganfer import ranks
+from ganfer import ranks, shards
 from ganfer.config import Config
 from ganfer.console import progress, say
 from ganfer.data.imageset import read_set
-from ganfer.data.provenance import read_facts, write_png
+from ganfer.data.provenance import encode_png, read_facts, write_png
 from ganfer.data.sheets import row_sheet, save_sheet
 from ganfer.errors import DataError, GanferError
 from ganfer.files import digest_json, write_csv
@@ -70,7 +70,10 @@ def draw(
     Resumes an interrupted batch. GanferError when the generator does not know a class; OSError (disk full) passes
     through with every finished image kept and nothing half-written.
     """
+    sharded = config.generate.format == "webdataset"
     settings: dict[str, Any] = {"counts": dict(quota.counts), **source.settings}
+    if sharded:
+        settings["shard_size"] = config.generate.shard_size
     if seeds is not None:
         settings["seeds"] = list(seeds)
     key = {"config": settings, "inputs": {"data": data.digest, source.input: source.digest}, "seed": config.seed}
@@ -81,19 +84,23 @@ def draw(
         images = read_set(data.path)
         generator = source.open(config.device, images.size, images.channels)
         plan = _plan_draw(generator, quota, config.seed, seeds)
+        if sharded:
+            plan = _in_shards(plan, config.generate.shard_size)
         for line in plan_lines(quota, generator.class_names):
             say(line)
         facts: dict[str, Any] = {"generator": generator.digest, **facts_of(generator)}
         device = resolve_device(config.device)
-        mine = np.arange(len(plan.names))[ranks.share(len(plan.names))]
+        size = config.generate.shard_size if sharded else 1
+        mine = _share_of(plan, size)
         missing = _missing(run.path, plan.names, mine)
+        made = _draw_shards if sharded else _draw_files
         with progress("generate", len(mine)) as advance:
             advance(len(mine) - len(missing))
-            for written in _draw_files(run.path, generator, plan, missing, {**facts, "device": device.type}):
+            for written in made(run.path, generator, plan, missing, {**facts, "device": device.type}):
                 advance(written)
         ranks.barrier()  # every process has drawn its part; the rest is the leader's
         if ranks.leads():
-            _remove_temporary(run.path / "images")
+            _remove_temporary(run.path / (shards.FOLDER if sharded else "images"))
             save_sheet(run.path / "contact.png", _sheet(generator, plan))
             write_csv(run.path / "metadata.csv", ("file_name", "asked", "seed", *facts), _rows(plan, facts))
             for note in _notes(generator):
@@ -190,8 +197,23 @@ def _missing(folder: Path, names: Sequence[str], indices: np.ndarray) -> np.ndar
     return np.array([i for i in indices if not _whole(folder / names[i])], dtype=np.int64)
 
 
+def _share_of(plan: _Draw, size: int) -> np.ndarray:
+    """Indices of the images that this process draws: its part of the files, each of `size` images."""
+    files = -(-len(plan.names) // size)
+    part = ranks.share(files)
+    return np.arange(len(plan.names))[part.start * size : part.stop * size]
+
+
+def _in_shards(plan: _Draw, size: int) -> _Draw:
+    """The same images, in tar shards of `size`."""
+    names = [f"{shards.shard_name(i // size)}{shards.SEPARATOR}{Path(name).name}" for i, name in enumerate(plan.names)]
+    return replace(plan, names=names)
+
+
 def _whole(path: Path) -> bool:
-    """Whether the file ends as a PNG ends: a power cut can leave a renamed file short."""
+    """Whether the file ends as a PNG ends (a power cut can leave a renamed file short); a shard is flushed whole."""
+    if shards.SEPARATOR in path.name:
+        return shards.file_of(path.parent, path.name).is_file()
     try:
         with path.open("rb") as file:
             file.seek(-len(_PNG_END), 2)
@@ -218,6 +240,31 @@ def _draw_files(
             yield _finished(writing)
             writing = [pool.submit(write, int(i), image) for i, image in zip(indices, images, strict=True)]
         yield _finished(writing)
+
+
+def _draw_shards(
+    folder: Path, generator: Generator, plan: _Draw, missing: np.ndarray, facts: Mapping[str, Any]
+) -> Iterator[int]:
+    """Draw and write the missing shards, one after the other at constant memory; yields images written."""
+    files: dict[Path, list[int]] = {}
+    for i in missing.tolist():
+        files.setdefault(shards.file_of(folder, plan.names[i]), []).append(i)
+
+    def encoded(pair: tuple[int, np.ndarray]) -> tuple[str, bytes, dict[str, Any]]:
+        index, image = pair
+        own = {**facts, "seed": int(plan.seeds[index]), "class": plan.asked[index]}
+        return Path(plan.names[index].partition(shards.SEPARATOR)[2]).stem, encode_png(image, own), own
+
+    with writers(folder / shards.FOLDER) as pool:
+
+        def samples(indices: Sequence[int]) -> Iterator[tuple[str, bytes, dict[str, Any]]]:
+            for start in range(0, len(indices), _CHUNK):
+                part = np.array(indices[start : start + _CHUNK])
+                yield from pool.map(encoded, zip(part.tolist(), generator.sample(*plan.part(part)), strict=True))
+
+        for file, indices in files.items():
+            shards.write_shard(file, samples(indices))
+            yield len(indices)
 
 
 def _finished(writing: Sequence[Future[None]]) -> int:
@@ -292,10 +339,11 @@ def redraw(path: Path, generator: Generator) -> np.ndarray:
 
 def _result(run: Run, quota: Quota, what: str) -> Result:
     figures = run.figures
+    folder = next(path for name in ("images", shards.FOLDER) if (path := run.path / name).is_dir())
     lines = [
         f"{run.name} {what}: {figures['count']:,} faces by {figures['gan']}.",
         *(quota.lines()[1:] if figures["per_class"] else []),
         *(f"  {note}" for note in figures["notes"]),
-        f"  images: {run.path / 'images'}, contact sheet: {run.path / 'contact.png'}",
+        f"  images: {folder}, contact sheet: {run.path / 'contact.png'}",
     ]
     return Result("ganfer generate", run.path, figures, lines)

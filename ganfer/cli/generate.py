@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     "asked of a generator that knows none]",
 )
 @setting_option("steering.evaluations", "--evaluations")
+@setting_option("generate.format", "--format")
 @common_shared
 def generate(
     project: "Project",

@@ -22,14 +22,21 @@ def write_png(path: Path, image: np.ndarray, facts: Mapping[str, str | int | flo
     The write is atomic per file without a flush to disk: thousands of small files are made, and each is drawn again
     on resume if it is not whole.
     """
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(encode_png(image, facts))
+    temporary.replace(path)
+
+
+def encode_png(image: np.ndarray, facts: Mapping[str, str | int | float]) -> bytes:
+    """One (C, H, W) uint8 image as a PNG that carries `ganfer:synthetic` and the given facts."""
     text = PngImagePlugin.PngInfo()
     text.add_text(MARK, "true")
     text.add_text(_PREFIX + "version", __version__)
     for name, value in facts.items():
         text.add_text(_PREFIX + name, str(value))
-    temporary = path.with_name(f".{path.name}.tmp")
-    as_pillow(image).save(temporary, format="PNG", pnginfo=text, compress_level=1)
-    temporary.replace(path)
+    buffer = io.BytesIO()
+    as_pillow(image).save(buffer, format="PNG", pnginfo=text, compress_level=1)
+    return buffer.getvalue()
 
 
 def as_pillow(image: np.ndarray) -> Image.Image:
