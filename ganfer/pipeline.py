@@ -150,16 +150,52 @@ class Project:
             batch = fill_batch(self.workspace, self.config, batch, labeller, data)
         return label(self.workspace, self.config, batch, labeller, data)
 
+    def quality(
+        self, batch: str | None = None, *, classifier: str | None = None, dry_run: bool = False
+    ) -> Result:
+        """Measure a batch (the newest) beside held-back real images: distances, variety, copies, what is learned."""
+        from ganfer.quality import quality
+
+        named = self.need_classifier(classifier) if classifier else None
+        chosen = self.workspace.find("synthetic", batch) if batch else None
+        kept = self.config.quality.faces == "kept"
+        needed = ["data", *([] if named else ["classifier"])]
+        needed += [] if chosen else ["labels" if kept else "batch"]
+        if dry_run:
+            return self._plan("quality", [*self.missing(*needed), "measure the faces beside held-back real images"])
+        self.announce(*needed)
+        data = self.need_data()
+        chosen = chosen or (self.need_labels() if kept else self.need_batch())
+        return quality(self.workspace, self.config, chosen, named or self.need_classifier(), data)
+
     def retrain(self, *, dry_run: bool = False) -> Result:
         """Train with and without the synthetic faces, paired seeds, and report what changed."""
         from ganfer.retrain import plan_lines, retrain
 
         needed = ["data", "classifier", "batch", "labels"]
         plan = plan_lines(self.config, self.workspace, self.workspace.active_data)  # a wrong arm is said at once
+        if self.config.retrain.folds:
+            return self._retrain_in_folds(plan, dry_run=dry_run)
         if dry_run:
             return self._plan("retrain", [*self.missing(*needed), *plan])
         self.announce(*needed)
         return retrain(self.workspace, self.config, self.need_data(), self.need_labels())
+
+    def _retrain_in_folds(self, plan: Sequence[str], *, dry_run: bool) -> Result:
+        """Every fold is a workspace of its own, in which the whole story is told anew."""
+        from ganfer.crossfold import folds_lines, retrain_in_folds
+
+        words = folds_lines(self.config)  # a wrong number is said before any work
+        if dry_run:
+            return self._plan("retrain", [*self.missing("data"), *words, *plan])
+
+        def tell(workspace: Workspace, config: Config, counts: Mapping[str, int]) -> Result:
+            project = Project(workspace, config)
+            project.generate(classes=counts)
+            project.label()
+            return project.retrain()
+
+        return retrain_in_folds(self.workspace, self.config, self.need_data(), self._newest("synthetic"), tell)
 
     def demo(self, *, dry_run: bool = False) -> Result:
         """The whole story on the drawn faces: every class filled up to the largest, labelled, retrained, reported."""

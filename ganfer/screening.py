@@ -85,13 +85,15 @@ class Limits:
     """What an image must reach, and what held-back real images do under the same criteria.
 
     thresholds, realism: (K,) confidence and realism by predicted class. copy: None when copies are not looked for.
-    held_back_copies: share of held-back real images that would count as copies. held_back_off: off the manifold.
+    held_back_copies: share of held-back real images that would count as copies. held_back_likeness: their median
+    likeness to the nearest training image. held_back_off: share off the manifold.
     """
 
     thresholds: np.ndarray
     realism: np.ndarray
     copy: CopyRule | None
     held_back_copies: float = 0.0
+    held_back_likeness: float = 0.0
     held_back_off: float = 0.0
 
 
@@ -116,7 +118,9 @@ class Screener:
     def _training_features(self, classifier_run: Run, data: Run, images: ImageSet, train: np.ndarray) -> np.ndarray:
         file = classifier_run.path / f"features-{data.digest[:12]}.npy"
         with progress("training images", len(train)) as advance:
-            return stored_features(file, self.classifier, images.images, train, advance)
+            return stored_features(
+                file, self.classifier, len(train), lambda i: np.asarray(images.images[train[list(i)]]), advance
+            )
 
     def _fit(self, images: ImageSet, train: np.ndarray, features: np.ndarray) -> None:
         labels = images.labels[train]
@@ -136,16 +140,16 @@ class Screener:
         labels = val.labels
         realism = self._realism(features, labels)
         limits = realism_limits(realism, labels, len(self.names), self.settings.manifold)
-        rule, copies = None, 0.0
+        rule, copies, likeness = None, 0.0, 0.0
         if self._index is not None:
             some = np.sort(stream(0, "held back").permutation(len(val))[:_HELD_BACK])
             held = self._nearest(np.asarray(val.images[some]), features[some])
             rule = CopyRule.fit(held)
-            copies = float(rule.copies(held).mean())
+            copies, likeness = float(rule.copies(held).mean()), float(np.median(held.likeness))
         self.held_back_probabilities, self.held_back_labels = self._posterior(found), labels
         thresholds = self._thresholds(self.held_back_probabilities, labels)
         off = float(np.mean(realism < limits[labels])) if len(val) else 0.0
-        return Limits(thresholds, limits, rule, copies, off)
+        return Limits(thresholds, limits, rule, copies, likeness, off)
 
     def _thresholds(self, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
         if self.settings.min_confidence == "auto":
@@ -201,7 +205,7 @@ class Screener:
         each class; those beyond it are surplus, the easiest first.
         """
         off = np.nan_to_num(look.realism, nan=np.inf) < self.limits.realism[look.predicted]
-        copy = None if self.limits.copy is None else self._copies(look)
+        copy = None if self.limits.copy is None else self.copies(look)
         reason = screen(
             look.blank,
             look.probabilities,
@@ -225,7 +229,8 @@ class Screener:
                 reason[np.delete(mine, chosen)] = SURPLUS
         return reason
 
-    def _copies(self, look: Look) -> np.ndarray:
+    def copies(self, look: Look) -> np.ndarray:
+        """(N,) bool: which images are copies of training images."""
         assert self.limits.copy is not None
         zeros = np.zeros(len(look), dtype=bool)
         return self.limits.copy.copies(Nearest(look.nearest, look.likeness, zeros, look.isolation, look.likeness))

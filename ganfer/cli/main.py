@@ -22,6 +22,7 @@ COMMANDS = {
     "train": ("ganfer.cli.train:train", "Train a GAN or a classifier."),
     "generate": ("ganfer.cli.generate:generate", "Draw synthetic faces."),
     "label": ("ganfer.cli.label:label", "Pseudo-label and screen the newest batch, or any folder of images."),
+    "quality": ("ganfer.cli.quality:quality", "How good a batch's faces are, beside held-back real images."),
     "retrain": ("ganfer.cli.retrain:retrain", "Train with and without the synthetic faces and compare."),
     "evaluate": ("ganfer.cli.classify:evaluate", "A classifier on the test split: figures, confusions, mistakes."),
     "crossval": ("ganfer.cli.classify:crossval", "k-fold cross-validation, at random and by subject."),

@@ -1,6 +1,6 @@
 """Features of a trained classifier: its penultimate layer, named so in every figure made with it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from ganfer.files import atomic_path
 
 NAME = "classifier"
 _CHUNK = 2048
+_LARGEST = 65504.0  # of float16
 
 
 def features_and_probabilities(classifier: Classifier, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -30,18 +31,28 @@ def chunks(count: int, size: int = _CHUNK) -> Iterator[slice]:
 
 
 def stored_features(
-    file: Path, classifier: Classifier, images: np.ndarray, rows: np.ndarray, advance: Advance | None = None
+    file: Path,
+    classifier: Classifier,
+    count: int,
+    read: Callable[[Sequence[int]], np.ndarray],
+    advance: Advance | None = None,
 ) -> np.ndarray:
-    """The features (len(rows), d) float16 of images[rows], computed once into `file` and memory-mapped from there."""
+    """The features (count, d) float16 of images 0..count-1, computed once into `file` and memory-mapped from there.
+
+    read: the pixels (n, C, H, W) uint8 at some indices.
+    """
     if not file.is_file():
-        width = classifier.features(images[:0]).shape[1]
         with atomic_path(file) as temporary:
-            out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=(len(rows), width))
-            for part in chunks(len(rows)):
-                out[part] = np.clip(classifier.features(np.asarray(images[rows[part]])), -65504, 65504)
+            out: np.ndarray | None = None
+            for part in chunks(count):
+                features = classifier.features(read(range(part.start, part.stop)))
+                if out is None:
+                    shape = (count, features.shape[1])
+                    out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
+                out[part] = np.clip(features, -_LARGEST, _LARGEST)
                 if advance:
-                    advance(part.stop - part.start)
-            out.flush()
+                    advance(len(features))
+            assert out is not None, "there are images"
             del out
     stored: np.ndarray = np.load(file, mmap_mode="r")
     return stored

@@ -36,25 +36,44 @@ def compare(
     real: np.ndarray,
     measure: Measure,
     *,
+    strata: tuple[np.ndarray, np.ndarray] | None = None,
     halvings: int = 10,
     most: int = 2000,
     seed: int = 0,
 ) -> Compared:
     """measure(candidates, reference) of fake features (N, d), and of real ones (M, d), against halves of the real.
 
-    All at n = min(M // 2, N, most) images on each side. Over random halves a smooth figure varies as much as over new
-    draws of all M images (the delete-half jackknife; Shao & Wu 1989), so the interval is mean +- 1.96 standard
-    deviations over the halvings.
+    All at n = min(M // 2, N, most) images on each side; with strata (class of each fake (N,), of each real image (M,))
+    at equal numbers of every class, so that a different mix of classes is no difference. Over random halves a smooth
+    figure varies as much as over new draws of all M images (the delete-half jackknife; Shao & Wu 1989), so the interval
+    is mean +- 1.96 standard deviations over the halvings.
     """
-    n = min(len(real) // 2, len(fake), most)
+    fake_classes, real_classes = strata or (np.zeros(len(fake), np.int64), np.zeros(len(real), np.int64))
+    sizes = half_sizes(fake_classes, real_classes, most)
     rng = stream(seed, "halves")
     rows: dict[str, list[Mapping[str, float]]] = {"fake": [], "real": []}
     for _ in range(halvings):
-        order = rng.permutation(len(real))
-        reference = real[order[:n]]
-        rows["real"].append(measure(real[order[n : 2 * n]], reference))
-        rows["fake"].append(measure(fake[rng.permutation(len(fake))[:n]], reference))
-    return Compared(_estimates(rows["fake"]), _estimates(rows["real"]), n)
+        reference, others, fakes = [], [], []
+        for k, n in sizes.items():
+            order = rng.permutation(np.flatnonzero(real_classes == k))
+            reference.append(order[:n])
+            others.append(order[n : 2 * n])
+            fakes.append(rng.permutation(np.flatnonzero(fake_classes == k))[:n])
+        against = real[np.concatenate(reference)]
+        rows["real"].append(measure(real[np.concatenate(others)], against))
+        rows["fake"].append(measure(fake[np.concatenate(fakes)], against))
+    return Compared(_estimates(rows["fake"]), _estimates(rows["real"]), sum(sizes.values()))
+
+
+def half_sizes(fake_classes: np.ndarray, real_classes: np.ndarray, most: int) -> dict[int, int]:
+    """How many images of each class a comparison has on each side; shares of `most` in proportion where it binds."""
+    sizes = {}
+    for k in np.unique(fake_classes).tolist():
+        n = min(int((real_classes == k).sum()) // 2, int((fake_classes == k).sum()))
+        if n:
+            sizes[k] = n
+    total = sum(sizes.values())
+    return sizes if total <= most else {k: max(1, n * most // total) for k, n in sizes.items()}
 
 
 def _estimates(rows: list[Mapping[str, float]]) -> dict[str, Estimate]:
