@@ -17,7 +17,7 @@ _TEXT, _FAINT = (245, 246, 248, 255), (164, 170, 182, 255)
 _TRACK = (62, 66, 75, 230)
 _AWAY = (255, 112, 82)
 _HERE = (64, 200, 130)
-_CROWDED = 0.12  # share of a panel that may lie over something else; else a short tag is drawn
+_CROWDED = 0.04  # share of a face or panel that may be hidden; else a short tag is drawn
 
 
 def annotate(image: np.ndarray, faces: Sequence[FaceResult], *, bars: bool = True) -> np.ndarray:
@@ -95,7 +95,8 @@ def _tag(face: FaceResult, unit: float) -> np.ndarray:
     """(h, w, 4) uint8: the expression alone."""
     u = unit * _FINE
     text = f"{_shown(face.label, 12)} {face.confidence:.0%}"
-    width, height = round(_width(text, 11 * u) + 34 * u), round(22 * u)
+    room = 34 * u if face.attention is None else 46 * u
+    width, height = round(_width(text, 11 * u) + room), round(22 * u)
     image = Image.new("RGBA", (width, height), (0, 0, 0, 0))
     pen = ImageDraw.Draw(image)
     pen.rounded_rectangle((0, 0, width - 1, height - 1), height / 2, fill=_PANEL)
@@ -104,7 +105,7 @@ def _tag(face: FaceResult, unit: float) -> np.ndarray:
     pen.text((side + 6 * u, 3.5 * u), text, _TEXT, _font(11 * u))
     if face.attention is not None:
         ink = _HERE if face.attention.state == "attentive" else _AWAY
-        pen.ellipse((width - 9 * u, 8 * u, width - 3 * u, 14 * u), fill=ink)
+        pen.ellipse((width - 15 * u, 8 * u, width - 9 * u, 14 * u), fill=ink)
     return np.asarray(image.resize((width // _FINE, height // _FINE), Image.Resampling.BOX))
 
 
@@ -128,34 +129,31 @@ def _attention_line(pen: ImageDraw.ImageDraw, face: FaceResult, at: tuple[float,
 def _place(
     box: Box, panel: tuple[int, ...], picture: tuple[int, ...], taken: Sequence[Box]
 ) -> tuple[tuple[int, int], float]:
-    """Where the panel hides least, (x, y), and the share of it that lies over a face or another panel."""
+    """Where the panel hides least, (x, y), and the shares of faces and panels that it hides, added up."""
     x, y, width, height = box
     tall, wide = panel[:2]
     gap = 6
-    wanted = [
-        (x + width + gap, y),
-        (x - wide - gap, y),
-        (x + width / 2 - wide / 2, y + height + gap),
-        (x + width / 2 - wide / 2, y - tall - gap),
-        (x + width + gap, y + height - tall),
-        (x - wide - gap, y + height - tall),
-    ]
+    levels = [y, y + height / 2 - tall / 2, y + height - tall]
+    columns = [x + width / 2 - wide / 2, x, x + width - wide]
+    wanted = [(side, level) for level in levels for side in (x + width + gap, x - wide - gap)]
+    wanted += [(column, level) for column in columns for level in (y + height + gap, y - tall - gap)]
     choices = []
     for order, (px, py) in enumerate(wanted):
         inside = (
             round(max(0.0, min(px, picture[1] - wide))),
             round(max(0.0, min(py, picture[0] - tall))),
         )
-        hidden = sum(_shared((*inside, wide, tall), other) for other in taken) / (wide * tall)
+        hidden = sum(_shared((*inside, wide, tall), other) for other in taken)
         choices.append((round(hidden, 3), order, inside))
     hidden, _, place = min(choices)
     return place, hidden
 
 
 def _shared(a: Box, b: Box) -> float:
+    """What two boxes share, of the smaller one."""
     width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    return max(0.0, width) * max(0.0, height)
+    return max(0.0, width) * max(0.0, height) / max(1.0, min(a[2] * a[3], b[2] * b[3]))
 
 
 def _paste(picture: np.ndarray, panel: np.ndarray, at: tuple[int, int]) -> None:

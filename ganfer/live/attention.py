@@ -64,17 +64,22 @@ class AttentionMeter:
         self._people: dict[int, _Person] = {}
 
     def update(self, faces: Sequence[FaceResult], seconds: float) -> list[FaceResult]:
-        """The tracked faces of the frame at `seconds`, each with its `attention`."""
-        return [dataclasses.replace(face, attention=self._judge(face.track or 0, face.mesh, seconds)) for face in faces]
+        """The faces of the frame at `seconds`, each with its `attention`; one without a number is new each time."""
+        judged = []
+        for face in faces:
+            person = _Person(seconds, seconds)
+            if face.track is not None:
+                person = self._people.setdefault(face.track, person)
+            judged.append(dataclasses.replace(face, attention=self._judge(person, face.mesh, seconds)))
+        return judged
 
-    def _judge(self, number: int, mesh: Mesh | None, seconds: float) -> Attention:
-        person = self._people.setdefault(number, _Person(seconds, seconds))
+    def _judge(self, person: _Person, mesh: Mesh | None, seconds: float) -> Attention:
         step = max(0.0, seconds - person.last)
         person.slow, person.last = person.slow or step > _FAST_ENOUGH, seconds
         blinks = None if person.slow else person.blinks
         if mesh is None:
             person.direction = None
-            return Attention("looking away", None, None, None, blinks, person.centre is not None)
+            return Attention("looking away", None, None, None, blinks, self._known(person))
         direction = looking(mesh)
         self._calibrate(person, direction, mesh.closed, seconds)
         share = 1.0 if person.direction is None else 1.0 - float(np.exp(-step / _STEADY_SECONDS))
@@ -86,7 +91,7 @@ class AttentionMeter:
         away = asleep or abs(yaw) > self.away_yaw or abs(pitch) > self.away_pitch
         blinks = None if person.slow else person.blinks
         state: State = "looking away" if away else "attentive"
-        return Attention(state, yaw, pitch, mesh.closed, blinks, person.centre is not None)
+        return Attention(state, yaw, pitch, mesh.closed, blinks, self._known(person))
 
     def _calibrate(self, person: _Person, direction: np.ndarray, closed: float, seconds: float) -> None:
         if person.centre is not None or self.calibrate_seconds <= 0:
@@ -96,6 +101,10 @@ class AttentionMeter:
             person.centre = self._centre(person)
             person.usual_closure = float(np.median(np.array(person.samples)[:, 2]))
             person.samples.clear()
+
+    def _known(self, person: _Person) -> bool:
+        """Whether nothing is left to calibrate."""
+        return person.centre is not None or self.calibrate_seconds <= 0
 
     def _centre(self, person: _Person) -> np.ndarray:
         """Degrees at which this person faces the screen: known, or the best guess so far."""

@@ -46,6 +46,14 @@ def test_without_calibration_the_camera_is_the_centre() -> None:
     assert [one.state for one in found] == ["looking away"] * 3
 
 
+def test_faces_without_numbers_are_judged_each_for_itself() -> None:
+    looks = [look(), look(yaw=40), look(yaw=-40), look()]
+    faces = [FaceResult((0, 0, 9, 9), None, 1.0, {"m": {"happy": 1.0}}, mesh=one) for one in looks]
+    found = [face.attention for face in AttentionMeter(calibrate_seconds=0.0).update(faces, 0.0)]
+    assert [one.state if one else "" for one in found] == ["attentive", "looking away", "looking away", "attentive"]
+    assert all(one and one.calibrated for one in found)
+
+
 def test_calibration_takes_no_one_who_never_faces_the_screen() -> None:
     meter = AttentionMeter(calibrate_seconds=1.0)
     assert follow(meter, [look(yaw=80)] * 30)[-1].state == "looking away"
