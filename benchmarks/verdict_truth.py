@@ -20,7 +20,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,14 +137,18 @@ def word_of(table: Mapping[str, Estimate]) -> str:
     return verdict([Claim("the original", table)], margin=MARGIN, accuracy_margin=ACCURACY_MARGIN)[0]
 
 
-def run_simulated(design_name: str, trials: int, resamples: int) -> list[dict[str, Any]]:
-    """Every effect in one design."""
-    design, rows = DESIGNS[design_name], []
+def run_simulated(
+    design_name: str, trials: int, resamples: int, done: list[dict[str, Any]], keep: Callable[[], None]
+) -> None:
+    """Every effect in one design that is not `done` yet; each is added there, and kept."""
+    design = DESIGNS[design_name]
     for effect, gains in EFFECTS.items():
+        if any((row["design"], row["effect"]) == (design_name, effect) for row in done):
+            continue
         rng = np.random.default_rng([list(DESIGNS).index(design_name), list(EFFECTS).index(effect)])
         found = [simulated_trial(rng, design, gains, resamples) for _ in range(trials)]
         recalls = [hit for trial in found for name, hit in trial["covered"].items() if name.startswith("recall:")]
-        rows.append(
+        done.append(
             {
                 "design": design_name,
                 "effect": effect,
@@ -158,8 +162,8 @@ def run_simulated(design_name: str, trials: int, resamples: int) -> list[dict[st
                 "mean_width": float(np.mean([t["width"] for t in found])),
             }
         )
-        print(json.dumps(rows[-1]), flush=True)
-    return rows
+        keep()
+        print(json.dumps(done[-1]), flush=True)
 
 
 def words(found: list[dict[str, Any]]) -> dict[str, int]:
@@ -346,9 +350,8 @@ def main() -> None:
     stored: dict[str, Any] = json.loads(options.out.read_text()) if options.out.is_file() else {}
     if options.mode == "simulated":
         for name in [options.design] if options.design else list(DESIGNS):
-            rows = run_simulated(name, options.trials, options.resamples)
-            others = [row for row in stored.get("simulated", []) if row["design"] != name]
-            stored["simulated"] = [*others, *rows]
+            done = stored.setdefault("simulated", [])
+            run_simulated(name, options.trials, options.resamples, done, lambda: write(options.out, stored))
     elif options.mode == "trained":
         found = run_trained(options.first, options.trials, options.workers, options.seconds, options.pool)
         stored.setdefault("trained", {}).setdefault("by_trial", {}).update(found)
@@ -356,9 +359,14 @@ def main() -> None:
         stored["trained"]["summary"] = summary_of(stored["trained"]["by_trial"])
         for row in stored["trained"]["summary"]:
             print(json.dumps(row))
+    write(options.out, stored)
+
+
+def write(file: Path, stored: dict[str, Any]) -> None:
+    """Keep what is there so far."""
     stored["environment"] = environment()
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(stored, indent=1) + "\n")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(stored, indent=1) + "\n")
 
 
 if __name__ == "__main__":

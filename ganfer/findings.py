@@ -29,9 +29,11 @@ _FEW = 100  # test images of a class below which its uncertainty is said
 
 @dataclass(frozen=True)
 class Experiment:
-    """What was trained and chosen. The first outcome is the baseline; test: the images all of them were tested on."""
+    """What was trained and chosen. The first outcome is the baseline; test: the images all of them were tested on;
+    folders: where each arm's trainings lie, below `trainings/` and without the seed."""
 
     outcomes: Sequence[Outcome]
+    folders: Mapping[str, str]
     test: ImageSet
     selection: Selection
     tuned: Tuned
@@ -65,7 +67,10 @@ def experiment_results(
             "notes": _notes(images, experiment, changes, decided),
             "check": dict(experiment.leaks.summary),
         },
-        "arms": [_arm(outcome, arm, truth, names) for outcome, arm in zip(outcomes, measured, strict=True)],
+        "arms": [
+            {**arm_figures(outcome, arm, truth, names), **_counts(outcome, experiment.folders[outcome.arm.name])}
+            for outcome, arm in zip(outcomes, measured, strict=True)
+        ],
         "comparisons": changes,
         "selection": {
             "best_cheap": selection.best_cheap,
@@ -91,7 +96,15 @@ def experiment_results(
     }
 
 
-def _arm(outcome: Outcome, measured: Measured, truth: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+def _counts(outcome: Outcome, folder: str) -> dict[str, Any]:
+    """How many images an arm trained on, how many of them synthetic, and where its trainings lie."""
+    images = outcome.data.images
+    synthetic = images.select(np.flatnonzero(images.source == "synthetic"))
+    return {"train_counts": images.counts(), "synthetic_counts": synthetic.counts(), "folder": folder}
+
+
+def arm_figures(outcome: Outcome, measured: Measured, truth: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """An arm's test figures, without what it was trained on."""
     figures = verdict.estimates(measured, LEVEL)
     guesses = predictions(outcome)
     support = np.bincount(truth, minlength=len(names))
@@ -102,14 +115,10 @@ def _arm(outcome: Outcome, measured: Measured, truth: np.ndarray, names: Sequenc
         }
         for k, name in enumerate(names)
     }
-    images = outcome.data.images
-    synthetic = images.select(np.flatnonzero(images.source == "synthetic"))
     return {
         "name": outcome.arm.name,
         "title": outcome.arm.title,
         "description": outcome.arm.description,
-        "train_counts": images.counts(),
-        "synthetic_counts": synthetic.counts(),
         "metrics": {name: figures[name].to_json() for name in verdict.OVERALL},
         "per_class": per_class,
         "confusion": sum(confusion_matrix(truth, row, labels=np.arange(len(names))) for row in guesses).tolist(),
@@ -147,8 +156,8 @@ def _notes(
     outcomes, leaks = experiment.outcomes, experiment.leaks
     return [
         *_leak_notes(images, leaks),
-        *_size_notes(experiment.test, changes, decided),
-        *_arm_notes(outcomes),
+        *size_notes(experiment.test, changes, decided),
+        *arm_notes(outcomes),
     ]
 
 
@@ -162,7 +171,7 @@ def _leak_notes(images: ImageSet, leaks: Leaks) -> list[str]:
     return [f"{what}: the figures are better than new faces would give. Leave them out with: ganfer data check --drop."]
 
 
-def _size_notes(test: ImageSet, changes: Sequence[Mapping[str, Any]], decided: Mapping[str, Any]) -> list[str]:
+def size_notes(test: ImageSet, changes: Sequence[Mapping[str, Any]], decided: Mapping[str, Any]) -> list[str]:
     reach = {
         row["metric"].partition(":")[2]: row["detectable"]
         for row in changes
@@ -183,7 +192,7 @@ def _size_notes(test: ImageSet, changes: Sequence[Mapping[str, Any]], decided: M
     return notes
 
 
-def _arm_notes(outcomes: Sequence[Outcome]) -> list[str]:
+def arm_notes(outcomes: Sequence[Outcome]) -> list[str]:
     notes = []
     if not any(outcome.arm.role == "cheap" for outcome in outcomes):
         notes.append(

@@ -80,14 +80,23 @@ class Trainings:
         if not (folder / _TEST).is_file():
             classifier: Classifier = load_classifier(folder, self.device)
             _store(folder / _TEST, probabilities=classifier.probabilities(self.test.images))
-        facts = _stored(folder / _VAL)
-        return Trained(
-            probabilities=_stored(folder / _TEST)["probabilities"],
-            validation=facts["probabilities"],
-            temperature=float(facts["temperature"]),
-            seconds=float(facts["seconds"]),
-            device=str(facts["device"]),
-        )
+        return _trained(folder)
+
+
+def stored_trained(run: Path, name: str, seed: int) -> Trained:
+    """One model of a finished experiment in the folder `run`. ClassifierError when its files are not there."""
+    return _trained(run / "trainings" / f"{name}-{seed}")
+
+
+def _trained(folder: Path) -> Trained:
+    facts = _stored(folder / _VAL)
+    return Trained(
+        probabilities=_stored(folder / _TEST)["probabilities"],
+        validation=facts["probabilities"],
+        temperature=float(facts["temperature"]),
+        seconds=float(facts["seconds"]),
+        device=str(facts["device"]),
+    )
 
 
 def _say_notes(left: Sequence[tuple[str, TrainingData, int]], results: Sequence[TrainResult]) -> None:

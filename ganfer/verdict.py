@@ -8,6 +8,7 @@ for Variance in Machine Learning Benchmarks"). How well that holds where the tru
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import optimize, special, stats
@@ -103,7 +104,7 @@ def measure(
     labels: np.ndarray, predictions: np.ndarray, class_names: Sequence[str], *, resamples: int, seed: int = 0
 ) -> Measured:
     """All figures of one arm. labels: (N,); predictions: (S, N), one row per seed, in the order of the paired seeds."""
-    weights = bootstrap_weights(labels, resamples, seed)
+    weights = _shared_weights(labels.astype(np.int64).tobytes(), resamples, seed)
     ones = np.ones((1, len(labels)), dtype=np.float32)
     plain = [scores(labels, row, class_names, ones) for row in predictions]
     drawn = [scores(labels, row, class_names, weights) for row in predictions]
@@ -112,6 +113,12 @@ def measure(
         {name: np.stack([table[name] for table in drawn]) for name in drawn[0]},
         _floors(labels, class_names),
     )
+
+
+@lru_cache(maxsize=1)
+def _shared_weights(labels: bytes, resamples: int, seed: int) -> np.ndarray:
+    """All arms are measured with the same resamples, one after the other: they are drawn once."""
+    return bootstrap_weights(np.frombuffer(labels, np.int64), resamples, seed)
 
 
 def _floors(labels: np.ndarray, class_names: Sequence[str]) -> dict[str, float]:

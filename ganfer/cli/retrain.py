@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @setting_option("retrain.weights", "--weights")
 @setting_option("retrain.soft_labels", "--soft-labels/--hard-labels")
 @setting_option("retrain.drop_leaks", "--drop-leaks/--keep-leaks")
+@setting_option("retrain.folds", "--folds")
 @setting_option("retrain.workers", "--workers")
 @setting_option("classifier.model", "--model")
 @setting_option("classifier.epochs", "--epochs")

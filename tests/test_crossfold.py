@@ -1,0 +1,173 @@
+"""The experiment in folds: nobody on both sides, every image tested once, and the folds' predictions pooled."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny import NAMES, add_batch, add_set, fast_config, tiny_set
+
+from ganfer.config import Config
+from ganfer.crossfold import fold_of, retrain_in_folds
+from ganfer.data.imageset import ImageSet, read_set
+from ganfer.errors import ConfigError, DataError
+from ganfer.pipeline import Project
+from ganfer.results import Result
+from ganfer.workspace import Workspace
+
+FOLDS = 3
+ANY_FACE = {  # the screen has tests of its own
+    "label__min_confidence": "0", "label__require_match": False, "label__manifold": 0.0, "label__copies": False,
+    "label__diverse": False,
+}  # fmt: skip
+
+
+def with_people(images: ImageSet) -> ImageSet:
+    """Three images per person."""
+    return replace(images, group=np.array([f"S{i // 3:03d}" for i in range(len(images))]))
+
+
+class Teller:
+    """In place of the pipeline: a batch that looks as if a GAN had drawn it, then the ordinary experiment."""
+
+    def __init__(self, stop_in: int = -1) -> None:
+        self.asked: list[Mapping[str, int]] = []
+        self.stop_in = stop_in
+
+    def __call__(self, workspace: Workspace, config: Config, counts: Mapping[str, int]) -> Result:
+        if len(self.asked) == self.stop_in:
+            raise KeyboardInterrupt
+        self.asked.append(counts)
+        data = workspace.active_data
+        assert data is not None
+        if not workspace.runs("synthetic"):
+            add_batch(workspace, data, np.repeat([NAMES.index(name) for name in counts], list(counts.values())))
+        return Project(workspace, config).retrain()
+
+
+def settings(**more: object) -> Config:
+    return fast_config(
+        retrain__folds=FOLDS, retrain__arms="original,oversample,synthetic", classifier__epochs=2, **ANY_FACE, **more,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Result, Teller]:
+    workspace = Workspace(tmp_path_factory.mktemp("folds"))
+    data = add_set(workspace, with_people(tiny_set((24, 30, 12), val=6, test=9)))
+    batch = add_batch(workspace, data, np.repeat([2, 0], [33, 11]))
+    teller = Teller()
+    return workspace, retrain_in_folds(workspace, settings(), data, batch, teller), teller
+
+
+def parts(workspace: Workspace) -> list[ImageSet]:
+    folders = sorted(workspace.root.glob("reports/folds-*/folds/fold-*/data/fold-*"))
+    return [read_set(folder) for folder in folders]
+
+
+def test_every_image_is_tested_once_and_nobody_is_on_both_sides(told: tuple[Workspace, Result, Teller]) -> None:
+    folds = parts(told[0])
+    assert len(folds) == FOLDS
+    tested = np.sum([fold.split == "test" for fold in folds], axis=0)
+    assert tested.tolist() == [1] * 111
+    for fold in folds:
+        people = {split: set(fold.group[fold.split == split]) for split in ("train", "val", "test")}
+        assert not people["train"] & people["test"]
+        assert not people["val"] & (people["train"] | people["test"])
+        assert all(count > 0 for count in fold.counts("test").values())
+        assert sum(fold.counts("val").values()) > 0
+    assert len(set(told[0].root.glob("**/images.npy"))) == 4
+    assert len({file.stat().st_ino for file in told[0].root.glob("**/images.npy")}) == 1  # one copy of the pixels
+
+
+def test_the_predictions_are_pooled(told: tuple[Workspace, Result, Teller]) -> None:
+    results, workspace = told[1].figures, told[0]
+    assert sum(results["data"]["test"].values()) == 111
+    for place, arm in enumerate(results["arms"]):
+        assert np.sum(arm["confusion"]) == 111 * 2
+        inner = [stored(fold["path"])["arms"][place]["confusion"] for fold in results["folds"]]
+        assert np.array_equal(arm["confusion"], np.sum(inner, axis=0))
+    means = [stored(fold["path"])["selection"]["validation"]["oversample"] for fold in results["folds"]]
+    assert results["selection"]["validation"]["oversample"] == pytest.approx(np.mean(means))
+    assert "3 folds, split by subject" in results["data"]["notes"][0]
+    assert (told[1].path or Path()).joinpath("index.html").is_file()
+    assert workspace.active_data is not None
+    assert workspace.active_data.name.startswith("tiny")  # the user's set stays the active one
+
+
+def stored(path: str) -> dict[str, Any]:
+    return dict(json.loads((Path(path) / "results.json").read_text()))
+
+
+def test_each_fold_draws_in_proportion(told: tuple[Workspace, Result, Teller]) -> None:
+    for asked, fold in zip(told[2].asked, parts(told[0]), strict=True):
+        train = int((fold.split == "train").sum())
+        assert asked == {"angry": round(11 / 66 * train), "sad": round(33 / 66 * train)}
+
+
+def test_an_interrupted_one_goes_on_in_its_fold(told: tuple[Workspace, Result, Teller], tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    data = add_set(workspace, with_people(tiny_set((24, 30, 12), val=6, test=9)))
+    batch = add_batch(workspace, data, np.repeat([2, 0], [33, 11]))
+    with pytest.raises(KeyboardInterrupt):
+        retrain_in_folds(workspace, settings(), data, batch, Teller(stop_in=1))
+    first = next(tmp_path.glob("reports/folds-*/folds/fold-0/reports/*/results.json"))
+    written = first.stat().st_mtime_ns
+    again = retrain_in_folds(workspace, settings(), data, batch, Teller())
+    assert first.stat().st_mtime_ns == written
+    assert [arm["confusion"] for arm in again.figures["arms"]] == [arm["confusion"] for arm in told[1].figures["arms"]]
+    teller = Teller()
+    retrain_in_folds(workspace, settings(), data, batch, teller)
+    assert teller.asked == []  # already done
+
+
+def test_images_without_a_label_and_synthetic_ones_are_never_tested() -> None:
+    images = tiny_set((10, 10, 10))
+    labels, source = images.labels.copy(), images.source.copy().astype("<U9")
+    labels[0], source[1] = -1, "synthetic"
+    fold = fold_of(replace(images, labels=labels, source=source), 3, 0)
+    assert fold[:2].tolist() == [-1, -1]
+    assert set(fold[2:].tolist()) == {0, 1, 2}
+
+
+def test_more_folds_than_images_of_a_class() -> None:
+    with pytest.raises(DataError, match=r"30 folds, but the smallest class has 22 image\(s\)"):
+        fold_of(tiny_set((2, 40, 40)), 30, 0)
+
+
+def test_one_fold_and_a_batch_from_elsewhere_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="at least 2, or 0"):
+        Project(tmp_path / "empty", fast_config(retrain__folds=1)).retrain()
+    assert not (tmp_path / "empty").exists()
+    workspace = Workspace(tmp_path)
+    data = add_set(workspace, tiny_set((10, 10, 10)))
+    run = workspace.run("synthetic", "folder", {"inputs": {"data": data.digest, "folder": "f"}})
+    with run.work("import", {"inputs": {"data": data.digest, "folder": "f"}}):
+        run.finish(digest="x", figures={})
+    with pytest.raises(DataError, match="was not drawn by a GAN that can be trained anew"):
+        Project(workspace, settings()).retrain()
+
+
+def test_a_dry_run_says_what_every_fold_does(tmp_path: Path) -> None:
+    plan = Project(tmp_path / "empty", settings()).retrain(dry_run=True).figures["plan"]
+    assert any(step.startswith("in each of 3 folds: train the dcgan for") for step in plan)
+    assert not (tmp_path / "empty").exists()
+
+
+@pytest.mark.slow
+def test_the_whole_story_in_two_folds(tmp_path: Path) -> None:
+    """GAN, labeller and arms really are trained anew in each fold."""
+    config = fast_config(
+        retrain__folds=2, retrain__seeds=1, drawn__total=120, drawn__val=21, drawn__test=35, data__size=32,
+        gan__steps=4, gan__snapshot_every=4, gan__base_channels=8, gan__batch_size=8, gan__guidance=0.0,
+        generate__n=14, classifier__epochs=1, **ANY_FACE,
+    )  # fmt: skip
+    project = Project(tmp_path, config)
+    results = project.retrain().figures
+    assert sum(results["data"]["test"].values()) == 176
+    for kind in ("gans", "classifiers", "synthetic"):
+        assert len(list(tmp_path.glob(f"reports/folds-*/folds/fold-*/{kind}/*/record.json"))) == 2, kind
+    assert not (tmp_path / "gans").exists()
