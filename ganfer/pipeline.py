@@ -277,6 +277,9 @@ class Project:
         **request: Any,
     ) -> Result:
         """Expressions of the faces in photos, folders, videos or a camera; see `ganfer.live.predict.Request`."""
+        from ganfer.live.opencv import check_opencv
+
+        check_opencv()
         from ganfer.live.stage import predict_plan, predict_stage
 
         opened = predict_plan(self.workspace, sources, out, request)

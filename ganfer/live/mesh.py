@@ -8,11 +8,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ganfer.errors import GanferError
@@ -21,7 +19,6 @@ from ganfer.live.models import LANDMARKER, model_path
 
 _PATCH_SIDE = 320  # the landmarker looks at an upright patch with the face in its middle
 _PATCH_FACE = 0.5  # share of it that the face's box takes
-_OPENCVS = ("opencv-python", "opencv-contrib-python", "opencv-python-headless", "opencv-contrib-python-headless")
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +134,6 @@ def open_landmarker(model: str | Path | None = None) -> Landmarker:
 
 
 def _mediapipe() -> tuple[Any, Any]:
-    check_opencv()
     try:
         return importlib.import_module("mediapipe.tasks.python.vision"), importlib.import_module("mediapipe")
     except ModuleNotFoundError as error:
@@ -159,26 +155,3 @@ def _silent_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-
-
-def check_opencv() -> None:
-    """GanferError when two OpenCV packages of different versions were unpacked over each other.
-
-    MediaPipe brings opencv-contrib-python, which lies in the same folder `cv2` as opencv-python: of one version they
-    get along, of two they break, and removing either leaves a torn folder.
-    """
-    there = {}
-    for name in _OPENCVS:
-        try:
-            there[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    broken = not hasattr(cv2, "FaceDetectorYN")
-    if len(set(there.values())) > 1 or broken:
-        said = ", ".join(f"{name} {version}" for name, version in there.items()) or "no package"
-        newest = max(there.values(), key=lambda v: [int(part) for part in v.split(".") if part.isdigit()], default="")
-        packages = " ".join(f"{name}=={newest}" for name in there) or "opencv-python"
-        raise GanferError(
-            f"OpenCV is torn: {said} share the folder cv2.",
-            f"Mend it: pip install --force-reinstall --no-deps {packages}",
-        )

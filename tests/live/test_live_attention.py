@@ -1,6 +1,5 @@
 """Attention by hand-made meshes whose truth is known, and head, gaze and lids of drawn faces by the real landmarker."""
 
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from ganfer.live import mesh as mesh_module
 from ganfer.live.analyse import FaceResult
 from ganfer.live.attention import Attention, AttentionMeter
 from ganfer.live.detect import Detector
-from ganfer.live.mesh import Landmarker, Mesh, check_opencv, eye_direction, head_angles, open_landmarker
+from ganfer.live.mesh import Landmarker, Mesh, eye_direction, head_angles, open_landmarker
 
 
 def look(yaw: float = 0.0, pitch: float = 0.0, closed: float = 0.1, gaze: float = 0.0) -> Mesh:
@@ -171,23 +170,3 @@ def test_without_mediapipe_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(mesh_module.importlib, "import_module", absent)
     with pytest.raises(GanferError, match=r"pip install 'ganfer\[gaze\]'"):
         open_landmarker()
-
-
-def test_two_opencvs_over_each_other_are_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    there = {"opencv-python": "4.9.0.80", "opencv-contrib-python": "5.0.0.93"}
-
-    def version(name: str) -> str:
-        if name not in there:
-            raise metadata.PackageNotFoundError(name)
-        return there[name]
-
-    monkeypatch.setattr(mesh_module.metadata, "version", version)
-    with pytest.raises(GanferError, match="opencv-python 4.9.0.80, opencv-contrib-python 5.0.0.93") as failure:
-        check_opencv()
-    mend = "pip install --force-reinstall --no-deps opencv-python==5.0.0.93 opencv-contrib-python==5.0.0.93"
-    assert mend in str(failure.value)
-    there["opencv-python"] = "5.0.0.93"
-    check_opencv()
-    monkeypatch.delattr(mesh_module.cv2, "FaceDetectorYN")
-    with pytest.raises(GanferError, match="OpenCV is torn"):
-        check_opencv()
