@@ -16,7 +16,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 def make_loss(
     name: str, counts: np.ndarray, device: torch.device, *, focal_gamma: float = 2.0, logit_tau: float = 1.0
 ) -> Loss:
-    """The loss by name. `counts` are the training images per class; logit adjustment takes its prior from them."""
+    """The loss by name. `counts` are the training images per class (by weight); logit adjustment's prior is theirs."""
     if name == "logit-adjusted":
         # Menon et al. 2021: training with logits + tau log(prior) makes the plain logits the balanced classifier's.
         number = torch.as_tensor(counts, dtype=torch.float32, device=device).clamp_min(1)

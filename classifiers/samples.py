@@ -85,6 +85,12 @@ def class_counts(labels: np.ndarray, num_classes: int) -> np.ndarray:
     return np.bincount(np.asarray(labels), minlength=num_classes)
 
 
+def class_mass(samples: Samples, num_classes: int) -> np.ndarray:
+    """Images per class, each counted by its weight, float64 (K,)."""
+    labels, weights = np.asarray(samples.labels), np.asarray(samples.weights, np.float64)
+    return np.bincount(labels, weights=weights, minlength=num_classes)
+
+
 def fingerprint(samples: Samples, max_bytes: int = 64 << 20) -> str:
     """A digest of the set: labels, weights and soft labels whole; pixels evenly thinned to `max_bytes` when larger."""
     digest = hashlib.sha256()

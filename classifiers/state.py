@@ -21,7 +21,7 @@ from classifiers.models import ImageClassifier, create_model
 from classifiers.parts import Average, Order, make_optimizer, quick_figures, total_steps, validation_steps
 from classifiers.prediction import map_batches
 from classifiers.records import save_history
-from classifiers.samples import Samples, class_counts
+from classifiers.samples import Samples, class_counts, class_mass
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -64,10 +64,10 @@ class Run:
         net = torch.compile(self.model, dynamic=False) if config.compile else self.model
         self.net, self.optimizer = fabric.setup(net, make_optimizer(config, self.model))
         self.counts = class_counts(train.labels, len(names))
-        self.loss = make_loss(
-            config.loss, self.counts, device, focal_gamma=config.focal_gamma, logit_tau=config.logit_tau
-        )
-        self.data = DeviceSet(train.images, _targets(train, self.counts, config.loss), device)
+        # An image of weight 0.25 is a quarter of one, for class weights and priors as well as in the loss.
+        mass = self.counts if train.weights is None else class_mass(train, len(names))
+        self.loss = make_loss(config.loss, mass, device, focal_gamma=config.focal_gamma, logit_tau=config.logit_tau)
+        self.data = DeviceSet(train.images, _targets(train, mass, config.loss), device)
         self.order = Order(np.asarray(train.labels), config.sampler, config.batch_size, seed)
         self.strength = make_strength(
             config.augment, rotate=config.rotate, shift=config.shift, zoom=config.zoom, shear=config.shear,
