@@ -34,6 +34,7 @@ def make_card(run: Run, temperature: float, validation: dict[str, Any] | None, n
         "seed": run.seed,
         "train_counts": dict(zip(run.names, run.counts.tolist(), strict=True)),
         "steps": run.step,
+        "micro_batches": run.micro_batches,
         "best_step": int(run.best_row["step"]) if run.best_row else 0,
         "seconds": round(run.seconds(), 3),
         "device": str(run.fabric.device),

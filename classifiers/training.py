@@ -171,8 +171,9 @@ def _backward(run: Run, images: Tensor, targets: Tensor) -> Tensor:
             if run.micro_batches >= len(images):
                 raise ClassifierError("out of GPU memory for a single image: use a smaller model or size") from None
             run.optimizer.zero_grad()
+            if run.micro_batches == 1:  # said once; the result's card tells how small they became
+                log.warning("out of GPU memory: each batch is split into micro-batches, with the same gradients")
             run.micro_batches *= 2
-            log.warning("out of GPU memory: going on with micro-batches of %d", -(-len(images) // run.micro_batches))
             torch.cuda.empty_cache()
 
 

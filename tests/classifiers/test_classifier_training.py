@@ -217,7 +217,9 @@ def test_a_loss_that_explodes_stops_and_keeps_the_best(tmp_path: Path, monkeypat
     assert not (tmp_path / "model.safetensors").exists()
 
 
-def test_gpu_memory_that_runs_out_gives_micro_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_memory_that_runs_out_gives_micro_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """A batch of 16 that only fits in fours gives gradients like the whole batch's (no batch statistics involved)."""
     from classifiers import training
 
@@ -245,6 +247,10 @@ def test_gpu_memory_that_runs_out_gives_micro_batches(tmp_path: Path, monkeypatc
     monkeypatch.setattr(training.Run, "__init__", limited)
     result = train(quick(epochs=8), bars(96), bars(48, seed=1), NAMES, tmp_path, device="cpu")
     assert set(seen) == {4}
+    assert [record.message for record in caplog.records if "GPU memory" in record.message] == [
+        "out of GPU memory: each batch is split into micro-batches, with the same gradients"
+    ]
+    assert result.card["micro_batches"] == 4
     assert result.validation["accuracy"] > 0.8
 
 
