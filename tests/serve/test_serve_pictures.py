@@ -1,0 +1,151 @@
+"""`POST /analyze`: uploads of every kind give the right faces or one clear line."""
+
+import io
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+from serving import NAMES, encoded, scene
+
+from classifiers import Classifier
+from ganfer.live.crop import crop_face
+from ganfer.live.geometry import Face
+
+BOX = (40, 30, 60, 50)
+
+
+def test_a_raw_body_and_a_form_give_the_faces_with_their_scores(client: httpx.Client, classifier: Classifier) -> None:
+    data = encoded(scene(BOX))
+    answer = client.post("/analyze", content=data)
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert (found["width"], found["height"]) == (200, 150)
+    (face,) = found["faces"]
+    assert face["box"] == [40, 30, 60, 50]
+    assert face["landmarks"] is None
+    crop = crop_face(np.asarray(scene(BOX)), Face(BOX, None, 0.9), 16, 1)
+    wanted = classifier.probabilities(crop[None])[0]
+    scores = face["models"]["expression"]["scores"]
+    np.testing.assert_allclose([scores[name] for name in NAMES], wanted, atol=2e-6)
+    assert face["models"]["expression"]["label"] == NAMES[int(wanted.argmax())]
+    assert "gaze" not in face
+    for form in ({"image": ("a.png", data, "image/png")}, {"whatever": ("b", data)}):
+        assert client.post("/analyze", files=form, data={"note": "x"}).json()["faces"] == found["faces"]
+
+
+def test_several_models_and_ready_crops(client: httpx.Client) -> None:
+    data = encoded(scene(BOX))
+    (face,) = client.post("/analyze?models=before,expression,before", content=data).json()["faces"]
+    assert list(face["models"]) == ["before", "expression"]
+    assert face["models"]["before"]["scores"] != face["models"]["expression"]["scores"]
+    (whole,) = client.post("/analyze?faces=whole", content=data).json()["faces"]
+    assert whole["box"] == [25, 0, 150, 150]  # the middle square
+    nobody = client.post("/analyze", content=encoded(Image.new("RGB", (64, 64), (10, 20, 30))))
+    assert nobody.json()["faces"] == []
+    missing = client.post("/analyze?models=nobody", content=data)
+    assert missing.status_code == 404
+    assert "Served: expression, before" in missing.json()["error"]
+    assert client.post("/analyze?faces=some", content=data).status_code == 400
+    assert client.post("/analyze?gaze=true", content=data).status_code == 400
+
+
+def rotated() -> bytes:
+    """A photo held upright but stored on its side: EXIF orientation 6."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encoded(scene(BOX).transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif, quality=95)
+
+
+def animated() -> bytes:
+    frames = [scene(BOX), Image.new("RGB", (200, 150), (9, 9, 9))]
+    return encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+
+
+def transparent() -> bytes:
+    """Alpha lies over white, so what is see-through is what the detector finds."""
+    image = Image.new("RGBA", (200, 150), (90, 90, 90, 255))
+    image.paste((0, 0, 0, 0), (40, 30, 100, 80))
+    return encoded(image)
+
+
+def deep() -> bytes:
+    grey = np.full((150, 200), 90 * 257, np.uint16)
+    grey[30:80, 40:100] = 65535
+    return encoded(Image.fromarray(grey))
+
+
+@pytest.mark.parametrize("make", [rotated, animated, transparent, deep])
+def test_odd_pictures_are_read_as_people_see_them(client: httpx.Client, make: object) -> None:
+    answer = client.post("/analyze", content=make()).json()  # type: ignore[operator]
+    assert (answer["width"], answer["height"]) == (200, 150)
+    (face,) = answer["faces"]
+    np.testing.assert_allclose(face["box"], BOX, atol=6)
+
+
+def test_a_large_photo_is_reduced_and_boxes_stay_in_its_own_pixels(client: httpx.Client) -> None:
+    image = scene((4000, 3000, 6000, 5000), (12_000, 9_000))  # 108 megapixels
+    answer = client.post("/analyze", content=encoded(image, "JPEG", quality=60))
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["width"], answer.json()["height"]) == (12_000, 9_000)
+    np.testing.assert_allclose(answer.json()["faces"][0]["box"], (4000, 3000, 6000, 5000), atol=40)
+
+
+def too_many_pixels() -> bytes:
+    return encoded(Image.new("1", (10_000, 10_000)))
+
+
+def truncated() -> bytes:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8))
+    return encoded(noise, "JPEG")[:9000]
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "words"),
+    [
+        (b"", 400, "empty"),
+        (b"hello" * 100, 400, "no image"),
+        (b"%PDF-1.4", 400, "no image"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, 400, ""),
+        (truncated, 400, "damaged"),
+        (too_many_pixels, 413, "10000 x 10000 pixels; the limit is 50 megapixels"),
+        (b"x" * 8_000_001, 413, "larger than 8 MB"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_in_one_line(
+    client: httpx.Client, data: object, status: int, words: str
+) -> None:
+    body = data() if callable(data) else data
+    answer = client.post("/analyze", content=body)
+    assert answer.status_code == status, answer.text
+    assert words in answer.json()["error"]
+    assert "\n" not in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"", "multipart/form-data"),
+        (b"nothing", "multipart/form-data; boundary=x"),
+        (
+            b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\ntext\r\n--x--\r\n',
+            "multipart/form-data; boundary=x",
+        ),
+        (b'--x\r\nContent-Disposition: form-data; name="a"; filename="f"\r\n\r\nab', "multipart/form-data; boundary=x"),
+    ],
+)
+def test_a_form_without_a_whole_file_is_refused(client: httpx.Client, body: bytes, kind: str) -> None:
+    answer = client.post("/analyze", content=body, headers={"Content-Type": kind})
+    assert answer.status_code == 400
+    assert "error" in answer.json()
+
+
+def test_a_body_without_a_length_is_held_to_the_limit(client: httpx.Client) -> None:
+    def endless() -> object:
+        for _ in range(9):
+            yield b"x" * 1_000_000
+
+    assert client.post("/analyze", content=endless()).status_code == 413  # type: ignore[arg-type]
+    squeezed = client.post("/analyze", content=b"x", headers={"Content-Encoding": "gzip"})
+    assert squeezed.status_code == 415
+    assert io.BytesIO(client.get("/emoji/happy.png").content).read(4) == b"\x89PNG"
