@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from stylegan_bridge import BridgeError, PlainSpace, SteerConfig, SteerResult, steer
-from stylegan_bridge.steering import state
+from stylegan_bridge.steering import campaign, state
 
-CONFIG = SteerConfig(pool_size=48, batch_size=8, diversity_floor=0.5)
+CONFIG = SteerConfig(pool_size=16, batch_size=4, diversity_floor=0.5)
 MATRIX = torch.randn(6, 3 * 8 * 8, generator=torch.Generator().manual_seed(0)) * 20
 
 
@@ -37,6 +37,12 @@ def saves_always(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state, "SAVE_SECONDS", 0.0)
 
 
+@pytest.fixture
+def no_direction(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Codes stay where they are in place of moving along the fitted direction, so that the search has to evolve."""
+    monkeypatch.setattr(campaign, "along", lambda prior, codes, *rest, **options: codes)
+
+
 def interrupted_after(batches: int, checkpoint: Path) -> None:
     """Run until the resume point of so many batches is written, and be stopped before the next one is."""
     seen = 0
@@ -51,13 +57,15 @@ def interrupted_after(batches: int, checkpoint: Path) -> None:
         search(checkpoint, stop)
 
 
-@pytest.mark.usefixtures("saves_always")
+@pytest.mark.usefixtures("saves_always", "no_direction")
 def test_it_goes_on_to_the_same_faces(tmp_path: Path) -> None:
     calls: list[tuple[int, int, int]] = []
     whole = search(progress=lambda *call: calls.append(call))
     assert {call[0] for call in calls} == {-1, 0, 1, 2}  # the pool and all three classes have batches to stop at
-    assert whole.methods.count("plain") < len(whole.methods)
-    for batches in (2, len(calls) // 2, len(calls) - 2):  # in the pool, in a class, near the end
+    assert "evolution" in whole.methods
+    amid = [i for i in range(1, len(calls)) if calls[i - 1][0] == calls[i][0] == 2]  # in class 2, not at its beginning
+    assert len(amid) >= 2
+    for batches in (2, amid[0], amid[-1]):
         file = tmp_path / f"{batches}.safetensors"
         interrupted_after(batches, file)
         later: list[tuple[int, int, int]] = []
