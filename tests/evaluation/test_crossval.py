@@ -108,6 +108,20 @@ def test_the_plan_says_which_folds(work: Path) -> None:
     assert not (work / "crossvals").exists()
 
 
+@pytest.mark.shared
+def test_ck_plus_is_folded_by_its_subjects(shared: Path, tmp_path: Path) -> None:
+    settings = {"classifier__model": "fnn", "classifier__epochs": 1, "crossval__folds": 3}
+    whole = project(tmp_path / "w", **settings)
+    whole.add(shared / "data" / "ckplus48.zip")
+    result = whole.crossval()
+    results = json.loads((result.path / "results.json").read_text())
+    assert (results["data"]["images"], results["data"]["subjects"]) == (981, 118)
+    by_subject = rows(result.path / "out_of_fold-group.csv")
+    assert len({(row["group"], row["fold"]) for row in by_subject}) == 118
+    at_random = rows(result.path / "out_of_fold-random.csv")
+    assert len({(row["group"], row["fold"]) for row in at_random}) > 200, "at random, most people are on both sides"
+
+
 def test_large_sets_are_folded_a_few_at_a_time(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     at_once = []
     from classifiers import folds

@@ -128,6 +128,24 @@ def test_a_classifier_of_other_data_is_measured_and_said(work: Path) -> None:
     assert sum(map(sum, result.figures["confusion"])) == 27
 
 
+def test_classes_are_matched_by_name_whatever_their_order(work: Path) -> None:
+    workspace = Workspace(work)
+    run = workspace.runs("classifiers")[0]
+    straight = project(work, evaluate__tta="flip", evaluate__stress=True, evaluate__thresholds="auto:0.5")
+    first = straight.evaluate(classifiers=[run.name])
+    images = read_set(workspace.active_data.path)
+    turned = np.array([2, 0, 1])[images.labels]  # angry, happy, sad at 0, 1, 2 are now at 2, 0, 1
+    add_set(workspace, dataclasses.replace(images, labels=turned, class_names=("happy", "sad", "angry")), "turned")
+    second = straight.evaluate(classifiers=[run.name])
+    assert second.path != first.path
+    for name in NAMES:
+        assert second.figures["per_class"][name]["recall"]["mean"] == first.figures["per_class"][name]["recall"]["mean"]
+        thresholds = [result.figures["selective"]["per_class"][name]["threshold"] for result in (first, second)]
+        assert thresholds[0] == pytest.approx(thresholds[1])
+    assert second.figures["stress"] == first.figures["stress"]
+    assert second.figures["nll"] == pytest.approx(first.figures["nll"])
+
+
 def test_validation_figures_say_that_they_are_too_good(work: Path) -> None:
     result = project(work, evaluate__split="val").evaluate()
     assert any("chosen on this split" in note for note in result.figures["notes"])
