@@ -67,6 +67,8 @@ def predict_plan(
     if not sources:
         raise DataError("Nothing to look at.", "Give a picture, a video, a folder or a camera's number.")
     folder = Path(out) if out is not None else workspace.root / "predictions" / slug(Path(str(arguments[0])).name)
+    if request.get("log") is not None:
+        request = {**request, "log": Path(request["log"])}
     return Plan(sources, Request(out=folder, **request))
 
 
@@ -105,6 +107,7 @@ def need_opinion(workspace: Workspace, classifier: Predictor, landmarker: Landma
     if path.is_file():
         return load_opinion(path)
     images = read_set(data.path)
+    order = classifier.columns(images.class_names)  # other classes are said before the work
     train = _spread(images.of("train"), _FIT_PER_CLASS)
     val = _spread(images.of("val"), max(1, _WEIGH_IMAGES // len(images.class_names)))
     say(f"Learning what the landmarks of {len(train)} training images say about the expression, once.")
@@ -115,7 +118,6 @@ def need_opinion(workspace: Workspace, classifier: Predictor, landmarker: Landma
     if not len(seen):
         raise DataError("No landmarks were found in the validation images.", "Leave --landmarks out for this data.")
     own = np.stack([opinion.probabilities(shapes[1][i] or {}) for i in seen])
-    order = classifier.columns(images.class_names)
     cnn = classifier.probabilities(np.asarray(val.images)[seen])[:, order]
     labels = val.labels[seen]
     weight = best_weight(cnn, own, labels)

@@ -1,6 +1,5 @@
 """`ganfer predict` from files to files: scores in rows, pictures marked, several sources, models and failures."""
 
-import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +9,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from live_scenes import Placed, scene
+from live_stubs import ByBrightness, rows_of
 from PIL import Image
 from tiny import add_set, fast_config, tiny_set
 
-from classifiers import Predictor
 from ganfer.cli.main import cli
 from ganfer.config import LiveConfig
 from ganfer.errors import DataError, GanferError
@@ -26,19 +25,6 @@ from ganfer.live.sources import Frame, Source, find_sources
 from ganfer.pipeline import Project
 from ganfer.results import Result
 from ganfer.workspace import Workspace
-
-
-class ByBrightness(Predictor):
-    """happy where a crop is bright, sad where it is dark; remembers how many crops came at a time."""
-
-    def __init__(self, names: Sequence[str] = ("happy", "sad"), size: int = 16) -> None:
-        self.class_names, self.size, self.channels, self.temperature = list(names), size, 1, 1.0
-        self.digest, self.calls = "digest", []
-
-    def logits(self, images: np.ndarray, *, tta: str = "none", batch_size: int = 512) -> np.ndarray:
-        self.calls.append(len(images))
-        bright = images.reshape(len(images), -1).mean(axis=1) / 32 - 4
-        return np.stack((bright, -bright), axis=1).astype(np.float32)
 
 
 class FourBoxes:
@@ -57,11 +43,6 @@ def quarters(*values: int, side: int = 60) -> np.ndarray:
     for value, (y, x) in zip(values, ((0, 0), (0, 1), (1, 0), (1, 1)), strict=False):
         picture[y * side // 2 : (y + 1) * side // 2, x * side // 2 : (x + 1) * side // 2] = value
     return picture
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_faces_of_all_frames_go_through_each_model_together_and_come_back_in_place() -> None:
