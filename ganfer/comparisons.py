@@ -138,11 +138,13 @@ def decide(
         "synthetic": "The synthetic faces",
         "synthetic+best": f"The synthetic faces, with {title.get(selection.best_rebalancing, '')},",
     }.get(about, f"The arm {about}")
-    word, sentence, deciding = verdict.verdict(
+    word, sentence, deciding, beside_it = verdict.verdict(
         claims, what=what, margin=settings.margin, accuracy_margin=settings.accuracy_margin
     )
     if about == "synthetic" and cheap:
         beside = table[cheap, first]
         figures = f"balanced accuracy {points(beside[PRIMARY])}, accuracy {points(beside['accuracy'])} points"
-        sentence += f" Without any of them, {title[cheap]} brings {figures}."
-    return {"word": word, "sentence": sentence, "arm": about, "baseline": baselines[deciding]}
+        beside_it = f"Without any of them, {title[cheap]} brings {figures}."
+    return {
+        "word": word, "sentence": sentence, "beside": beside_it, "arm": about, "baseline": baselines[deciding],
+    }  # fmt: skip

@@ -9,6 +9,7 @@ for Variance in Machine Learning Benchmarks"). How well that holds where the tru
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from scipy import optimize, special, stats
@@ -213,10 +214,19 @@ class Claim:
     table: Mapping[str, Estimate]
 
 
+class Verdict(NamedTuple):
+    """A word, the sentence for the top of the report, the place of the deciding claim, and what belongs beside it."""
+
+    word: str
+    sentence: str
+    deciding: int
+    beside: str
+
+
 def verdict(
     claims: Sequence[Claim], *, what: str = "The synthetic faces", margin: float, accuracy_margin: float
-) -> tuple[str, str, int]:
-    """The verdict on an arm: its word, the sentence for the top of the report, and the place of the deciding claim.
+) -> Verdict:
+    """The verdict on an arm.
 
     Balanced accuracy decides. A gain that costs more than `accuracy_margin` of plain accuracy is not called a help. Of
     several claims the weakest decides: "helps" needs all of them, so none needs correcting for the others
@@ -227,7 +237,7 @@ def verdict(
     deciding = max(range(len(claims)), key=lambda i: (severity.index(words[i]), -i))
     first = _sentence(claims[deciding], words[deciding], what, margin, accuracy_margin, named=len(claims) > 1)
     rest = [f"Against {claim.against}: {_figures(claim)}." for i, claim in enumerate(claims) if i != deciding]
-    return words[deciding], " ".join([first, *rest]), deciding
+    return Verdict(words[deciding], first, deciding, " ".join(rest))
 
 
 def _claim_word(claim: Claim, margin: float, accuracy_margin: float) -> str:

@@ -114,8 +114,7 @@ GAIN, SMALL, UNSURE, LOSS = (
 )
 def test_the_weakest_of_several_claims_decides(tables: list[dict[str, Estimate]], expected: str, deciding: int) -> None:
     claims = [Claim(name, table) for name, table in zip(("oversampling alone", "the original"), tables, strict=True)]
-    answer, sentence, place = verdict(claims, margin=0.01, accuracy_margin=0.005)
-    assert (answer, place) == (expected, deciding)
-    assert "oversampling alone" in sentence
-    assert "the original" in sentence
-    assert sentence.count("balanced accuracy") == 2
+    found = verdict(claims, margin=0.01, accuracy_margin=0.005)
+    assert (found.word, found.deciding) == (expected, deciding)
+    assert f"against {claims[deciding].against}." in found.sentence
+    assert found.beside.startswith(f"Against {claims[1 - deciding].against}: balanced accuracy ")

@@ -84,7 +84,7 @@ def test_a_gain_that_costs_too_much_accuracy_is_not_called_a_help() -> None:
     gain, loss = Estimate(0.03, 0.01, 0.05), Estimate(-0.02, -0.03, -0.01)
     good, dear = ({"balanced_accuracy": gain, "accuracy": accuracy} for accuracy in (gain, loss))
     assert verdict([Claim("x", good)], margin=0.01, accuracy_margin=0.005)[0] == "helps"
-    answer, sentence, _ = verdict([Claim("x", dear)], margin=0.01, accuracy_margin=0.005)
+    answer, sentence, *_ = verdict([Claim("x", dear)], margin=0.01, accuracy_margin=0.005)
     assert answer == "cannot tell"
     assert "accuracy falls by more than the 0.5 points allowed" in sentence
 

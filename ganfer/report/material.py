@@ -75,7 +75,15 @@ def faces_section(report: Report) -> Section | None:
             classes.append(FaceClass(cls, shown))
     if not classes:
         return None
-    lead = "Real and synthetic faces of each class. Under a synthetic face: what the labeller says, and how surely."
+    lead = (
+        "Real and synthetic faces of each class, drawn at random. Under a synthetic face: what the labeller says, and "
+        "how surely."
+    )
+    if any(kind == "nearest" for cls in classes for _, kind, _ in cls.groups):
+        lead += (
+            " Nearest real: for each synthetic face, in the same order, the training image most like it, its class and "
+            "the correlation of the two; near 1 it is a copy."
+        )
     return Section("faces", "Faces", lead, [Faces(classes)])
 
 

@@ -241,6 +241,7 @@ class Report:
     origin: Origin
     selection: Selection = Selection()
     tuning: Tuning | None = None
+    beside: str = ""  # what belongs beside the verdict's sentence
     groups: Mapping[str, Sequence[Group]] = field(default_factory=dict)
 
     @property

@@ -232,7 +232,8 @@ def _class_changes(report: Report, level: str) -> list[Block]:
     per_class = [c for c in report.comparisons if c.cls is not None]
     scale = _change_scale(per_class)
     blocks: list[Block] = []
-    for pair in _pairs(per_class):
+    headline = tuple(arm.name for arm in report.headline) if report.headline else None
+    for pair in sorted(_pairs(per_class), key=lambda pair: pair != headline):
         mine = [c for c in per_class if (c.baseline, c.arm) == pair]
         recalls = [_change_row(c.cls or "", c, scale) for c in _by_class(report, mine) if c.measure == "recall"]
         title = _against(report, *pair)
@@ -244,8 +245,7 @@ def _class_changes(report: Report, level: str) -> list[Block]:
             if rows:
                 forest = _forest(f"{MEASURES[measure]} per class: {title}", "Class", rows, scale, level)
                 inner.append(Details(f"{MEASURES[measure]} per class", [forest]))
-        is_headline = report.headline is not None and pair == tuple(arm.name for arm in report.headline)
-        blocks += inner if is_headline else [Details(f"Every class: {title}", inner)]
+        blocks += inner if pair == headline else [Details(f"Every class: {title}", inner)]
     return blocks
 
 

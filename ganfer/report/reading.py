@@ -64,6 +64,7 @@ def read_report(results: Any) -> Report:
         labelling=None if root.get("labelling").absent else _labelling(root.get("labelling"), classes),
         screen=None if root.get("screen").absent else _screen(root.get("screen"), classes),
         faces=_faces(root.get("faces"), classes),
+        beside=verdict.get("beside").text(),
         selection=_selection(root.get("selection"), names),
         tuning=None if root.get("tuning").absent else _tuning(root.get("tuning")),
         groups=_groups(root.get("groups")),

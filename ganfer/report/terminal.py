@@ -18,7 +18,7 @@ def terminal_summary(results: Mapping[str, Any]) -> list[str]:
 
 def summary_lines(report: Report) -> list[str]:
     """The same from a report that was read already."""
-    lines = [f"{report.word.upper()}: {report.sentence}"]
+    lines = [f"{report.word.upper()}: {report.sentence}", *([report.beside] if report.beside else [])]
     arms = _arms(report)
     lines += ["", *arms] if arms else []
     if report.headline:

@@ -172,6 +172,7 @@ def test_verdict_comes_first_with_its_figures(tmp_path: Path) -> None:
     html = written(tmp_path, value)
     head = html.split("</header>")[0]
     assert value["verdict"]["sentence"] in head
+    assert value["verdict"]["beside"] in head
     assert "+1.2 [−0.3, +2.7]" in head
     assert "58.0" in head
     assert head.count('<div class="tile') == 3
