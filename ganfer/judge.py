@@ -52,18 +52,17 @@ def _is_compact(model: str) -> bool:
 
 
 def judge_run(workspace: Workspace, config: Config, data: Run, classifier_model: str) -> Run:
-    """Where the judge for this data lives, trained or not. Its key does not say `data`, so that no command takes it
-    for the workspace's classifier."""
+    """Where the judge for this data lives, trained or not: apart from the classifiers, which commands choose from."""
     settings = judge_settings(config, classifier_model)
-    key = {"config": dataclasses.asdict(settings), "inputs": {"judge_of": data.digest}, "seed": config.seed}
-    return workspace.run("classifiers", "judge", key)
+    key = {"config": dataclasses.asdict(settings), "inputs": {"data": data.digest}, "seed": config.seed}
+    return workspace.run("judges", settings.model.replace(":", "-"), key)
 
 
 def train_judge(workspace: Workspace, config: Config, data: Run, classifier_model: str) -> Result:
     """Train the judge on its half of the training split, choose and calibrate it on validation."""
     settings = judge_settings(config, classifier_model)
     run = judge_run(workspace, config, data, classifier_model)
-    key = {"config": dataclasses.asdict(settings), "inputs": {"judge_of": data.digest}, "seed": config.seed}
+    key = {"config": dataclasses.asdict(settings), "inputs": {"data": data.digest}, "seed": config.seed}
     with run.work("train judge", key) as record:
         if record.get("status") == "complete":
             return _result(run, "was already trained")

@@ -396,7 +396,7 @@ class Project:
 
     def need_judge(self) -> Run:
         """The finished judge of steered faces for the active data, else a new one."""
-        return self._judge() or self._made(self.train_judge, "classifiers")
+        return self._judge() or self._made(self.train_judge, "judges")
 
     def _judge(self) -> Run | None:
         from ganfer.judge import judge_run

@@ -53,7 +53,7 @@ def next_step(workspace: Workspace) -> str:
 def _main_figure(run: Run) -> str:
     """A few words on what a run brought."""
     figures = run.figures
-    if run.kind == "classifiers" and "validation" in figures:
+    if run.kind in ("classifiers", "judges") and "validation" in figures:
         return f"validation balanced accuracy {figures['validation']['balanced_accuracy']:.1%}"
     if run.kind == "reports" and "verdict" in figures:
         return str(figures["verdict"]["word"])

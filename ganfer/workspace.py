@@ -29,7 +29,7 @@ from ganfer.files import digest_json, write_json, write_text
 FORMAT = 1
 KINDS = (
     *("data", "classifiers", "gans", "synthetic", "reports"),
-    *("evaluations", "crossvals", "studies", "explanations", "exports", "qualities"),
+    *("evaluations", "crossvals", "studies", "explanations", "exports", "qualities", "judges"),
 )
 DEFAULT_ROOT = "ganfer-work"
 _VERSIONED = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow", "opencv-python")

@@ -313,9 +313,9 @@ def test_generate_balance_steers_then_label_and_retrain_go_on(
         assert words in plan
     result = project.generate(classes={"angry": 6, "happy": 6})
     assert "independent judge" in capsys.readouterr().err
-    assert result.figures["judge"].startswith("judge-")
-    assert not result.figures["guide"].startswith("judge-")
-    assert project.need_classifier().name == result.figures["guide"]  # the judge never takes its place
+    assert [run.name for run in workspace.runs("judges")] == [result.figures["judge"]]
+    assert [run.name for run in workspace.runs("classifiers")] == [result.figures["guide"]]
+    assert "judges" in str(project.status())
     assert result.figures["count"] > 0
     labelled = project.label()
     assert sum(labelled.figures["labelling"]["before"]["counts"].values()) == result.figures["count"]
