@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ def predict(analyser: Analyser, sources: Sequence[Source], config: LiveConfig, r
             recording(csv_path, request.out / "faces.json", models, names, request.attention)
         )
         if request.show:
-            stack.callback(cv2.destroyAllWindows)
+            stack.callback(_close_windows)
         pictures = _picture_names(request.out, sources)
         for source, picture in zip(sources, pictures, strict=True):
             if stop():
@@ -75,6 +75,8 @@ def predict(analyser: Analyser, sources: Sequence[Source], config: LiveConfig, r
                     raise
                 failures.append(str(error))
                 say(f"Left out: {error}")
+        if not seen and not failures:
+            raise KeyboardInterrupt  # before the first frame
         if not seen:
             raise DataError(f"None of the {len(sources)} files could be read; the first: {failures[0]}")
     figures: dict[str, Any] = {
@@ -158,6 +160,11 @@ def _closed(picture: np.ndarray, *, wait: bool) -> bool:
         return cv2.waitKey(0 if wait else _KEY_MILLISECONDS) & 0xFF in (ord("q"), 27)
     except cv2.error as error:
         raise GanferError("--show: OpenCV cannot open a window here.", "Leave --show out.") from error
+
+
+def _close_windows() -> None:
+    with suppress(cv2.error):  # an OpenCV without windows has none to close
+        cv2.destroyAllWindows()
 
 
 def slug(name: str) -> str:

@@ -1,7 +1,8 @@
 """`ganfer predict` from files to files: scores in rows, pictures marked, several sources, models and failures."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -145,23 +146,32 @@ def test_ctrl_c_ends_a_camera_well(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     shown = [Frame(quarters(250, side=100), i, i / 10) for i in range(50)]
 
     class Endless(Source):
-        def frames(self, every: float = 0.0):  # type: ignore[no-untyped-def]
+        def frames(self, every: float = 0.0) -> Iterator[Frame]:
             return iter(shown)
 
     asked = iter([False] * 6 + [True] * 99)
 
-    class Stop:
-        def __enter__(self):  # type: ignore[no-untyped-def]
-            return lambda: next(asked)
+    @contextmanager
+    def stop() -> Iterator[Callable[[], bool]]:
+        yield lambda: next(asked)
 
-        def __exit__(self, *failure: object) -> None:
-            pass
-
-    monkeypatch.setattr(predict_module, "graceful_stop", Stop)
+    monkeypatch.setattr(predict_module, "graceful_stop", stop)
     camera = Endless("camera 0", "camera", 0)
     result = predict(Analyser(ByBrightness(), FourBoxes()), [camera], LiveConfig(), Request(out=tmp_path / "out"))
     assert result.figures["frames"] == len(rows_of(tmp_path / "out" / "faces.csv")) == 5
     assert (tmp_path / "out" / "camera-0.faces.mp4").stat().st_size > 0
+
+
+def test_ctrl_c_before_the_first_frame_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def stopped() -> Iterator[Callable[[], bool]]:
+        yield lambda: True
+
+    monkeypatch.setattr(predict_module, "graceful_stop", stopped)
+    film = make_film(tmp_path / "film.avi", [250] * 3)
+    with pytest.raises(KeyboardInterrupt):
+        run([film], tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_the_window_ends_with_q_and_its_absence_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,6 +188,7 @@ def test_the_window_ends_with_q_and_its_absence_is_said(tmp_path: Path, monkeypa
         raise cv2.error("no display")
 
     monkeypatch.setattr(predict_module.cv2, "imshow", headless)
+    monkeypatch.setattr(predict_module.cv2, "destroyAllWindows", headless)
     with pytest.raises(GanferError, match="--show: OpenCV cannot open a window"):
         run([film], tmp_path / "out", show=True)
 
