@@ -31,13 +31,17 @@ class Page:
         self._news = threading.Condition()
         self._number = 0
         self._session: str | None = None
+        self._target: str | None = None
         self.requests: list[str] = []
         self.errors: list[str] = []
         threading.Thread(target=self._listen, daemon=True).start()
 
     def open(self, url: str, *, width: int = 1400, height: int = 900, dark: bool = False) -> None:
         """A new tab of this size (in CSS pixels; narrow ones are phones) at an address."""
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        if self._target is not None:
+            self._session = None
+            self.call("Target.closeTarget", targetId=self._target)
+        target = self._target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log", "Accessibility"):
             self.call(f"{domain}.enable")
@@ -49,6 +53,7 @@ class Page:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.requests.clear()
+        self.errors.clear()
         self.call("Page.navigate", url=url)
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:

@@ -185,20 +185,16 @@ async function listCameras() {
 function modelsChanged() {
   const own = settings.models.find((each) => each.name === at("model").value);
   at("about").textContent = own.note;
-  if (source?.kind === "photo") fetchAgain();
+  if (source?.kind === "photo") lookAgain();
 }
 
-async function fetchAgain() {
+async function lookAgain() {
   const run = ++running;
-  try {
-    const blob = await (await fetch(at("photo").src)).blob();
-    const answer = await analyze(blob, models(), run);
-    if (!answer || run !== running) return;
-    tracker = new Tracker();
-    timeline.clear();
-    frames = 0;
-    show(answer, { seconds: 0 }, 0);
-  } catch (error) { say(error.message); }
+  source.rewind();
+  tracker = new Tracker();
+  timeline.clear();
+  frames = 0;
+  try { await work(run); } catch (error) { if (run === running) say(error.message); }
 }
 
 function connect() {

@@ -100,6 +100,7 @@ export async function openPhoto(image, file, maxBytes) {
     image.removeAttribute("src");
     throw new Error(`${file.name} is no picture this browser shows. Save it as JPEG or PNG.`);
   }
+  const blob = file.size <= maxBytes ? file : await smaller(image);
   let taken = false;
   return {
     kind: "photo", name: file.name, live: false, mirrored: false,
@@ -107,8 +108,9 @@ export async function openPhoto(image, file, maxBytes) {
     async shot() {
       if (taken) return null;
       taken = true;
-      return { blob: file.size <= maxBytes ? file : await smaller(image), seconds: 0 };
+      return { blob, seconds: 0 };
     },
+    rewind() { taken = false; },
     close() { image.removeAttribute("src"); URL.revokeObjectURL(url); },
   };
 }

@@ -12,7 +12,7 @@ export class Timeline {
     this.parts = parts; // elements: lanes, tracks, scrub, reading, quiet, table, tableBox, download, clear
     this.colours = colours;
     this.clear();
-    parts.scrub.addEventListener("input", () => { this.follow = parts.scrub.value === parts.scrub.max; this.draw(); });
+    parts.scrub.addEventListener("input", () => { this.seek(); this.draw(); });
     parts.clear.addEventListener("click", () => this.clear());
     parts.download.addEventListener("click", () => this.download());
     parts.tableBox.addEventListener("toggle", () => this.fillTable());
@@ -25,7 +25,7 @@ export class Timeline {
     this.lanes = new Map();
     this.end = 0;
     this.dropped = false;
-    this.follow = true;
+    this.held = null; // the moment chosen with the slider, seconds; null: the latest
     const { lanes, tracks, quiet, table, tableBox, download, clear, scrub, reading } = this.parts;
     tracks.replaceChildren();
     table.tBodies[0].replaceChildren();
@@ -57,16 +57,28 @@ export class Timeline {
     return [this.length ? 0 : Math.max(0, end - WINDOW), end];
   }
 
-  get moment() {
-    if (this.follow) return this.end;
+  get moment() { return this.held ?? this.end; }
+
+  /** Take the slider's moment; in the part where nothing is yet, the latest reading before it. */
+  seek() {
+    const { scrub } = this.parts;
+    if (scrub.value === scrub.max) { this.held = null; return; }
     const [start, end] = this.range;
-    return start + (end - start) * this.parts.scrub.value / this.parts.scrub.max;
+    this.held = Math.min(start + (end - start) * scrub.value / scrub.max, this.end);
+  }
+
+  /** Put the slider where its moment is; one that slid out of the window goes along. */
+  placeSlider(start, end) {
+    if (this.held === null) return;
+    this.held = Math.max(this.held, start);
+    this.parts.scrub.value = Math.round((this.held - start) / (end - start) * this.parts.scrub.max);
   }
 
   /** Draw the lanes of who was there in the range, the axis, and say what the moment shows. */
   draw() {
     if (this.parts.lanes.hidden) return;
     const [start, end] = this.range;
+    this.placeSlider(start, end);
     const groups = new Map();
     let first = this.rows.length; // the range is at the end
     while (first > 0 && this.rows[first - 1].seconds >= start) first--;
@@ -115,7 +127,7 @@ export class Timeline {
       stack(context, group.rows.slice(from, i), group.model, names, at, height, this.colours);
       from = i;
     }
-    if (!this.follow) marker(context, at(this.moment), height);
+    if (this.held !== null) marker(context, at(this.moment), height);
   }
 
   paintAxis(start, end) {
@@ -207,8 +219,9 @@ function quoted(value) {
 
 /** `1:05`, or `1:05.2` with digits. */
 export function clock(seconds, digits = 0) {
-  const whole = Math.floor(seconds / 60);
-  return `${whole}:${(seconds - 60 * whole).toFixed(digits).padStart(digits ? 3 + digits : 2, "0")}`;
+  const total = Number(seconds.toFixed(digits));
+  const whole = Math.floor(total / 60);
+  return `${whole}:${(total - 60 * whole).toFixed(digits).padStart(digits ? 3 + digits : 2, "0")}`;
 }
 
 function prepared(canvas) {

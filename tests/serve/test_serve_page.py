@@ -1,0 +1,184 @@
+"""The live page in a real browser: fake camera, photo, video; phone and desktop; keyboard; nothing from elsewhere."""
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from chromium_pipe import CHROMIUM, Page, browser
+from PIL import Image
+from serving import NAMES, encoded, scene, server_of, source_of, write_model
+
+from ganfer.live.records import Recorder
+from ganfer.serve.server import Listening
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, which is not installed")
+
+CSV = """new Promise((resolve) => {
+  const make = URL.createObjectURL;
+  URL.createObjectURL = (blob) => { if (blob.type === "text/csv") blob.text().then(resolve); return make(blob); };
+  document.getElementById("download").click();
+  URL.createObjectURL = make;
+})"""
+UNNAMED = """[...document.querySelectorAll("button, select, input, a, img")].filter((each) =>
+  each.checkVisibility() && !each.hasAttribute("alt") &&
+  !(each.innerText || each.labels?.[0]?.innerText || each.getAttribute("aria-label"))).length"""
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listening]:
+    names = ("expression", "before", "after")
+    sources = [
+        source_of(name, write_model(tmp_path_factory.mktemp(name), seed=seed)) for seed, name in enumerate(names)
+    ]
+    with server_of(sources).background() as listening:
+        yield listening
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    folder = tmp_path_factory.mktemp("browser")
+    film = folder / "camera.mjpeg"
+    film.write_bytes(b"".join(encoded(picture, "JPEG", quality=95) for picture in moving()))
+    with browser(folder, f"--use-file-for-fake-video-capture={film}") as page:
+        yield page
+
+
+def moving() -> list[Image.Image]:
+    """A film: two white rectangles that drift to the right."""
+    pictures = []
+    for step in range(20):
+        picture = scene((60 + step, 80, 90, 110), (320, 240))
+        pictures.append(picture)
+    return pictures
+
+
+def ready(page: Page, live: Listening, **options: object) -> None:
+    page.open(live.link, **options)  # type: ignore[arg-type]
+    page.until("document.documentElement.dataset.ready")
+
+
+def at_peace(page: Page, live: Listening) -> None:
+    """Nothing on the console, nothing asked of another place, nothing wider than the screen, nothing without a name."""
+    assert page.errors == []
+    elsewhere = [url for url in page.requests if not url.startswith((live.url, "blob:", "data:"))]
+    assert (elsewhere, page.run(UNNAMED)) == ([], 0)
+    assert page.run("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+def test_the_camera_runs_by_keyboard_and_its_readings_come_as_csv(chromium: Page, live: Listening, width: int) -> None:
+    ready(chromium, live, width=width)
+    assert chromium.run("[document.getElementById('model').value, document.getElementById('other').value]") == [
+        "after", "before",
+    ]  # fmt: skip
+    for _ in range(8):
+        chromium.press("Tab", 9)
+        if chromium.run("document.activeElement.id") == "camera":
+            break
+    assert chromium.run("document.activeElement.id") == "camera"
+    chromium.press("Enter", 13, "\r")
+    chromium.until("document.querySelectorAll('.person').length === 1")
+    chromium.until("document.querySelectorAll('#tracks .lane:not(.axis)').length === 2")  # two models
+    assert chromium.run("document.querySelectorAll('.person .bars li').length") == len(NAMES)
+    chromium.until("document.getElementById('spoken').textContent")
+    chromium.until("document.getElementById('pace').textContent.includes('pictures/s')")
+    chromium.run("document.getElementById('scrub').focus()")
+    chromium.press("ArrowLeft", 37)
+    assert "person 1 (after)" in chromium.until("document.getElementById('scrub').getAttribute('aria-valuetext')")
+    rows = list(csv.DictReader(io.StringIO(chromium.run(CSV))))
+    assert len(rows) >= 3
+    out = io.StringIO()
+    Recorder(out, io.StringIO(), ["after", "before"], NAMES, attention=False)
+    assert list(rows[0]) == out.getvalue().strip().split(",")  # what `ganfer timeline` reads
+    assert {row["person"] for row in rows} == {"1"}
+    assert {row["source"] for row in rows} == {"camera"}
+    assert sum(float(rows[-1][f"p_{name}"]) for name in NAMES) == pytest.approx(1, abs=1e-3)
+    at_peace(chromium, live)
+    chromium.run("document.getElementById('camera').click()")
+    assert chromium.run("document.getElementById('video').srcObject === null")
+    assert chromium.run("document.getElementById('camera').textContent") == "Start camera"
+
+
+def test_a_photo_compared_by_other_models(chromium: Page, live: Listening, tmp_path: Path) -> None:
+    ready(chromium, live, dark=True)
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(encoded(scene((40, 30, 60, 50), (300, 200))))
+    chromium.give_file("#file", photo)
+    chromium.until("document.querySelectorAll('.person').length === 1")
+    assert chromium.run("document.querySelector('.said .was').textContent").startswith("before: ")
+    assert chromium.run("document.getElementById('lanes').hidden")  # a photo has no time
+    first = chromium.run("document.querySelector('.bars').innerText")
+    chromium.run(
+        "const all = document.getElementById('model'); all.value = 'expression'; all.dispatchEvent(new Event('change'))"
+    )
+    chromium.until(f"document.querySelector('.key').innerText.includes('expression') && {first!r} !== ''")
+    chromium.run("document.querySelector('#table-box').open = true")
+    chromium.until("document.querySelectorAll('#table tbody tr').length === 2")
+    at_peace(chromium, live)
+    text = tmp_path / "photo.jpg"
+    text.write_text("no picture")
+    chromium.give_file("#file", text)
+    chromium.until("document.getElementById('message').textContent.includes('no picture this browser shows')")
+
+
+def test_a_video_runs_along_its_own_time(chromium: Page, live: Listening, tmp_path: Path) -> None:
+    film = tmp_path / "film.webm"
+    writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"VP80"), 10.0, (320, 240))
+    if not writer.isOpened():
+        pytest.skip("OpenCV writes no WebM here")
+    for picture in moving():
+        writer.write(np.ascontiguousarray(np.asarray(picture)[:, :, ::-1]))
+    writer.release()
+    ready(chromium, live)
+    chromium.give_file("#file", film)
+    chromium.until("document.querySelectorAll('#tracks .lane:not(.axis)').length === 2")
+    assert not chromium.run("document.getElementById('pause').hidden")
+    chromium.until("document.getElementById('video').ended && document.getElementById('pace').hidden")
+    rows = list(csv.DictReader(io.StringIO(chromium.run(CSV))))
+    assert rows[0]["source"] == "film.webm"
+    assert 0 <= float(rows[0]["seconds"]) <= float(rows[-1]["seconds"]) <= 2.5
+    assert chromium.errors == []
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("NotFoundError", "There is no camera"),
+        ("NotAllowedError", "was not allowed"),
+        ("NotReadableError", "holds the"),
+    ],
+)
+def test_a_camera_that_does_not_start_says_why(chromium: Page, live: Listening, name: str, words: str) -> None:
+    ready(chromium, live)
+    chromium.run(f"void (navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', '{name}')))")
+    chromium.run("document.getElementById('camera').click()")
+    chromium.until(f"document.getElementById('message').textContent.includes({words!r})")
+    assert chromium.run("document.getElementById('camera').getAttribute('aria-pressed')") == "false"
+
+
+def test_a_busy_server_is_asked_again_and_a_failing_one_named(chromium: Page, live: Listening, tmp_path: Path) -> None:
+    ready(chromium, live)
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(encoded(scene()))
+    chromium.run(
+        "void ((real, first = true) => { window.fetch = (...all) => { if (!first) return real(...all); first = false; "
+        "return Promise.resolve(new Response('{}', { status: 429, headers: { 'Retry-After': '0' } })); }; })(fetch)"
+    )
+    chromium.give_file("#file", photo)
+    chromium.until("document.querySelectorAll('.person').length === 1")
+    chromium.run(
+        'void (window.fetch = () => Promise.resolve(new Response(\'{"error": "Too hot."}\', { status: 503 })))'
+    )
+    chromium.give_file("#file", photo)
+    chromium.until("document.getElementById('message').textContent === 'Too hot.'")
+
+
+def test_the_page_of_the_api_opens(chromium: Page, live: Listening) -> None:
+    chromium.open(f"{live.url}/docs", width=400)
+    chromium.until("document.querySelectorAll('section details').length > 30")
+    chromium.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    at_peace(chromium, live)
