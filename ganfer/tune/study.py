@@ -71,11 +71,12 @@ def open_study(name: str, folder: Path, space: Space, settings: TuneConfig, seed
         raise GanferError(
             f"--storage {_hidden(url)} needs the package {error.name}.", f"Install it: pip install {error.name}."
         ) from error
-    except (SQLAlchemyError, ValueError, RuntimeError) as error:
+    except (SQLAlchemyError, optuna.exceptions.OptunaError, ValueError, RuntimeError) as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
+        mend = "Check --storage, or leave it out for SQLite in the workspace."
         raise GanferError(
             f"The study's database {_hidden(url)} cannot be used ({reason}).",
-            "Check --storage, or leave it out for SQLite in the workspace.",
+            f"Remove {folder} and search anew." if own else mend,
         ) from error
     return study
 

@@ -234,6 +234,14 @@ def test_a_database_that_cannot_be_used_is_one_line_without_the_password(work: P
     assert "secret" not in str(caught.value)
 
 
+def test_a_damaged_study_is_one_line(work: Path, played: Played) -> None:
+    first = project(work, tune__trials=1).tune(LINES)
+    (first.path / "study.db").write_bytes(b"no database at all" * 100)
+    with pytest.raises(GanferError, match="cannot be used .*Remove .* and search anew") as caught:
+        project(work, tune__trials=2).tune(LINES)
+    assert "\n" not in str(caught.value)
+
+
 def test_another_database_holds_the_study(work: Path, played: Played, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'elsewhere.db'}"
     result = project(work, tune__trials=2, tune__storage=url).tune(LINES)
