@@ -240,6 +240,22 @@ def test_the_command_compares_two_models_without_anything_trained(workspace: Pat
     assert "annotated" in invoke("predict", tmp_path / "crop.png", *common)  # the newest classifier
 
 
+def test_the_command_opens_detector_and_landmarker(
+    workspace: Path, tmp_path: Path, yunet_file: Path, landmarker_file: Path
+) -> None:
+    pytest.importorskip("mediapipe", reason="needs the extra gaze")
+    Image.fromarray(scene([Placed(30, "neutral", 60, 20, 360)], 480, 420)).save(tmp_path / "one.png")
+    models = ["--detector-model", yunet_file, "--landmarker-model", landmarker_file]
+    log = tmp_path / "logs" / "one.csv"
+    said = invoke("predict", tmp_path / "one.png", "-w", workspace, *models, "--attention", "--log", log)
+    (row,) = rows_of(log)
+    assert row["attention"] == "attentive"
+    assert abs(float(row["yaw"])) < 15
+    assert "100%" in said
+    with pytest.raises(DataError, match=r"Landmarks were found in only \d+ training images"):
+        invoke("predict", tmp_path / "one.png", "-w", workspace, *models, "--landmarks")
+
+
 def test_the_plan_and_wrong_arguments(workspace: Path, tmp_path: Path) -> None:
     Image.fromarray(quarters(200, side=64)).save(tmp_path / "crop.png")
     plan = invoke("predict", tmp_path / "crop.png", "-w", tmp_path / "fresh", "--dry-run")
