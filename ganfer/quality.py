@@ -40,6 +40,9 @@ from ganfer.workspace import Run, Workspace
 LEAST = 8  # images of a class on each side that a comparison needs
 _PAIRED = 500  # images per class whose diversity is measured, at most
 
+_SHARE, _ANY = (0.0, 1.0), (-np.inf, np.inf)
+_RANGES = {"precision": _SHARE, "recall": _SHARE, "coverage": _SHARE, "density": (0.0, np.inf), "fid": (0.0, np.inf)}
+
 Measure = Callable[[np.ndarray, np.ndarray], dict[str, float]]
 
 
@@ -181,7 +184,11 @@ def _groups(
 
 def _as_dict(compared: Compared) -> dict[str, Any]:
     figures = {
-        name: {"faces": asdict(compared.fake[name]), "real": asdict(compared.real[name])} for name in compared.fake
+        name: {
+            side: {part: float(np.clip(value, *_RANGES.get(name, _ANY))) for part, value in asdict(found[name]).items()}
+            for side, found in (("faces", compared.fake), ("real", compared.real))
+        }
+        for name in compared.fake
     }
     return {"num_images": compared.num_images, **figures}
 

@@ -7,6 +7,7 @@ labelling goes on; `judge` decides over all looks.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -39,6 +40,7 @@ from ganfer.seeding import stream
 from ganfer.workspace import Run
 
 _HELD_BACK = 2000  # validation images that the copy rule is made from, at most
+_PICTURES = 8192  # in memory while near-duplicates are looked for: 75 MB
 _UNIT = 127.0  # thumbnails are stored as int8
 
 
@@ -270,8 +272,11 @@ def look_at(
 
     Several processes share the chunks.
     """
-    todo = [part for look, part in _parts(start, count, folder) if look is None]
-    mine = todo[ranks.rank() :: ranks.count()]
+    parts = list(_parts(start, count, folder))
+    todo = [part for look, part in parts if look is None]
+    # by the place among all chunks: another process may have stored some since
+    mine = [part for i, (look, part) in enumerate(parts) if look is None and i % ranks.count() == ranks.rank()]
+    del parts
     if advance:
         advance(count - start - sum(part.stop - part.start for part in todo))
     for part in mine:
@@ -312,8 +317,8 @@ def _hardest_first(look: Look, mine: np.ndarray) -> np.ndarray:
 def _likeness(read: Callable[[Sequence[int]], np.ndarray], mine: np.ndarray) -> Callable[[int, int], float]:
     """The likeness of two images of a class, by their places in it."""
 
-    def same(i: int, j: int) -> float:
-        first, second = read([int(mine[i]), int(mine[j])])
-        return similarity(picture(first), picture(second))
+    @lru_cache(maxsize=_PICTURES)
+    def details(place: int) -> np.ndarray:
+        return picture(read([int(mine[place])])[0])
 
-    return same
+    return lambda i, j: similarity(details(i), details(j))

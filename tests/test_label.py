@@ -226,3 +226,29 @@ def test_an_interrupted_look_goes_on_where_it_was(project: Project, monkeypatch:
     total = len(read_batch(project.need_batch()))
     assert sum(seen) == total - 2
     assert sum(result.figures["screen"]["reasons"].values()) == total
+
+
+def test_two_processes_share_the_looking_and_see_the_same(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import ganfer.metrics.extractors as extractors
+    from ganfer import ranks
+    from ganfer.data.imageset import read_set
+    from ganfer.screening import Screener, look_at
+
+    monkeypatch.setattr(extractors.chunks, "__defaults__", (10,))
+    data = project.need_data()
+    screener = Screener(project.config, project.need_classifier(), data, read_set(data.path))
+    pixels = striped(ASKED[:35], seed=41)
+    read = lambda places: pixels[list(places)]  # noqa: E731
+    alone = look_at(screener, 35, read, tmp_path / "alone")
+    monkeypatch.setattr(ranks, "count", lambda: 2)
+    monkeypatch.setattr(ranks, "barrier", lambda: None)
+    for rank, files in ((1, 2), (0, 4)):  # the follower first: the leader, last, finds its chunks there
+        monkeypatch.setattr(ranks, "rank", lambda rank=rank: rank)
+        shared = look_at(screener, 35, read, tmp_path / "shared")
+        assert len(list((tmp_path / "shared").glob("*.npz"))) == files
+    assert len(shared) == 35
+    assert np.array_equal(shared.probabilities, alone.probabilities)
+    assert np.array_equal(shared.nearest, alone.nearest)
+    assert np.array_equal(shared.thumbnail, alone.thumbnail)

@@ -1,6 +1,6 @@
 """The page of a measured batch, made from its `quality.json` alone, and its short form for the terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ganfer.report import svg
@@ -52,10 +52,7 @@ def quality_page(results: Results) -> str:
         f"features of {results['classifier']}",
         str(results["run"].get("started") or "")[:10],
     ]
-    note = (
-        "In brackets the 95% interval, or the range for the real-against-real figure. The ceiling is what as many "
-        "held-back real images reach against others."
-    )
+    note = "Real images: what as many held-back ones reach against others. Further down, brackets hold 95% intervals."
     sheet = Sheet(
         results["title"],
         _sentence(results),
@@ -78,12 +75,12 @@ def quality_lines(results: Results) -> list[str]:
                 _TOGETHER if name == "all" else name,
                 count(group["num_images"]),
                 _beside(group, "fid", "{:.2f}", 1),
-                _beside(group, "kid", "{:.2f}", 1000),
+                _beside(group, "kid", "{:.3f}", 1),
                 *(_beside(group, figure, "{:.0f}", 100) for figure in ("precision", "recall", "coverage")),
                 f"{100 * diversity['ratio']:.0f}" if diversity and diversity["ratio"] is not None else ABSENT,
             ]
         )
-    head = ["class", "n", "FID", "KID x1000", "precision %", "recall %", "coverage %", "diversity %"]
+    head = ["class", "n", "FID", "KID", "precision %", "recall %", "coverage %", "diversity %"]
     lines = [results["title"], _sentence(results), ""]
     if rows:
         lines += [*table(head, rows), "in brackets: as many held-back real images, against the same ones", ""]
@@ -134,10 +131,10 @@ def _headlines(results: Results) -> list[Headline]:
     main = _main(results)
     if main is not None:
         group = main[1]
-        if "coverage" in group:
-            tiles.append(
-                Headline("Coverage", points(group["coverage"]["faces"]["mean"]), "%", _real(group["coverage"], points))
-            )
+        for figure in ("coverage", "recall"):
+            if figure in group:
+                mean = points(group[figure]["faces"]["mean"])
+                tiles.append(Headline(_MANIFOLD[figure][0], mean, "%", _real(group[figure], points, "%")))
         fid = group["fid"]
         tiles.append(Headline("FID, classifier features", _plain(fid["faces"]["mean"]), "", _real(fid, _plain)))
     copies = results["copies"]
@@ -146,7 +143,7 @@ def _headlines(results: Results) -> list[Headline]:
     if results["cas"]:
         made, real = (results["cas"][f"trained_on_{what}"]["balanced_accuracy"] for what in ("synthetic", "real"))
         tiles.append(
-            Headline("Train on faces, test on real", points(made["mean"]), "%", f"on real: {points(real['mean'])}%")
+            Headline("Train on faces, test on real", points(made["mean"]), "%", f"real images: {points(real['mean'])}%")
         )
     return tiles
 
@@ -155,8 +152,8 @@ def _plain(value: float) -> str:
     return f"{value:.2f}".replace("-", "−")
 
 
-def _real(sides: Sides, write: Any) -> str:
-    return f"ceiling {write(sides['real']['mean'])}"
+def _real(sides: Sides, write: Callable[[float], str], unit: str = "") -> str:
+    return f"real images: {write(sides['real']['mean'])}{unit}"
 
 
 def _beside(group: Results, figure: str, form: str, factor: float) -> str:
@@ -251,11 +248,11 @@ def _distance_section(results: Results) -> Section | None:
     for title, groups in named.items():
         rows = []
         for name, group in groups.items():
-            cells = [Cell(_distance(group["fid"][side], 1)) for side in ("faces", "real")]
-            cells += [Cell(_distance(group["kid"][side], 1000)) for side in ("faces", "real")]
+            cells = [Cell(_distance(group["fid"][side], "{:.2f}")) for side in ("faces", "real")]
+            cells += [Cell(_distance(group["kid"][side], "{:.3f}")) for side in ("faces", "real")]
             rows.append(Row(_TOGETHER if name == "all" else name, cells, note=f"{count(group['num_images'])} each"))
         if rows:
-            columns = ("FID", "FID, real", "KID × 1000", "KID × 1000, real")
+            columns = ("FID", "FID, real", "KID", "KID, real")
             blocks.append(Panel(title, "Class", columns, rows))
     if not blocks:
         return None
@@ -267,8 +264,8 @@ def _distance_section(results: Results) -> Section | None:
     return Section("distances", "How far from real", lead, blocks)
 
 
-def _distance(estimate: Mapping[str, float], factor: float) -> str:
-    mean, low, high = (_plain(factor * value) for value in _values(estimate))
+def _distance(estimate: Mapping[str, float], form: str) -> str:
+    mean, low, high = (form.format(value).replace("-", "−") for value in _values(estimate))
     return f"{mean} [{low}, {high}]"
 
 
@@ -313,7 +310,7 @@ def _copies_section(results: Results) -> Section:
         f"{100 * copies['likeness']:.0f}% at the median, that of held-back real images "
         f"{100 * copies['held_back_likeness']:.0f}%. A copy is 85% alike or more, or above "
         f"{100 * rule['likeness']:.0f}% and far nearer to one training image than to all others. "
-        "`ganfer label` keeps copies out of training."
+        "ganfer label keeps copies out of training."
     )
     return Section("copies", "Copies of training images", lead, [Faces(classes)] if classes else [])
 
