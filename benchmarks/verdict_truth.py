@@ -138,32 +138,37 @@ def word_of(table: Mapping[str, Estimate]) -> str:
 
 
 def run_simulated(
-    design_name: str, trials: int, resamples: int, done: list[dict[str, Any]], keep: Callable[[], None]
+    designs: list[str], trials: int, resamples: int, done: list[dict[str, Any]], keep: Callable[[], None]
 ) -> None:
-    """Every effect in one design that is not `done` yet; each is added there, and kept."""
-    design = DESIGNS[design_name]
+    """Every effect in every design that is not `done` yet; each is added there, and kept."""
     for effect, gains in EFFECTS.items():
-        if any((row["design"], row["effect"]) == (design_name, effect) for row in done):
-            continue
-        rng = np.random.default_rng([list(DESIGNS).index(design_name), list(EFFECTS).index(effect)])
-        found = [simulated_trial(rng, design, gains, resamples) for _ in range(trials)]
-        recalls = [hit for trial in found for name, hit in trial["covered"].items() if name.startswith("recall:")]
-        done.append(
-            {
-                "design": design_name,
-                "effect": effect,
-                "true_balanced_accuracy": true_changes(design, gains)["balanced_accuracy"],
-                "trials": trials,
-                "words": words(found),
-                "coverage": {
-                    **{name: share([t["covered"][name] for t in found]) for name in ("balanced_accuracy", "accuracy")},
-                    "recall": share(recalls),
-                },
-                "mean_width": float(np.mean([t["width"] for t in found])),
-            }
-        )
-        keep()
-        print(json.dumps(done[-1]), flush=True)
+        for name in designs:
+            if not any((row["design"], row["effect"]) == (name, effect) for row in done):
+                done.append(simulated_row(name, effect, gains, trials, resamples))
+                keep()
+                print(json.dumps(done[-1]), flush=True)
+
+
+def simulated_row(
+    design_name: str, effect: str, gains: tuple[float, ...], trials: int, resamples: int
+) -> dict[str, Any]:
+    """One effect in one design: how often each word came out, and how often the intervals held the truth."""
+    design = DESIGNS[design_name]
+    rng = np.random.default_rng([list(DESIGNS).index(design_name), list(EFFECTS).index(effect)])
+    found = [simulated_trial(rng, design, gains, resamples) for _ in range(trials)]
+    recalls = [hit for trial in found for name, hit in trial["covered"].items() if name.startswith("recall:")]
+    return {
+        "design": design_name,
+        "effect": effect,
+        "true_balanced_accuracy": true_changes(design, gains)["balanced_accuracy"],
+        "trials": trials,
+        "words": words(found),
+        "coverage": {
+            **{name: share([t["covered"][name] for t in found]) for name in ("balanced_accuracy", "accuracy")},
+            "recall": share(recalls),
+        },
+        "mean_width": float(np.mean([t["width"] for t in found])),
+    }
 
 
 def words(found: list[dict[str, Any]]) -> dict[str, int]:
@@ -349,9 +354,9 @@ def main() -> None:
 
     stored: dict[str, Any] = json.loads(options.out.read_text()) if options.out.is_file() else {}
     if options.mode == "simulated":
-        for name in [options.design] if options.design else list(DESIGNS):
-            done = stored.setdefault("simulated", [])
-            run_simulated(name, options.trials, options.resamples, done, lambda: write(options.out, stored))
+        names = [options.design] if options.design else list(DESIGNS)
+        done = stored.setdefault("simulated", [])
+        run_simulated(names, options.trials, options.resamples, done, lambda: write(options.out, stored))
     elif options.mode == "trained":
         found = run_trained(options.first, options.trials, options.workers, options.seconds, options.pool)
         stored.setdefault("trained", {}).setdefault("by_trial", {}).update(found)

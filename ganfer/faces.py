@@ -5,8 +5,17 @@ import numpy as np
 from ganfer.batch import Labels, read_batch, read_labels
 from ganfer.data.imageset import ImageSet
 from ganfer.errors import DataError
+from ganfer.screen import COPY, DUPLICATE, LOW_CONFIDENCE, MISMATCH, OFF_MANIFOLD
 from ganfer.seeding import stream
 from ganfer.workspace import Run
+
+_RELAX = {
+    LOW_CONFIDENCE: "--min-confidence 0",
+    MISMATCH: "--any-class",
+    OFF_MANIFOLD: "--set label.manifold=0",
+    COPY: "--allow-copies",
+    DUPLICATE: "--allow-repetitions",
+}  # what lets the faces pass that a criterion rejects
 
 
 def kept_faces(batch_run: Run, labels_run: Run, images: ImageSet, *, soft_labels: bool = False) -> ImageSet:
@@ -19,9 +28,10 @@ def kept_faces(batch_run: Run, labels_run: Run, images: ImageSet, *, soft_labels
     if not len(kept):
         reasons, counts = np.unique(labels.reason, return_counts=True)
         said = ", ".join(f"{n} {reason}" for reason, n in zip(reasons, counts, strict=True))
+        relax = _RELAX.get(str(reasons[counts.argmax()]), "")
         raise DataError(
             f"The screen kept none of the {len(labels.reason)} faces of {batch_run.name} ({said}).",
-            "Train the GAN longer, or label with --min-confidence 0.",
+            f"Train the GAN longer{f', or label with {relax}' if relax else ''}.",
         )
     soft = labels.probabilities[kept] if soft_labels else None
     return _as_training(batch_run, images, kept, labels.predicted[kept], soft)

@@ -72,11 +72,13 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
         images = read_set(data.path)
         val, test = (labelled(real_only(images, split)) for split in ("val", "test"))
         refuse_too_few(test)
+        kept = kept_faces(batch_run, labels_run, images, soft_labels=config.retrain.soft_labels)
         leaks = leaks_of(workspace, config, data, images)
         real = labelled(images.of("train"))
         if config.retrain.drop_leaks:
             real, val = leaks.without(real), leaks.without(val)
-        material = _material(config, images, real, batch_run, labels_run)
+        unscreened = unscreened_faces(batch_run, labels_run, images, kept.counts(), config.seed)
+        material = Material(real, kept, unscreened, config.retrain.weight, config.seed)
         trainings = Trainings(run, val, test, _seeds(config), device=config.device, workers=config.retrain.workers)
         budget = budget_of(config, number_of_trainings(config), workspace, data, real=real, val=val)
         for line in budget.lines():
@@ -153,12 +155,6 @@ def _recipe(config: TrainConfig, material: Material) -> TrainConfig:
     most = len(material.real) + len(material.kept)
     passes = steps * min(config.batch_size, most) // most
     return dataclasses.replace(config, steps=steps, validations=max(1, min(config.validations, passes)))
-
-
-def _material(config: Config, images: ImageSet, real: ImageSet, batch_run: Run, labels_run: Run) -> Material:
-    kept = kept_faces(batch_run, labels_run, images, soft_labels=config.retrain.soft_labels)
-    unscreened = unscreened_faces(batch_run, labels_run, images, kept.counts(), config.seed)
-    return Material(real, kept, unscreened, config.retrain.weight, config.seed)
 
 
 def _identity(config: Config) -> dict[str, object]:

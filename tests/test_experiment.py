@@ -196,6 +196,19 @@ def test_labels_that_the_data_does_not_know_are_refused(tmp_path: Path) -> None:
         project.retrain()
 
 
+def test_what_would_let_the_rejected_faces_pass_is_said(tmp_path: Path) -> None:
+    project = project_with(tmp_path, tiny_set((10, 10, 10)), classifier__epochs=1)
+    project.label()
+    labels = newest_labels(project.need_batch())
+    assert labels is not None
+    file = labels.path / "labels.csv"
+    for reason, option in (("off the manifold", r"--set label\.manifold=0"), ("mismatch", "--any-class")):
+        file.write_text(file.read_text().replace(",kept", f",{reason}").replace(",off the manifold", f",{reason}"))
+        with pytest.raises(DataError, match=rf"kept none of the 50 faces .*\(50 {reason}\).* or label with {option}"):
+            project.retrain()
+    assert not list(tmp_path.glob("data/*/check"))  # said before the slower looks
+
+
 def test_too_few_test_images_to_show_anything(tmp_path: Path) -> None:
     images = tiny_set((10, 10, 10), test=2)
     few = images.select(np.flatnonzero((images.split != "test") | (images.labels < 2)))
