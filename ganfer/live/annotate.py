@@ -29,8 +29,9 @@ def annotate(image: np.ndarray, faces: Sequence[FaceResult], *, bars: bool = Tru
     for face in faces:
         _frame(picture, face, unit)
     taken = [face.box for face in faces]
-    for face in sorted(faces, key=lambda face: -face.box[2]):
-        panel = _panel(face, unit) if bars else _tag(face, unit)
+    for number, face in sorted(enumerate(faces, 1), key=lambda pair: -pair[1].box[2]):
+        who = f"person {face.track}" if face.track else f"face {number}" if len(faces) > 1 else ""
+        panel = _panel(face, who, unit) if bars else _tag(face, unit)
         place, hidden = _place(face.box, panel.shape, picture.shape, taken)
         if bars and hidden > _CROWDED:
             panel = _tag(face, unit)
@@ -52,7 +53,7 @@ def _frame(picture: np.ndarray, face: FaceResult, unit: float) -> None:
                 cv2.line(picture, (cx, cy), end, ink, thick + extra, cv2.LINE_AA)
 
 
-def _panel(face: FaceResult, unit: float) -> np.ndarray:
+def _panel(face: FaceResult, who: str, unit: float) -> np.ndarray:
     """(h, w, 4) uint8: emoji, number, expression, a bar per score; a column of bars per model."""
     u = unit * _FINE
     models = list(face.by_model.items())
@@ -71,8 +72,7 @@ def _panel(face: FaceResult, unit: float) -> np.ndarray:
     image.alpha_composite(Image.fromarray(emoji(face.label, side)), (round(pad), round(pad * 0.8)))
     left = pad + side + 8 * u
     pen.text((left, pad * 0.8), _shown(face.label, 12), _TEXT, _font(15 * u))
-    who = f"{face.confidence:.0%}" + (f"   person {face.track}" if face.track else "")
-    pen.text((left, pad * 0.8 + 18 * u), who, _FAINT, _font(11 * u))
+    pen.text((left, pad * 0.8 + 18 * u), f"{face.confidence:.0%}   {who}", _FAINT, _font(11 * u))
     top = pad * 0.8 + head
     for i, (model, scores) in enumerate(models):
         x = pad + label_width + i * column
