@@ -12,7 +12,7 @@ from tiny import NAMES, add_batch, add_set, fast_config, tiny_set, tree
 
 from ganfer import retrain as retrain_module
 from ganfer import trainings as trainings_module
-from ganfer.arms import ARMS
+from ganfer.arms import ARMS, QUICK
 from ganfer.batch import newest_labels
 from ganfer.data.imageset import ImageSet
 from ganfer.errors import ConfigError, DataError
@@ -143,6 +143,18 @@ def test_the_budget_is_said_before_the_start(tmp_path: Path, capfd: pytest.Captu
     said = capfd.readouterr().err
     assert "at most 8 trainings of 1 steps: about" in said
     assert "(from the classifier trained before)" in said
+
+
+@pytest.mark.parametrize(("given", "arms"), [(["--quick"], QUICK), (["--arms", "all"], tuple(ARMS)), ([], None)])
+def test_the_command_line_takes_lists_of_arms(given: list[str], arms: tuple[str, ...] | None, tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from ganfer.cli.main import cli
+
+    out = CliRunner().invoke(cli, ["retrain", *given, "--dry-run", "--json", "-w", str(tmp_path / "empty")])
+    assert out.exit_code == 0, out.output
+    wanted = ", ".join(arms or ("original", "synthetic"))
+    assert f"train compact with 3 seed(s) in each arm: {wanted}" in json.loads(out.stdout)["plan"]
 
 
 def test_a_warm_up_tells_the_time_where_no_record_does(tmp_path: Path) -> None:

@@ -35,6 +35,9 @@ def test_mcnemar_takes_an_image_once_however_many_seeds_there_are() -> None:
     once = mcnemar(labels, arm, baseline)
     many = mcnemar(labels, np.repeat(arm, 5, axis=0), np.repeat(baseline, 5, axis=0))
     assert many == once
+    mostly = np.ones((3, 12), np.int64)
+    mostly[1:, :9] = 0  # nine images right in two of three seeds, though not in the first
+    assert mcnemar(labels, mostly, np.ones((3, 12), np.int64)) == mcnemar(labels, mostly[1:2], baseline)
     split = np.array([[0, 1], [1, 0]])  # right in one seed each: neither better nor worse
     assert mcnemar(labels[:2], split, split[::-1]).p == 1.0
 
