@@ -68,7 +68,9 @@ def read_session(paths: Sequence[Path], offsets: Mapping[str, float] | None = No
     clocks: dict[str, list[float]] = {}
     names: tuple[str, ...] | None = None
     for path in paths:
-        found, mine = _read(path, offsets.get(path.stem, 0.0), people, clocks)
+        twice = sum(other.stem == path.stem for other in paths) > 1
+        name = str(path.with_suffix("")) if twice else path.stem
+        found, mine = _read(path, name, offsets.get(path.stem, 0.0), people, clocks)
         if not found:
             continue
         if names is not None and found != names:
@@ -84,7 +86,7 @@ def read_session(paths: Sequence[Path], offsets: Mapping[str, float] | None = No
 
 
 def _read(
-    path: Path, offset: float, people: dict[str, _Rows], clocks: dict[str, list[float]]
+    path: Path, name: str, offset: float, people: dict[str, _Rows], clocks: dict[str, list[float]]
 ) -> tuple[tuple[str, ...], list[str]]:
     """Adds the file's people; returns its classes and their names."""
     try:
@@ -104,14 +106,14 @@ def _read(
     for number, row in enumerate(rows, 2):
         try:
             seconds = float(row["seconds"]) + offset
-            label = path.stem if len(sources) == 1 else f"{path.stem}: {Path(row['source']).name}"
+            label = name if len(sources) == 1 else f"{name}: {Path(row['source']).name}"
             clock = clocks.setdefault(label, [])
             if not clock or clock[-1] != seconds:
                 clock.append(seconds)
             if not row["expression"]:
                 continue
             key = f"{label}\n{row['person'] or 1}"
-            scores = [float(row[f"p_{name}"]) for name in names]
+            scores = [float(row[f"p_{known}"]) for known in names]
             if not math.isfinite(seconds) or not np.isfinite(scores).all():
                 raise ValueError("a number is not finite")
         except (ValueError, TypeError, KeyError) as error:

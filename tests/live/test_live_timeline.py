@@ -99,6 +99,13 @@ def test_offsets_put_late_recordings_on_one_clock(tmp_path: Path) -> None:
         read_session([early], {"latte": 1.0})
 
 
+def test_two_logs_of_one_name_are_two_viewers(tmp_path: Path) -> None:
+    for folder in ("monday", "tuesday"):
+        (tmp_path / folder).mkdir()
+    logs = [write_log(tmp_path / day / "anna.csv", seconds=30, gone=(0, 1)) for day in ("monday", "tuesday")]
+    assert [viewer.name[-12:] for viewer in read_session(logs).viewers] == ["/monday/anna", "tuesday/anna"]
+
+
 def test_passers_by_are_no_viewers(tmp_path: Path) -> None:
     rows: list[tuple[float, int | str, str, str, float]] = [(t, 1, "attentive", "happy", 0.7) for t in range(200)]
     rows += [(50.0, 2, "attentive", "sad", 0.7), (51.0, 2, "attentive", "sad", 0.7)]
