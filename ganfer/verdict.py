@@ -168,11 +168,12 @@ def _interval(
     """
     mean, seeds = float(plain.mean()), len(plain)
     together = float(resampled.mean(axis=0).var(ddof=1))
-    images, training = max(together, floor), 0.0
+    images, training = together, 0.0
     if seeds > 1:
         alone = float(resampled.var(axis=1, ddof=1).mean())
-        images = max(together - max(0.0, alone - together) / (seeds - 1), floor)
+        images = max(0.0, together - max(0.0, alone - together) / (seeds - 1))
         training = float(plain.var(ddof=1)) / seeds
+    images = max(images, floor - training)
     tail = 0.5 + level / 2
     normal = float(special.ndtri(tail))
     student = float(special.stdtrit(seeds - 1, tail)) if seeds > 1 else normal
