@@ -118,7 +118,7 @@ def strongest_maps(explanation: Explanation, number: int = 12) -> np.ndarray:
 def plot_explanation(image: np.ndarray, explanation: Explanation, path: str | Path) -> None:
     """The image uint8 (C, H, W), where the evidence lies, the scores of every class, and what the first layer sees."""
     maps = strongest_maps(explanation)
-    figure = _figure(9.5, 3.2 if not len(maps) else 5.6)
+    figure = _figure(9.5, 5.6 if len(maps) else 3.6)
     top, *bottom = figure.subfigures(
         2 if len(maps) else 1, 1, height_ratios=[3, 2] if len(maps) else [1], squeeze=False
     )[:, 0]
