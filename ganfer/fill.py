@@ -38,6 +38,7 @@ from ganfer.workspace import Run, Workspace
 _SPARE = 1.25  # faces kept per face asked for, so that there is a choice between easy and hard ones
 _LEAST = 64  # faces in a round, per class, at least
 _LEVEL = 0.95
+FILLED = "filled"
 _DECIDED = ("label", "confidence", "keep", "reason")  # columns that labelling adds to metadata.csv
 
 
@@ -69,23 +70,24 @@ def next_step(tally: Tally, most_per_face: float) -> Step:
     """How many faces of a class to draw next. Rounds at most double what was drawn, for the yield is an estimate.
 
     most_per_face: faces that may be drawn per face asked for. It stops when a quarter more than asked for was kept
-    (a choice between easy and hard ones), and gives up when the most favourable yield is not enough.
+    (a choice between easy and hard ones), when the allowance is used up, and early when even the most favourable yield
+    costs more draws per face than are allowed.
     """
-    if tally.kept >= tally.asked:
-        enough = tally.kept >= math.ceil(_SPARE * tally.asked)
-        if enough or tally.drawn >= most_per_face * tally.asked:
-            return Step(stop="filled")
-    left = math.floor(most_per_face * tally.asked) - tally.drawn
-    lacking = tally.asked - tally.kept
-    if lacking > 0 and tally.drawn and lacking > tally.most_yield * left:
-        share, most = tally.kept / tally.drawn, tally.most_yield
-        needed = f"{lacking / most:,.0f}" if most > 0 else "no number of"
+    budget = math.floor(most_per_face * tally.asked)
+    left = budget - tally.drawn
+    if tally.kept >= math.ceil(_SPARE * tally.asked) or (tally.kept >= tally.asked and left <= 0):
+        return Step(stop=FILLED)
+    passed = f"{tally.kept:,} of {tally.drawn:,} pass"
+    if left <= 0:
+        return Step(stop=f"{passed}, and label.draws = {most_per_face:g} per face allows no more")
+    most = tally.most_yield
+    if tally.drawn and tally.kept < tally.asked and most * most_per_face < 1:
         return Step(
-            stop=f"{tally.kept:,} of {tally.drawn:,} pass ({share:.1%}, at most {most:.1%}); the other {lacking:,} "
-            f"would take {needed} more faces or more, and label.draws allows {max(0, left):,}"
+            stop=f"{passed} ({tally.kept / tally.drawn:.1%}, at most {most:.1%}), so {tally.asked:,} would take "
+            f"{tally.asked / most:,.0f} draws or more, and label.draws allows {budget:,}"
         )
     aim = math.ceil(_SPARE * tally.asked) - tally.kept
-    expected = aim / max((tally.kept + 1) / (tally.drawn + 2), 1e-9)
+    expected = aim * (tally.drawn + 2) / (tally.kept + 1)
     return Step(draw=max(1, min(left, max(_LEAST, tally.drawn), math.ceil(expected))))
 
 
@@ -151,6 +153,7 @@ def fill(workspace: Workspace, config: Config, batch_run: Run, classifier_run: R
         device = resolve_device(config.device)
         facts = {"generator": generator.digest, **facts_of(generator), "device": device.type}
         rows = _linked(batch_run, run)
+        before = len(rows)
         filling = _Filling(run, generator, images.class_names, rows, facts, seed)
         screener = Screener(config, classifier_run, data, images)
         digest = digest_json(key)
@@ -166,7 +169,7 @@ def fill(workspace: Workspace, config: Config, batch_run: Run, classifier_run: R
             "fill": {
                 "of": batch_run.name,
                 "classes": {name: {**dataclasses.asdict(t), "stop": stops[name]} for name, t in tallies.items()},
-                "lines": _lines(tallies, stops, len(rows)),
+                "lines": _lines(tallies, stops, before, len(filling.rows)),
             },
         }
         run.finish(digest=digest, figures=figures, device=describe(device))
@@ -272,13 +275,12 @@ def source_of(workspace: Workspace, config: Config, batch_run: Run) -> Source:
     )
 
 
-def _lines(tallies: Mapping[str, Tally], stops: Mapping[str, str], before: int) -> list[str]:
+def _lines(tallies: Mapping[str, Tally], stops: Mapping[str, str], before: int, drawn: int) -> list[str]:
     """What filling brought, for the terminal."""
-    drawn = sum(tally.drawn for tally in tallies.values())
     rows = [
         [name, t.asked, t.drawn, t.kept, f"{t.kept / t.drawn:.1%}" if t.drawn else "-"] for name, t in tallies.items()
     ]
-    given_up = [f"{name}: given up: {stop}." for name, stop in stops.items() if stop != "filled"]
+    given_up = [f"{name}: given up: {stop}." for name, stop in stops.items() if stop != FILLED]
     for line in given_up:
         say(line)
     head = f"filled from {before:,} to {drawn:,} faces drawn; of each class passed:"

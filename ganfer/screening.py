@@ -134,8 +134,7 @@ class Screener:
                         np.asarray(features[mine], dtype=np.float32), device=self.classifier.device
                     )
         if self.settings.copies:
-            pixels = images.images if len(train) == len(images) else images.images[train]
-            self._index = TrainingIndex.of(pixels, features)
+            self._index = TrainingIndex.of(images.images, features, train)
 
     def _limits(self, val: ImageSet) -> Limits:
         features, found = features_and_probabilities(self.classifier, np.asarray(val.images))

@@ -20,6 +20,7 @@ from ganfer.metrics.neighbours import Device, nearest
 
 SHARE = 0.01  # of held-back images that each of the two criteria takes for too near
 _THUMBNAIL = 16
+_CHUNK = 4096
 _NEXT = 16  # neighbours after the nearest that isolation is relative to
 _BY_FEATURES, _BY_PIXELS = 2, 2  # candidates
 
@@ -28,8 +29,9 @@ _BY_FEATURES, _BY_PIXELS = 2, 2  # candidates
 class Nearest:
     """The nearest training image of each of N images.
 
-    index: (N,) int64, the likest candidate. likeness: (N,) in -1..1. mirrored: (N,) bool, whether it is like the mirror
-    image. isolation: (N,) in 0..1, 0 for the very image. distance: (N,) to the nearest in features.
+    index: (N,) int64, the likest candidate's place in the training index. likeness: (N,) in -1..1. mirrored: (N,) bool,
+    whether it is like the mirror image. isolation: (N,) in 0..1, 0 for the very image. distance: (N,) to the nearest in
+    features.
     """
 
     index: np.ndarray
@@ -67,16 +69,25 @@ class CopyRule:
 
 @dataclass(frozen=True)
 class TrainingIndex:
-    """Training images (N, C, H, W) uint8 with their features (N, d) and thumbnails (N, t), ready to be searched."""
+    """Training images, ready to be searched: images[rows] of (M, C, H, W) uint8, which may be memory-mapped.
+
+    rows: (N,). features: (N, d), thumbnails: (N, t), both of images[rows].
+    """
 
     images: np.ndarray
+    rows: np.ndarray
     features: np.ndarray
     thumbnails: np.ndarray
 
     @classmethod
-    def of(cls, images: np.ndarray, features: np.ndarray) -> "TrainingIndex":
-        """From images and features, both may be memory-mapped."""
-        return cls(images, features, thumbnails(images))
+    def of(cls, images: np.ndarray, features: np.ndarray, rows: np.ndarray | None = None) -> "TrainingIndex":
+        """From images and the features (N, d) of those at `rows` (none: all); pixels are read a chunk at a time."""
+        rows = np.arange(len(images)) if rows is None else rows
+        small = np.zeros((len(rows), _THUMBNAIL**2), np.float32)
+        for start in range(0, len(rows), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            small[part] = thumbnails(np.asarray(images[rows[part]]))
+        return cls(images, rows, features, small)
 
     def look(self, images: np.ndarray, features: np.ndarray, *, device: Device = "cpu") -> Nearest:
         """The nearest training image of each of these (n, C, H, W) uint8, with features (n, d)."""
@@ -100,7 +111,7 @@ class TrainingIndex:
         mine = picture(image)
         other = np.ascontiguousarray(mine[:, ::-1])
         scored = [
-            (similarity(other if flip else mine, picture(np.asarray(self.images[j]))), j, flip)
+            (similarity(other if flip else mine, picture(np.asarray(self.images[self.rows[j]]))), j, flip)
             for j, flip in candidates
         ]
         value, j, flip = max(scored, key=lambda found: (found[0], -found[1]))

@@ -230,6 +230,15 @@ def test_copies_are_found_whatever_was_done_to_them(index, faces: np.ndarray):
         assert (found.mirrored == (what == "mirrored")).mean() > 0.9, what
 
 
+def test_only_the_given_rows_are_searched(index, faces: np.ndarray):
+    rows = np.arange(1, 160, 2)
+    odd = TrainingIndex.of(faces, index[1](faces[rows]), rows)
+    found = odd.look(faces[[5, 41, 40]], index[1](faces[[5, 41, 40]]))
+    assert rows[found.index[:2]].tolist() == [5, 41]
+    assert found.likeness[:2] == pytest.approx([1.0, 1.0], abs=1e-4)
+    assert found.likeness[2] < 0.95  # its image is not among the rows
+
+
 def test_other_people_are_no_copies(index, faces: np.ndarray):
     held_back = _look(index, faces[160:200])
     rule = CopyRule.fit(held_back)
