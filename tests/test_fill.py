@@ -191,7 +191,7 @@ def test_giving_up_waits_until_the_best_case_costs_too_much() -> None:
     stop = next_step(Tally(500, 500, 3), 10).stop
     assert "3 of 500 pass (0.6%, at most 1.7%)" in stop
     assert "label.draws allows 5,000" in stop
-    assert next_step(Tally(500, 4000, 300), 10).draw == 1000  # too slow to fill it, but worth its draws
+    assert next_step(Tally(500, 4000, 390), 10).draw == 1000  # too slow to fill it, but worth its draws
     assert next_step(Tally(10, 100, 8), 10).stop == "8 of 100 pass, and label.draws = 10 per face allows no more"
 
 
