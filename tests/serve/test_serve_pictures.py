@@ -1,16 +1,22 @@
 """`POST /analyze`: uploads of every kind give the right faces or one clear line."""
 
 import io
+from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from serving import NAMES, encoded, scene
+from serving import NAMES, Bright, config, encoded, scene, source_of
 
 from classifiers import Classifier
+from ganfer.data.drawn import Face, render_rgba
 from ganfer.live.crop import crop_face
-from ganfer.live.geometry import Face
+from ganfer.live.detect import open_detector
+from ganfer.live.geometry import Face as FoundFace
+from ganfer.live.mesh import Mesh
+from ganfer.serve.photos import Eyes
+from ganfer.serve.server import Server
 
 BOX = (40, 30, 60, 50)
 
@@ -24,7 +30,7 @@ def test_a_raw_body_and_a_form_give_the_faces_with_their_scores(client: httpx.Cl
     (face,) = found["faces"]
     assert face["box"] == [40, 30, 60, 50]
     assert face["landmarks"] is None
-    crop = crop_face(np.asarray(scene(BOX)), Face(BOX, None, 0.9), 16, 1)
+    crop = crop_face(np.asarray(scene(BOX)), FoundFace(BOX, None, 0.9), 16, 1)
     wanted = classifier.probabilities(crop[None])[0]
     scores = face["models"]["expression"]["scores"]
     np.testing.assert_allclose([scores[name] for name in NAMES], wanted, atol=2e-6)
@@ -149,3 +155,42 @@ def test_a_body_without_a_length_is_held_to_the_limit(client: httpx.Client) -> N
     squeezed = client.post("/analyze", content=b"x", headers={"Content-Encoding": "gzip"})
     assert squeezed.status_code == 415
     assert io.BytesIO(client.get("/emoji/happy.png").content).read(4) == b"\x89PNG"
+
+
+@pytest.mark.shared
+def test_drawn_faces_are_found_and_read_by_the_real_detector(shared: Path, model_file: Path) -> None:
+    detector = open_detector("yunet", shared / "models" / "face_detection_yunet_2026may.onnx", max_side=640)
+    picture = np.full((360, 640, 3), 170, np.uint8)
+    for seed, left in ((5, 40), (9, 340)):
+        head = render_rgba(Face.sample(seed, "happy", identity=seed, difficulty=0.0), 260).astype(np.float32)
+        part = picture[60:320, left : left + 260]
+        part[:] = part + (head[..., :3] - part) * (head[..., 3:] / 255)
+    server = Server(lambda: [source_of("expression", model_file)], Eyes(detector), config(), device="cpu")
+    with server.background() as listening:
+        answer = httpx.post(f"{listening.url}/analyze", content=encoded(Image.fromarray(picture)), timeout=60).json()
+    faces = sorted(answer["faces"], key=lambda face: face["box"][0])
+    assert len(faces) == 2
+    for face, left in zip(faces, (40, 340), strict=True):
+        x, y, width, height = face["box"]
+        assert abs(x + width / 2 - (left + 130)) < 20
+        assert len(face["landmarks"]) == 5
+        assert all(x - 5 <= px <= x + width + 5 and y - 5 <= py <= y + height + 5 for px, py in face["landmarks"])
+        assert sum(face["models"]["expression"]["scores"].values()) == pytest.approx(1, abs=1e-5)
+
+
+class Staring:
+    """A landmarker that knows where faces look without looking."""
+
+    def look(self, image: np.ndarray, face: FoundFace) -> Mesh:
+        return Mesh(np.zeros((478, 2), np.float32), 10.0, -5.0, 0.0, 0.5, 0.25, 0.2, {})
+
+
+def test_gazes_come_where_the_server_knows_them(model_file: Path) -> None:
+    eyes = Eyes(Bright(), Staring())  # type: ignore[arg-type]
+    server = Server(lambda: [source_of("expression", model_file)], eyes, config(), device="cpu")
+    with server.background() as listening, httpx.Client(base_url=listening.url, timeout=60) as client:
+        (face,) = client.post("/analyze?gaze=true", content=encoded(scene(BOX))).json()["faces"]
+        assert face["gaze"] == {"yaw": 25.0, "pitch": 0.0, "closed": 0.2}  # head and eyes together
+        (face,) = client.post("/analyze", content=encoded(scene(BOX))).json()["faces"]
+        assert "gaze" not in face
+        assert client.get("/models").json()["attention"] is True
