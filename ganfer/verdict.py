@@ -46,12 +46,16 @@ class Estimate:
         return {"mean": self.mean, "low": self.low, "high": self.high, "per_seed": list(self.per_seed)}
 
 
-def bootstrap_weights(labels: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+_MOST_WEIGHTS = 1 << 27  # drawn at a time; half a gigabyte
+
+
+def bootstrap_weights(labels: np.ndarray, resamples: int, seed: int, piece: int = 0) -> np.ndarray:
     """How often each test image is drawn in each resample, within its class: (resamples, N) float32.
 
     Stratified, because the class counts of a test split are chosen, not observed; a class is never resampled away.
+    piece: other resamples at the same seed.
     """
-    rng = stream(seed, "bootstrap")
+    rng = stream(seed, "bootstrap", *([piece] if piece else []))
     weights = np.zeros((resamples, len(labels)), dtype=np.float32)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
@@ -105,21 +109,27 @@ def measure(
     labels: np.ndarray, predictions: np.ndarray, class_names: Sequence[str], *, resamples: int, seed: int = 0
 ) -> Measured:
     """All figures of one arm. labels: (N,); predictions: (S, N), one row per seed, in the order of the paired seeds."""
-    weights = _shared_weights(labels.astype(np.int64).tobytes(), resamples, seed)
     ones = np.ones((1, len(labels)), dtype=np.float32)
     plain = [scores(labels, row, class_names, ones) for row in predictions]
-    drawn = [scores(labels, row, class_names, weights) for row in predictions]
+    resampled: dict[str, list[np.ndarray]] = {name: [] for name in plain[0]}
+    at_once = max(1, _MOST_WEIGHTS // max(1, len(labels)))
+    for piece, start in enumerate(range(0, resamples, at_once)):
+        count = min(at_once, resamples - start)
+        weights = _shared_weights(labels.astype(np.int64).tobytes(), count, seed, piece)
+        drawn = [scores(labels, row, class_names, weights) for row in predictions]
+        for name, parts in resampled.items():
+            parts.append(np.stack([table[name] for table in drawn]))
     return Measured(
         {name: np.array([table[name][0] for table in plain]) for name in plain[0]},
-        {name: np.stack([table[name] for table in drawn]) for name in drawn[0]},
+        {name: np.concatenate(parts, axis=1) for name, parts in resampled.items()},
         _floors(labels, class_names),
     )
 
 
 @lru_cache(maxsize=1)
-def _shared_weights(labels: bytes, resamples: int, seed: int) -> np.ndarray:
+def _shared_weights(labels: bytes, resamples: int, seed: int, piece: int) -> np.ndarray:
     """All arms are measured with the same resamples, one after the other: they are drawn once."""
-    return bootstrap_weights(np.frombuffer(labels, np.int64), resamples, seed)
+    return bootstrap_weights(np.frombuffer(labels, np.int64), resamples, seed, piece)
 
 
 def _floors(labels: np.ndarray, class_names: Sequence[str]) -> dict[str, float]:

@@ -55,6 +55,18 @@ def test_resamples_keep_every_class_at_its_size() -> None:
     assert np.array_equal(weights, bootstrap_weights(labels, 50, seed=1))
 
 
+def test_many_test_images_are_resampled_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], 100)
+    rows = np.where(rng.random((2, 300)) < 0.7, labels, (labels + 1) % 3)
+    whole = measure(labels, rows, NAMES, resamples=500).resampled["accuracy"]
+    monkeypatch.setattr("ganfer.verdict._MOST_WEIGHTS", 300 * 120)
+    parts = measure(labels, rows, NAMES, resamples=500).resampled["accuracy"]
+    assert parts.shape == whole.shape == (2, 500)
+    assert len(np.unique(parts[0, :120] - parts[0, 120:240])) > 5  # each piece draws anew
+    assert parts.std() == pytest.approx(whole.std(), rel=0.1)
+
+
 def test_three_lucky_seeds_are_not_certainty() -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], 2000)  # so many test images that only the seeds are uncertain
