@@ -74,7 +74,7 @@ def test_every_expression_has_its_own_emoji_and_colour() -> None:
         assert one.shape == (48, 48, 4)
         assert one[0, 0, 3] == 0
         assert one[24, 24, 3] == 255
-        assert all(np.abs(one - other).max() > 40 for other in drawn[:i]), names[i]
+        assert all(np.abs(one - other)[14:42, 14:34].max() > 40 for other in drawn[:i]), names[i]  # the face itself
     assert len({colour(name) for name in names}) == len(COLOURS)
     assert colour("bored") == colour("bored")
     assert emoji("bored", 48).shape == (48, 48, 4)

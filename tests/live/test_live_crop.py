@@ -69,6 +69,12 @@ def test_shrinking_averages_instead_of_picking_pixels() -> None:
     assert abs(small.astype(int) - 127).max() < 20
 
 
+def test_a_quarter_turn_moves_every_pixel_to_its_place() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (30, 30, 3), dtype=np.uint8)
+    turned = warp(picture, similarity((15, 15), (15, 15), 1.0, -np.pi / 2), 30)
+    assert (turned == np.rot90(picture, -1)).all()
+
+
 def test_a_matrix_and_its_inverse() -> None:
     matrix = similarity((3, 4), (10, 20), 1.7, 0.4)
     assert moved(moved(LEVEL, matrix), inverse(matrix)) == pytest.approx(LEVEL)

@@ -20,6 +20,7 @@ from ganfer.errors import DataError, GanferError
 from ganfer.live import predict as predict_module
 from ganfer.live.analyse import Analyser
 from ganfer.live.detect import Detector
+from ganfer.live.films import film
 from ganfer.live.geometry import Face
 from ganfer.live.predict import Request, predict
 from ganfer.live.sources import Frame, Source, find_sources
@@ -96,8 +97,8 @@ def make_film(path: Path, values: Sequence[int], rate: int = 10) -> Path:
 
 
 def test_a_video_is_tracked_smoothed_and_marked(tmp_path: Path) -> None:
-    film = make_film(tmp_path / "film.avi", [250] * 10 + [30] * 10)
-    run([film], tmp_path / "out", log=tmp_path / "log.csv")
+    clip = make_film(tmp_path / "film.avi", [250] * 10 + [30] * 10)
+    run([clip], tmp_path / "out", log=tmp_path / "log.csv")
     rows = rows_of(tmp_path / "log.csv")
     assert {row["person"] for row in rows} == {"1"}
     happy = [float(row["p_happy"]) for row in rows]
@@ -110,12 +111,21 @@ def test_a_video_is_tracked_smoothed_and_marked(tmp_path: Path) -> None:
 
 
 def test_every_and_seconds_limit_what_is_looked_at(tmp_path: Path) -> None:
-    film = make_film(tmp_path / "film.avi", [250] * 30)
-    run([film], tmp_path / "out", every=0.5, seconds=1.5)
+    clip = make_film(tmp_path / "film.avi", [250] * 30)
+    run([clip], tmp_path / "out", every=0.5, seconds=1.5)
     assert [row["seconds"] for row in rows_of(tmp_path / "out" / "faces.csv")] == ["0.0", "0.5", "1.0"]
     (copy,) = find_sources([tmp_path / "out" / "film.faces.mp4"])
     assert len(list(copy.frames())) == 3
     assert copy.fps == pytest.approx(2)
+
+
+def test_a_frame_stays_in_the_copy_until_the_next_ones_time(tmp_path: Path) -> None:
+    with film(tmp_path / "copy.mp4", 10) as out:
+        for value, seconds in ((30, 0.0), (200, 0.5), (90, 0.6)):
+            out.add(quarters(value, value, value, value, side=64), seconds)
+    (copy,) = find_sources([tmp_path / "copy.mp4"])
+    shown = [int(frame.image.mean()) for frame in copy.frames()]
+    assert shown == pytest.approx([30] * 5 + [200, 90], abs=8)
 
 
 def test_two_files_of_one_name_keep_apart_and_a_damaged_one_is_named(
@@ -168,20 +178,20 @@ def test_ctrl_c_before_the_first_frame_writes_nothing(tmp_path: Path, monkeypatc
         yield lambda: True
 
     monkeypatch.setattr(predict_module, "graceful_stop", stopped)
-    film = make_film(tmp_path / "film.avi", [250] * 3)
+    clip = make_film(tmp_path / "film.avi", [250] * 3)
     with pytest.raises(KeyboardInterrupt):
-        run([film], tmp_path / "out")
+        run([clip], tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_the_window_ends_with_q_and_its_absence_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    film = make_film(tmp_path / "film.avi", [250] * 10)
+    clip = make_film(tmp_path / "film.avi", [250] * 10)
     keys = iter([255, 255, ord("q")])
     pictures: list[np.ndarray] = []
     monkeypatch.setattr(predict_module.cv2, "imshow", lambda name, picture: pictures.append(picture))
     monkeypatch.setattr(predict_module.cv2, "waitKey", lambda wait: next(keys))
     monkeypatch.setattr(predict_module.cv2, "destroyAllWindows", lambda: None)
-    assert run([film], tmp_path / "out", show=True, pictures=False).figures["frames"] == 3
+    assert run([clip], tmp_path / "out", show=True, pictures=False).figures["frames"] == 3
     assert len(pictures) == 3
 
     def headless(*values: object) -> None:
@@ -190,7 +200,7 @@ def test_the_window_ends_with_q_and_its_absence_is_said(tmp_path: Path, monkeypa
     monkeypatch.setattr(predict_module.cv2, "imshow", headless)
     monkeypatch.setattr(predict_module.cv2, "destroyAllWindows", headless)
     with pytest.raises(GanferError, match="--show: OpenCV cannot open a window"):
-        run([film], tmp_path / "out", show=True)
+        run([clip], tmp_path / "out", show=True)
 
 
 def test_drawn_people_of_a_scene_are_read_by_their_places(tmp_path: Path, yunet: Detector) -> None:
@@ -202,8 +212,8 @@ def test_drawn_people_of_a_scene_are_read_by_their_places(tmp_path: Path, yunet:
 
 
 def test_attention_is_logged_and_absence_too(tmp_path: Path) -> None:
-    film = make_film(tmp_path / "film.avi", [250] * 5 + [0] * 5)
-    result = run([film], tmp_path / "out", attention=True)
+    clip = make_film(tmp_path / "film.avi", [250] * 5 + [0] * 5)
+    result = run([clip], tmp_path / "out", attention=True)
     rows = rows_of(tmp_path / "out" / "faces.csv")
     # no landmarker here: a face without landmarks counts as turned away
     assert [row["attention"] for row in rows] == ["looking away"] * 5 + ["no face"] * 5

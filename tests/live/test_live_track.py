@@ -46,6 +46,12 @@ def test_sampled_once_a_minute_a_person_keeps_the_number() -> None:
     assert [numbers(tracker, [face(100 + 5 * i)], 60.0 * i) for i in range(4)] == [[1]] * 4
 
 
+def test_who_speeds_up_is_expected_further_on() -> None:
+    tracker = Tracker()
+    for step, x in enumerate((0, 50, 110, 180, 250)):  # at last 70 pixels a frame, beyond the reach of a still face
+        assert numbers(tracker, [face(x)], step / 10) == [1]
+
+
 def test_one_far_away_or_of_another_size_is_someone_else() -> None:
     tracker = Tracker()
     tracker.update([face(100)], 0.0)
