@@ -146,3 +146,18 @@ def test_moderately_hard_images_are_preferred_over_the_easiest() -> None:
     assert len(moderately_hard(easy[:0], real, 5)) == 0
     # without real images to go by, by the candidates' own quarters
     assert np.median(easy[moderately_hard(easy, real[:3], 100)]) < 0.985
+
+
+@pytest.mark.parametrize(
+    ("alike", "expected"),
+    [
+        ({(1, 0), (2, 1)}, [False, True, False]),  # 2 repeats only 1, which is gone
+        ({(2, 0)}, [False, False, True]),  # one of the two kept is enough
+        ({(2, 1)}, [False, False, True]),
+        (set(), [False, False, False]),
+    ],
+)
+def test_a_repetition_is_of_an_image_that_is_kept(alike: set[tuple[int, int]], expected: list[bool]) -> None:
+    thumbnails = np.tile(np.eye(8)[0], (3, 1))
+    found = near_duplicates(thumbnails, np.arange(3), lambda i, j: 0.9 if (i, j) in alike else 0.5)
+    assert found.tolist() == expected
