@@ -1,6 +1,8 @@
 """The trainings of an experiment: each once, many at a time, resumed after a kill; one look at the test split each."""
 
+import glob
 import io
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from classifiers import Classifier, Job, TrainResult, load_classifier, train_many
+from classifiers import Classifier, Job, Samples, TrainConfig, TrainResult, load_classifier, train_many
 from classifiers.errors import ClassifierError
-from classifiers.training import Progress
+from classifiers.training import Progress, find_finished
 from ganfer.arms import Trained, TrainingData
 from ganfer.classifier import samples
 from ganfer.console import Advance, progress, say
@@ -43,6 +45,8 @@ class Trainings:
             missing = {name for name, _, _ in left}
             inputs = {name: samples(data.images, data.weights) for name, data in wanted.items() if name in missing}
             names = self.val.class_names
+            for name, data, seed in left:
+                self._adopt(data.config, inputs[name], name, seed)
             jobs = [
                 Job(data.config, inputs[name], self._val_samples, names, self.folder(name, seed), seed)
                 for name, data, seed in left
@@ -65,6 +69,23 @@ class Trainings:
     def folder(self, name: str, seed: int) -> Path:
         """Where a training lives."""
         return self.run.path / "trainings" / f"{name}-{seed}"
+
+    def _adopt(self, config: TrainConfig, images: Samples, name: str, seed: int) -> None:
+        """Take this very training over from another experiment of the workspace, where one has made it before."""
+        own = self.folder(name, seed)
+        if own.exists():
+            return
+        for folder in sorted(self.run.path.parent.glob(f"*/trainings/{glob.escape(own.name)}")):
+            if find_finished(config, images, self._val_samples, self.val.class_names, folder, seed=seed):
+                own.parent.mkdir(parents=True, exist_ok=True)
+                copying = own.with_name(f".{own.name}.tmp")
+                shutil.rmtree(copying, ignore_errors=True)
+                leave = shutil.ignore_patterns(
+                    _TEST, "tensorboard", ".*"
+                )  # a look at the test is each experiment's own
+                shutil.copytree(folder, copying, ignore=leave)
+                copying.rename(own)
+                return
 
     def _judge(self, result: TrainResult) -> None:
         classifier = result.load(self.device)

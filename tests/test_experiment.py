@@ -301,6 +301,30 @@ def test_a_full_disk_loses_nothing_that_was_finished(tmp_path: Path, monkeypatch
     assert {path: path.stat().st_mtime_ns for path in trained} == trained
 
 
+def test_what_another_experiment_trained_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = project_with(tmp_path, tiny_set((10, 10, 10)), classifier__epochs=1, retrain__seeds=1)
+    first = project.retrain()
+    real_train, asked = trainings_module.train_many, []
+
+    def train_many(jobs: Any, **options: Any) -> Any:
+        results = real_train(jobs, **options)
+        asked.extend((Path(job.folder).name, result.already_done) for job, result in zip(jobs, results, strict=True))
+        return results
+
+    monkeypatch.setattr(trainings_module, "train_many", train_many)
+    more = Project(project.workspace, replace(project.config, retrain=replace(project.config.retrain, seeds=2)))
+    second = more.retrain()
+    assert dict(asked) == {
+        "original-0": True, "original-1": False, "synthetic-w1-0": True, "synthetic-w1-1": False,
+    }  # fmt: skip
+    alone = [run.figures["arms"][0]["metrics"]["accuracy"]["per_seed"][0] for run in (first, second)]
+    assert alone[0] == alone[1]
+    asked.clear()
+    other = replace(project.config, classifier=replace(project.config.classifier, lr=0.02))
+    Project(project.workspace, other).retrain()
+    assert not any(done for _, done in asked)  # another recipe, another training
+
+
 def test_a_damaged_prediction_is_named(tmp_path: Path) -> None:
     from classifiers.errors import ClassifierError
 
