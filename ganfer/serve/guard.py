@@ -37,7 +37,8 @@ _HEADERS = {
 }
 _LOCKED = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="/static/icon.svg"><link rel="stylesheet" href="/static/page.css"><title>ganfer: token needed</title></head><body><main class="locked">
+<link rel="icon" href="/static/icon.svg"><link rel="stylesheet" href="/static/page.css">
+<title>ganfer: token needed</title></head><body><main class="locked">
 <h1>This page needs its token</h1><p>Open the link that <code>ganfer serve</code> printed when it started.
 It ends in <code>?token=…</code></p></main></body></html>"""
 

@@ -12,6 +12,7 @@ from classifiers import create_model
 from classifiers.files import save_weights
 from ganfer.config import ServeConfig, load_config
 from ganfer.live.geometry import Face
+from ganfer.live.mesh import Mesh
 from ganfer.serve.catalogue import Source
 from ganfer.serve.photos import Eyes
 from ganfer.serve.server import Server
@@ -31,6 +32,13 @@ class Bright:
             return []
         x, y = float(xs.min()), float(ys.min())
         return [Face((x, y, float(xs.max()) - x + 1, float(ys.max()) - y + 1), None, 0.9)]
+
+
+class Staring:
+    """A landmarker that knows where faces look without looking."""
+
+    def look(self, image: np.ndarray, face: Face) -> Mesh:
+        return Mesh(np.zeros((478, 2), np.float32), 10.0, -5.0, 0.0, 0.5, 0.25, 0.2, {})
 
 
 def write_model(folder: Path, *, seed: int = 0, names: Sequence[str] = NAMES) -> Path:

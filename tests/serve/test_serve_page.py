@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from chromium_pipe import CHROMIUM, Page, browser
 from PIL import Image
-from serving import NAMES, encoded, scene, server_of, source_of, write_model
+from serving import NAMES, Bright, Staring, config, encoded, scene, server_of, source_of, write_model
 
 from ganfer.live.records import Recorder
-from ganfer.serve.server import Listening
+from ganfer.serve.photos import Eyes
+from ganfer.serve.server import Listening, Server
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, which is not installed")
 
@@ -101,6 +102,27 @@ def test_the_camera_runs_by_keyboard_and_its_readings_come_as_csv(chromium: Page
     chromium.run("document.getElementById('camera').click()")
     assert chromium.run("document.getElementById('video').srcObject === null")
     assert chromium.run("document.getElementById('camera').textContent") == "Start camera"
+
+
+def test_who_attends_is_shown_and_logged(chromium: Page, model_file: Path) -> None:
+    eyes = Eyes(Bright(), Staring())  # type: ignore[arg-type]
+    server = Server(lambda: [source_of("expression", model_file)], eyes, config(), device="cpu")
+    with server.background() as listening:
+        ready(chromium, listening)
+        chromium.run("document.getElementById('camera').click()")
+        said = chromium.until("document.querySelector('.person .attention:not([hidden])').textContent")
+        assert said == "attentive (0° right, 0° up)"  # 25° to the side all the time: that is where the screen is
+        (row, *_) = csv.DictReader(io.StringIO(chromium.run(CSV)))
+        out = io.StringIO()
+        Recorder(out, io.StringIO(), ["expression"], NAMES, attention=True)
+        assert list(row) == out.getvalue().strip().split(",")
+        assert (row["attention"], row["yaw"], row["closed"], row["calibrated"]) == (
+            "attentive",
+            "0.0",
+            "0.200",
+            "False",
+        )
+        at_peace(chromium, listening)
 
 
 def test_a_photo_compared_by_other_models(chromium: Page, live: Listening, tmp_path: Path) -> None:

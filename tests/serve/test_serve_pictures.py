@@ -7,14 +7,13 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from serving import NAMES, Bright, config, encoded, scene, source_of
+from serving import NAMES, Bright, Staring, config, encoded, scene, source_of
 
 from classifiers import Classifier
 from ganfer.data.drawn import Face, render_rgba
 from ganfer.live.crop import crop_face
 from ganfer.live.detect import open_detector
 from ganfer.live.geometry import Face as FoundFace
-from ganfer.live.mesh import Mesh
 from ganfer.serve.photos import Eyes
 from ganfer.serve.server import Server
 
@@ -176,13 +175,6 @@ def test_drawn_faces_are_found_and_read_by_the_real_detector(shared: Path, model
         assert len(face["landmarks"]) == 5
         assert all(x - 5 <= px <= x + width + 5 and y - 5 <= py <= y + height + 5 for px, py in face["landmarks"])
         assert sum(face["models"]["expression"]["scores"].values()) == pytest.approx(1, abs=1e-5)
-
-
-class Staring:
-    """A landmarker that knows where faces look without looking."""
-
-    def look(self, image: np.ndarray, face: FoundFace) -> Mesh:
-        return Mesh(np.zeros((478, 2), np.float32), 10.0, -5.0, 0.0, 0.5, 0.25, 0.2, {})
 
 
 def test_gazes_come_where_the_server_knows_them(model_file: Path) -> None:
