@@ -1,19 +1,22 @@
 """Detector and classifier together on drawn scenes whose faces are known: found, and read as well as ready crops?
 
-    python benchmarks/predict_scenes.py WORKSPACE --detector-model FILE [--faces 70]
+    python benchmarks/predict_scenes.py WORKSPACE --detector-model FILE [--faces 70] [--sizes 48 96] [--tilts 0 30]
 
 WORKSPACE holds the drawn faces and a classifier trained on them. Each face, of people and seeds outside that data, is
 put into a 1280 x 720 scene at every size and tilt, and its head is cut out by `predict`; beside that, the same face is
-drawn as a ready crop, as the training images are. Writes benchmarks/results/predict_scenes.json.
+drawn as a ready crop, as the training images are. Writes benchmarks/results/predict_scenes.json;
+rows that are there for the same classifier and number of faces are kept, so that it can be run in parts.
 """
 
 import argparse
 import dataclasses
+import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-from gan_common import environment, save
+from gan_common import RESULTS, environment, save
 
 from classifiers import load_classifier
 from ganfer.data.drawn import Face, render, render_rgba
@@ -54,11 +57,21 @@ def interval(hits: np.ndarray) -> list[float]:
     return [round(float(v), 4) for v in (hits.mean(), *np.quantile(means, (0.025, 0.975)))]
 
 
+def earlier(classifier: str, faces: int) -> list[dict[str, Any]]:
+    """Rows of an earlier part of the same measurement."""
+    path = RESULTS / "predict_scenes.json"
+    found = json.loads(path.read_text()) if path.is_file() else {}
+    same = (found.get("classifier"), found.get("faces_of_each_kind")) == (classifier, faces)
+    return list(found["scenes"]) if same else []
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--detector-model", type=Path)
     parser.add_argument("--faces", type=int, default=70, help="of each size and tilt")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="of the head, pixels")
+    parser.add_argument("--tilts", type=int, nargs="+", default=TILTS, help="degrees, to either side")
     options = parser.parse_args()
     run = Workspace(options.workspace).latest("classifiers")
     assert run is not None, "train a classifier there first"
@@ -71,9 +84,11 @@ def main() -> None:
     ready = np.stack([render(face, classifier.size, classifier.channels) for face in faces])
     guessed = [names[k] for k in classifier.probabilities(ready).argmax(axis=1)]
     crops = interval(np.array([a == b for a, b in zip(guessed, truth, strict=True)]))
-    rows = []
-    for side in SIZES:
-        for tilt in TILTS:
+    rows = earlier(run.name, options.faces)
+    for side in options.sizes:
+        for tilt in options.tilts:
+            if any((row["head_pixels"], row["tilt_degrees"]) == (side, tilt) for row in rows):
+                continue
             rng = np.random.default_rng(side * 100 + tilt)
             found, right, false = [], [], 0
             for face in faces:
@@ -102,7 +117,7 @@ def main() -> None:
             "classifier": run.name,
             "validation": run.figures.get("validation"),
             "ready_crops_of_the_same_faces": crops,
-            "scenes": rows,
+            "scenes": sorted(rows, key=lambda row: (row["head_pixels"], row["tilt_degrees"])),
             "opencv": cv2.__version__,
             **machine,
         },

@@ -3,17 +3,19 @@
     python benchmarks/predict_video.py [--seconds 6] [--rounds 3] [--people 1 3] --detector-model FILE
 
 The classifier is untrained, for speed depends on its shape. Measured from the file to rows, and with the annotated
-video. Writes benchmarks/results/predict_video.json.
+video. Writes benchmarks/results/predict_video.json, where rows for other numbers of people are kept.
 """
 
 import argparse
+import json
+import os
 import tempfile
 import time
 from pathlib import Path
 
 import cv2
 import numpy as np
-from gan_common import environment, save, summary
+from gan_common import RESULTS, environment, save, summary
 
 from classifiers import Classifier, create_model
 from ganfer.config import LiveConfig
@@ -55,7 +57,12 @@ def main() -> None:
     options = parser.parse_args()
     machine = environment("cpu")
     network = create_model(options.model, 7, 1, 48)
-    results = []
+    what = f"ganfer predict on a 1280 x 720 video, {RATE} frames per second, classifier {options.model}"
+    path = RESULTS / "predict_video.json"
+    before = json.loads(path.read_text()) if path.is_file() else {}
+    results = [
+        row for row in before.get("results", []) if before["what"] == what and row["people"] not in options.people
+    ]
     with tempfile.TemporaryDirectory() as folder:
         analyser = Analyser(
             Classifier(network, EXPRESSIONS[:7]), open_detector(model=options.detector_model, max_side=640)
@@ -64,25 +71,29 @@ def main() -> None:
             path = Path(folder) / f"{people}.mp4"
             count = film(path, people, options.seconds)
             rates: dict[bool, list[float]] = {False: [], True: []}
-            faces = 0
+            faces, work = 0, []
             for _ in range(options.rounds):
                 for pictures in rates:
                     request = Request(out=Path(folder) / "out", pictures=pictures)
-                    began = time.perf_counter()
+                    began, cpu = time.perf_counter(), time.process_time()
                     done = predict(analyser, find_sources([path]), LiveConfig(), request)
                     rates[pictures].append(count / (time.perf_counter() - began))
                     faces = done.figures["faces"]
+                    if not pictures:
+                        work.append(1000 * (time.process_time() - cpu) / count)
             results.append(
                 {
                     "people": people,
                     "frames": count,
                     "faces_found": faces,
+                    "load": round(os.getloadavg()[0], 2),
                     "frames_per_second": summary(rates[False]),
+                    "processor_ms_per_frame": summary(work),
                     "faces_per_second": round(float(np.median(rates[False])) * faces / count, 1),
                     "frames_per_second_with_annotated_video": summary(rates[True]),
                 }
             )
-    what = f"ganfer predict on a 1280 x 720 video, {RATE} frames per second, classifier {options.model}"
+    results.sort(key=lambda row: row["people"])
     save("predict_video", {"what": what, "results": results, "opencv": cv2.__version__, **machine})
 
 
