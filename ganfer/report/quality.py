@@ -293,7 +293,7 @@ def _copies_section(results: Results) -> Section:
                 (
                     "Generated",
                     "synthetic",
-                    [Face(p["face"], f"{p['class']} {100 * p['likeness']:.0f}%") for p in found],
+                    [Face(p["face"], f"{100 * p['likeness']:.0f}%") for p in found],
                 ),
                 (
                     "Nearest training image",

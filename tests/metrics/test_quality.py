@@ -209,3 +209,24 @@ def test_an_empty_workspace_gets_a_plan(tmp_path: Path) -> None:
     plan = str(Project(Workspace(tmp_path / "new")).quality(dry_run=True))
     assert "draw" in plan
     assert "train the classifier" in plan
+
+
+def test_inception_stands_beside_where_its_weights_are(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from ganfer.metrics import inception
+    from ganfer.metrics.features import RandomConvFeatures
+
+    class Stand(RandomConvFeatures):
+        def __init__(self, path: Path, device: object) -> None:
+            assert path == tmp_path / "weights.pth"
+            super().__init__(1)
+
+    (tmp_path / "weights.pth").write_bytes(b"")
+    monkeypatch.setattr(inception, "InceptionFeatures", Stand)
+    found = measured(workspace, striped(GOOD, seed=14), "published", quality__inception=str(tmp_path / "weights.pth"))
+    assert set(found.figures["inception"]) == {"all", *NAMES}
+    assert found.figures["inception"]["all"]["fid"] != found.figures["groups"]["all"]["fid"]
+    assert found.path is not None
+    assert "Inception features, as published" in (found.path / "index.html").read_text()
+    assert "no published FID" not in str(found)
