@@ -198,13 +198,13 @@ def test_a_dry_run_makes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "empty").exists()
 
 
-def test_killed_and_run_again_gives_the_same_figures(tmp_path: Path, done: Project) -> None:
-    whole = ready(tmp_path / "whole").retrain().figures
-    cut = ready(tmp_path / "cut")
+def test_killed_and_run_again_gives_the_same_figures(tmp_path: Path) -> None:
+    whole = ready(tmp_path / "whole", classifier__epochs=2).retrain().figures
+    cut = ready(tmp_path / "cut", classifier__epochs=2)
     cut.label()
     code = (
         "import sys; sys.path.insert(0, 'tests'); from tiny import fast_config; from ganfer.pipeline import Project;"
-        f"Project({str(tmp_path / 'cut')!r}, fast_config()).retrain()"
+        f"Project({str(tmp_path / 'cut')!r}, fast_config(classifier__epochs=2)).retrain()"
     )
     worker = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
