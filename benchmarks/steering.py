@@ -31,6 +31,7 @@ from ganfer.data.sheets import row_sheet, save_sheet
 from ganfer.gan.sampling import open_gan
 from ganfer.metrics.features import RandomConvFeatures
 from ganfer.pipeline import Project
+from ganfer.results import Result
 from ganfer.screen import relative_entropy_to_uniform
 from ganfer.workspace import Run, Workspace
 from stylegan_bridge.steering import thumbnails
@@ -124,7 +125,10 @@ def read_by(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> d
     tally = np.bincount(read, minlength=len(EXPRESSIONS))
     return {
         "accuracy": round(float((read == labels).mean()), 4),
-        "per_class": {name: round(float((read[labels == k] == k).mean()), 4) for k, name in enumerate(EXPRESSIONS)},
+        "per_class": {
+            name: round(float((read[labels == k] == k).mean()), 4) if (labels == k).any() else None
+            for k, name in enumerate(EXPRESSIONS)
+        },
         "counts": dict(zip(EXPRESSIONS, tally.tolist(), strict=True)),
         "label_entropy": round(relative_entropy_to_uniform(tally), 4),
     }
@@ -138,8 +142,8 @@ def accepted_share(classifier: Classifier, images: np.ndarray, name: str) -> flo
 
 
 def mean_distance(features: np.ndarray) -> float:
-    """Between all pairs."""
-    return float(torch.pdist(torch.from_numpy(features)).mean())
+    """Between all pairs; NaN, which JSON has not, never: 0 for fewer than two."""
+    return float(torch.pdist(torch.from_numpy(features)).mean()) if len(features) > 1 else 0.0
 
 
 def diversity(images: np.ndarray, labels: np.ndarray, plain: np.ndarray, real: np.ndarray, real_labels: np.ndarray
@@ -182,6 +186,7 @@ def main() -> None:
     parser.add_argument("--faces", type=int, default=500)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="other settings")
     parser.add_argument("--grid", type=Path, default=Path(__file__).parents[1] / "docs" / "steering.png")
+    parser.add_argument("--no-referee", action="store_true", help="leave out the third classifier's training")
     wanted = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "0")) or torch.get_num_threads())
     workspace = Workspace(wanted.workspace)
@@ -198,7 +203,25 @@ def main() -> None:
     print(result)
     seconds = time.perf_counter() - began
     assert result.path is not None
+    write_figures(wanted, project, gan, data, classifiers, result, seconds)  # also without the referee, if interrupted
+    if wanted.no_referee:
+        return
     classifiers["referee"] = train_referee(project, data)
+    write_figures(wanted, project, gan, data, classifiers, result, seconds)
+
+
+def write_figures(
+    wanted: argparse.Namespace,
+    project: Project,
+    gan: Run,
+    data: Run,
+    classifiers: dict[str, Classifier],
+    result: Result,
+    seconds: float,
+) -> None:
+    """What each classifier reads in real, plain and kept faces, and the grid."""
+    assert result.path is not None
+    workspace = project.workspace
     batch = read_batch(Run(result.path))
     images, labels = batch.images(), np.array([EXPRESSIONS.index(name) for name in batch.asked])
     plain = open_gan(gan.path, "cpu").sample(np.arange(PLAIN) + PLAIN_FROM)
@@ -235,7 +258,7 @@ def main() -> None:
             **environment(),
         },
     )
-    grid(wanted.grid, images, labels, plain, report["referee"]["plain_counts"])
+    grid(wanted.grid, images, labels, plain, report["judge"]["plain_counts"])
 
 
 def gan_data(workspace: Workspace, gan: Run) -> str:

@@ -135,8 +135,9 @@ class _Campaign:
         config, target = self.config, state.target
         start_codes, codes, have = codes, codes.clone(), have.clone()
         goals = have.new_full((len(codes),), state.goal)
+        floors = torch.full_like(goals, config.goal)  # what the judge is shown at the end, though the goal was higher
         done = torch.zeros(len(codes), dtype=torch.bool, device=codes.device)
-        done |= self._offer(state, "plain", seeds, codes, have, goals, ~done)
+        done |= self._offer(state, "plain", seeds, codes, have, goals, floors, ~done)
         rows = torch.nonzero(~done).flatten()
         if not len(rows) or state.missing <= 0 or state.direction is None:
             return
@@ -146,7 +147,7 @@ class _Campaign:
         gained = self._margins(moved, target)
         better = gained > have[rows]
         codes[rows[better]], have[rows[better]] = moved[better], gained[better]
-        done |= self._offer(state, "direction", seeds, codes, have, goals, ~done)
+        done |= self._offer(state, "direction", seeds, codes, have, goals, floors, ~done)
         rows = torch.nonzero(~done).flatten()
         if not len(rows) or state.missing <= 0:
             return
@@ -169,8 +170,11 @@ class _Campaign:
             )
         self.evaluations += found.evaluations
         codes[rows], have[rows] = found.codes, found.margins
-        self._offer(state, method, seeds, codes, have, goals, ~done)
-        state.refused["score"] += int((~done & (have < goals)).sum())
+        missed = ~done & (have < goals)
+        if int(missed.sum()) > len(rows) // 2:
+            state.goal = max(config.goal, 0.8 * state.goal)  # it had risen beyond what the generator reaches
+        state.refused["score"] += int((~done & (have < floors)).sum())
+        self._offer(state, method, seeds, codes, have, torch.minimum(goals, floors), floors, ~done)
 
     def _ascend(self, state: ClassState, codes: Tensor, goals: Tensor) -> Found | None:
         """None where gradients are absent, or where the judge has refused most of what they found."""
@@ -205,11 +209,13 @@ class _Campaign:
         codes: Tensor,
         have: Tensor,
         goals: Tensor,
+        floors: Tensor,
         open_mask: Tensor,
     ) -> Tensor:
         """Show the judge what satisfies the score near the prior; returns which rows are finished, kept or not.
 
-        A row that the judge refuses stays open, and its goal rises: it is to go deeper into the class.
+        A row that the judge refuses stays open, and its goal rises: it is to go deeper into the class. `floors` rise
+        with it, but less: the margin from which it is worth showing again.
         """
         ready = open_mask & (have >= goals)
         near = self.prior.distance(self.prior.whitened(codes)) <= self.limit * 1.01
@@ -233,6 +239,7 @@ class _Campaign:
             if not agreed[position]:
                 state.refused["judge"] += 1
                 goals[row] = min(float(have[row]) + 0.5 * self.config.goal, self.config.max_goal)
+                floors[row] = float(have[row]) + 0.25 * self.config.goal
                 finished[row] = bool(have[row] >= goals[row])
             elif not self._is_diverse(state, features[position]):
                 state.refused["diversity"] += 1
