@@ -136,7 +136,7 @@ def _unscreened(material: Material, config: TrainConfig) -> TrainingData:
 
 _ALL = (
     Arm("original", "Original", "the real training images as they are", _real_only(), "baseline"),
-    Arm("oversample", "Oversampled", "real images, every class drawn equally often", _real_only(sampler="balanced")),
+    Arm("oversample", "Oversampling", "real images, every class drawn equally often", _real_only(sampler="balanced")),
     Arm("class-weighted", "Class weights", "real images, loss weighted by class", _real_only(loss="class-weighted")),
     Arm(
         "logit-adjusted",
