@@ -253,6 +253,7 @@ def write_figures(
             "classifiers": report,
             "steering": {key: value for key, value in result.figures.items() if key != "notes"},
             "diversity": diversity(images, labels, plain[:500], real, test.labels),
+            "settings": dataclasses.asdict(project.config.steering),
             "seconds": round(seconds, 1),
             "seed": project.config.seed,
             **environment(),
