@@ -127,7 +127,7 @@ def test_pages_are_sound_and_fit_a_phone_and_a_desktop(pages: dict[str, str], tm
     assert found, done.stderr[-2000:]
     measured = [tuple(map(int, entry.split(":"))) for entry in found[1].split()]
     assert len(measured) == len(frames)
-    wide = {frames[i]: entry for i, entry in enumerate(measured) if entry[1] > entry[0] or entry[2] < 2}
+    wide = {frames[i]: entry for i, entry in enumerate(measured) if entry[1] > entry[0] or entry[2] < 1}
     assert wide == {}
     console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert len(console) == 1, console
