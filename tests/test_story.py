@@ -28,6 +28,7 @@ min_confidence = "0"
 require_match = false
 [retrain]
 seeds = 2
+workers = 1
 resamples = 100
 """
 
