@@ -35,7 +35,7 @@ from ganfer.data.drawn import EXPRESSIONS, Face, render, render_rgba
 
 SIZE = 48
 CLIENTS = (1, 8, 64)
-ROUNDS = 2  # of every measurement, in turn, so that a drift of the machine shows
+ROUNDS = 3  # of every measurement, in turn, so that a drift of the machine shows
 
 
 def main() -> None:
@@ -126,7 +126,7 @@ async def load(port: int, request: bytes, clients: int, seconds: float) -> dict[
         while (began := time.perf_counter()) < end:
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
-            length = re.search(rb"content-length: (\d+)", head.lower())
+            length = re.search(rb"\r\ncontent-length: (\d+)", head.lower())
             assert length
             await reader.readexactly(int(length[1]))
             latencies.append(time.perf_counter() - began)
