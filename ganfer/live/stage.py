@@ -83,8 +83,9 @@ def predict_stage(
 ) -> Result:
     """Open what is needed and analyse the sources. models: files of the detector and of the landmarker."""
     live = config.live
-    side = live.max_side or (_VIDEO_SIDE if all(source.moving for source in plan.sources) else MAX_SIDE)
-    detector = open_detector(live.detector, models[0], live.min_score, side)
+    moving = all(source.moving for source in plan.sources)
+    side = live.max_side or (_VIDEO_SIDE if moving else MAX_SIDE)
+    detector = open_detector(live.detector, models[0], live.min_score, side, tilted=not moving)
     opened = open_classifiers(workspace, classifiers, config.device)
     landmarker = open_landmarker(models[1]) if plan.request.attention or landmarks else None
     try:

@@ -58,6 +58,20 @@ def test_the_tilt_of_a_face_is_found(yunet: Detector, roll: float) -> None:
     assert np.mean(angles) == pytest.approx(roll, abs=9)
 
 
+def test_small_tilted_heads_of_a_photo_are_found_where_they_are(yunet_file: Path) -> None:
+    detector = open_detector(model=yunet_file, tilted=True)
+    heads = [Placed(30 + i, "neutral", 40 + 150 * i, 60 + 90 * i, 64, roll=(-30, 30)[i % 2]) for i in range(4)]
+    found = detector.detect(scene(heads))
+    assert len(found) == len(heads)
+    assert all(any(near(face, head) for face in found) for head in heads)
+    for face in found:
+        assert face.landmarks is not None
+        inside = (face.landmarks - face.box[:2]) / face.box[2:]
+        assert (inside > -0.15).all()
+        assert (inside < 1.15).all()
+    assert detector.detect(scene([])) == []
+
+
 def test_nothing_is_found_in_an_empty_room_or_a_speck(yunet: Detector) -> None:
     assert yunet.detect(scene([])) == []
     assert yunet.detect(np.zeros((1, 1, 3), np.uint8)) == []
