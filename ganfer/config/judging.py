@@ -1,0 +1,84 @@
+"""Classifiers: the experiment, evaluation, cross-validation, search."""
+
+from dataclasses import dataclass
+
+from ganfer.config.fields import setting
+
+
+@dataclass(frozen=True)
+class RetrainConfig:
+    """The comparison of training with and without synthetic images."""
+
+    arms: str = setting("original,synthetic", "arms of the experiment, comma-separated; quick = four, all = all ten")
+    seeds: int = setting(3, "paired trainings per arm", low=1, high=100)
+    weight: float = setting(1.0, "loss weight of a synthetic image", low=0, high=10)
+    margin: float = setting(0.01, "a change of balanced accuracy smaller than this makes no difference", low=0, high=1)
+    accuracy_margin: float = setting(0.005, "the loss of accuracy a gain may cost", low=0, high=1)
+    resamples: int = setting(2000, "bootstrap resamples behind every interval", low=100)
+    ratios: str = setting(
+        "", "synthetic faces per real training image to try, like 0.25,0.5,1,2; validation decides; empty = all kept"
+    )
+    weights: str = setting("", "loss weights of a synthetic image to try, like 0.25,0.5,1; validation decides")
+    soft_labels: bool = setting(False, "train on the labeller's probabilities of a synthetic image, not on one class")
+    drop_leaks: bool = setting(False, "leave out training images found in validation or test, validation ones in test")
+    workers: int = setting(0, "trainings side by side; 0 = as many as the machine takes", low=0, high=256)
+    folds: int = setting(
+        0, "outer folds, GAN and labeller trained anew in each; by subject where known; 0 = the data's own test split",
+        low=0, high=100,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """How a trained classifier is measured."""
+
+    split: str = setting("test", "split to measure on", choices=("test", "val"))
+    tta: str = setting("none", "test-time augmentation", choices=("none", "flip", "ten-crop"))
+    beta: float = setting(2.0, "beta of F-beta; above 1 values recall", low=0.01, high=100)
+    thresholds: str = setting(
+        "", "confidence a prediction needs: 'auto' (90% right on validation), auto:0.95, or happy=0.8,sad=0.6; empty: 0"
+    )
+    stress: bool = setting(False, "measure under shift, zoom, rotation, blur, noise and brightness, too")
+    resamples: int = setting(2000, "bootstrap resamples behind every interval", low=100)
+    ratios: str = setting(
+        "", "synthetic faces per real training image to try, like 0.25,0.5,1,2; validation decides; empty = all kept"
+    )
+    weights: str = setting("", "loss weights of a synthetic image to try, like 0.25,0.5,1; validation decides")
+    soft_labels: bool = setting(False, "train on the labeller's probabilities of a synthetic image, not on one class")
+    drop_leaks: bool = setting(False, "leave out training images found in validation or test, validation ones in test")
+    workers: int = setting(0, "trainings side by side; 0 = as many as the machine takes", low=0, high=256)
+
+
+@dataclass(frozen=True)
+class CrossvalConfig:
+    """k-fold cross-validation of the classifier's settings."""
+
+    folds: int = setting(10, "how many folds", low=2, high=1000)
+    by: str = setting(
+        "auto",
+        "folds at random, by subject (group), or both; auto is both where subjects are known",
+        choices=("auto", "random", "group", "both"),
+    )
+    splits: str = setting("all", "images to fold: all, or train and val only", choices=("all", "train"))
+    tta: str = setting("none", "test-time augmentation", choices=("none", "flip", "ten-crop"))
+    workers: int = setting(0, "trainings side by side; 0 = as many as measure well here", low=0, high=1024)
+
+
+@dataclass(frozen=True)
+class TuneConfig:
+    """The search for better classifier settings."""
+
+    space: str = setting("default", "search space: default, eight-class, or a TOML file")
+    trials: int = setting(30, "finished trials to reach, those of earlier calls included", low=1, high=1_000_000)
+    minutes: float = setting(0.0, "begin no trial after this many minutes; 0 = no limit", low=0)
+    sampler: str = setting("auto", "how settings are drawn; auto is the space's own, or tpe", choices=(
+        "auto", "tpe", "random", "grid"
+    ))  # fmt: skip
+    pruning: bool = setting(True, "stop trials early that validate worse than the median of the others")
+    metric: str = setting(
+        "balanced_accuracy",
+        "validation figure to raise (nll, in nats, to lower)",
+        choices=("balanced_accuracy", "accuracy", "macro_f1", "nll"),
+    )
+    workers: int = setting(1, "trials side by side, each in a process of its own", low=1, high=1024)
+    storage: str = setting("", "database of the study, e.g. postgresql://user@host/db; empty = SQLite in the workspace")

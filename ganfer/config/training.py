@@ -1,0 +1,133 @@
+"""The data and the generator: what enters the workspace, what is drawn, what a GAN is trained with."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ganfer.config.fields import setting
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How images enter the workspace."""
+
+    size: int = setting(48, "side of the square images, in pixels", low=16, high=1024)
+    channels: int = setting(1, "1 = grey, 3 = colour", choices=(1, 3))
+    val_fraction: float = setting(0.1, "share of the training images held out for validation", low=0.01, high=0.5)
+    test_fraction: float = setting(0.2, "share held out for the test, where the source has none", low=0.01, high=0.6)
+    split_seed: int = setting(0, "seed of the split", low=0)
+    min_side: int = setting(16, "images with a side shorter than this many pixels are skipped", low=1)
+    face_confidence: float = setting(0.0, "smallest face confidence taken from sources that give one (ExpW)", low=0)
+    workers: int = setting(0, "processes that decode images; 0 = one per core", low=0, high=256)
+
+
+@dataclass(frozen=True)
+class DrawnConfig:
+    """The embedded drawn faces, used when the workspace holds no data."""
+
+    total: int = setting(5700, "training faces, long-tailed over the classes like FER2013", low=100)
+    val: int = setting(1200, "faces for validation, of other people", low=21)
+    test: int = setting(2400, "faces for the test, of other people again", low=21)
+    seed: int = setting(0, "seed of the drawn set", low=0)
+
+
+@dataclass(frozen=True)
+class GanConfig:
+    """The generator's network and its training."""
+
+    network: str = setting("dcgan", "network of the generator", choices=("dcgan", "resgan", "stylegan2"))
+    conditional: bool = setting(True, "condition on the class")
+    latent_dim: int = setting(100, "dimensions of the latent z", low=2, high=1024)
+    base_channels: int = setting(32, "channels of the highest-resolution layer", low=4, high=512)
+    loss: str = setting("non-saturating", "adversarial loss", choices=("non-saturating", "hinge", "relativistic"))
+    guidance: float = setting(
+        0.25, "weight of the guide: a small classifier that shows the generator what a class looks like; 0 = none",
+        low=0, high=100,
+    )  # fmt: skip
+    guide_epochs: int = setting(10, "passes over the training images when training the guide", low=1)
+    regulariser: str = setting(
+        "r1",
+        "what keeps the discriminator smooth; 'none' is the classic batch norm",
+        choices=("spectral", "r1", "r1r2", "none"),
+    )
+    r1_gamma: float = setting(0.05, "weight of the gradient penalties (R1 at real images, R2 at generated)", low=0)
+    r1_interval: int = setting(16, "steps between gradient penalties (lazy regularisation)", low=1)
+    augment: str = setting("color,translation,cutout", "DiffAugment policies, comma-separated; empty = none")
+    ada_target: float = setting(
+        0.0, "augment only as often as keeps the discriminator's lead at this (ADA's 0.6); 0 = always", low=0, high=0.95
+    )
+    batch_size: int = setting(64, "images per step", low=2, high=65_536)
+    steps: int = setting(4000, "optimiser steps of the generator", low=1)
+    minutes: float = setting(0.0, "stop after this much training time; 0 = no limit", low=0)
+    lr_generator: float = setting(4e-4, "Adam's learning rate, generator", low=0, high=1)
+    lr_discriminator: float = setting(4e-4, "Adam's learning rate, discriminator", low=0, high=1)
+    lr_final: float = setting(1.0, "share of the learning rates left at the end (cosine)", low=0, high=1)
+    beta1: float = setting(0.5, "Adam's beta1", low=0, high=0.999)
+    beta2: float = setting(0.999, "Adam's beta2", low=0, high=0.99999)
+    ema_half_life: float = setting(10_000.0, "half-life of the generator's weight average, in images; 0 = none", low=0)
+    transition: float = setting(
+        0.15, "share of the training over which conditioning is switched on gradually; 0 = at once", low=0, high=1
+    )
+    balance: float = setting(
+        0.5, "class sampling power: 0 = as the data is, 1 = all classes equally often", low=0, high=1
+    )
+    flip: bool = setting(True, "mirror training images at random")
+    snapshot_every: int = setting(500, "steps between snapshots, grids and the held-back metric", low=1)
+    checkpoint_seconds: float = setting(60.0, "seconds between resume points besides those at snapshots", low=0)
+    holdout: float = setting(0.1, "share of the training images held back to choose the best snapshot", low=0, high=0.5)
+    precision: str = setting(
+        "auto", "bf16 on CUDA where it has it, else fp32", choices=("auto", "fp32", "bf16", "fp16")
+    )
+
+    def classic(self) -> "GanConfig":
+        """The unconditional DCGAN of Radford et al. 2016; a setting that was changed from its default stays."""
+        plain: dict[str, Any] = {
+            "conditional": False,
+            "base_channels": 64,
+            "regulariser": "none",
+            "lr_generator": 2e-4,
+            "lr_discriminator": 2e-4,
+            "augment": "",
+            "batch_size": 128,
+            "ema_half_life": 0.0,
+            "transition": 0.0,
+            "balance": 0.0,
+            "flip": False,
+        }
+        return self._with_defaults(plain)
+
+    def for_network(self) -> "GanConfig":
+        """With the defaults that belong to `network`; a setting that was changed from its default stays."""
+        return self._with_defaults(_OF_NETWORK.get(self.network, {}))
+
+    def _with_defaults(self, defaults: Mapping[str, Any]) -> "GanConfig":
+        kept = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if getattr(self, f.name) != f.default}
+        return dataclasses.replace(self, **{**defaults, **kept})
+
+
+_OF_NETWORK: dict[str, dict[str, Any]] = {
+    # Huang et al. 2024: the relativistic loss with both penalties, no momentum, falling learning rates
+    "resgan": {
+        "loss": "relativistic",
+        "regulariser": "r1r2",
+        "r1_gamma": 0.2,
+        "r1_interval": 4,
+        "lr_generator": 2e-4,
+        "lr_discriminator": 2e-4,
+        "lr_final": 0.25,
+        "beta1": 0.0,
+        "beta2": 0.99,
+        "ada_target": 0.6,
+    },
+    # Karras et al. 2020b, with run-time weight scaling, hence the high learning rates
+    "stylegan2": {
+        "regulariser": "r1",
+        "r1_gamma": 0.1,
+        "lr_generator": 2e-3,
+        "lr_discriminator": 2e-3,
+        "beta1": 0.0,
+        "beta2": 0.99,
+        "ada_target": 0.6,
+    },
+}

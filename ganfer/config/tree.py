@@ -1,0 +1,42 @@
+"""All settings together."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from classifiers.config import TrainConfig
+from ganfer.config.faces import GenerateConfig, LabelConfig, QualityConfig, SteeringConfig, StyleganConfig
+from ganfer.config.fields import check_ranges, setting
+from ganfer.config.judging import CrossvalConfig, EvaluateConfig, RetrainConfig, TuneConfig
+from ganfer.config.training import DataConfig, DrawnConfig, GanConfig
+from ganfer.config.using import LiveConfig, ServeConfig
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of one workspace run; `classifier` is the `classifiers` package's own `TrainConfig`."""
+
+    seed: int = setting(0, "seed of everything that is random", low=0)
+    device: str = setting("auto", "where to compute", choices=("auto", "cpu", "cuda"))
+    data: DataConfig = field(default_factory=DataConfig)
+    drawn: DrawnConfig = field(default_factory=DrawnConfig)
+    gan: GanConfig = field(default_factory=GanConfig)
+    classifier: TrainConfig = field(default_factory=TrainConfig)
+    generate: GenerateConfig = field(default_factory=GenerateConfig)
+    stylegan: StyleganConfig = field(default_factory=StyleganConfig)
+    steering: SteeringConfig = field(default_factory=SteeringConfig)
+    label: LabelConfig = field(default_factory=LabelConfig)
+    quality: QualityConfig = field(default_factory=QualityConfig)
+    retrain: RetrainConfig = field(default_factory=RetrainConfig)
+    serve: ServeConfig = field(default_factory=ServeConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    crossval: CrossvalConfig = field(default_factory=CrossvalConfig)
+    live: LiveConfig = field(default_factory=LiveConfig)
+    tune: TuneConfig = field(default_factory=TuneConfig)
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain dict, as it is written into records."""
+        return dataclasses.asdict(self)
