@@ -72,12 +72,13 @@ def main() -> None:
     parser.add_argument("--faces", type=int, default=70, help="of each size and tilt")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="of the head, pixels")
     parser.add_argument("--tilts", type=int, nargs="+", default=TILTS, help="degrees, to either side")
+    parser.add_argument("--tilted", action="store_true", help="search turned copies too, as predict does in photos")
     options = parser.parse_args()
     run = Workspace(options.workspace).latest("classifiers")
     assert run is not None, "train a classifier there first"
     classifier = load_classifier(run.path, "cpu")
     names = list(classifier.class_names)
-    analyser = Analyser(classifier, open_detector(model=options.detector_model))
+    analyser = Analyser(classifier, open_detector(model=options.detector_model, tilted=options.tilted))
     machine = environment("cpu")
     faces = [Face.sample(FIRST_SEED + i, names[i % len(names)], difficulty=DIFFICULTY) for i in range(options.faces)]
     truth = [face.expression for face in faces]
@@ -87,7 +88,8 @@ def main() -> None:
     rows = earlier(run.name, options.faces)
     for side in options.sizes:
         for tilt in options.tilts:
-            if any((row["head_pixels"], row["tilt_degrees"]) == (side, tilt) for row in rows):
+            kind = {"head_pixels": side, "tilt_degrees": tilt, "turned_copies_searched": options.tilted}
+            if any(kind.items() <= row.items() for row in rows):
                 continue
             rng = np.random.default_rng(side * 100 + tilt)
             found, right, false = [], [], 0
@@ -101,8 +103,7 @@ def main() -> None:
                     right.append(near[0].label == face.expression)
             rows.append(
                 {
-                    "head_pixels": side,
-                    "tilt_degrees": tilt,
+                    **kind,
                     "found": interval(np.array(found)),
                     "expression_right_where_found": interval(np.array(right)) if right else None,
                     "false_faces": false,
@@ -117,7 +118,9 @@ def main() -> None:
             "classifier": run.name,
             "validation": run.figures.get("validation"),
             "ready_crops_of_the_same_faces": crops,
-            "scenes": sorted(rows, key=lambda row: (row["head_pixels"], row["tilt_degrees"])),
+            "scenes": sorted(
+                rows, key=lambda row: (row["turned_copies_searched"], row["head_pixels"], row["tilt_degrees"])
+            ),
             "opencv": cv2.__version__,
             **machine,
         },
