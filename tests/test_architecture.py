@@ -50,8 +50,13 @@ def test_only_the_command_line_imports_click() -> None:
 
 
 def test_nothing_below_imports_the_command_line_or_the_pipeline() -> None:
-    upper = {"ganfer.cli", "ganfer.pipeline"}
-    allowed = {ROOT / "ganfer" / "pipeline.py", ROOT / "ganfer" / "__init__.py", ROOT / "ganfer" / "__main__.py"}
+    upper = {"ganfer.cli", "ganfer.pipeline", "ganfer.steps"}
+    allowed = {
+        ROOT / "ganfer" / "pipeline.py",
+        ROOT / "ganfer" / "steps.py",
+        ROOT / "ganfer" / "__init__.py",
+        ROOT / "ganfer" / "__main__.py",
+    }
     wrong = []
     for file in (ROOT / "ganfer").rglob("*.py"):
         if file in allowed or file.is_relative_to(ROOT / "ganfer" / "cli"):
