@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ganfer.config import Config, load_config
-from ganfer.errors import WorkspaceError
+from ganfer.errors import DataError, WorkspaceError
 from ganfer.results import Result
 from ganfer.steps import Steps
 from ganfer.workspace import Run
@@ -140,6 +140,9 @@ class Project(Steps):
         """Who attended and showed what when, from the logs of `predict(attention=True)`, as a page with a scrubber."""
         from ganfer.live.timeline import timeline
 
+        for log in logs:
+            if not Path(log).is_file():
+                raise DataError(f"{log} is not there.", "Give logs of: ganfer predict --attention --log FILE.")
         folder = Path(out) if out is not None else self.workspace.root / "predictions" / "timeline"
         if dry_run:
             return self._plan("timeline", [f"put {len(logs)} log(s) into {folder / 'index.html'}"])

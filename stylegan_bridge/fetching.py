@@ -219,6 +219,7 @@ class _Download:
         try:
             response = opener.open(request, timeout=TIMEOUT_SECONDS)
         except urllib.error.HTTPError as error:
+            error.close()
             if error.code == 416 and have:  # nothing left to send: the whole file is here, or it shrank
                 if have == expected.get("total"):
                     return True
