@@ -115,7 +115,11 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="minutes instead of hours, for a machine without a GPU")
     parser.add_argument("--again", action="store_true", help="run what is recorded, too")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--table", action="store_true", help="print what is recorded, for docs/earlier-projects.md")
     options = parser.parse_args()
+    if options.table:
+        print_table()
+        return
     out = options.out or RESULTS / ("recipes_short.json" if options.short else "recipes.json")
     results: dict[str, Any] = json.loads(out.read_text()) if out.is_file() else {}
     sources = {"fer": options.fer, "ck": options.ck, "embarrassed": options.embarrassed}
@@ -138,6 +142,33 @@ def main() -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(results, indent=1) + "\n")
         print(f"{recipe.config}: {results[recipe.config]['figures']}", flush=True)
+
+
+def print_table() -> None:
+    """What is recorded, whole trainings and shortened ones, as Markdown."""
+    print("| config | theirs | must reach | reached |\n|---|---|---|---|")
+    for recipe in RECIPES:
+        cells = []
+        for name in ("recipes.json", "recipes_short.json"):
+            file = RESULTS / name
+            found = json.loads(file.read_text()).get(recipe.config) if file.is_file() else None
+            if found:
+                short = ", ".join(f"{k.split('.')[-1]} {v}" for k, v in found["shortened"].items())
+                cells.append(_in_words(found["figures"]) + (f" *(shortened: {short})*" if short else ""))
+        bars = ", ".join(f"{name} {100 * bar:g}%" for name, bar in recipe.bars.items() if bar) or "–"
+        print(f"| `{recipe.config}` | {recipe.theirs or '–'} | {bars} | {'; '.join(cells) or 'not run yet'} |")
+
+
+def _in_words(figures: dict[str, Any]) -> str:
+    """The main figures of a record, with their intervals."""
+    parts = []
+    for name in ("val accuracy", "test accuracy", "random folds accuracy", "subject folds accuracy"):
+        if name in figures:
+            low, high = figures[f"{name} interval"]
+            parts.append(f"{name} {100 * figures[name]:.1f}% [{100 * low:.1f}, {100 * high:.1f}]")
+    if len([name for name in figures if name.startswith("test recall")]) == 2:
+        parts.append(f"test recall angry {100 * figures['test recall angry']:.1f}%")
+    return ", ".join(parts)
 
 
 def run(recipe: Recipe, sources: dict[str, Path], root: Path, *, short: bool) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ganfer.workspace import Workspace
 
 def plan_lines(workspace: Workspace, config: Config, wanted: Sequence[str]) -> list[str]:
     """What `serve` will serve, and where."""
-    from ganfer.serve.catalogue import sources
+    from ganfer.catalogue import sources
 
     found = [f"serve {source.name}: {source.note}" for source in sources(workspace, wanted)]
     return [*found, f"listen on {config.serve.host}, port {config.serve.port or 'any free'}"]
@@ -36,8 +36,8 @@ def serve(
         from ganfer.serve.server import Listening, Server
     except ImportError as error:
         raise GanferError(f"ganfer serve needs {error.name}.", "Install it: pip install 'ganfer[serve]'.") from error
+    from ganfer.catalogue import sources
     from ganfer.live.detect import MAX_SIDE, open_detector
-    from ganfer.serve.catalogue import sources
     from ganfer.serve.photos import Eyes
 
     live = config.live

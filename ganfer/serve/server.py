@@ -15,10 +15,10 @@ from typing import Any
 
 import uvicorn
 
+from ganfer.catalogue import Source
 from ganfer.config import ServeConfig
 from ganfer.errors import GanferError
 from ganfer.serve.app import create_app
-from ganfer.serve.catalogue import Source
 from ganfer.serve.guard import is_loopback
 from ganfer.serve.metrics import Metrics
 from ganfer.serve.photos import Eyes

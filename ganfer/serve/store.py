@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from classifiers import ClassifierError, Predictor
+from ganfer.catalogue import Source
 from ganfer.config import ServeConfig
 from ganfer.console import say
 from ganfer.errors import GanferError
 from ganfer.serve.backend import open_predictor
 from ganfer.serve.batching import Batcher
-from ganfer.serve.catalogue import Source
 from ganfer.serve.errors import Refused
 from ganfer.serve.metrics import Metrics
 

@@ -209,7 +209,7 @@ def test_a_loss_that_explodes_stops_and_keeps_the_best(tmp_path: Path, monkeypat
         return real(run, images * float("nan") if run.step >= 4 else images, targets)
 
     monkeypatch.setattr(training, "_backward", poisoned)
-    with pytest.raises(ClassifierError, match=r"no longer finite at step 6 of 6: lower lr \(now 0.003\)") as caught:
+    with pytest.raises(ClassifierError, match=r"no longer finite at step 6 of 6: lower lr \(now 0.01\)") as caught:
         train(quick(), bars(32), bars(16), NAMES, tmp_path, device="cpu")
     assert "\n" not in caught.value.message
     kept = load_classifier(tmp_path / "best.safetensors", "cpu")

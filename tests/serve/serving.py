@@ -10,10 +10,10 @@ from PIL import Image
 
 from classifiers import create_model
 from classifiers.files import save_weights
+from ganfer.catalogue import Source
 from ganfer.config import ServeConfig, load_config
 from ganfer.live.geometry import Face
 from ganfer.live.mesh import Mesh
-from ganfer.serve.catalogue import Source
 from ganfer.serve.photos import Eyes
 from ganfer.serve.server import Server
 

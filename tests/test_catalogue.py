@@ -7,9 +7,9 @@ import pytest
 from click.testing import CliRunner
 from serving import write_model
 
+from ganfer.catalogue import sources
 from ganfer.cli.main import cli
 from ganfer.errors import GanferError
-from ganfer.serve.catalogue import sources
 from ganfer.workspace import Run, Workspace
 
 

@@ -1,4 +1,4 @@
-"""Which models a workspace has to serve, and which version of each is the newest. Looks; loads nothing."""
+"""Which models a workspace holds by the names people use, and which version of each is the newest. Loads nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
