@@ -1,7 +1,7 @@
 """Images in WebDataset tar shards instead of a file each, for batches of millions.
 
-A shard holds `KEY.png`, `KEY.cls` (the class asked for) and `KEY.json` (the PNG's own facts) of each image, as `tar` and
-the `webdataset` package read them. In a batch's table such an image is named `shards/faces-000000.tar::KEY.png`.
+A shard holds `KEY.png`, `KEY.cls` (the class asked for) and `KEY.json` (the PNG's own facts) of each image, as `tar`
+and the `webdataset` package read them. In a batch's table such an image is named `shards/faces-000000.tar::KEY.png`.
 """
 
 import json
