@@ -45,8 +45,12 @@ class Muon(torch.optim.Optimizer):
             state["momentum"] = torch.zeros_like(p)
         assert p.grad is not None
         velocity = state["momentum"].lerp_(p.grad, 1 - group["momentum"])
-        matrix = p.grad.lerp(velocity, group["momentum"]).flatten(1)  # Nesterov's look ahead
-        return (orthogonalised(matrix) * (0.2 * max(matrix.shape) ** 0.5)).view(p.shape)
+        ahead = p.grad.lerp(velocity, group["momentum"])  # Nesterov's look ahead
+        # The order of a kernel's columns doesn't matter; its own order in memory saves copies.
+        ahead = ahead.movedim(1, -1) if ahead.ndim == 4 else ahead
+        matrix = ahead.flatten(1)
+        step = orthogonalised(matrix) * (0.2 * max(matrix.shape) ** 0.5)
+        return step.view(ahead.shape).movedim(-1, 1) if ahead.ndim == 4 else step
 
     def _adam(self, p: Tensor, group: dict[str, Any]) -> Tensor:
         state, (beta1, beta2) = self.state[p], group["betas"]
