@@ -59,6 +59,8 @@ def test_generate_label_retrain_in_an_empty_folder(tmp_path: Path) -> None:
     assert [arm["name"] for arm in results["arms"]] == ["original", "synthetic"]
     assert sum(results["arms"][1]["synthetic_counts"].values()) == 35
     assert sum(results["data"]["test"].values()) == 105
+    # no drawn person is in two splits: faces that look alike are not called leaks
+    assert "split nearer to the test" not in retrained.stderr + " ".join(results["data"]["notes"])
     assert (
         Path(results["path"] if Path(results["path"]).is_absolute() else tmp_path / results["path"]) / "index.html"
     ).is_file()
