@@ -40,13 +40,6 @@ class EvaluateConfig:
     )
     stress: bool = setting(False, "measure under shift, zoom, rotation, blur, noise and brightness, too")
     resamples: int = setting(2000, "bootstrap resamples behind every interval", low=100)
-    ratios: str = setting(
-        "", "synthetic faces per real training image to try, like 0.25,0.5,1,2; validation decides; empty = all kept"
-    )
-    weights: str = setting("", "loss weights of a synthetic image to try, like 0.25,0.5,1; validation decides")
-    soft_labels: bool = setting(False, "train on the labeller's probabilities of a synthetic image, not on one class")
-    drop_leaks: bool = setting(False, "leave out training images found in validation or test, validation ones in test")
-    workers: int = setting(0, "trainings side by side; 0 = as many as the machine takes", low=0, high=256)
 
 
 @dataclass(frozen=True)
