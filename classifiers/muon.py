@@ -6,7 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+_VANISHED = 1e-30  # momentum below this belongs to a unit that gets no gradient any more
+_NEGLIGIBLE = 1e-9  # of a matrix's norm: entries that the iteration cannot raise to anything that counts
 
 
 class Muon(torch.optim.Optimizer):
@@ -45,6 +49,7 @@ class Muon(torch.optim.Optimizer):
             state["momentum"] = torch.zeros_like(p)
         assert p.grad is not None
         velocity = state["momentum"].lerp_(p.grad, 1 - group["momentum"])
+        velocity.masked_fill_(velocity.abs() < _VANISHED, 0.0)
         ahead = p.grad.lerp(velocity, group["momentum"])  # Nesterov's look ahead
         # The order of a kernel's columns doesn't matter; its own order in memory saves copies.
         ahead = ahead.movedim(1, -1) if ahead.ndim == 4 else ahead
@@ -67,13 +72,15 @@ class Muon(torch.optim.Optimizer):
 def orthogonalised(matrix: Tensor, iterations: int = 5) -> Tensor:
     """The nearest matrix with orthonormal rows (or columns), roughly: singular values end up around 0.7 to 1.2.
 
-    A Newton-Schulz iteration of the fifth order whose coefficients were chosen for speed; bfloat16 on CUDA.
+    A Newton-Schulz iteration of the fifth order whose coefficients were chosen for speed; bfloat16 on CUDA. Entries
+    below a billionth of the norm count as zero: the momentum of units that died decays into denormal numbers, with
+    which a CPU multiplies a hundred times more slowly.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix
     x = x.bfloat16() if x.is_cuda else x
-    x = x / (x.norm() + 1e-7)
+    x = F.hardshrink(x / (x.norm() + 1e-7), _NEGLIGIBLE)
     for _ in range(iterations):
         gram = x @ x.T
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
