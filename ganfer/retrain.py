@@ -12,23 +12,23 @@ import numpy as np
 
 from classifiers.config import TrainConfig
 from classifiers.parts import total_steps
-from ganfer.arms import REBALANCING, Arm, Material, Outcome, TrainingData, chosen_arms
 from ganfer.batch import newest_labels
-from ganfer.board import write_hparams
-from ganfer.budget import Budget, budget_of
 from ganfer.classifier import real_only
-from ganfer.comparisons import LEVEL, Selection
 from ganfer.config import Config
 from ganfer.console import say
 from ganfer.data.imageset import ImageSet, read_set
-from ganfer.faces import kept_faces, refuse_other_data, unscreened_faces
+from ganfer.experiment.arms import REBALANCING, Arm, Material, Outcome, TrainingData, chosen_arms
+from ganfer.experiment.board import write_hparams
+from ganfer.experiment.budget import Budget, budget_of
+from ganfer.experiment.comparisons import LEVEL, Selection
+from ganfer.experiment.faces import kept_faces, refuse_other_data, unscreened_faces
+from ganfer.experiment.findings import Experiment, experiment_results
+from ganfer.experiment.preflight import Leaks, leaks_of, refuse_too_few
+from ganfer.experiment.trainings import Trainings
+from ganfer.experiment.tuning import METRIC, Tuned, ratios_of, trainings_of, tune, weights_of
 from ganfer.files import digest_of
-from ganfer.findings import Experiment, experiment_results
-from ganfer.preflight import Leaks, leaks_of, refuse_too_few
 from ganfer.report import read_results, terminal_summary, write_report
 from ganfer.results import Result
-from ganfer.trainings import Trainings
-from ganfer.tuning import METRIC, Tuned, ratios_of, trainings_of, tune, weights_of
 from ganfer.verdict import scores
 from ganfer.workspace import Run, Workspace
 

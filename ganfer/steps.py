@@ -181,7 +181,7 @@ class Steps:
 
     def _retrain_in_folds(self, plan: Sequence[str], *, dry_run: bool) -> Result:
         """Every fold is a workspace of its own, in which the whole story is told anew."""
-        from ganfer.crossfold import folds_lines, retrain_in_folds
+        from ganfer.experiment.crossfold import folds_lines, retrain_in_folds
 
         words = folds_lines(self.config)  # a wrong number is said before any work
         if dry_run:

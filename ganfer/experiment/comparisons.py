@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ganfer import verdict
-from ganfer.arms import Outcome
 from ganfer.config import RetrainConfig
-from ganfer.significance import detectable, holm, mcnemar
+from ganfer.experiment.arms import Outcome
+from ganfer.experiment.significance import detectable, holm, mcnemar
 from ganfer.verdict import Claim, Estimate, Measured, points
 
 LEVEL = 0.95  # of every interval

@@ -17,19 +17,19 @@ import numpy as np
 
 from classifiers.folds import assign_folds
 from ganfer import verdict
-from ganfer.arms import ARMS, REBALANCING, Outcome, Trained, TrainingData, chosen_arms
 from ganfer.batch import read_batch
-from ganfer.comparisons import Selection, claimed, compare, decide, predictions, rows
 from ganfer.config import Config
 from ganfer.console import say
 from ganfer.data.imageset import ImageSet, read_set, save_set
 from ganfer.data.splits import NO_GROUP, hold_out, rank_of
 from ganfer.errors import ConfigError, DataError
+from ganfer.experiment.arms import ARMS, REBALANCING, Outcome, Trained, TrainingData, chosen_arms
+from ganfer.experiment.comparisons import Selection, claimed, compare, decide, predictions, rows
+from ganfer.experiment.findings import FORMAT, arm_figures, arm_notes, size_notes
+from ganfer.experiment.trainings import stored_trained
 from ganfer.files import digest_of
-from ganfer.findings import FORMAT, arm_figures, arm_notes, size_notes
 from ganfer.report import read_results, terminal_summary, write_report
 from ganfer.results import Result
-from ganfer.trainings import stored_trained
 from ganfer.workspace import Run, Workspace
 
 # a fold's workspace, its settings, faces to draw per class -> the fold's finished experiment

@@ -10,16 +10,16 @@ from sklearn.metrics import confusion_matrix
 
 from classifiers.calibration import ece, reliability
 from ganfer import verdict
-from ganfer.arms import Outcome
-from ganfer.budget import Budget
-from ganfer.comparisons import LEVEL, Selection, claimed, compare, decide, predictions, rows
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet
-from ganfer.groups import group_tables
-from ganfer.preflight import Leaks
-from ganfer.showcase import showcase
-from ganfer.significance import fewest_images
-from ganfer.tuning import Tuned
+from ganfer.experiment.arms import Outcome
+from ganfer.experiment.budget import Budget
+from ganfer.experiment.comparisons import LEVEL, Selection, claimed, compare, decide, predictions, rows
+from ganfer.experiment.groups import group_tables
+from ganfer.experiment.preflight import Leaks
+from ganfer.experiment.showcase import showcase
+from ganfer.experiment.significance import fewest_images
+from ganfer.experiment.tuning import Tuned
 from ganfer.verdict import Estimate, Measured
 from ganfer.workspace import Run
 

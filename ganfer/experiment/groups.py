@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from ganfer import verdict
-from ganfer.arms import Outcome
-from ganfer.comparisons import LEVEL, predictions
 from ganfer.data.imageset import ImageSet
+from ganfer.experiment.arms import Outcome
+from ganfer.experiment.comparisons import LEVEL, predictions
 from ganfer.verdict import Estimate
 
 _SMALLEST = 20  # test images; a smaller group is counted, not measured

@@ -11,7 +11,7 @@ from ganfer.config import Config
 from ganfer.console import say
 from ganfer.data.imageset import ImageSet
 from ganfer.errors import DataError
-from ganfer.significance import fewest_images
+from ganfer.experiment.significance import fewest_images
 from ganfer.workspace import Run, Workspace
 
 

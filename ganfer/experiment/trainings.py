@@ -13,10 +13,10 @@ import numpy as np
 from classifiers import Classifier, Job, Samples, TrainConfig, TrainResult, load_classifier, train_many
 from classifiers.errors import ClassifierError
 from classifiers.training import Progress, find_finished
-from ganfer.arms import Trained, TrainingData
 from ganfer.classifier import samples
 from ganfer.console import Advance, progress, say
 from ganfer.data.imageset import ImageSet
+from ganfer.experiment.arms import Trained, TrainingData
 from ganfer.files import write_bytes
 from ganfer.workspace import Run
 

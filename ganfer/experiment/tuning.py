@@ -8,10 +8,10 @@ import numpy as np
 
 from classifiers.config import TrainConfig
 from ganfer import verdict
-from ganfer.arms import Material, TrainingData, portion, rare_first, with_faces
 from ganfer.config import RetrainConfig
 from ganfer.errors import ConfigError
-from ganfer.trainings import Trainings
+from ganfer.experiment.arms import Material, TrainingData, portion, rare_first, with_faces
+from ganfer.experiment.trainings import Trainings
 
 METRIC = "balanced_accuracy"
 

@@ -11,9 +11,9 @@ import pytest
 from tiny import NAMES, add_batch, add_set, fast_config, tiny_set
 
 from ganfer.config import Config
-from ganfer.crossfold import fold_of, retrain_in_folds
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.errors import ConfigError, DataError
+from ganfer.experiment.crossfold import fold_of, retrain_in_folds
 from ganfer.pipeline import Project
 from ganfer.results import Result
 from ganfer.workspace import Workspace

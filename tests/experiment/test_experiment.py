@@ -11,11 +11,11 @@ import pytest
 from tiny import NAMES, add_batch, add_set, fast_config, tiny_set, tree
 
 from ganfer import retrain as retrain_module
-from ganfer import trainings as trainings_module
-from ganfer.arms import ARMS, QUICK
 from ganfer.batch import newest_labels
 from ganfer.data.imageset import ImageSet
 from ganfer.errors import ConfigError, DataError
+from ganfer.experiment import trainings as trainings_module
+from ganfer.experiment.arms import ARMS, QUICK
 from ganfer.files import digest_json, write_json
 from ganfer.pipeline import Project
 from ganfer.workspace import Workspace
@@ -158,7 +158,7 @@ def test_the_command_line_takes_lists_of_arms(given: list[str], arms: tuple[str,
 
 
 def test_a_warm_up_tells_the_time_where_no_record_does(tmp_path: Path) -> None:
-    from ganfer.budget import budget_of
+    from ganfer.experiment.budget import budget_of
 
     project = project_with(tmp_path, tiny_set((40, 40, 40)))
     images = tiny_set((40, 40, 40))

@@ -14,12 +14,12 @@ import pytest
 from tiny import NAMES, add_batch, add_set, fast_config, tiny_set
 
 from ganfer import retrain as retrain_module
-from ganfer.arms import ARMS, QUICK, Material, chosen_arms, joined, portion, rare_first
 from ganfer.errors import ConfigError, DataError
+from ganfer.experiment.arms import ARMS, QUICK, Material, chosen_arms, joined, portion, rare_first
 from ganfer.pipeline import Project
 from ganfer.workspace import Workspace
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PLACEBOS = ("duplicated", "shuffled", "unscreened")
 
 

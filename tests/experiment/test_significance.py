@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ganfer.significance import detectable, fewest_images, holm, mcnemar
+from ganfer.experiment.significance import detectable, fewest_images, holm, mcnemar
 from ganfer.verdict import Claim, Estimate, changes, measure, verdict, word
 
 NAMES = ("angry", "happy", "sad")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from tiny import fast_config, tiny_set
 
-from ganfer.arms import Material, TrainingData
 from ganfer.errors import ConfigError
-from ganfer.trainings import Trainings
-from ganfer.tuning import parse_list, trainings_of, tune
+from ganfer.experiment.arms import Material, TrainingData
+from ganfer.experiment.trainings import Trainings
+from ganfer.experiment.tuning import parse_list, trainings_of, tune
 
 VAL = tiny_set((0, 0, 0), val=100, test=0).of("val")
 

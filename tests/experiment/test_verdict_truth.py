@@ -14,7 +14,7 @@ TRIALS = 200
 
 @pytest.fixture(scope="module")
 def truth() -> ModuleType:
-    file = Path(__file__).resolve().parents[1] / "benchmarks" / "verdict_truth.py"
+    file = Path(__file__).resolve().parents[2] / "benchmarks" / "verdict_truth.py"
     spec = importlib.util.spec_from_file_location("verdict_truth", file)
     assert spec is not None
     assert spec.loader is not None
