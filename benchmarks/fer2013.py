@@ -1,98 +1,195 @@
-"""The whole job on FER2013: add, check, train the GAN, generate 500 for balance, label, retrain. Resumes where it was.
+"""The whole job on FER2013 with one generator after the other: does better quality turn into more accuracy?
 
-    python benchmarks/fer2013.py fer2013.tar.xz --workspace fer-work
+    python benchmarks/fer2013.py fer2013.tar.xz --workspace DIR [--minutes 30]
+    python benchmarks/fer2013.py fer2013.tar.xz --workspace DIR --thin 100 --generators resgan --arms all --seeds 5
+    python benchmarks/fer2013.py fer2013.tar.xz --workspace DIR --full          # for a GPU: the full recipes
 
-The archive holds class folders under train/ and test/ (the public test serves as the test split). Writes what was
-found, without any picture, to benchmarks/results/fer2013.json. The settings are those of the config `fer2013-cpu`
-(`--config` names another); the seconds are those of every stage's record.
+The archive holds class folders under train/ and test/ (the public test serves as the test split). Duplicates of
+validation and test images are dropped from training first; `--thin` then leaves a long tail of that imbalance. The
+classic DCGAN (unconditional), ganfer's DCGAN and resgan are trained for the same time, each in a workspace of its own,
+with the same data and the same labeller. Measured of each: `ganfer quality` of as many faces per class; how often a
+referee sees the class asked for, beside held-back real images; and, with `--arms`, the experiment (`ganfer retrain`)
+with faces that `ganfer label --fill` screened. The referee is another network than guide and labeller, trained on the
+same training split. Everything resumes where it was and what is done is not done again. Figures, without any picture,
+go to results/fer2013_NAME.json; the grids to look at stay in the workspaces.
 """
 
 import argparse
 import json
 import os
-import platform
+import shutil
 from pathlib import Path
 from typing import Any
 
-from ganfer.config import load_config
+import numpy as np
+from gan_common import RESULTS, environment
+
+from classifiers import Classifier, load_classifier, train
+from ganfer.batch import read_batch
+from ganfer.classifier import real_only, samples
+from ganfer.config import Config, load_config
+from ganfer.console import progress
+from ganfer.data.imageset import ImageSet, read_set
 from ganfer.pipeline import Project
+from ganfer.results import Result
 from ganfer.workspace import Run
 
-RESULT = Path(__file__).parent / "results" / "fer2013.json"
+GENERATORS = {  # short config, full config
+    "classic": ("dcgan-classic", "dcgan-classic"),
+    "dcgan": ("fer2013-cpu", "dcgan-48"),
+    "resgan": ("resgan-cpu", "resgan-48"),
+}
+PER_CLASS = {False: 300, True: 2000}  # faces measured per class
+REFEREE = "fer2013-compact-cpu"
+
+
+def settings(options: argparse.Namespace, generator: str) -> Config:
+    """The generator's config, at the common time, with the common classifier."""
+    short, full = GENERATORS[generator]
+    common: dict[str, Any] = {
+        "gan.steps": 10_000_000,
+        "gan.minutes": options.minutes,
+        "gan.snapshot_every": options.snapshots,
+        "classifier.model": "compact" if options.full else "compact-small",
+        "classifier.epochs": options.epochs,
+        "retrain.arms": options.arms or "quick",
+        "retrain.seeds": options.seeds,
+        "retrain.ratios": options.ratios,
+        "retrain.weights": options.weights,
+    }
+    return load_config(full if options.full else short, {**common, **dict(pair.split("=", 1) for pair in options.set)})
+
+
+def prepared(options: argparse.Namespace) -> Project:
+    """The workspace that the others start from: data without leaks, thinned if asked for, and the labeller."""
+    project = Project(options.workspace / "base", settings(options, "dcgan"))
+    project.add(options.archive)
+    project.check(drop=True)
+    if options.thin:
+        project.thin(imbalance=options.thin)
+    project.need_classifier()
+    return project
+
+
+def referee(options: argparse.Namespace, data: ImageSet) -> Classifier:
+    """The classifier that has no part in making or choosing faces; given, or trained (the recipe of 20 minutes)."""
+    if options.referee:
+        return load_classifier(options.referee, "cpu" if not options.full else "auto")
+    recipe = load_config(REFEREE).classifier
+    where = options.workspace / "referee"
+    sets = (samples(data.of("train")), samples(real_only(data, "val")))
+    return train(recipe, *sets, data.class_names, where, seed=77, progress=progress).load()
+
+
+def told_by(options: argparse.Namespace, generator: str, base: Project, judge: Classifier) -> dict[str, Any]:
+    """One generator's training, quality and experiment."""
+    root = options.workspace / generator
+    if not root.is_dir():
+        part = root.with_name(f"{generator}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(base.workspace.root, part)
+        part.rename(root)
+    project = Project(root, settings(options, generator))
+    gan = project.need_gan()
+    names = read_set(project.need_data().path).class_names
+    each = PER_CLASS[options.full]
+    knows = project.config.gan.conditional
+    drawn = project.generate(classes=dict.fromkeys(names, each)) if knows else project.generate(each * len(names))
+    assert drawn.path is not None
+    measured = project.quality(drawn.path.name)
+    found = {
+        "gan": {name: gan.figures.get(name) for name in ("network", "steps", "images", "best_step", "kid")},
+        "gan_minutes": round(gan.record["seconds"] / 60, 1),
+        "quality": {name: value for name, value in measured.figures.items() if name != "notes"},
+        "referee": asked_and_seen(judge, Run(drawn.path), read_set(project.need_data().path)) if knows else None,
+    }
+    if options.arms:
+        project.generate(to=options.to) if knows else project.generate(options.to * len(names))
+        labels = project.label(fill=knows)
+        found["labelling"] = labels.figures
+        found["experiment"] = experiment(project.retrain())
+    return found
+
+
+def asked_and_seen(judge: Classifier, batch_run: Run, data: ImageSet) -> dict[str, Any]:
+    """How often the referee sees the class asked for, and the true class of held-back real images; per class."""
+    names, batch = data.class_names, read_batch(batch_run)
+    assert judge.class_names == names, "a referee of the same classes"
+    asked = np.array([names.index(name) for name in batch.asked])
+    held = real_only(data, "val")
+    seen, true = (judge.logits(images).argmax(axis=1) for images in (batch.images(), np.asarray(held.images)))
+    return {
+        name: {
+            "faces": round(float((seen[asked == k] == k).mean()), 4),
+            "real": round(float((true[held.labels == k] == k).mean()), 4),
+            "real_images": int((held.labels == k).sum()),
+        }
+        for k, name in enumerate(names)
+    }
+
+
+def experiment(report: Result) -> dict[str, Any]:
+    """The verdict, the arms and the comparisons of a report."""
+    results = report.figures
+    print(report)
+    arm_parts = ("name", "train_counts", "synthetic_counts", "steps", "metrics", "per_class")
+    assert report.path is not None
+    return {
+        "verdict": results["verdict"],
+        "counts": results["data"]["train"],
+        "test": results["data"]["test"],
+        "tuning": results.get("tuning"),
+        "arms": [{name: arm[name] for name in arm_parts} for arm in results["arms"]],
+        "comparisons": results["comparisons"],
+        "seeds": results["settings"]["seeds"],
+        "minutes": round(Run(report.path).record["seconds"] / 60, 1),
+    }
 
 
 def main() -> None:
-    """Run what is missing, then write the summary."""
+    """Run what is missing, writing the record after every generator."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archive", type=Path, help="FER2013 as class folders below train/ and test/")
     parser.add_argument("--workspace", type=Path, default=Path("fer-work"))
-    parser.add_argument("--config", default="fer2013-cpu")
+    parser.add_argument("--generators", default=",".join(GENERATORS))
+    parser.add_argument("--full", action="store_true", help="the full recipes, for a GPU")
+    parser.add_argument("--thin", type=float, default=0, help="imbalance to thin the training images to")
+    parser.add_argument("--minutes", type=float, default=25, help="training time of each generator")
+    parser.add_argument("--snapshots", type=int, default=500, help="steps between snapshots")
+    parser.add_argument("--epochs", type=float, default=8, help="passes of the classifiers")
+    parser.add_argument("--referee", type=Path, help="a trained classifier to ask instead of training one")
+    parser.add_argument("--arms", default="", help="arms of the experiment; without, only the faces are measured")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--arms", default="original,oversample,synthetic")
-    parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--to", type=int, default=3000, help="real and synthetic images per class, for the experiment")
+    parser.add_argument("--ratios", default="")
+    parser.add_argument("--weights", default="")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="other settings")
     options = parser.parse_args()
 
-    config = load_config(options.config, {"retrain.seeds": options.seeds, "retrain.arms": options.arms})
-    project = Project(options.workspace, config)
-    project.add(options.archive)
-    found = project.check(drop=True).figures
-    data = project.need_data()
-    gan = project.need_gan()
-    batch = project.generate(500, balance=True)
-    labels = project.label()
-    report = project.retrain()
-    print(report)
-
-    results = report.figures
-    summary = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, no GPU" if not _has_gpu() else "with a GPU",
-        "load_average": os.getloadavg(),
-        "config": options.config,
-        "versions": results["run"]["versions"],
-        "data": {"counts": results["data"]["train"], "test": results["data"]["test"], "check": _counts_only(found)},
-        "gan": {
-            name: gan.figures[name] for name in ("steps", "images", "best_step", "kid", "kid_by_class", "guide_recall")
-        },
-        "labelling": labels.figures,
-        "verdict": results["verdict"],
-        "arms": [
-            {name: arm[name] for name in ("name", "train_counts", "synthetic_counts", "steps", "metrics", "per_class")}
-            for arm in results["arms"]
-        ],
-        "comparisons": results["comparisons"],
-        "seconds": {
-            "add": _seconds(project.workspace.root / "data", "fer2013"),
-            "train gan": gan.record["seconds"],
-            "generate": Run(batch.path).record["seconds"] if batch.path else None,
-            "label": Run(labels.path).record["seconds"] if labels.path else None,
-            "train classifier": project.need_classifier().record["seconds"],
-            "retrain": Run(report.path).record["seconds"] if report.path else None,
-        },
-        "set": data.name,
-        "seeds": results["settings"]["seeds"],
+    base = prepared(options)
+    data = read_set(base.need_data().path)
+    judge = referee(options, data)
+    name = f"fer2013_{f'imbalance{options.thin:g}' if options.thin else 'natural'}{'_full' if options.full else ''}"
+    out = RESULTS / f"{name}.json"
+    result: dict[str, Any] = json.loads(out.read_text()) if out.is_file() else {"generators": {}}
+    result |= {
+        "train": data.counts("train"),
+        "val": data.counts("val"),
+        "test": data.counts("test"),
+        "labeller": base.need_classifier().figures,
+        "options": {k: str(v) for k, v in vars(options).items() if k not in ("archive", "workspace", "referee")},
+        "referee": {"model": judge.card["architecture"], **_validated(judge, data)},
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(summary, indent=1) + "\n")
-    print(f"\nwritten: {options.out}")
+    for generator in options.generators.split(","):
+        told = told_by(options, generator, base, judge)
+        result["generators"][generator] = {**told, "machine": environment(str(judge.device)), "load": os.getloadavg()}
+        out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        print(f"written: {out}", flush=True)
 
 
-def _has_gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
-
-
-def _seconds(folder: Path, prefix: str) -> float | None:
-    """Seconds of the first import into a workspace."""
-    runs = [Run(path) for path in sorted(folder.glob(f"{prefix}-*")) if "clean" not in path.name]
-    return runs[0].record.get("seconds") if runs else None
-
-
-def _counts_only(figures: Any) -> Any:
-    """Numbers and short words of the check; no lists of files."""
-    if isinstance(figures, dict):
-        return {key: _counts_only(value) for key, value in figures.items() if not isinstance(value, list)}
-    return figures
+def _validated(judge: Classifier, data: ImageSet) -> dict[str, float]:
+    held = real_only(data, "val")
+    return {"validation_accuracy": float((judge.logits(np.asarray(held.images)).argmax(1) == held.labels).mean())}
 
 
 if __name__ == "__main__":
