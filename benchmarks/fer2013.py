@@ -6,18 +6,16 @@
 
 The archive holds class folders under train/ and test/ (the public test serves as the test split). Duplicates of
 validation and test images are dropped from training first; `--thin` then leaves a long tail of that imbalance. The
-classic DCGAN (unconditional), ganfer's DCGAN and resgan are trained for the same time, each in a workspace of its own,
-with the same data and the same labeller. Measured of each: `ganfer quality` of as many faces per class; how often a
-referee sees the class asked for, beside held-back real images; and, with `--arms`, the experiment (`ganfer retrain`)
-with faces that `ganfer label --fill` screened. The referee is another network than guide and labeller, trained on the
-same training split. Everything resumes where it was and what is done is not done again. Figures, without any picture,
-go to results/fer2013_NAME.json; the grids to look at stay in the workspaces.
+classic DCGAN (unconditional), ganfer's DCGAN and resgan are trained for the same time, on the same data and with the
+same labeller. Measured of each: `ganfer quality` of as many faces per class; how often a referee sees the class asked
+for, beside held-back real images; and, with `--arms`, the experiment (`ganfer retrain`) with faces that `ganfer label
+--fill` screened. The referee is another network than guide and labeller, trained on the same training split. Everything
+resumes where it was and what is done is not done again. Figures, without any picture, go to results/fer2013_NAME.json;
+the grids to look at stay in the workspace.
 """
 
 import argparse
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +28,11 @@ from ganfer.classifier import real_only, samples
 from ganfer.config import Config, load_config
 from ganfer.console import progress
 from ganfer.data.imageset import ImageSet, read_set
+from ganfer.fill import fill
+from ganfer.label import label
 from ganfer.pipeline import Project
 from ganfer.results import Result
+from ganfer.retrain import retrain
 from ganfer.workspace import Run
 
 GENERATORS = {  # short config, full config
@@ -61,8 +62,8 @@ def settings(options: argparse.Namespace, generator: str) -> Config:
 
 
 def prepared(options: argparse.Namespace) -> Project:
-    """The workspace that the others start from: data without leaks, thinned if asked for, and the labeller."""
-    project = Project(options.workspace / "base", settings(options, "dcgan"))
+    """The workspace: data without leaks, thinned if asked for, and the labeller."""
+    project = Project(options.workspace, settings(options, "dcgan"))
     project.add(options.archive)
     project.check(drop=True)
     if options.thin:
@@ -83,32 +84,34 @@ def referee(options: argparse.Namespace, data: ImageSet) -> Classifier:
 
 def told_by(options: argparse.Namespace, generator: str, base: Project, judge: Classifier) -> dict[str, Any]:
     """One generator's training, quality and experiment."""
-    root = options.workspace / generator
-    if not root.is_dir():
-        part = root.with_name(f"{generator}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.copytree(base.workspace.root, part)
-        part.rename(root)
-    project = Project(root, settings(options, generator))
-    gan = project.need_gan()
-    names = read_set(project.need_data().path).class_names
-    each = PER_CLASS[options.full]
-    knows = project.config.gan.conditional
-    drawn = project.generate(classes=dict.fromkeys(names, each)) if knows else project.generate(each * len(names))
-    assert drawn.path is not None
-    measured = project.quality(drawn.path.name)
+    workspace, config = base.workspace, settings(options, generator)
+    project = Project(workspace, config)
+    trained = project.train_gan()
+    data, labeller, gan = project.need_data(), project.need_classifier(), _run(trained)
+    images = read_set(data.path)
+    names, each, knows = images.class_names, PER_CLASS[options.full], config.gan.conditional
+    asked = {"classes": dict.fromkeys(names, each)} if knows else {"n": each * len(names)}
+    drawn = _run(project.generate(gan=gan.name, **asked))  # type: ignore[arg-type]
+    measured = project.quality(drawn.name)
     found = {
-        "gan": {name: gan.figures.get(name) for name in ("network", "steps", "images", "best_step", "kid")},
+        "gan": {name: gan.figures.get(name) for name in ("steps", "images", "images_per_second", "best_step", "kid")},
         "gan_minutes": round(gan.record["seconds"] / 60, 1),
         "quality": {name: value for name, value in measured.figures.items() if name != "notes"},
-        "referee": asked_and_seen(judge, Run(drawn.path), read_set(project.need_data().path)) if knows else None,
+        "referee": asked_and_seen(judge, drawn, images) if knows else None,
     }
     if options.arms:
-        project.generate(to=options.to) if knows else project.generate(options.to * len(names))
-        labels = project.label(fill=knows)
-        found["labelling"] = labels.figures
-        found["experiment"] = experiment(project.retrain())
+        wanted = {"to": options.to} if knows else {"n": options.to * len(names)}
+        batch = _run(project.generate(gan=gan.name, **wanted))  # type: ignore[arg-type]
+        batch = fill(workspace, config, batch, labeller, data) if knows else batch
+        labelled = label(workspace, config, batch, labeller, data)
+        found["labelling"] = labelled.figures
+        found["experiment"] = experiment(retrain(workspace, config, data, batch))
     return found
+
+
+def _run(result: Result) -> Run:
+    assert result.path is not None
+    return Run(result.path)
 
 
 def asked_and_seen(judge: Classifier, batch_run: Run, data: ImageSet) -> dict[str, Any]:
@@ -171,18 +174,20 @@ def main() -> None:
     judge = referee(options, data)
     name = f"fer2013_{f'imbalance{options.thin:g}' if options.thin else 'natural'}{'_full' if options.full else ''}"
     out = RESULTS / f"{name}.json"
-    result: dict[str, Any] = json.loads(out.read_text()) if out.is_file() else {"generators": {}}
-    result |= {
+    common = {
         "train": data.counts("train"),
         "val": data.counts("val"),
         "test": data.counts("test"),
         "labeller": base.need_classifier().figures,
-        "options": {k: str(v) for k, v in vars(options).items() if k not in ("archive", "workspace", "referee")},
         "referee": {"model": judge.card["architecture"], **_validated(judge, data)},
     }
+    shown = {k: str(v) for k, v in vars(options).items() if k not in ("archive", "workspace", "referee", "generators")}
     for generator in options.generators.split(","):
         told = told_by(options, generator, base, judge)
-        result["generators"][generator] = {**told, "machine": environment(str(judge.device)), "load": os.getloadavg()}
+        told |= {"options": shown, "machine": environment(str(judge.device))}
+        result: dict[str, Any] = json.loads(out.read_text()) if out.is_file() else {"generators": {}}
+        result |= common
+        result["generators"][generator] = told
         out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         print(f"written: {out}", flush=True)
 
