@@ -159,7 +159,7 @@ def main() -> None:
     parser.add_argument("--thin", type=float, default=0, help="imbalance to thin the training images to")
     parser.add_argument("--minutes", type=float, default=25, help="training time of each generator")
     parser.add_argument("--snapshots", type=int, default=500, help="steps between snapshots")
-    parser.add_argument("--epochs", type=float, default=8, help="passes of the classifiers")
+    parser.add_argument("--epochs", type=int, default=8, help="passes of the classifiers")
     parser.add_argument("--referee", type=Path, help="a trained classifier to ask instead of training one")
     parser.add_argument("--arms", default="", help="arms of the experiment; without, only the faces are measured")
     parser.add_argument("--seeds", type=int, default=3)
