@@ -6,7 +6,9 @@ Training, the usual way: torchvision's ImageFolder and DataLoader (a worker per 
 kinds and ranges, a plain loop with AdamW. Ours: `classifiers.train`. Same network, batch size, epochs and images.
 Labelling, the usual way: one file after another, opened, transformed and passed through the network alone, as
 deepface and fer do. Ours: the files read by a pool of threads, one batched pass. Images are smooth random textures in
-PNG files of 48x48 grey pixels: speed doesn't depend on what they show. Writes benchmarks/results/classifier_speed.json.
+PNG files of 48x48 grey pixels: speed doesn't depend on what they show. Beside them stands a bound: how many images a
+second would be trained if all of the network's arithmetic ran as fast as a large matrix product does here. Writes
+benchmarks/results/classifier_speed.json.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
@@ -113,6 +116,22 @@ def our_labelling(files: list[Path], classifier: Classifier) -> float:
     return len(files) / (time.perf_counter() - started)
 
 
+def bound(model: str, device: torch.device, size: int = 2048, repeats: int = 10) -> dict[str, float]:
+    """Images per second if forward and backward pass ran at the rate of a matrix product."""
+    network = create_model(model, CLASSES, 1, SIZE).to(device)
+    with FlopCounterMode(display=False) as counter:
+        network(torch.zeros(2, 1, SIZE, SIZE, device=device)).sum().backward()
+    flop = counter.get_total_flops() / 2
+    a = torch.randn(size, size, device=device)
+    rates = []
+    for _ in range(repeats + 1):  # the first warms up
+        started = time.perf_counter()
+        (a @ a)[0, 0].item()
+        rates.append(2 * size**3 / (time.perf_counter() - started))
+    fastest = max(rates[1:])
+    return {"gflop_per_image": flop / 1e9, "matrix_product_gflop_per_s": fastest / 1e9, "images_per_s": fastest / flop}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--images", type=int, default=4096)
@@ -139,6 +158,7 @@ def main() -> None:
             print({key: round(values[-1]) for key, values in rates.items()}, flush=True)
     report: dict[str, Any] = {
         "unit": "images per second",
+        "bound": bound(options.model, device),
         "rates": rates,
         "training ratio (median)": statistics.median(rates["train ours"]) / statistics.median(rates["train usual"]),
         "labelling ratio (median)": statistics.median(rates["label ours"]) / statistics.median(rates["label usual"]),

@@ -22,6 +22,7 @@ from classifiers.models import ImageClassifier, create_model
 from classifiers.samples import check_images
 
 WEIGHTS = "model.safetensors"
+_CPU_BATCH = 128  # `compact` labels 1.6 times as fast as in batches of 512, whose planes leave the cache
 Tta = Literal["none", "flip", "ten-crop"]
 
 
@@ -123,7 +124,8 @@ def map_batches(
     function: Callable[[Tensor], Tensor], images: np.ndarray, device: torch.device, batch_size: int
 ) -> Iterator[Tensor]:
     """`function` over batches of images on the device, in order; a batch that runs out of memory is halved, and
-    the smaller size is kept."""
+    the smaller size is kept. A CPU takes no more than `_CPU_BATCH` at a time."""
+    batch_size = min(batch_size, _CPU_BATCH) if device.type == "cpu" else batch_size
     start = 0
     with torch.inference_mode():
         while start < len(images):

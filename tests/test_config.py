@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ganfer.config import Config, configs_folder, field_of, load_config, shipped_configs
+from ganfer.config import Config, GanConfig, configs_folder, field_of, load_config, shipped_configs
 from ganfer.errors import ConfigError
 
 
@@ -75,3 +75,13 @@ def test_every_shipped_config_loads(name: str) -> None:
 
 def test_the_command_line_reads_the_default_from_the_field() -> None:
     assert field_of("gan.steps").default == Config().gan.steps
+
+
+def test_a_network_brings_its_own_defaults_and_what_was_set_stays() -> None:
+    """Also a value that happens to be the default of another network."""
+    own = load_config(overrides={"gan.network": "resgan"}).gan
+    assert (own.loss, own.regulariser, own.r1_gamma) == ("relativistic", "r1r2", 0.2)
+    other = load_config(overrides={"gan.network": "resgan", "gan.r1_gamma": GanConfig().r1_gamma, "gan.steps": 7}).gan
+    assert (other.loss, other.r1_gamma, other.steps) == ("relativistic", GanConfig().r1_gamma, 7)
+    classic = load_config("dcgan-classic", ["gan.flip=true"]).gan
+    assert (classic.conditional, classic.regulariser, classic.augment, classic.flip) == (False, "none", "", True)

@@ -42,7 +42,7 @@ def test_a_config_runs_through(name: str, tmp_path: Path) -> None:
     result = Project(workspace, load_config(name, SHORT)).retrain()
     assert [arm["name"] for arm in result.figures["arms"]] == ["original", "synthetic"]
     assert sum(result.figures["screen"]["asked"].values()) == 12
-    wanted = load_config(name).gan.for_network()
+    wanted = load_config(name).gan
     trained = [run.record["key"]["config"] for run in workspace.runs("gans")]
     assert {(gan["network"], gan["regulariser"], gan["loss"]) for gan in trained} == {
         (wanted.network, wanted.regulariser, wanted.loss)

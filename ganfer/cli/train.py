@@ -1,6 +1,5 @@
 """`ganfer train gan` and `ganfer train classifier`."""
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 import click
@@ -32,20 +31,14 @@ def train() -> None:
 @setting_option("gan.balance", "--balance")
 @setting_option("gan.transition", "--transition")
 @setting_option("gan.precision", "--precision")
-@click.option(
-    "--unconditional",
-    is_flag=True,
-    help="The classic DCGAN (Radford et al. 2016): no classes, batch norm, no DiffAugment, no average of weights",
-)
+@setting_option("gan.classic", "--unconditional", is_flag=True)
 @common_shared
-def gan(project: "Project", dry_run: bool, unconditional: bool) -> Result:
+def gan(project: "Project", dry_run: bool) -> Result:
     """Train the generator; keeps the best snapshot, judged on held-back training images.
 
     Writes gans/RUN/ with the generator, sample grids per class, curves and TensorBoard events. Every setting can be
     given with --set gan.KEY=VALUE.
     """
-    if unconditional:
-        project.config = dataclasses.replace(project.config, gan=project.config.gan.classic())
     if dry_run:
         from ganfer.gan.train import plan_gan
 

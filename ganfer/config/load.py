@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ganfer.config.fields import check_values
+from ganfer.config.training import gan_settings
 from ganfer.config.tree import Config
 from ganfer.errors import ConfigError, did_you_mean
 
@@ -28,12 +29,15 @@ def shipped_configs() -> list[str]:
 def load_config(source: str | Path | None = None, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Config:
     """Config from defaults, then a TOML file (a path or the name of a shipped one), then `section.key=value` overrides.
 
+    The network of the GAN brings some defaults of its own; what file and overrides say goes before them.
     Raises ConfigError for an unknown key (naming the nearest one), a wrong type or a value out of range.
     """
     tree: dict[str, Any] = _read_toml(_find(source)) if source is not None else {}
     pairs = overrides.items() if isinstance(overrides, Mapping) else (_split_override(text) for text in overrides)
     for path, value in pairs:
         _insert(tree, path, value)
+    if isinstance(tree.get("gan"), dict):
+        tree["gan"] = gan_settings(tree["gan"])
     config: Config = _build(Config, tree, "")
     return config
 

@@ -1,6 +1,5 @@
 """The data and the generator: what enters the workspace, what is drawn, what a GAN is trained with."""
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +36,7 @@ class GanConfig:
     """The generator's network and its training."""
 
     network: str = setting("dcgan", "network of the generator", choices=("dcgan", "resgan", "stylegan2"))
+    classic: bool = setting(False, "the classic DCGAN: no classes, batch norm, no DiffAugment, no average of weights")
     conditional: bool = setting(True, "condition on the class")
     latent_dim: int = setting(100, "dimensions of the latent z", low=2, high=1024)
     base_channels: int = setting(32, "channels of the highest-resolution layer", low=4, high=512)
@@ -80,32 +80,8 @@ class GanConfig:
         "auto", "bf16 on CUDA where it has it, else fp32", choices=("auto", "fp32", "bf16", "fp16")
     )
 
-    def classic(self) -> "GanConfig":
-        """The unconditional DCGAN of Radford et al. 2016; a setting that was changed from its default stays."""
-        plain: dict[str, Any] = {
-            "conditional": False,
-            "base_channels": 64,
-            "regulariser": "none",
-            "lr_generator": 2e-4,
-            "lr_discriminator": 2e-4,
-            "augment": "",
-            "batch_size": 128,
-            "ema_half_life": 0.0,
-            "transition": 0.0,
-            "balance": 0.0,
-            "flip": False,
-        }
-        return self._with_defaults(plain)
 
-    def for_network(self) -> "GanConfig":
-        """With the defaults that belong to `network`; a setting that was changed from its default stays."""
-        return self._with_defaults(_OF_NETWORK.get(self.network, {}))
-
-    def _with_defaults(self, defaults: Mapping[str, Any]) -> "GanConfig":
-        kept = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if getattr(self, f.name) != f.default}
-        return dataclasses.replace(self, **{**defaults, **kept})
-
-
+# What replaces a default above, below everything a config file or the command line says.
 _OF_NETWORK: dict[str, dict[str, Any]] = {
     # Huang et al. 2024: the relativistic loss with both penalties, no momentum, falling learning rates
     "resgan": {
@@ -131,3 +107,23 @@ _OF_NETWORK: dict[str, dict[str, Any]] = {
         "ada_target": 0.6,
     },
 }
+# Radford et al. 2016
+_CLASSIC: dict[str, Any] = {
+    "conditional": False,
+    "base_channels": 64,
+    "regulariser": "none",
+    "lr_generator": 2e-4,
+    "lr_discriminator": 2e-4,
+    "augment": "",
+    "batch_size": 128,
+    "ema_half_life": 0.0,
+    "transition": 0.0,
+    "balance": 0.0,
+    "flip": False,
+}
+
+
+def gan_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The [gan] section as it was `given`; where it is silent, what its network (or the classic DCGAN) brings."""
+    own = _CLASSIC if given.get("classic") is True else _OF_NETWORK.get(str(given.get("network")), {})
+    return {**own, **given}

@@ -27,7 +27,6 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
     Resumes an interrupted run and returns a finished one at once. GanferError when the losses stop being numbers
     (the best snapshot so far is kept in the folder), when the images' size fits no network, or when there are none.
     """
-    config = dataclasses.replace(config, gan=config.gan.for_network())
     key = run_key(config, data)
     run = workspace.run("gans", config.gan.network if config.gan.conditional else f"{config.gan.network}-plain", key)
     with run.work("train gan", key) as record:
@@ -53,7 +52,6 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
 
 def plan_gan(data: Run | None, config: Config, before: Sequence[str]) -> Result:
     """What `train_gan` would do, as a result without a folder; `before` is what has to be made first."""
-    config = dataclasses.replace(config, gan=config.gan.for_network())
     steps = list(before)
     if data is not None:
         images = read_set(data.path)
