@@ -58,7 +58,8 @@ def settings(options: argparse.Namespace, generator: str) -> Config:
         "retrain.ratios": options.ratios,
         "retrain.weights": options.weights,
     }
-    return load_config(full if options.full else short, {**common, **dict(pair.split("=", 1) for pair in options.set)})
+    overrides = [f"{key}={json.dumps(value)}" for key, value in common.items()]
+    return load_config(full if options.full else short, [*overrides, *options.set])
 
 
 def prepared(options: argparse.Namespace) -> Project:
@@ -117,7 +118,7 @@ def _run(result: Result) -> Run:
 def asked_and_seen(judge: Classifier, batch_run: Run, data: ImageSet) -> dict[str, Any]:
     """How often the referee sees the class asked for, and the true class of held-back real images; per class."""
     names, batch = data.class_names, read_batch(batch_run)
-    assert judge.class_names == names, "a referee of the same classes"
+    assert tuple(judge.class_names) == names, "a referee of the same classes"
     asked = np.array([names.index(name) for name in batch.asked])
     held = real_only(data, "val")
     seen, true = (judge.logits(images).argmax(axis=1) for images in (batch.images(), np.asarray(held.images)))
@@ -149,6 +150,77 @@ def experiment(report: Result) -> dict[str, Any]:
     }
 
 
+# --- what is recorded, as Markdown ------------------------------------------------------------------------------------
+
+
+def print_tables(record: dict[str, Any]) -> None:
+    """Quality, what the referee sees, and the experiments."""
+    told = record["generators"]
+    titles = ("images seen", "KID of pixels' textures", "FID (real)", "KID × 1000 (real)", "coverage (real)")
+    _rows(("generator", *titles, "precision", "recall", "copies (real)", "train on it, test on real (real)"))
+    for name, one in told.items():
+        group, cas, copies = one["quality"]["groups"]["all"], one["quality"]["cas"], one["quality"]["copies"]
+        cells = [f"{one['gan']['images']:,}", f"{one['gan']['kid']:.3f}", _beside(group["fid"], 1, 2)]
+        cells += [_beside(group["kid"], 1000, 1), _beside(group["coverage"], 100, 1)]
+        cells += [f"{100 * group[metric]['faces']['mean']:.1f}" for metric in ("precision", "recall")]
+        cells += [f"{copies['count']} of {copies['of']:,} ({100 * copies['held_back_share']:.1f}%)"]
+        pair = {"faces": cas["trained_on_synthetic"], "real": cas["trained_on_real"]} if cas else None
+        cells += [_beside({k: v["balanced_accuracy"] for k, v in pair.items()}, 100, 1) if pair else "–"]
+        _row(name, cells)
+    classes = list(record["train"])
+    print(
+        "\nAsked for, and seen by the referee, in % (the referee's recall of held-back real images in the last row)\n"
+    )
+    _rows(("generator", *classes))
+    for name, one in told.items():
+        if one["referee"]:
+            _row(name, [f"{100 * one['referee'][c]['faces']:.0f}" for c in classes])
+            real = one["referee"]
+    _row("real", [f"{100 * real[c]['real']:.0f}" for c in classes])
+    print("\nFID (real) by class\n")
+    _rows(("generator", *classes))
+    for name, one in told.items():
+        groups = one["quality"]["groups"]
+        _row(name, [_beside(groups[c]["fid"], 1, 1) if c in groups else "–" for c in classes])
+    for name, one in told.items():
+        if "experiment" in one:
+            print_experiment(name, one["experiment"])
+
+
+def print_experiment(name: str, found: dict[str, Any]) -> None:
+    """Arms and comparisons of one experiment."""
+    seeds = len(found["arms"][0]["metrics"]["accuracy"]["per_seed"])
+    print(f"\n{name}, {seeds} seeds, {found['minutes']} min: {found['verdict']['sentence']}\n")
+    rare = min(found["counts"], key=lambda c: int(found["counts"][c]))
+    _rows(("arm", "faces added", "balanced accuracy", "accuracy", "macro-F1", f"recall of {rare}", "against original"))
+    for arm in found["arms"]:
+        metrics = [_interval(arm["metrics"][m]) for m in ("balanced_accuracy", "accuracy", "macro_f1")]
+        recall = _interval(arm["per_class"][rare]["recall"])
+        against = [
+            f"{100 * c['change']:+.1f} [{100 * c['low']:+.1f}, {100 * c['high']:+.1f}]"
+            for c in found["comparisons"]
+            if (c["arm"], c["baseline"], c["metric"]) == (arm["name"], "original", "balanced_accuracy")
+        ]
+        _row(arm["name"], [f"{sum(arm['synthetic_counts'].values()):,}", *metrics, recall, *(against or ["–"])])
+
+
+def _interval(estimate: dict[str, float]) -> str:
+    return f"{100 * estimate['mean']:.1f} [{100 * estimate['low']:.1f}, {100 * estimate['high']:.1f}]"
+
+
+def _beside(pair: dict[str, dict[str, float]], factor: float, digits: int) -> str:
+    faces, real = (factor * pair[side]["mean"] for side in ("faces", "real"))
+    return f"{faces:.{digits}f} ({real:.{digits}f})"
+
+
+def _rows(titles: tuple[str, ...]) -> None:
+    print(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}")
+
+
+def _row(name: str, cells: list[str]) -> None:
+    print(f"| {name} | {' | '.join(cells)} |")
+
+
 def main() -> None:
     """Run what is missing, writing the record after every generator."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -167,13 +239,17 @@ def main() -> None:
     parser.add_argument("--ratios", default="")
     parser.add_argument("--weights", default="")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="other settings")
+    parser.add_argument("--table", action="store_true", help="print what is recorded, for docs/fer2013.md")
     options = parser.parse_args()
+    name = f"fer2013_{f'imbalance{options.thin:g}' if options.thin else 'natural'}{'_full' if options.full else ''}"
+    out = RESULTS / f"{name}.json"
+    if options.table:
+        print_tables(json.loads(out.read_text()))
+        return
 
     base = prepared(options)
     data = read_set(base.need_data().path)
     judge = referee(options, data)
-    name = f"fer2013_{f'imbalance{options.thin:g}' if options.thin else 'natural'}{'_full' if options.full else ''}"
-    out = RESULTS / f"{name}.json"
     common = {
         "train": data.counts("train"),
         "val": data.counts("val"),

@@ -87,14 +87,17 @@ def own_speed(images: np.ndarray, steps: int, batch: int, width: int) -> tuple[f
             run.finish(digest=save_set(run.path, faces), figures={})
         total = steps // LEFT_OUT * LEFT_OUT
         settings = {
+            "gan.classic": True,
             "gan.steps": total,
             "gan.batch_size": batch,
             "gan.base_channels": width,
             "device": "cpu",
             "seed": SEED,
         }
-        config = load_config(None, settings | {"gan.snapshot_every": total, "gan.checkpoint_seconds": 1e6})
-        gan = config.gan.classic()
+        config = load_config(
+            None, settings | {"gan.classic": True, "gan.snapshot_every": total, "gan.checkpoint_seconds": 1e6}
+        )
+        gan = config.gan
         result = training.train_gan(workspace, dataclasses.replace(config, gan=gan), run)
         assert result.path is not None
         with (result.path / "history.csv").open(newline="") as file:

@@ -50,6 +50,7 @@ def settings(minutes: float, other: list[str]) -> Config:
         overrides=[
             f"{key}={str(value).lower()}"
             for key, value in {
+                "gan.network": "dcgan",
                 "gan.conditional": False,
                 "gan.minutes": minutes,
                 "gan.steps": 100_000,

@@ -79,9 +79,12 @@ def test_the_command_line_reads_the_default_from_the_field() -> None:
 
 def test_a_network_brings_its_own_defaults_and_what_was_set_stays() -> None:
     """Also a value that happens to be the default of another network."""
-    own = load_config(overrides={"gan.network": "resgan"}).gan
-    assert (own.loss, own.regulariser, own.r1_gamma) == ("relativistic", "r1r2", 0.2)
-    other = load_config(overrides={"gan.network": "resgan", "gan.r1_gamma": GanConfig().r1_gamma, "gan.steps": 7}).gan
-    assert (other.loss, other.r1_gamma, other.steps) == ("relativistic", GanConfig().r1_gamma, 7)
+    own = load_config(overrides={"gan.network": "dcgan"}).gan
+    assert (own.loss, own.regulariser, own.r1_gamma) == ("non-saturating", "r1", 0.05)
+    other = load_config(overrides={"gan.network": "dcgan", "gan.r1_gamma": GanConfig().r1_gamma, "gan.steps": 7}).gan
+    assert (other.loss, other.r1_gamma, other.steps) == ("non-saturating", GanConfig().r1_gamma, 7)
     classic = load_config("dcgan-classic", ["gan.flip=true"]).gan
     assert (classic.conditional, classic.regulariser, classic.augment, classic.flip) == (False, "none", "", True)
+    assert (classic.network, classic.loss) == ("dcgan", "non-saturating")
+    with pytest.raises(ConfigError, match="is a dcgan, not 'resgan'"):
+        load_config("dcgan-classic", ["gan.network=resgan"])

@@ -44,7 +44,7 @@ def test_generate_label_retrain_in_an_empty_folder(tmp_path: Path) -> None:
 
     generated = ganfer(tmp_path, "generate", "--n", "35")
     assert generated.returncode == 0, generated.stderr
-    assert "Plan: first draw 350 training faces (no data was added); then train the dcgan" in generated.stderr
+    assert "Plan: first draw 350 training faces (no data was added); then train the resgan" in generated.stderr
     batch = next((tmp_path / "ganfer-work" / "synthetic").iterdir())
     assert len(list((batch / "images").glob("*.png"))) == 35
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganfer.config.fields import setting
+from ganfer.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -35,36 +36,36 @@ class DrawnConfig:
 class GanConfig:
     """The generator's network and its training."""
 
-    network: str = setting("dcgan", "network of the generator", choices=("dcgan", "resgan", "stylegan2"))
+    network: str = setting("resgan", "network of the generator", choices=("dcgan", "resgan", "stylegan2"))
     classic: bool = setting(False, "the classic DCGAN: no classes, batch norm, no DiffAugment, no average of weights")
     conditional: bool = setting(True, "condition on the class")
     latent_dim: int = setting(100, "dimensions of the latent z", low=2, high=1024)
-    base_channels: int = setting(32, "channels of the highest-resolution layer", low=4, high=512)
-    loss: str = setting("non-saturating", "adversarial loss", choices=("non-saturating", "hinge", "relativistic"))
+    base_channels: int = setting(16, "channels of the highest-resolution layer", low=4, high=512)
+    loss: str = setting("relativistic", "adversarial loss", choices=("non-saturating", "hinge", "relativistic"))
     guidance: float = setting(
         0.25, "weight of the guide: a small classifier that shows the generator what a class looks like; 0 = none",
         low=0, high=100,
     )  # fmt: skip
     guide_epochs: int = setting(10, "passes over the training images when training the guide", low=1)
     regulariser: str = setting(
-        "r1",
+        "r1r2",
         "what keeps the discriminator smooth; 'none' is the classic batch norm",
         choices=("spectral", "r1", "r1r2", "none"),
     )
-    r1_gamma: float = setting(0.05, "weight of the gradient penalties (R1 at real images, R2 at generated)", low=0)
-    r1_interval: int = setting(16, "steps between gradient penalties (lazy regularisation)", low=1)
+    r1_gamma: float = setting(0.2, "weight of the gradient penalties (R1 at real images, R2 at generated)", low=0)
+    r1_interval: int = setting(4, "steps between gradient penalties (lazy regularisation)", low=1)
     augment: str = setting("color,translation,cutout", "DiffAugment policies, comma-separated; empty = none")
     ada_target: float = setting(
-        0.0, "augment only as often as keeps the discriminator's lead at this (ADA's 0.6); 0 = always", low=0, high=0.95
+        0.6, "augment only as often as keeps the discriminator's lead at this (ADA's 0.6); 0 = always", low=0, high=0.95
     )
     batch_size: int = setting(64, "images per step", low=2, high=65_536)
     steps: int = setting(4000, "optimiser steps of the generator", low=1)
     minutes: float = setting(0.0, "stop after this much training time; 0 = no limit", low=0)
-    lr_generator: float = setting(4e-4, "Adam's learning rate, generator", low=0, high=1)
-    lr_discriminator: float = setting(4e-4, "Adam's learning rate, discriminator", low=0, high=1)
-    lr_final: float = setting(1.0, "share of the learning rates left at the end (cosine)", low=0, high=1)
-    beta1: float = setting(0.5, "Adam's beta1", low=0, high=0.999)
-    beta2: float = setting(0.999, "Adam's beta2", low=0, high=0.99999)
+    lr_generator: float = setting(1e-3, "Adam's learning rate, generator", low=0, high=1)
+    lr_discriminator: float = setting(1e-3, "Adam's learning rate, discriminator", low=0, high=1)
+    lr_final: float = setting(0.25, "share of the learning rates left at the end (cosine)", low=0, high=1)
+    beta1: float = setting(0.0, "Adam's beta1", low=0, high=0.999)
+    beta2: float = setting(0.99, "Adam's beta2", low=0, high=0.99999)
     ema_half_life: float = setting(10_000.0, "half-life of the generator's weight average, in images; 0 = none", low=0)
     transition: float = setting(
         0.15, "share of the training over which conditioning is switched on gradually; 0 = at once", low=0, high=1
@@ -81,34 +82,39 @@ class GanConfig:
     )
 
 
-# What replaces a default above, below everything a config file or the command line says.
+# The defaults above are those of `resgan` (Huang et al. 2024: the relativistic loss with both penalties, no momentum).
+# Other networks replace some, below everything that a config file or the command line says.
 _OF_NETWORK: dict[str, dict[str, Any]] = {
-    # Huang et al. 2024: the relativistic loss with both penalties, no momentum, falling learning rates
-    "resgan": {
-        "loss": "relativistic",
-        "regulariser": "r1r2",
-        "r1_gamma": 0.2,
-        "r1_interval": 4,
-        "lr_generator": 2e-4,
-        "lr_discriminator": 2e-4,
-        "lr_final": 0.25,
-        "beta1": 0.0,
-        "beta2": 0.99,
-        "ada_target": 0.6,
+    "dcgan": {
+        "base_channels": 32,
+        "loss": "non-saturating",
+        "regulariser": "r1",
+        "r1_gamma": 0.05,
+        "r1_interval": 16,
+        "lr_generator": 4e-4,
+        "lr_discriminator": 4e-4,
+        "lr_final": 1.0,
+        "beta1": 0.5,
+        "beta2": 0.999,
+        "ada_target": 0.0,
     },
     # Karras et al. 2020b, with run-time weight scaling, hence the high learning rates
     "stylegan2": {
+        "base_channels": 32,
+        "loss": "non-saturating",
         "regulariser": "r1",
         "r1_gamma": 0.1,
+        "r1_interval": 16,
         "lr_generator": 2e-3,
         "lr_discriminator": 2e-3,
-        "beta1": 0.0,
-        "beta2": 0.99,
+        "lr_final": 1.0,
         "ada_target": 0.6,
     },
 }
 # Radford et al. 2016
 _CLASSIC: dict[str, Any] = {
+    **_OF_NETWORK["dcgan"],
+    "network": "dcgan",
     "conditional": False,
     "base_channels": 64,
     "regulariser": "none",
@@ -124,6 +130,15 @@ _CLASSIC: dict[str, Any] = {
 
 
 def gan_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The [gan] section as it was `given`; where it is silent, what its network (or the classic DCGAN) brings."""
-    own = _CLASSIC if given.get("classic") is True else _OF_NETWORK.get(str(given.get("network")), {})
+    """The [gan] section as it was `given`; where it is silent, what its network (or the classic DCGAN) brings.
+
+    ConfigError for a classic network that is no DCGAN.
+    """
+    classic, network = given.get("classic") is True, given.get("network")
+    if classic and network not in (None, "dcgan"):
+        raise ConfigError(
+            f"The classic, unconditional GAN is a dcgan, not {network!r}.",
+            "Leave out one of the two; gan.conditional=false makes any network unconditional.",
+        )
+    own = _CLASSIC if classic else _OF_NETWORK.get(str(network), {})
     return {**own, **given}

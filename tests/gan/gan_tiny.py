@@ -8,6 +8,7 @@ from ganfer.workspace import Run, Workspace
 NAMES = ("angry", "fear", "happy")
 TINY = {
     "device": "cpu",
+    "gan.network": "dcgan",
     "gan.base_channels": 4,
     "gan.latent_dim": 8,
     "gan.batch_size": 8,

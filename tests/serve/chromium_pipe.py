@@ -4,7 +4,6 @@ import base64
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import threading
 import time
@@ -12,10 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--remote-debugging-pipe"),
+from browser import CHROMIUM, FLAGS
+
+_FLAGS = (
+    *FLAGS,
+    "--remote-debugging-pipe",
     *("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream", "--mute-audio"),
     "--autoplay-policy=no-user-gesture-required",
 )
@@ -154,7 +154,7 @@ def browser(folder: Path, *flags: str) -> Iterator[Page]:
         os.set_inheritable(3, True)
         os.set_inheritable(4, True)
 
-    command = [CHROMIUM, *FLAGS, *flags, f"--user-data-dir={folder / 'profile'}", "about:blank"]
+    command = [CHROMIUM, *_FLAGS, *flags, f"--user-data-dir={folder / 'profile'}", "about:blank"]
     process = subprocess.Popen(
         command, preexec_fn=hand_over, close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

@@ -8,7 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from chromium_pipe import CHROMIUM, Page, browser
+from browser import CHROMIUM
+from chromium_pipe import Page, browser
 from PIL import Image
 from serving import NAMES, Bright, Staring, config, encoded, scene, server_of, source_of, write_model
 
