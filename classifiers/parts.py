@@ -15,6 +15,7 @@ from classifiers.models import ImageClassifier
 from classifiers.muon import Muon
 
 DEFAULT_LR = {"adamw": 3e-3, "muon": 1e-2, "sgd": 0.05}
+_MUON_FEATURES = 512  # of `compact`, with which Muon's rate was found
 DEFAULT_WEIGHT_DECAY = {"adamw": 0.05, "muon": 0.05, "sgd": 5e-4}
 
 
@@ -81,7 +82,7 @@ def lr_factor(schedule: str, done: float, warmup: float) -> float:
 def make_optimizer(config: TrainConfig, model: ImageClassifier) -> torch.optim.Optimizer:
     """The setting's optimiser, else the model's own; weight decay on kernels and matrices; body and head apart."""
     kind = config.optimizer or model.optimizer
-    lr = DEFAULT_LR[kind] if config.lr is None else config.lr
+    lr = default_lr(kind, model) if config.lr is None else config.lr
     decay = DEFAULT_WEIGHT_DECAY[kind] if config.weight_decay is None else config.weight_decay
     groups = []
     for part, peak in ((model.body, lr * config.body_lr), (model.head, lr)):
@@ -96,6 +97,15 @@ def make_optimizer(config: TrainConfig, model: ImageClassifier) -> torch.optim.O
     if kind == "muon":
         return Muon(groups, lr=lr)
     return torch.optim.AdamW(groups, lr=lr, betas=(config.momentum, 0.99))
+
+
+def default_lr(kind: str, model: ImageClassifier) -> float:
+    """The optimiser's usual learning rate; Muon's was found with 512 features and falls with more (Yang et al. 2022).
+
+    At the rate of `compact` the first steps of a network three times as wide blow its logits up.
+    """
+    widest = max((m.in_features for m in model.head.modules() if isinstance(m, nn.Linear)), default=1)
+    return DEFAULT_LR[kind] * (min(1.0, _MUON_FEATURES / widest) if kind == "muon" else 1.0)
 
 
 def unfreeze(model: ImageClassifier, share: float) -> None:

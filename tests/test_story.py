@@ -26,6 +26,9 @@ tensorboard = false
 [label]
 min_confidence = "0"
 require_match = false
+manifold = 0.0
+copies = false
+diverse = false
 [retrain]
 seeds = 2
 workers = 1

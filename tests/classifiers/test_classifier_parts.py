@@ -12,7 +12,16 @@ import torch.nn.functional as F
 from classifiers import TrainConfig, create_model
 from classifiers.losses import balanced_class_weights, make_loss, smooth
 from classifiers.muon import Muon, orthogonalised
-from classifiers.parts import Average, Order, lr_factor, make_optimizer, total_steps, validation_steps
+from classifiers.parts import (
+    DEFAULT_LR,
+    Average,
+    Order,
+    default_lr,
+    lr_factor,
+    make_optimizer,
+    total_steps,
+    validation_steps,
+)
 
 CPU = torch.device("cpu")
 
@@ -207,3 +216,23 @@ def test_a_unit_that_died_leaves_no_denormal_numbers_behind() -> None:
     found = orthogonalised(with_dead)
     assert torch.allclose(found[:6], orthogonalised(matrix), atol=1e-6)
     assert torch.equal(found[6], torch.zeros(10))
+
+
+def test_a_wide_network_starts_with_smaller_steps_and_learns() -> None:
+    """At the rate of `compact`, `compact-large` had a loss of 7.6 after 20 steps, four times that of guessing."""
+    rates = {name: default_lr("muon", create_model(name, 7)) for name in ("compact-small", "compact", "compact-large")}
+    assert rates["compact-small"] == rates["compact"] == DEFAULT_LR["muon"]
+    assert rates["compact-large"] == pytest.approx(DEFAULT_LR["muon"] / 3)
+    assert default_lr("adamw", create_model("compact-large", 7)) == DEFAULT_LR["adamw"]
+
+    torch.manual_seed(0)
+    model = create_model("compact-large", 2, size=16)
+    optimizer = make_optimizer(TrainConfig(), model)
+    for _ in range(12):
+        labels = torch.randint(0, 2, (16,))
+        images = (0.3 + 0.2 * labels.float())[:, None, None, None] + 0.05 * torch.randn(16, 1, 16, 16)
+        loss = torch.nn.functional.cross_entropy(model(images), labels)
+        assert float(loss.detach()) < 5
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
