@@ -76,7 +76,7 @@ def prepared(options: argparse.Namespace) -> Project:
 def referee(options: argparse.Namespace, data: ImageSet) -> Classifier:
     """The classifier that has no part in making or choosing faces; given, or trained (the recipe of 20 minutes)."""
     if options.referee:
-        return load_classifier(options.referee, "cpu" if not options.full else "auto")
+        return load_classifier(options.referee)
     recipe = load_config(REFEREE).classifier
     where = options.workspace / "referee"
     sets = (samples(data.of("train")), samples(real_only(data, "val")))
