@@ -37,7 +37,9 @@ class TrainConfig:
     schedule: str = _option("onecycle", "learning-rate schedule", choices=("onecycle", "cosine", "constant"))
     warmup: float = _option(0.2, "fraction of the steps in which the learning rate rises", low=0.0, high=0.9)
     clip_norm: float = _option(2.0, "largest gradient norm; 0 leaves gradients alone", low=0.0, high=1e6)
-    label_smoothing: float = _option(0.1, "share of each target spread over all classes", low=0.0, high=0.9)
+    label_smoothing: float = _option(
+        0.1, "share of each target spread over all classes; with logit adjustment by the prior", low=0.0, high=0.9
+    )
     loss: str = _option(
         "cross-entropy",
         "training loss",

@@ -19,12 +19,27 @@ def make_loss(
     """The loss by name. `counts` are the training images per class (by weight); logit adjustment's prior is theirs."""
     if name == "logit-adjusted":
         # Menon et al. 2021: training with logits + tau log(prior) makes the plain logits the balanced classifier's.
-        number = torch.as_tensor(counts, dtype=torch.float32, device=device).clamp_min(1)
-        shift = logit_tau * (number / number.sum()).log()
+        shift = _log_prior(counts, device, logit_tau)
         return lambda logits, targets: _cross_entropy(logits + shift, targets)
     if name == "focal":
         return lambda logits, targets: _focal(logits, targets, focal_gamma)
     return _l2_svm if name == "l2-svm" else _cross_entropy
+
+
+def smoothing_shares(name: str, counts: np.ndarray, device: torch.device, *, logit_tau: float = 1.0) -> Tensor:
+    """(K,) float32, summing to 1: what `smooth` moves a target towards, so that the plain logits say "any class alike".
+
+    That is the uniform distribution, but with logit adjustment the prior (to the power tau): the adjusted logits of an
+    even spread would have to put a class of 1% on a level with one of 30%, and call every unclear image the rare class.
+    """
+    if name == "logit-adjusted":
+        return _log_prior(counts, device, logit_tau).softmax(0)
+    return torch.full((len(counts),), 1 / len(counts), device=device)
+
+
+def _log_prior(counts: np.ndarray, device: torch.device, tau: float) -> Tensor:
+    number = torch.as_tensor(counts, dtype=torch.float32, device=device).clamp_min(1)
+    return tau * (number / number.sum()).log()
 
 
 def balanced_class_weights(counts: np.ndarray) -> np.ndarray:
@@ -33,9 +48,9 @@ def balanced_class_weights(counts: np.ndarray) -> np.ndarray:
     return np.where(present, counts.sum() / (present.sum() * np.maximum(counts, 1)), 0.0).astype(np.float32)
 
 
-def smooth(targets: Tensor, amount: float) -> Tensor:
-    """Label smoothing: move `amount` of each row to the uniform distribution; the row's sum stays."""
-    return targets if amount == 0 else torch.lerp(targets, targets.mean(1, keepdim=True), amount)
+def smooth(targets: Tensor, amount: float, shares: Tensor) -> Tensor:
+    """Label smoothing: move `amount` of each row to the distribution `shares` (K,); the row's sum stays."""
+    return targets if amount == 0 else torch.lerp(targets, targets.sum(1, keepdim=True) * shares, amount)
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from classifiers.config import TrainConfig
 from classifiers.device import DeviceSet
 from classifiers.errors import ClassifierError
 from classifiers.files import UNREADABLE, write_atomic
-from classifiers.losses import balanced_class_weights, make_loss
+from classifiers.losses import balanced_class_weights, make_loss, smoothing_shares
 from classifiers.models import ImageClassifier, create_model
 from classifiers.parts import Average, Order, make_optimizer, quick_figures, total_steps, validation_steps
 from classifiers.prediction import map_batches
@@ -67,6 +67,7 @@ class Run:
         # An image of weight 0.25 is a quarter of one, for class weights and priors as well as in the loss.
         mass = self.counts if train.weights is None else class_mass(train, len(names))
         self.loss = make_loss(config.loss, mass, device, focal_gamma=config.focal_gamma, logit_tau=config.logit_tau)
+        self.shares = smoothing_shares(config.loss, mass, device, logit_tau=config.logit_tau)
         self.data = DeviceSet(train.images, _targets(train, mass, config.loss), device)
         self.order = Order(np.asarray(train.labels), config.sampler, config.batch_size, seed)
         self.strength = make_strength(

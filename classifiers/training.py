@@ -126,7 +126,7 @@ def _fit(run: Run, advance: Advance, watch: Watch | None) -> None:
             if run.step < run.early_steps:
                 images = shrink(images, run.early_side)
             images = images.contiguous(memory_format=torch.channels_last)
-            loss = _backward(run, images, smooth(targets, config.label_smoothing))
+            loss = _backward(run, images, smooth(targets, config.label_smoothing, run.shares))
             if config.clip_norm:
                 run.fabric.clip_gradients(run.net, run.optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
             run.optimizer.step()

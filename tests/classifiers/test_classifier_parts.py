@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from classifiers import TrainConfig, create_model
-from classifiers.losses import balanced_class_weights, make_loss, smooth
+from classifiers.losses import balanced_class_weights, make_loss, smooth, smoothing_shares
 from classifiers.muon import Muon, orthogonalised
 from classifiers.parts import (
     DEFAULT_LR,
@@ -115,7 +115,7 @@ def value(name: str, targets: torch.Tensor = ONE_HOT, **options: float) -> torch
 
 
 def test_cross_entropy_with_smoothing_is_torchs() -> None:
-    ours = value("cross-entropy", smooth(ONE_HOT, 0.1))
+    ours = value("cross-entropy", smooth(ONE_HOT, 0.1, smoothing_shares("cross-entropy", COUNTS, CPU)))
     assert torch.allclose(ours, F.cross_entropy(LOGITS, LABELS, label_smoothing=0.1, reduction="none"))
 
 
@@ -135,6 +135,20 @@ def test_logit_adjustment_adds_the_log_prior_and_survives_an_empty_class() -> No
     prior = torch.tensor([80 / 101, 1 / 101, 20 / 101])
     assert torch.allclose(value("logit-adjusted"), F.cross_entropy(LOGITS + prior.log(), LABELS, reduction="none"))
     assert torch.allclose(value("logit-adjusted", logit_tau=0.0), value("cross-entropy"))
+
+
+@pytest.mark.parametrize("tau", [0.0, 0.5, 1.0])
+def test_smoothing_under_logit_adjustment_favours_no_class(tau: float) -> None:
+    """An image that says nothing: the best plain logits are even, with smoothing as without it."""
+    counts = np.array([900, 90, 10])
+    says_nothing = (torch.tensor(counts, dtype=torch.float32).log() * tau).softmax(0)
+    shares = smoothing_shares("logit-adjusted", counts, CPU, logit_tau=tau)
+    target = smooth(says_nothing[None], 0.3, shares)
+    assert torch.allclose(target.sum(1), torch.ones(1))
+    logits = torch.zeros(1, 3, requires_grad=True)
+    (slope,) = torch.autograd.grad(make_loss("logit-adjusted", counts, CPU, logit_tau=tau)(logits, target).sum(), logits)
+    assert torch.allclose(slope, torch.zeros(1, 3), atol=1e-6)
+    assert torch.allclose(shares, torch.full((3,), 1 / 3)) == (tau == 0)
 
 
 def test_l2_svm_by_hand() -> None:
