@@ -25,7 +25,16 @@ from ganfer.experiment.faces import kept_faces, refuse_other_data, unscreened_fa
 from ganfer.experiment.findings import Experiment, experiment_results
 from ganfer.experiment.preflight import Leaks, leaks_of, refuse_too_few
 from ganfer.experiment.trainings import Trainings
-from ganfer.experiment.tuning import METRIC, Tuned, ratios_of, trainings_of, tune, weights_of
+from ganfer.experiment.tuning import (
+    METRIC,
+    REBALANCED,
+    folder_of,
+    ratios_of,
+    trainings_of,
+    tune,
+    tune_rebalanced,
+    weights_of,
+)
 from ganfer.files import digest_of
 from ganfer.report import read_results, terminal_summary, write_report
 from ganfer.results import Result
@@ -107,12 +116,14 @@ def _experiment(
     folders = {arm.name: arm.name for arm in plain}
     tuned = tune(trainings, material, recipe, config.retrain, LEVEL, along=data)
     best = ""
-    if any(arm.name == "synthetic+best" for arm in arms):
+    if any(arm.name == REBALANCED for arm in arms):
         best = best_of(validated(trainings, data), REBALANCING)
-    material = dataclasses.replace(tuned.chosen.material, best=best)
+        tuned = tune_rebalanced(trainings, tuned, best, recipe, config.retrain, LEVEL)
     for arm in arms:
         if arm.name not in data:
-            data[arm.name], folders[arm.name] = arm.build(material, recipe), _folder(arm, tuned, best)
+            candidate = tuned.candidate(arm)
+            data[arm.name] = arm.build(dataclasses.replace(candidate.material, best=best), recipe)
+            folders[arm.name] = folder_of(arm, candidate, best)
     found = validated(trainings, {folders[name]: prepared for name, prepared in data.items()})
     means = {arm.name: found[folders[arm.name]] for arm in arms}
     cheap = [arm.name for arm in arms if arm.role == "cheap"]
@@ -138,12 +149,6 @@ def validated(trainings: Trainings, wanted: Mapping[str, TrainingData]) -> dict[
 def best_of(means: Mapping[str, float], names: Sequence[str]) -> str:
     """The one of these names that is best on validation; "" where none of them was trained."""
     return max((name for name in names if name in means), key=lambda name: means[name], default="")
-
-
-def _folder(arm: Arm, tuned: Tuned, best: str) -> str:
-    """The folder of an arm that trains on (something in place of) the faces: with the chosen ratio and weight."""
-    name = f"{arm.name}-{tuned.chosen.name.removeprefix('synthetic-')}"
-    return f"{name}-{best}" if arm.name == "synthetic+best" else name
 
 
 def _recipe(config: TrainConfig, material: Material) -> TrainConfig:

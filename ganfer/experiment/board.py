@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ganfer.config import Config
+from ganfer.experiment.tuning import REBALANCED
 
 
 def write_hparams(folder: Path, config: Config, results: Mapping[str, Any]) -> None:
@@ -26,7 +27,7 @@ def write_hparams(folder: Path, config: Config, results: Mapping[str, Any]) -> N
             "seeds": len(settings["seeds"]),
             "training_images": sum(counts),
             "synthetic_images": sum(arm["synthetic_counts"].values()),
-            "synthetic_weight": settings["weight"],
+            "synthetic_weight": settings["weight_with_best" if arm["name"] == REBALANCED else "weight"],
             "imbalance": max(counts) / max(1, min(counts)),
         }
         figures = {f"test/{name}": value["mean"] for name, value in arm["metrics"].items()}

@@ -12,14 +12,14 @@ from classifiers.calibration import ece, reliability
 from ganfer import verdict
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet
-from ganfer.experiment.arms import Outcome
+from ganfer.experiment.arms import ARMS, Outcome
 from ganfer.experiment.budget import Budget
 from ganfer.experiment.comparisons import LEVEL, Selection, claimed, compare, decide, predictions, rows
 from ganfer.experiment.groups import group_tables
 from ganfer.experiment.preflight import Leaks
 from ganfer.experiment.showcase import showcase
 from ganfer.experiment.significance import fewest_images
-from ganfer.experiment.tuning import Tuned
+from ganfer.experiment.tuning import REBALANCED, Tuned
 from ganfer.verdict import Estimate, Measured
 from ganfer.workspace import Run
 
@@ -90,6 +90,7 @@ def experiment_results(
             "accuracy_margin": settings.accuracy_margin,
             "ratio": experiment.tuned.chosen.ratio,
             "weight": experiment.tuned.chosen.weight,
+            "weight_with_best": experiment.tuned.candidate(ARMS[REBALANCED]).weight,
             "soft_labels": settings.soft_labels,
         },
         "run": _run_facts(run, experiment),

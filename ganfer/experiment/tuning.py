@@ -1,6 +1,6 @@
 """How many synthetic faces to add and what each should weigh, found on validation. Never sees the test split."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,10 +10,11 @@ from classifiers.config import TrainConfig
 from ganfer import verdict
 from ganfer.config import RetrainConfig
 from ganfer.errors import ConfigError
-from ganfer.experiment.arms import Material, TrainingData, portion, rare_first, with_faces
+from ganfer.experiment.arms import ARMS, Arm, Material, TrainingData, chosen_arms, portion, rare_first, with_faces
 from ganfer.experiment.trainings import Trainings
 
 METRIC = "balanced_accuracy"
+REBALANCED = "synthetic+best"  # the arm that has its own weight of a face
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,18 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The chosen candidate, and what the report shows of the choice (empty when there was nothing to choose)."""
+    """The chosen candidate, and what the report shows of the choice (empty when there was nothing to choose).
+
+    rebalanced: the same faces with the weight that is best beside the best rebalancing; None where that was not asked.
+    """
 
     chosen: Candidate
     curve: dict[str, Any]
+    rebalanced: Candidate | None = None
+
+    def candidate(self, arm: Arm) -> Candidate:
+        """What an arm takes."""
+        return self.rebalanced or self.chosen if arm.name == REBALANCED else self.chosen
 
 
 def parse_list(text: str, setting: str, *, low: float, high: float) -> list[float]:
@@ -60,7 +69,8 @@ def weights_of(settings: RetrainConfig) -> list[float]:
 def trainings_of(settings: RetrainConfig) -> int:
     """How many trainings per seed the search takes beyond the arms' own, at most."""
     ratios, weights = len(ratios_of(settings)), len(weights_of(settings))
-    return max(0, ratios - 1) + max(0, weights - 1)
+    searches = 2 if any(arm.name == REBALANCED for arm in chosen_arms(settings.arms)) else 1
+    return max(0, ratios - 1) + searches * max(0, weights - 1)
 
 
 def tune(
@@ -87,19 +97,62 @@ def tune(
     chosen = ratios[0]
     if len(ratios) > 1:
         start = {"original": TrainingData(material.real, np.ones(len(material.real), np.float32), config)}
-        trainings.train({**start, **(along or {}), **{c.name: data_of(c, config) for c in ratios}})
-        scored = _scored(trainings, ratios, config, level, settings.resamples)
+        named = [(candidate.name, data_of(candidate, config)) for candidate in ratios]
+        trainings.train({**start, **(along or {}), **dict(named)})
+        scored = _scored(trainings, named, level, settings.resamples)
         place = smallest_good(scored)
         chosen = ratios[place]
         curve["ratios"] = _points(trainings, material, config, ratios, scored, place, level, settings.resamples)
         curve["stopping_point"] = chosen.ratio
     if weights:
-        candidates = [weighted(chosen, weight) for weight in weights]
-        scored = _scored(trainings, candidates, config, level, settings.resamples)
-        place = int(np.argmax([s.levels.mean for s in scored]))
-        chosen = candidates[place]
-        curve["weights"] = [_point(c, s, i == place) for i, (c, s) in enumerate(zip(candidates, scored, strict=True))]
+
+        def prepare(candidate: Candidate) -> tuple[str, TrainingData]:
+            return candidate.name, data_of(candidate, config)
+
+        chosen, curve["weights"] = _best_weight(trainings, chosen, weights, prepare, level, settings.resamples)
     return Tuned(chosen, curve)
+
+
+def tune_rebalanced(
+    trainings: Trainings, tuned: Tuned, best: str, config: TrainConfig, settings: RetrainConfig, level: float
+) -> Tuned:
+    """The weight once more, for the same faces beside the rebalancing arm `best`.
+
+    There it decides more than how much a face teaches: priors and class weights count a face as its weight, so the
+    heavier the faces, the less is left to rebalance.
+    """
+    weights = weights_of(settings)
+    if len(weights) < 2:
+        return tuned
+    arm = ARMS[REBALANCED]
+
+    def prepare(candidate: Candidate) -> tuple[str, TrainingData]:
+        return folder_of(arm, candidate, best), arm.build(replace(candidate.material, best=best), config)
+
+    chosen, points = _best_weight(trainings, tuned.chosen, weights, prepare, level, settings.resamples)
+    return replace(tuned, rebalanced=chosen, curve={**tuned.curve, "weights_with_best": points})
+
+
+def folder_of(arm: Arm, candidate: Candidate, best: str) -> str:
+    """The folder of an arm that trains on (something in place of) the faces: with the chosen ratio and weight."""
+    name = f"{arm.name}-{candidate.name.removeprefix('synthetic-')}"
+    return f"{name}-{best}" if arm.name == REBALANCED else name
+
+
+def _best_weight(
+    trainings: Trainings,
+    start: Candidate,
+    weights: Sequence[float],
+    prepare: Callable[[Candidate], tuple[str, TrainingData]],
+    level: float,
+    resamples: int,
+) -> tuple[Candidate, list[dict[str, Any]]]:
+    """The candidate with the best of the weights, and the curve. prepare: a candidate's folder and training data."""
+    candidates = [weighted(start, weight) for weight in weights]
+    scored = _scored(trainings, [prepare(candidate) for candidate in candidates], level, resamples)
+    place = int(np.argmax([s.levels.mean for s in scored]))
+    points = [_point(c, s, i == place) for i, (c, s) in enumerate(zip(candidates, scored, strict=True))]
+    return candidates[place], points
 
 
 def weighted(candidate: Candidate, weight: float) -> Candidate:
@@ -149,10 +202,10 @@ def data_of(candidate: Candidate, config: TrainConfig) -> TrainingData:
 
 
 def _scored(
-    trainings: Trainings, candidates: Sequence[Candidate], config: TrainConfig, level: float, resamples: int
+    trainings: Trainings, candidates: Sequence[tuple[str, TrainingData]], level: float, resamples: int
 ) -> list[Scored]:
-    found = trainings.train({candidate.name: data_of(candidate, config) for candidate in candidates})
-    measured = [_measured(trainings, found[candidate.name], resamples) for candidate in candidates]
+    found = trainings.train(dict(candidates))
+    measured = [_measured(trainings, found[name], resamples) for name, _ in candidates]
     best = int(np.argmax([m.plain[METRIC].mean() for m in measured]))
     return [
         Scored(

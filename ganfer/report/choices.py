@@ -27,6 +27,12 @@ def tuning_section(report: Report) -> Section | None:
         diagrams.append(_curve("How much each weighs", tuning.weights, "loss weight of a face", _weight, interval))
         chosen = next((point for point in tuning.weights if point.chosen), None)
         words.append(f"The best weight is {_weight(chosen)}." if chosen else "")
+    if tuning.weights_with_best:
+        beside = report.arm(report.selection.best_rebalancing).title.lower()
+        title = f"How much each weighs, beside {beside}"
+        diagrams.append(_curve(title, tuning.weights_with_best, "loss weight of a face", _weight, interval))
+        chosen = next((point for point in tuning.weights_with_best if point.chosen), None)
+        words.append(f"Beside {beside} it is {_weight(chosen)}." if chosen else "")
     lead = " ".join(["Balanced accuracy on validation; the test split was not looked at for this.", *words]).strip()
     return Section("tuning", "How many, and how much they weigh", lead, [Diagrams(diagrams)])
 

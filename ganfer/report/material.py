@@ -21,7 +21,7 @@ from ganfer.report.blocks import (
     Row,
     Section,
 )
-from ganfer.report.model import Arm, Calibration, Counts, LabelCounts, Report
+from ganfer.report.model import Arm, Calibration, Counts, LabelCounts, Report, Settings
 from ganfer.report.numbers import ABSENT, confidence, count, duration, in_words, points, share
 
 _FACE_GROUPS = {"real": "Real", "synthetic": "Synthetic", "nearest": "Nearest real"}
@@ -179,6 +179,11 @@ def data_section(report: Report) -> Section | None:
     return Section("data", "Data", f"{named}What was excluded or noticed is listed below the counts.", blocks)
 
 
+def _other_weight(settings: Settings) -> str:
+    other = settings.weight_with_best
+    return f"{other:g}" if other is not None and other != settings.weight else ""
+
+
 def run_section(report: Report) -> Section | None:
     """The command, the seeds, versions, machine and times."""
     origin, settings = report.origin, report.settings
@@ -187,6 +192,7 @@ def run_section(report: Report) -> Section | None:
         ("Steps per arm and seed", count(settings.steps) if settings.steps is not None else ""),
         ("Synthetic faces per real image", f"{settings.ratio:g}" if settings.ratio is not None else ""),
         ("Weight of a synthetic face", f"{settings.weight:g}" if settings.weight not in (None, 1.0) else ""),
+        ("Weight beside the rebalancing", _other_weight(settings)),
         ("Labels of synthetic faces", "soft" if settings.soft_labels else ""),
         ("Interval", _interval_words(report)),
         ("Stage", origin.stage),

@@ -129,10 +129,11 @@ class Tried:
 
 @dataclass(frozen=True)
 class Tuning:
-    """How many faces and which weight were tried."""
+    """How many faces and which weight were tried; the weight also beside the best rebalancing."""
 
     ratios: Sequence[Tried]
     weights: Sequence[Tried]
+    weights_with_best: Sequence[Tried] = ()
 
 
 @dataclass(frozen=True)
@@ -220,6 +221,7 @@ class Settings:
     resamples: int | None = None
     ratio: float | None = None
     weight: float | None = None
+    weight_with_best: float | None = None
     soft_labels: bool = False
 
 

@@ -275,7 +275,7 @@ def _tuning(node: Node) -> Tuning:
             for point in node.get(key).items()
         ]
 
-    return Tuning(tried("ratios"), tried("weights"))
+    return Tuning(tried("ratios"), tried("weights"), tried("weights_with_best"))
 
 
 def _groups(node: Node) -> dict[str, list[Group]]:
@@ -303,6 +303,7 @@ def _settings(node: Node) -> Settings:
         resamples=node.get("resamples").maybe_count(),
         ratio=node.get("ratio").maybe_number(),
         weight=node.get("weight").maybe_number(),
+        weight_with_best=node.get("weight_with_best").maybe_number(),
         soft_labels=node.get("soft_labels").value is True,
     )
 

@@ -146,7 +146,9 @@ def test_smoothing_under_logit_adjustment_favours_no_class(tau: float) -> None:
     target = smooth(says_nothing[None], 0.3, shares)
     assert torch.allclose(target.sum(1), torch.ones(1))
     logits = torch.zeros(1, 3, requires_grad=True)
-    (slope,) = torch.autograd.grad(make_loss("logit-adjusted", counts, CPU, logit_tau=tau)(logits, target).sum(), logits)
+    (slope,) = torch.autograd.grad(
+        make_loss("logit-adjusted", counts, CPU, logit_tau=tau)(logits, target).sum(), logits
+    )
     assert torch.allclose(slope, torch.zeros(1, 3), atol=1e-6)
     assert torch.allclose(shares, torch.full((3,), 1 / 3)) == (tau == 0)
 

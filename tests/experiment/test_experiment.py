@@ -89,6 +89,10 @@ def test_choices_are_made_on_validation_and_only_what_was_chosen_sees_the_test(e
     assert len(looked) == 10 * 2
     tuned_out = {name for name in folders - looked if name.startswith("synthetic-")}
     assert len(tuned_out) == 2 * 2  # the other ratio and the other weight, two seeds each
+    chosen = [point["weight"] for point in tuning["weights_with_best"] if point["chosen"]]
+    assert [results["settings"]["weight_with_best"]] == chosen
+    tuned_out |= {name for name in folders - looked if name.startswith("synthetic+best-")}
+    assert len(tuned_out) == 2 * 3  # the other weight beside the rebalancing
     assert folders == looked | tuned_out
 
 

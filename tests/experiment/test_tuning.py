@@ -9,9 +9,9 @@ import pytest
 from tiny import fast_config, tiny_set
 
 from ganfer.errors import ConfigError
-from ganfer.experiment.arms import Material, TrainingData
+from ganfer.experiment.arms import ARMS, Material, TrainingData
 from ganfer.experiment.trainings import Trainings
-from ganfer.experiment.tuning import parse_list, trainings_of, tune
+from ganfer.experiment.tuning import parse_list, trainings_of, tune, tune_rebalanced
 
 VAL = tiny_set((0, 0, 0), val=100, test=0).of("val")
 
@@ -88,6 +88,22 @@ def test_the_best_weight_at_the_chosen_ratio() -> None:
     assert tuned(both, ratios="0.1,0.3", weights="0.5,1")[1] == "synthetic-r0.1-w0.5"
 
 
+def test_beside_a_rebalancing_the_same_faces_have_their_own_weight() -> None:
+    skill = {"synthetic-w0.5": 0.6, "synthetic-w1": 0.7}
+    skill |= {"synthetic+best-w0.5-logit-adjusted": 0.8, "synthetic+best-w1-logit-adjusted": 0.7}
+    config = fast_config(retrain__weights="0.5,1")
+    trainings = cast(Trainings, Pretended(skill))
+    first = tune(trainings, material(), config.classifier, config.retrain, 0.95)
+    assert first.candidate(ARMS["synthetic+best"]) == first.chosen
+    both = tune_rebalanced(trainings, first, "logit-adjusted", config.classifier, config.retrain, 0.95)
+    assert [both.candidate(ARMS[name]).weight for name in ("synthetic", "shuffled", "synthetic+best")] == [1, 1, 0.5]
+    assert [(p["weight"], p["chosen"]) for p in both.curve["weights_with_best"]] == [(0.5, True), (1, False)]
+    assert both.curve["weights"] == first.curve["weights"]
+    prepared = trainings.trained["synthetic+best-w0.5-logit-adjusted"]  # type: ignore[attr-defined]
+    assert prepared.config.loss == "logit-adjusted"
+    assert set(prepared.weights.tolist()) == {1.0, 0.5}
+
+
 def test_without_a_choice_nothing_is_trained_for_it() -> None:
     for settings in ({}, {"weights": "0.5"}, {"ratios": "0.2"}):
         trainings, chosen, curve = tuned({}, **settings)
@@ -106,4 +122,6 @@ def test_lists_that_are_no_ratios(text: str) -> None:
 
 def test_the_budget_counts_the_search() -> None:
     assert trainings_of(fast_config().retrain) == 0
-    assert trainings_of(fast_config(retrain__ratios="0.1,0.2,0.5", retrain__weights="0.5,1").retrain) == 3
+    search = {"retrain__ratios": "0.1,0.2,0.5", "retrain__weights": "0.5,1"}
+    assert trainings_of(fast_config(**search).retrain) == 3
+    assert trainings_of(fast_config(**search, retrain__arms="quick").retrain) == 4
