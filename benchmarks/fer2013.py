@@ -42,6 +42,7 @@ GENERATORS = {  # short config, full config
 }
 PER_CLASS = {False: 300, True: 2000}  # faces measured per class
 REFEREE = "fer2013-compact-cpu"
+METRICS = ("balanced_accuracy", "accuracy", "macro_f1")
 
 
 def settings(options: argparse.Namespace, generator: str) -> Config:
@@ -142,6 +143,7 @@ def experiment(report: Result) -> dict[str, Any]:
         "verdict": results["verdict"],
         "counts": results["data"]["train"],
         "test": results["data"]["test"],
+        "selection": results["selection"],
         "tuning": results.get("tuning"),
         "arms": [{name: arm[name] for name in arm_parts} for arm in results["arms"]],
         "comparisons": results["comparisons"],
@@ -192,16 +194,28 @@ def print_experiment(name: str, found: dict[str, Any]) -> None:
     seeds = len(found["arms"][0]["metrics"]["accuracy"]["per_seed"])
     print(f"\n{name}, {seeds} seeds, {found['minutes']} min: {found['verdict']['sentence']}\n")
     rare = min(found["counts"], key=lambda c: int(found["counts"][c]))
-    _rows(("arm", "faces added", "balanced accuracy", "accuracy", "macro-F1", f"recall of {rare}", "against original"))
+    changes = {(c["arm"], c["baseline"], c["metric"]): c for c in found["comparisons"]}
+    titles = ("balanced accuracy", "accuracy", "macro-F1", f"recall of {rare}", "balanced accuracy against original")
+    _rows(("arm", "faces added", *titles))
     for arm in found["arms"]:
-        metrics = [_interval(arm["metrics"][m]) for m in ("balanced_accuracy", "accuracy", "macro_f1")]
+        metrics = [_interval(arm["metrics"][m]) for m in METRICS]
         recall = _interval(arm["per_class"][rare]["recall"])
-        against = [
-            f"{100 * c['change']:+.1f} [{100 * c['low']:+.1f}, {100 * c['high']:+.1f}]"
-            for c in found["comparisons"]
-            if (c["arm"], c["baseline"], c["metric"]) == (arm["name"], "original", "balanced_accuracy")
-        ]
-        _row(arm["name"], [f"{sum(arm['synthetic_counts'].values()):,}", *metrics, recall, *(against or ["–"])])
+        against = _change(changes.get((arm["name"], "original", METRICS[0])))
+        _row(arm["name"], [f"{sum(arm['synthetic_counts'].values()):,}", *metrics, recall, against])
+    print()
+    _rows(("change of", "against", *METRICS, *found["counts"]))
+    for name, baseline in dict.fromkeys((c["arm"], c["baseline"]) for c in found["comparisons"]):
+        if name.startswith("synthetic"):
+            measured = (*METRICS, *(f"recall:{c}" for c in found["counts"]))
+            _row(name, [baseline, *(_change(changes.get((name, baseline, m))) for m in measured)])
+    for what, points in (found["tuning"] or {}).items():
+        if isinstance(points, list):
+            tried = (f"{p['ratio']} × weight {p['weight']:g}: {_interval(p)}{' chosen' * p['chosen']}" for p in points)
+            print(f"\n{what}, balanced accuracy on validation: {'; '.join(tried)}")
+
+
+def _change(found: dict[str, float] | None) -> str:
+    return f"{100 * found['change']:+.1f} [{100 * found['low']:+.1f}, {100 * found['high']:+.1f}]" if found else "–"
 
 
 def _interval(estimate: dict[str, float]) -> str:
