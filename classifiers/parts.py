@@ -23,13 +23,21 @@ class Order:
     """Which images make up batch `step`: an endless run of epochs, each reshuffled, cut into equal batches.
 
     A batch depends on (seed, step) alone, so a resumed training draws the same ones. "balanced" draws every class
-    that has images equally often, its images at random.
+    that has images equally often, its images at random: one of weight 0.25 a quarter as often as one of weight 1, so
+    that light images leave their class as often drawn as the others. "shuffle" leaves the weights to the loss.
     """
 
-    def __init__(self, labels: np.ndarray, sampler: str, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, labels: np.ndarray, sampler: str, batch_size: int, seed: int, weights: np.ndarray | None = None
+    ) -> None:
         self._n, self._seed = len(labels), seed
         self.batch_size = min(batch_size, self._n)
-        self._by_class = [np.flatnonzero(labels == k) for k in np.unique(labels)] if sampler == "balanced" else None
+        self._by_class: list[np.ndarray] | None = None
+        self._odds: list[np.ndarray | None] = []
+        if sampler == "balanced":
+            heavy = np.ones(self._n, bool) if weights is None else weights > 0
+            self._by_class = [np.flatnonzero(heavy & (labels == k)) for k in np.unique(labels[heavy])]
+            self._odds = [_odds(weights, members) for members in self._by_class]
         self._cache: dict[int, np.ndarray] = {}
 
     def batch(self, step: int) -> np.ndarray:
@@ -49,8 +57,16 @@ class Order:
         index = np.empty(self._n, np.int64)
         for k, members in enumerate(self._by_class):
             places = np.flatnonzero(classes == k)
-            index[places] = rng.choice(members, len(places), replace=len(places) > len(members))
+            odds = self._odds[k]
+            again = odds is not None or len(places) > len(members)
+            index[places] = rng.choice(members, len(places), replace=again, p=odds)
         return index
+
+
+def _odds(weights: np.ndarray | None, members: np.ndarray) -> np.ndarray | None:
+    """How likely each of a class's images is drawn; None where all are alike."""
+    mine = None if weights is None else np.asarray(weights, np.float64)[members]
+    return None if mine is None or np.ptp(mine) == 0 else mine / mine.sum()
 
 
 def total_steps(config: TrainConfig, num_images: int) -> int:

@@ -68,8 +68,9 @@ class Run:
         mass = self.counts if train.weights is None else class_mass(train, len(names))
         self.loss = make_loss(config.loss, mass, device, focal_gamma=config.focal_gamma, logit_tau=config.logit_tau)
         self.shares = smoothing_shares(config.loss, mass, device, logit_tau=config.logit_tau)
-        self.data = DeviceSet(train.images, _targets(train, mass, config.loss), device)
-        self.order = Order(np.asarray(train.labels), config.sampler, config.batch_size, seed)
+        weigh = config.sampler == "shuffle"  # the balanced sampler draws by weight; the loss must not count it again
+        self.data = DeviceSet(train.images, _targets(train, mass, config.loss, weigh=weigh), device)
+        self.order = Order(np.asarray(train.labels), config.sampler, config.batch_size, seed, train.weights)
         self.strength = make_strength(
             config.augment, rotate=config.rotate, shift=config.shift, zoom=config.zoom, shear=config.shear,
             flip=config.flip, cutout=config.cutout, magnitude=config.magnitude,
@@ -217,15 +218,15 @@ class Run:
         return []
 
 
-def _targets(train: Samples, counts: np.ndarray, loss: str) -> np.ndarray:
-    """float32 (N, K): soft or one-hot labels, times the sample's and, for that loss, the class's weight."""
+def _targets(train: Samples, counts: np.ndarray, loss: str, *, weigh: bool = True) -> np.ndarray:
+    """float32 (N, K): soft or one-hot labels, times the sample's (`weigh`) and, for that loss, the class's weight."""
     if train.soft_labels is not None:
         targets = np.asarray(train.soft_labels, np.float32)
     else:
         targets = np.eye(len(counts), dtype=np.float32)[np.asarray(train.labels)]
     if loss == "class-weighted":
         targets = targets * balanced_class_weights(counts)
-    if train.weights is not None:
+    if weigh and train.weights is not None:
         targets = targets * np.asarray(train.weights, np.float32)[:, None]
     return targets
 

@@ -49,6 +49,18 @@ def test_balanced_draws_classes_equally_often() -> None:
     assert np.bincount(drawn).tolist() == [50, 0, 50]
 
 
+def test_balanced_draws_light_images_less_often_and_their_class_as_often() -> None:
+    labels = np.array([0] * 50 + [1] * 50)
+    weights = np.array([1.0] * 50 + [1.0] * 10 + [0.25] * 30 + [0.0] * 10)
+    order = Order(labels, "balanced", 100, seed=0, weights=weights)
+    drawn = np.bincount(np.concatenate([order.batch(step) for step in range(100)]), minlength=100)
+    assert drawn[:50].sum() == drawn[50:].sum() == 5000
+    assert drawn[50:60].sum() / drawn[60:90].sum() == pytest.approx(10 / 7.5, rel=0.1)
+    assert drawn[90:].sum() == 0
+    alike = Order(labels, "balanced", 100, seed=0, weights=np.full(100, 0.5))
+    assert np.array_equal(alike.batch(3), Order(labels, "balanced", 100, seed=0).batch(3))
+
+
 def test_a_batch_larger_than_the_set_is_the_set() -> None:
     assert sorted(Order(np.zeros(3, int), "shuffle", 64, seed=0).batch(5)) == [0, 1, 2]
 
