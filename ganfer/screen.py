@@ -27,18 +27,6 @@ _BLOCK = 1024
 BLANK_SPREAD = 4.0  # standard deviation in grey levels below which a picture shows nothing
 
 
-def with_equal_priors(probabilities: np.ndarray, priors: np.ndarray) -> np.ndarray:
-    """Posteriors (N, K) under equal class shares, from those of a classifier that learned with shares `priors` (K,).
-
-    A classifier that saw a hundred times more happy than disgusted faces hardly ever says disgust, also of a batch in
-    which every class was asked for equally often; Bayes' rule corrects it (Saerens, Latinne & Decaestecker 2002). A
-    class the classifier never saw keeps its probability, which is near 0.
-    """
-    odds = probabilities / np.where(priors > 0, priors, 1.0)
-    shifted: np.ndarray = (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
-    return shifted
-
-
 def classwise_thresholds(
     probabilities: np.ndarray, labels: np.ndarray, beta: float = 0.5, *, balanced: bool = False
 ) -> np.ndarray:

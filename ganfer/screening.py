@@ -20,6 +20,7 @@ from ganfer.config import Config, LabelConfig
 from ganfer.console import Advance, progress
 from ganfer.data.duplicates import similarity
 from ganfer.data.imageset import ImageSet
+from ganfer.equal_shares import EqualShares
 from ganfer.files import atomic_path
 from ganfer.metrics.copies import CopyRule, Nearest, TrainingIndex, picture, thumbnails
 from ganfer.metrics.extractors import chunks, features_and_probabilities, stored_features
@@ -34,7 +35,6 @@ from ganfer.screen import (
     near_duplicates,
     realism_limits,
     screen,
-    with_equal_priors,
 )
 from ganfer.seeding import stream
 from ganfer.workspace import Run
@@ -107,7 +107,8 @@ class Screener:
         self.settings: LabelConfig = config.label
         self.classifier = open_classifier(classifier_run, self.names, config)
         self._balanced = config.label.prior == "balanced"
-        self._priors = learned_shares(self.classifier, images)
+        self._shares = learned_shares(self.classifier, images)
+        self._equal: EqualShares | None = None
         train = np.flatnonzero((images.split == "train") & (images.source == "real") & (images.labels >= 0))
         self.training_rows = train
         self._manifolds: list[Manifold | None] = [None] * len(self.names)
@@ -147,6 +148,8 @@ class Screener:
             held = self._nearest(np.asarray(val.images[some]), features[some])
             rule = CopyRule.fit(held)
             copies, likeness = float(rule.copies(held).mean()), float(np.median(held.likeness))
+        if self._balanced:
+            self._equal = EqualShares.fit(found, labels, self._shares)
         self.held_back_probabilities, self.held_back_labels = self._posterior(found), labels
         thresholds = self._thresholds(self.held_back_probabilities, labels)
         off = float(np.mean(realism < limits[labels])) if len(val) else 0.0
@@ -158,7 +161,7 @@ class Screener:
         return np.full(len(self.names), float(self.settings.min_confidence))
 
     def _posterior(self, probabilities: np.ndarray) -> np.ndarray:
-        return with_equal_priors(probabilities, self._priors) if self._balanced else probabilities
+        return probabilities if self._equal is None else self._equal(probabilities)
 
     def _realism(self, features: np.ndarray, classes: np.ndarray) -> np.ndarray:
         """(N,) realism in the manifold of each image's class; NaN where the class has none."""

@@ -11,7 +11,6 @@ from ganfer.screen import (
     realism_limits,
     relative_entropy_to_uniform,
     screen,
-    with_equal_priors,
 )
 
 
@@ -58,17 +57,6 @@ def test_entropy() -> None:
     assert relative_entropy_to_uniform([0, 0]) == 0.0
     # the table of the project ganfer goes back to: 290 happy, 209 neutral, 1 angry of seven classes
     assert relative_entropy_to_uniform([290, 209, 1, 0, 0, 0, 0]) == pytest.approx(0.356, abs=1e-3)
-
-
-def test_equal_priors_undo_what_the_training_shares_brought() -> None:
-    likelihood = np.array([0.2, 0.6])  # of one image under a common and a rare class
-    priors = np.array([0.95, 0.05])
-    learned = likelihood * priors / (likelihood * priors).sum()
-    assert learned.argmax() == 0
-    shifted = with_equal_priors(learned[None], priors)[0]
-    assert shifted == pytest.approx(likelihood / likelihood.sum(), rel=1e-5)
-    unseen = with_equal_priors(np.array([[0.9, 0.1, 0.0]]), np.array([0.9, 0.1, 0.0]))[0]
-    assert unseen == pytest.approx([0.5, 0.5, 0.0])
 
 
 def test_balanced_thresholds_do_not_depend_on_how_common_a_class_is_in_validation() -> None:
