@@ -109,6 +109,8 @@ def tune(
         def prepare(candidate: Candidate) -> tuple[str, TrainingData]:
             return candidate.name, data_of(candidate, config)
 
+        if len(ratios) == 1 and along:
+            trainings.train({**along, **dict(prepare(weighted(chosen, weight)) for weight in weights)})
         chosen, curve["weights"] = _best_weight(trainings, chosen, weights, prepare, level, settings.resamples)
     return Tuned(chosen, curve)
 
