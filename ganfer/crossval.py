@@ -19,7 +19,6 @@ from ganfer.data.imageset import ImageSet, read_set
 from ganfer.errors import DataError
 from ganfer.evaluation.figures import LEVEL, bounds
 from ganfer.evaluation.intervals import PER_CLASS, confusion_estimates
-from ganfer.evaluation.subject import labelled
 from ganfer.files import digest_of, write_csv, write_json, write_text
 from ganfer.report.crossval import crossval_lines, crossval_page
 from ganfer.report.write import read_results
@@ -97,7 +96,7 @@ def _images(images: ImageSet, splits: str) -> ImageSet:
     wanted = (images.source == "real") & (images.labels >= 0)
     if splits == "train":
         wanted &= images.split != "test"
-    return labelled(images.select(np.flatnonzero(wanted)))
+    return images.select(np.flatnonzero(wanted)).labelled()
 
 
 def _fold(run: Run, config: Config, images: ImageSet, way: str) -> CrossvalResult:

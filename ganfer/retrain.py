@@ -16,7 +16,7 @@ from ganfer.batch import newest_labels
 from ganfer.classifier import real_only
 from ganfer.config import Config
 from ganfer.console import say
-from ganfer.data.imageset import ImageSet, read_set
+from ganfer.data.imageset import read_set
 from ganfer.experiment.arms import REBALANCING, Arm, Material, Outcome, TrainingData, chosen_arms
 from ganfer.experiment.board import write_hparams
 from ganfer.experiment.budget import Budget, budget_of
@@ -79,11 +79,11 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
             say(f"{run.name} was already done.")
             return report_result(run)
         images = read_set(data.path)
-        val, test = (labelled(real_only(images, split)) for split in ("val", "test"))
+        val, test = (real_only(images, split).labelled() for split in ("val", "test"))
         refuse_too_few(test)
         kept = kept_faces(batch_run, labels_run, images, soft_labels=config.retrain.soft_labels)
         leaks = leaks_of(workspace, config, data, images)
-        real = labelled(images.of("train"))
+        real = images.of("train").labelled()
         if config.retrain.drop_leaks:
             real, val = leaks.without(real), leaks.without(val)
         unscreened = unscreened_faces(batch_run, labels_run, images, kept.counts(), config.seed)
@@ -169,12 +169,6 @@ def _identity(config: Config) -> dict[str, object]:
 
 def _seeds(config: Config) -> list[int]:
     return [config.seed + i for i in range(config.retrain.seeds)]
-
-
-def labelled(images: ImageSet) -> ImageSet:
-    """Without the images that have no label."""
-    known = np.flatnonzero(images.labels >= 0)
-    return images if len(known) == len(images) else images.select(known)
 
 
 def report_result(run: Run) -> Result:

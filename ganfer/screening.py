@@ -116,7 +116,7 @@ class Screener:
         if config.label.manifold or config.label.copies:
             features = self._training_features(classifier_run, data, images, train)
             self._fit(images, train, features)
-        self.limits = self._limits(real_only(images, "val"))
+        self.limits = self._limits(real_only(images, "val").labelled())
 
     def _training_features(self, classifier_run: Run, data: Run, images: ImageSet, train: np.ndarray) -> np.ndarray:
         file = classifier_run.path / f"features-{data.digest[:12]}.npy"

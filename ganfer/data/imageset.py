@@ -66,6 +66,11 @@ class ImageSet:
         """Side of the square images in pixels."""
         return int(self.images.shape[2])
 
+    def labelled(self) -> "ImageSet":
+        """The images that have a label."""
+        known = np.flatnonzero(self.labels >= 0)
+        return self if len(known) == len(self) else self.select(known)
+
     def of(self, split: str) -> "ImageSet":
         """The images of one split, in memory."""
         assert split in SPLITS

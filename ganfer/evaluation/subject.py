@@ -47,14 +47,10 @@ def fitting_set(data: Run, predictor: Predictor) -> ImageSet:
 def split_subject(data: Run, images: ImageSet, split: str) -> Subject:
     """The labelled images of a data set's split. DataError when it is empty or holds a synthetic one."""
     held_out = images.of("val") if (images.split == "val").any() else None
-    chosen = labelled(real_only(images, split))
-    return Subject(f"{data.name}, {split} split", data.digest, chosen, None if held_out is None else labelled(held_out))
-
-
-def labelled(images: ImageSet) -> ImageSet:
-    """The images that have a label."""
-    known = np.flatnonzero(images.labels >= 0)
-    return images if len(known) == len(images) else images.select(known)
+    chosen = real_only(images, split).labelled()
+    return Subject(
+        f"{data.name}, {split} split", data.digest, chosen, None if held_out is None else held_out.labelled()
+    )
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -144,5 +140,5 @@ def _validation(data: Run | None, predictor: Predictor) -> ImageSet | None:
     same = set(images.class_names) == set(predictor.class_names)
     if not same or (images.size, images.channels) != (predictor.size, predictor.channels):
         return None
-    held_out = labelled(images.of("val"))
+    held_out = images.of("val").labelled()
     return held_out if len(held_out) else None
