@@ -145,6 +145,7 @@ def experiment(report: Result) -> dict[str, Any]:
         "test": results["data"]["test"],
         "selection": results["selection"],
         "tuning": results.get("tuning"),
+        "equal_shares": results["equal_shares"],
         "arms": [{name: arm[name] for name in arm_parts} for arm in results["arms"]],
         "comparisons": results["comparisons"],
         "seeds": results["settings"]["seeds"],
@@ -208,6 +209,13 @@ def print_experiment(name: str, found: dict[str, Any]) -> None:
         if name.startswith("synthetic"):
             measured = (*METRICS, *(f"recall:{c}" for c in found["counts"]))
             _row(name, [baseline, *(_change(changes.get((name, baseline, m))) for m in measured)])
+    if equal := found.get("equal_shares"):
+        print(f"\nWith class biases fitted on validation, against {equal['best']}:\n")
+        _rows(("arm", *(f"{m}{what}" for m in METRICS[:2] for what in ("", ", change"))))
+        for row in equal["arms"]:
+            moved = row["change"] or {}
+            shown = ((_interval(row["metrics"][m]), _change(moved.get(m))) for m in METRICS[:2])
+            _row(row["name"], [cell for pair in shown for cell in pair])
     for what, points in (found["tuning"] or {}).items():
         if isinstance(points, list):
             tried = (f"{p['ratio']} × weight {p['weight']:g}: {_interval(p)}{' chosen' * p['chosen']}" for p in points)
@@ -215,7 +223,10 @@ def print_experiment(name: str, found: dict[str, Any]) -> None:
 
 
 def _change(found: dict[str, float] | None) -> str:
-    return f"{100 * found['change']:+.1f} [{100 * found['low']:+.1f}, {100 * found['high']:+.1f}]" if found else "–"
+    if found is None:
+        return "–"
+    mean = found.get("change", found.get("mean", float("nan")))
+    return f"{100 * mean:+.1f} [{100 * found['low']:+.1f}, {100 * found['high']:+.1f}]"
 
 
 def _interval(estimate: dict[str, float]) -> str:

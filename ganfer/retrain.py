@@ -130,7 +130,7 @@ def _experiment(
     selection = Selection(best_of(means, cheap), best_of(means, REBALANCING), means)
     steps = total_steps(recipe, len(material.real))
     outcomes = [Outcome(arm, data[arm.name], steps, trainings.look(folders[arm.name])) for arm in arms]
-    return Experiment(outcomes, folders, trainings.test, selection, tuned, leaks, budget)
+    return Experiment(outcomes, folders, trainings.val, trainings.test, selection, tuned, leaks, budget)
 
 
 def validated(trainings: Trainings, wanted: Mapping[str, TrainingData]) -> dict[str, float]:

@@ -16,6 +16,7 @@ from ganfer.experiment.arms import ARMS, Outcome
 from ganfer.experiment.budget import Budget
 from ganfer.experiment.comparisons import LEVEL, Selection, claimed, compare, decide, predictions, rows
 from ganfer.experiment.groups import group_tables
+from ganfer.experiment.operating_point import at_equal_shares
 from ganfer.experiment.preflight import Leaks
 from ganfer.experiment.showcase import showcase
 from ganfer.experiment.significance import fewest_images
@@ -29,11 +30,13 @@ _FEW = 100  # test images of a class below which its uncertainty is said
 
 @dataclass(frozen=True)
 class Experiment:
-    """What was trained and chosen. The first outcome is the baseline; test: the images all of them were tested on;
-    folders: where each arm's trainings lie, below `trainings/` and without the seed."""
+    """What was trained and chosen. The first outcome is the baseline; val: the images that choices were made on; test:
+    those that all arms were tested on; folders: where each arm's trainings lie, below `trainings/`, without the seed.
+    """
 
     outcomes: Sequence[Outcome]
     folders: Mapping[str, str]
+    val: ImageSet
     test: ImageSet
     selection: Selection
     tuned: Tuned
@@ -78,6 +81,7 @@ def experiment_results(
             "validation": selection.validation,
         },
         "tuning": experiment.tuned.curve or None,
+        "equal_shares": at_equal_shares(experiment.val, experiment.test, outcomes, settings.resamples, config.seed),
         "groups": group_tables(experiment.test, outcomes, about, decided["baseline"], settings.resamples, config.seed),
         **labels.figures,
         "faces": showcase(images, batch, labels, config.seed),

@@ -137,6 +137,15 @@ class Tuning:
 
 
 @dataclass(frozen=True)
+class EqualShares:
+    """Every arm decided for balanced accuracy: its metrics, and their change from `best`, which itself has none."""
+
+    best: str
+    levels: Mapping[str, Mapping[str, Stat]]
+    changes: Mapping[str, Mapping[str, Stat]]
+
+
+@dataclass(frozen=True)
 class Group:
     """Test images with one value of a column; metrics by name, empty where the group is too small."""
 
@@ -243,6 +252,7 @@ class Report:
     origin: Origin
     selection: Selection = Selection()
     tuning: Tuning | None = None
+    equal_shares: EqualShares | None = None
     beside: str = ""  # what belongs beside the verdict's sentence
     groups: Mapping[str, Sequence[Group]] = field(default_factory=dict)
 

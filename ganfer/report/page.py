@@ -9,6 +9,7 @@ from ganfer.report import choices, material, outcome
 from ganfer.report.blocks import ROOMS, Section
 from ganfer.report.model import Report
 from ganfer.report.numbers import count
+from ganfer.report.operating_point import operating_point_section
 
 _SECTIONS = (
     outcome.arms_section,
@@ -16,6 +17,7 @@ _SECTIONS = (
     outcome.recall_section,
     outcome.change_section,
     choices.evidence_section,
+    operating_point_section,
     choices.groups_section,
     choices.tuning_section,
     outcome.confusion_section,

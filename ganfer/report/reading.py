@@ -15,6 +15,7 @@ from ganfer.report.model import (
     Calibration,
     Comparison,
     Data,
+    EqualShares,
     Evidence,
     Face,
     Group,
@@ -67,6 +68,7 @@ def read_report(results: Any) -> Report:
         beside=verdict.get("beside").text(),
         selection=_selection(root.get("selection"), names),
         tuning=None if root.get("tuning").absent else _tuning(root.get("tuning")),
+        equal_shares=None if root.get("equal_shares").absent else _equal_shares(root.get("equal_shares"), names),
         groups=_groups(root.get("groups")),
         settings=Settings() if root.get("settings").absent else _settings(root.get("settings")),
         origin=Origin() if root.get("run").absent else _origin(root.get("run")),
@@ -276,6 +278,18 @@ def _tuning(node: Node) -> Tuning:
         ]
 
     return Tuning(tried("ratios"), tried("weights"), tried("weights_with_best"))
+
+
+def _equal_shares(node: Node, arms: Sequence[str]) -> EqualShares:
+    def metrics(part: Node) -> dict[str, Stat]:
+        return {metric: _stat(part.get(metric)) for metric in ("balanced_accuracy", "accuracy")}
+
+    rows = {row.get("name").one_of(arms, "an arm"): row for row in node.get("arms").items()}
+    if set(rows) != set(arms):
+        raise node.get("arms").wrong("a row per arm")
+    changes = {name: metrics(row.get("change")) for name, row in rows.items() if not row.get("change").absent}
+    levels = {name: metrics(row.get("metrics")) for name, row in rows.items()}
+    return EqualShares(node.get("best").one_of(arms, "an arm"), levels, changes)
 
 
 def _groups(node: Node) -> dict[str, list[Group]]:

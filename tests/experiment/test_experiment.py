@@ -96,6 +96,21 @@ def test_choices_are_made_on_validation_and_only_what_was_chosen_sees_the_test(e
     assert folders == looked | tuned_out
 
 
+def test_every_arm_is_decided_for_balanced_accuracy_too(everything: Project) -> None:
+    results = results_of(everything)
+    equal = results["equal_shares"]
+    rows = {row["name"]: row for row in equal["arms"]}
+    assert list(rows) == list(ARMS)
+    assert ARMS[equal["best"]].role in ("baseline", "cheap")
+    assert [name for name, row in rows.items() if row["change"] is None] == [equal["best"]]
+    base = rows[equal["best"]]["metrics"]["accuracy"]["mean"]
+    assert rows["synthetic"]["change"]["accuracy"]["mean"] == pytest.approx(
+        rows["synthetic"]["metrics"]["accuracy"]["mean"] - base
+    )
+    page = (everything.retrain().path or Path()) / "index.html"
+    assert "More than a moved threshold?" in page.read_text()
+
+
 def test_comparisons_hold_what_was_claimed(everything: Project) -> None:
     results = results_of(everything)
     rows = {(row["arm"], row["baseline"], row["metric"]): row for row in results["comparisons"]}

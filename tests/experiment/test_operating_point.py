@@ -1,0 +1,58 @@
+"""Every arm decided for balanced accuracy: a moved threshold is no gain there, something learned is."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tiny import fast_config, tiny_set
+
+from ganfer.experiment.arms import ARMS, Outcome, Trained, TrainingData
+from ganfer.experiment.operating_point import at_equal_shares
+
+VAL, TEST = (tiny_set((0, 0, 0), val=100, test=100).of(split) for split in ("val", "test"))
+SHARES = np.array([0.65, 0.3, 0.05])
+
+
+def outcome(name: str, *, skill: float = 1.5, shares: np.ndarray = SHARES) -> Outcome:
+    """Two models that see the classes as far apart as `skill` says, and learned with these class shares."""
+    trained = []
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        said = []
+        for labels in (VAL.labels, TEST.labels):
+            centres = skill * np.eye(3)
+            seen = rng.normal(0, 1, (len(labels), 3)) + centres[labels]
+            odds = shares * np.exp(-((seen[:, None] - centres) ** 2).sum(axis=2) / 2)
+            said.append((odds / odds.sum(axis=1, keepdims=True)).astype(np.float32))
+        trained.append(Trained(said[1], said[0], 1.0, 1.0, "cpu"))
+    data = TrainingData(VAL, np.ones(len(VAL), np.float32), fast_config().classifier)
+    return Outcome(ARMS[name], data, 10, tuple(trained))
+
+
+def test_a_moved_threshold_is_no_gain_and_something_learned_is() -> None:
+    arms = [
+        outcome("original"),
+        outcome("oversample", shares=np.full(3, 1 / 3)),
+        outcome("synthetic", shares=np.full(3, 1 / 3)),
+        outcome("synthetic+best", skill=2.5),
+    ]
+    plain = {o.arm.name: np.mean([(t.probabilities.argmax(1) == TEST.labels).mean() for t in o.trained]) for o in arms}
+    assert plain["synthetic"] - plain["original"] > 0.03  # the classes of the test are equally common
+    found = at_equal_shares(VAL, TEST, arms, resamples=200, seed=0)
+    rows = {row["name"]: row for row in found["arms"]}
+    assert found["best"] in ("original", "oversample")
+    level = {name: row["metrics"]["balanced_accuracy"]["mean"] for name, row in rows.items()}
+    assert level["original"] == pytest.approx(level["synthetic"], abs=0.02)
+    assert abs(rows["synthetic"]["change"]["balanced_accuracy"]["mean"]) < 0.02
+    learned = rows["synthetic+best"]["change"]["balanced_accuracy"]
+    assert learned["mean"] > 0.05
+    assert learned["low"] > 0
+    assert rows[found["best"]]["change"] is None
+
+
+def test_the_best_arm_without_faces_is_chosen_on_validation() -> None:
+    weak, strong = outcome("original", skill=1.0), outcome("oversample", skill=2.0)
+    swapped = [replace(t, probabilities=w.probabilities) for t, w in zip(strong.trained, weak.trained, strict=True)]
+    arms = [weak, replace(strong, trained=tuple(swapped)), outcome("synthetic", skill=3.0)]
+    found = at_equal_shares(VAL, TEST, arms, resamples=50, seed=0)
+    assert found["best"] == "oversample"  # better on validation alone
