@@ -1,7 +1,7 @@
 """The section about the arms once more, each decided for balanced accuracy."""
 
 from ganfer.report import svg
-from ganfer.report.blocks import Cell, Panel, Panels, Row, Section
+from ganfer.report.blocks import Block, Cell, Panel, Row, Section
 from ganfer.report.model import METRICS, NOTHING, Report
 from ganfer.report.numbers import ABSENT, change_with_interval, confidence, points
 
@@ -13,7 +13,7 @@ def operating_point_section(report: Report) -> Section | None:
         return None
     level = confidence(report.settings.confidence_level)
     best = report.arm(equal.best).title
-    panels = []
+    panels: list[Block] = []
     for metric in ("balanced_accuracy", "accuracy"):
         changes = {name: change.get(metric, NOTHING) for name, change in equal.changes.items()}
         known = [value for change in changes.values() for value in change.known]
@@ -33,4 +33,4 @@ def operating_point_section(report: Report) -> Section | None:
         f"every arm has that: class biases fitted on validation. What is left, against {best} (the best without "
         "synthetic faces), is what an arm learned. The verdict does not rest on it."
     )
-    return Section("threshold", "More than a moved threshold?", lead, [Panels(panels)])
+    return Section("threshold", "More than a moved threshold?", lead, panels)
