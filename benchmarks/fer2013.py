@@ -98,7 +98,7 @@ def told_by(options: argparse.Namespace, generator: str, base: Project, judge: C
     found = {
         "gan": {name: gan.figures.get(name) for name in ("steps", "images", "images_per_second", "best_step", "kid")},
         "gan_minutes": round(gan.record["seconds"] / 60, 1),
-        "quality": {name: value for name, value in measured.figures.items() if name != "notes"},
+        "quality": {name: value for name, value in measured.figures.items() if name not in ("notes", "page")},
         "referee": asked_and_seen(judge, drawn, images) if knows else None,
     }
     if options.arms:
