@@ -8,8 +8,6 @@ The data's path: training split and kept synthetic faces -> `tuning` (how many, 
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from classifiers.config import TrainConfig
 from classifiers.parts import total_steps
 from ganfer.batch import newest_labels
@@ -20,13 +18,12 @@ from ganfer.data.imageset import read_set
 from ganfer.experiment.arms import REBALANCING, Arm, Material, Outcome, TrainingData, chosen_arms
 from ganfer.experiment.board import write_hparams
 from ganfer.experiment.budget import Budget, budget_of
-from ganfer.experiment.comparisons import LEVEL, Selection
+from ganfer.experiment.comparisons import LEVEL, Selection, mean_level
 from ganfer.experiment.faces import kept_faces, refuse_other_data, unscreened_faces
 from ganfer.experiment.findings import Experiment, experiment_results
 from ganfer.experiment.preflight import Leaks, leaks_of, refuse_too_few
 from ganfer.experiment.trainings import Trainings
 from ganfer.experiment.tuning import (
-    METRIC,
     REBALANCED,
     folder_of,
     ratios_of,
@@ -38,7 +35,6 @@ from ganfer.experiment.tuning import (
 from ganfer.files import digest_of
 from ganfer.report import read_results, terminal_summary, write_report
 from ganfer.results import Result
-from ganfer.verdict import scores
 from ganfer.workspace import Run, Workspace
 
 
@@ -135,15 +131,8 @@ def _experiment(
 
 def validated(trainings: Trainings, wanted: Mapping[str, TrainingData]) -> dict[str, float]:
     """The mean balanced accuracy on validation over the seeds, of trainings that are made where they are missing."""
-    val = trainings.val
-    ones = np.ones((1, len(val)), np.float32)
-
-    def mean(probabilities: np.ndarray) -> float:
-        """probabilities: (S, V, K)."""
-        tables = [scores(val.labels, row, val.class_names, ones) for row in probabilities.argmax(axis=2)]
-        return float(np.mean([table[METRIC][0] for table in tables]))
-
-    return {name: mean(found) for name, found in trainings.train(wanted).items()}
+    found = trainings.train(wanted)
+    return {name: mean_level(trainings.val, probabilities.argmax(axis=2)) for name, probabilities in found.items()}
 
 
 def best_of(means: Mapping[str, float], names: Sequence[str]) -> str:

@@ -41,9 +41,13 @@ class Estimate:
             return 1.0
         return float(2 * stats.t.sf(abs(self.mean) / self.error, self.freedom))
 
+    def bounds(self) -> dict[str, float]:
+        """Mean and interval alone, for `results.json`."""
+        return {"mean": self.mean, "low": self.low, "high": self.high}
+
     def to_json(self) -> dict[str, object]:
         """Plain values for `results.json`."""
-        return {"mean": self.mean, "low": self.low, "high": self.high, "per_seed": list(self.per_seed)}
+        return {**self.bounds(), "per_seed": list(self.per_seed)}
 
 
 _MOST_WEIGHTS = 1 << 27  # drawn at a time; half a gigabyte

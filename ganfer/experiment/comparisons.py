@@ -8,6 +8,7 @@ import numpy as np
 
 from ganfer import verdict
 from ganfer.config import RetrainConfig
+from ganfer.data.imageset import ImageSet
 from ganfer.experiment.arms import Outcome
 from ganfer.experiment.significance import detectable, holm, mcnemar
 from ganfer.verdict import Claim, Estimate, Measured, points
@@ -62,6 +63,12 @@ def compare(
 def predictions(outcome: Outcome) -> np.ndarray:
     """(S, N) int64, one row per seed."""
     return np.stack([trained.probabilities.argmax(axis=1) for trained in outcome.trained])
+
+
+def mean_level(images: ImageSet, guesses: Sequence[np.ndarray]) -> float:
+    """The balanced accuracy on labelled images, the mean over the seeds; a row (N,) of guessed classes for each."""
+    ones = np.ones((1, len(images)), np.float32)
+    return float(np.mean([verdict.scores(images.labels, g, images.class_names, ones)[PRIMARY][0] for g in guesses]))
 
 
 def rows(

@@ -137,7 +137,7 @@ def _bounds(estimate: Estimate | None) -> dict[str, float | None]:
     """Mean and interval, all None for a class without test images."""
     if estimate is None:
         return {"mean": None, "low": None, "high": None}
-    return {"mean": estimate.mean, "low": estimate.low, "high": estimate.high}
+    return {**estimate.bounds()}
 
 
 def _calibration(outcome: Outcome, truth: np.ndarray) -> dict[str, Any]:

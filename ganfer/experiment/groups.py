@@ -9,7 +9,6 @@ from ganfer import verdict
 from ganfer.data.imageset import ImageSet
 from ganfer.experiment.arms import Outcome
 from ganfer.experiment.comparisons import LEVEL, predictions
-from ganfer.verdict import Estimate
 
 _SMALLEST = 20  # test images; a smaller group is counted, not measured
 _MOST = 12  # values a column may have to be a grouping; more are rather names or numbers
@@ -54,10 +53,6 @@ def _row(
     levels = [verdict.estimates(measured, LEVEL) for measured in (before, after)]
     change = verdict.changes(after, before, LEVEL)
     return {
-        part: {metric: _ends(table[metric]) for metric in _METRICS}
+        part: {metric: table[metric].bounds() for metric in _METRICS}
         for part, table in zip(("before", "after", "change"), (*levels, change), strict=True)
     }
-
-
-def _ends(estimate: Estimate) -> dict[str, float]:
-    return {"mean": estimate.mean, "low": estimate.low, "high": estimate.high}

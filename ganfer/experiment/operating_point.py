@@ -14,8 +14,8 @@ from ganfer import verdict
 from ganfer.data.imageset import ImageSet
 from ganfer.equal_shares import EqualShares
 from ganfer.experiment.arms import Outcome
-from ganfer.experiment.comparisons import LEVEL, PRIMARY
-from ganfer.verdict import Estimate, scores
+from ganfer.experiment.comparisons import LEVEL, mean_level
+from ganfer.verdict import Estimate
 
 _METRICS = ("balanced_accuracy", "accuracy")
 
@@ -31,7 +31,7 @@ def at_equal_shares(
     decided, on_val = {}, {}
     for outcome in outcomes:
         pairs = [_decided(val.labels, each.validation, each.probabilities) for each in outcome.trained]
-        on_val[outcome.arm.name] = _balanced(val, [own for own, _ in pairs])
+        on_val[outcome.arm.name] = mean_level(val, [own for own, _ in pairs])
         decided[outcome.arm.name] = verdict.measure(
             test.labels, np.stack([rows for _, rows in pairs]), test.class_names, resamples=resamples, seed=seed
         )
@@ -42,8 +42,8 @@ def at_equal_shares(
         "arms": [
             {
                 "name": name,
-                "metrics": _ends(verdict.estimates(measured, LEVEL)),
-                "change": None if name == best else _ends(verdict.changes(measured, decided[best], LEVEL)),
+                "metrics": _bounds(verdict.estimates(measured, LEVEL)),
+                "change": None if name == best else _bounds(verdict.changes(measured, decided[best], LEVEL)),
             }
             for name, measured in decided.items()
         ],
@@ -57,13 +57,5 @@ def _decided(labels: np.ndarray, validation: np.ndarray, test: np.ndarray) -> tu
     return fitted(validation).argmax(axis=1), fitted(test).argmax(axis=1)
 
 
-def _balanced(val: ImageSet, decided: Sequence[np.ndarray]) -> float:
-    ones = np.ones((1, len(val)), np.float32)
-    return float(np.mean([scores(val.labels, row, val.class_names, ones)[PRIMARY][0] for row in decided]))
-
-
-def _ends(table: dict[str, Estimate]) -> dict[str, dict[str, float]]:
-    return {
-        metric: {"mean": table[metric].mean, "low": table[metric].low, "high": table[metric].high}
-        for metric in _METRICS
-    }
+def _bounds(table: dict[str, Estimate]) -> dict[str, dict[str, float]]:
+    return {metric: table[metric].bounds() for metric in _METRICS}
