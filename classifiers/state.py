@@ -200,7 +200,8 @@ class Run:
         if not path.is_file():
             return []
         try:
-            state: dict[str, Any] = torch.load(path, map_location=self.fabric.device, weights_only=True)
+            # to the CPU: an optimiser's step counts live there, and on a GPU every step would wait for them
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except UNREADABLE:
             return [f"{path} is damaged: training started anew"]
         if state.get("identity") != self.identity:
@@ -209,8 +210,8 @@ class Run:
         if self.average is not None:
             self.average.model.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.loss_sum = state["loss_sum"]
-        self.best = None if state["best"] is None else {k: v.cpu() for k, v in state["best"].items()}
+        self.loss_sum = state["loss_sum"].to(self.fabric.device)
+        self.best = state["best"]
         plain = state["plain"]
         self.step, self.total, self.since_best = plain["step"], plain["total"], plain["since_best"]
         self.history, self.best_row, self._seconds_before = plain["history"], plain["best_row"], plain["seconds"]

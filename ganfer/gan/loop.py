@@ -91,6 +91,7 @@ class Training:
                 # one pass of the generator serves both updates
                 with fabric.autocast():
                     fake = generator(batch.z, batch.labels, strength)
+                fake = fake.float()  # as the real images are: augmented alike, and penalised outside autocast
 
                 real_in, fake_in = augment(batch.real), augment(fake.detach())
                 with fabric.autocast():
