@@ -101,7 +101,7 @@ class Derived:
         return self._keep("energy", weight, _energy)
 
     def normalised(self, weight: Tensor) -> Tensor:
-        """(O, I, k, k) with each output channel's largest weight at 1 / sqrt(fan-in), so that float16 holds the sums."""
+        """(O, I, k, k) with each output channel's largest weight at 1 / sqrt(fan-in): float16 holds the sums."""
         return self._keep("normalised", weight, _normalised)
 
     def normalised_energy(self, weight: Tensor) -> Tensor:
