@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from classifiers.config import TrainConfig
+from classifiers.device import resolve_precision
 from classifiers.models import ImageClassifier
 from classifiers.muon import Muon
 
@@ -45,9 +46,11 @@ class Order:
         first, end = step * self.batch_size, (step + 1) * self.batch_size
         epochs = range(first // self._n, (end - 1) // self._n + 1)
         self._cache = {e: self._cache.get(e) if e in self._cache else self._epoch(e) for e in epochs}  # type: ignore[misc]
-        run = np.concatenate([self._cache[e] for e in epochs])
         offset = first - epochs[0] * self._n
-        return run[offset : offset + self.batch_size]
+        parts = [self._cache[epochs[0]][offset : offset + self.batch_size]]
+        for epoch in epochs[1:]:  # a batch larger than what is left of an epoch goes on in the next
+            parts.append(self._cache[epoch][: end - epoch * self._n])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _epoch(self, epoch: int) -> np.ndarray:
         rng = np.random.default_rng([self._seed, 1, epoch])
@@ -108,11 +111,14 @@ def make_optimizer(config: TrainConfig, model: ImageClassifier) -> torch.optim.O
             if kind == "muon":  # its authors leave the last layer to AdamW
                 group["muon"] = matrices and part is model.body
             groups.append(group)
-    if kind == "sgd":
-        return torch.optim.SGD(groups, lr=lr, momentum=config.momentum, nesterov=config.momentum > 0)
     if kind == "muon":
         return Muon(groups, lr=lr)
-    return torch.optim.AdamW(groups, lr=lr, betas=(config.momentum, 0.99))
+    # One kernel per group on a GPU. Float16's gradient scaler lets no fused optimiser clip, and is rare.
+    device = next(model.parameters()).device
+    fused = True if device.type == "cuda" and resolve_precision(config.precision, device) != "16-mixed" else None
+    if kind == "sgd":
+        return torch.optim.SGD(groups, lr=lr, momentum=config.momentum, nesterov=config.momentum > 0, fused=fused)
+    return torch.optim.AdamW(groups, lr=lr, betas=(config.momentum, 0.99), fused=fused)
 
 
 def default_lr(kind: str, model: ImageClassifier) -> float:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import io
+import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from classifiers.augment import early_side, make_strength
 from classifiers.config import TrainConfig
-from classifiers.device import DeviceSet
+from classifiers.device_set import DeviceSet
 from classifiers.errors import ClassifierError
 from classifiers.files import UNREADABLE, save_history, write_atomic
 from classifiers.losses import balanced_class_weights, make_loss, smoothing_shares
@@ -24,6 +25,8 @@ from classifiers.samples import Samples, class_counts, class_mass
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+log = logging.getLogger("classifiers")
 
 RESUME = "resume.pt"
 
@@ -46,6 +49,7 @@ class Run:
         self.config, self.train, self.val, self.names = config, train, val, names
         self.folder, self.seed, self.fabric, self.identity = folder, seed, fabric, identity
         device = fabric.device
+        self.precision = str(fabric.strategy.precision.precision)
         torch.manual_seed(seed)
         channels, size = train.images.shape[1:3]
         self.model = create_model(
@@ -79,7 +83,7 @@ class Run:
         self.early_side = early_side(size)
         self.early_steps = round(self._progressive(channels) * self.total)
         self.validation_steps = set(validation_steps(config, len(train)))
-        self.micro_batches = 1
+        self.micro_batches, self.notes = 1, list[str]()
         self.step, self.since_best, self._steps_summed = 0, 0, 0
         self.loss_sum = torch.zeros((), device=device)
         self.history: list[dict[str, float]] = []
@@ -120,6 +124,20 @@ class Run:
     def my_share(self, index: np.ndarray) -> np.ndarray:
         """This process's part of a batch."""
         return index[self.fabric.global_rank :: self.fabric.world_size]
+
+    def note_micro_batches(self) -> None:
+        """Say, and keep for the card, that memory is too small for the batch, and what that changes."""
+        same = not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.model.modules())
+        effect = (
+            "with the same gradients"
+            if same
+            else "whose own statistics batch norm uses: results differ from those of a GPU with more memory"
+        )
+        self.notes = [
+            f"out of GPU memory: each batch of {self.config.batch_size} is split into {self.micro_batches} "
+            f"micro-batches, {effect}; a smaller batch_size needs no splitting"
+        ]
+        log.warning(self.notes[0])
 
     def seconds(self) -> float:
         """Training time so far, over all resumptions."""
@@ -215,6 +233,8 @@ class Run:
         self.step, self.total, self.since_best = plain["step"], plain["total"], plain["since_best"]
         self.history, self.best_row, self._seconds_before = plain["history"], plain["best_row"], plain["seconds"]
         self.micro_batches = plain["micro_batches"]
+        if self.micro_batches > 1:
+            self.note_micro_batches()
         return []
 
 

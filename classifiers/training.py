@@ -24,6 +24,7 @@ from classifiers.errors import ClassifierError
 from classifiers.evaluation import evaluate
 from classifiers.files import json_bytes, read_weights, save_history, save_weights, write_atomic
 from classifiers.losses import smooth
+from classifiers.memory import is_out_of_memory
 from classifiers.parts import lr_factor, unfreeze
 from classifiers.plots import plot_curves
 from classifiers.prediction import WEIGHTS, Classifier, load_classifier
@@ -94,7 +95,7 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ClassifierError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from error
-    fabric = make_fabric(device, config.precision)
+    fabric = make_fabric(device, config.precision, unused_parameters=config.freeze > 0)
     for note in notes:
         log.info(note)  # they are in the result, too
     with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
@@ -121,6 +122,8 @@ def _fit(run: Run, advance: Advance, watch: Watch | None) -> None:
                 unfreeze(run.model, min(1.0, run.step / (config.freeze * run.total)))
 
             images, targets = run.data.take(run.my_share(run.order.batch(run.step)))
+            if run.step + 1 < run.total:
+                run.data.prefetch(run.my_share(run.order.batch(run.step + 1)))
             images = augment(images, run.strength, run.generator)
             images, targets = mix(images, targets, config.mixup, config.cutmix, random)
             if run.step < run.early_steps:
@@ -159,22 +162,34 @@ def _backward(run: Run, images: Tensor, targets: Tensor) -> Tensor:
     weight = run.fabric.all_reduce(targets.sum(), reduce_op="mean").clamp_min(1e-8)  # all of a batch may weigh nothing
     while True:
         try:
-            total = torch.zeros((), device=images.device)
-            pieces = list(zip(images.chunk(run.micro_batches), targets.chunk(run.micro_batches), strict=True))
-            for i, (x, t) in enumerate(pieces, 1):
-                with run.fabric.no_backward_sync(run.net, enabled=i < len(pieces)):
-                    loss = run.loss(run.net(x).float(), t).sum() / weight
-                    run.fabric.backward(loss)
-                total += loss.detach()
-            return total
-        except torch.OutOfMemoryError:
-            if run.micro_batches >= len(images):
-                raise ClassifierError("out of GPU memory for a single image: use a smaller model or size") from None
-            run.optimizer.zero_grad()
-            if run.micro_batches == 1:  # said once; the result's card tells how small they became
-                log.warning("out of GPU memory: each batch is split into micro-batches, with the same gradients")
-            run.micro_batches *= 2
-            torch.cuda.empty_cache()
+            return _in_micro_batches(run, images, targets, weight)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        # outside of the handler, whose traceback holds the tensors that are to be freed
+        if run.micro_batches >= len(images):
+            raise ClassifierError("out of GPU memory for a single image: use a smaller model or size")
+        if run.fabric.world_size > 1:  # the other processes wait for this one's gradients
+            raise ClassifierError(
+                f"out of GPU memory at batch_size = {run.config.batch_size} on {run.fabric.world_size} processes: "
+                "set a smaller batch_size"
+            )
+        run.optimizer.zero_grad()
+        run.micro_batches *= 2
+        run.note_micro_batches()
+        torch.cuda.empty_cache()
+
+
+def _in_micro_batches(run: Run, images: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
+    """One pass over the batch in `run.micro_batches` pieces; returns the loss."""
+    total = torch.zeros((), device=images.device)
+    pieces = list(zip(images.chunk(run.micro_batches), targets.chunk(run.micro_batches), strict=True))
+    for i, (x, t) in enumerate(pieces, 1):
+        with run.fabric.no_backward_sync(run.net, enabled=i < len(pieces)):
+            loss = run.loss(run.net(x).float(), t).sum() / weight
+            run.fabric.backward(loss)
+        total += loss.detach()
+    return total
 
 
 def _stop_if_diverged(run: Run, loss: float) -> None:
@@ -199,6 +214,7 @@ def _finish(run: Run, notes: list[str]) -> TrainResult:
     logits, labels = run.val_logits(run.model.eval()), np.asarray(run.val.labels)
     temperature = fit_temperature(logits, labels)
     figures = evaluate(softmax(logits, temperature), labels, run.names)
+    notes += run.notes
     card = make_card(run, temperature, figures.to_json(), notes)
     if run.fabric.is_global_zero:
         save_history(run.folder, run.history)

@@ -109,6 +109,7 @@ class FakeCuda:
         self.oom_above, self.oom_words = oom_above, oom_words
         self.capture: list[Any] | None = None
         self.log = Log()
+        self._pinned: dict[int, Any] = {}
 
     def __enter__(self) -> FakeCuda:
         from fake_surface import patch_torch
@@ -151,10 +152,9 @@ class FakeCuda:
         if name == "copy_":
             return self._copy(func, args, kwargs)
         if not ours and (device is None or device.type != "cuda"):
+            pinned = kwargs.pop("pin_memory", False)
             made = func(*args, **kwargs)
-            if kwargs.get("pin_memory"):
-                made._pinned = True
-            return made
+            return self.pin(made) if pinned else made
         if name == "_local_scalar_dense":
             self.log.sync("item, bool or float")
             return func(args[0].inner)
@@ -191,6 +191,15 @@ class FakeCuda:
         with torch.inference_mode(False) if seen else contextlib.nullcontext():
             return pytree.tree_map(outside, out)
 
+    def pin(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Remember that this memory is pinned."""
+        storage = tensor.untyped_storage()
+        self._pinned[storage.data_ptr()] = storage  # kept, so that no other tensor gets its address
+        return tensor
+
+    def is_pinned(self, tensor: torch.Tensor) -> bool:
+        return not isinstance(tensor, CudaTensor) and tensor.untyped_storage().data_ptr() in self._pinned
+
     # --- copies -------------------------------------------------------------------------------------------------------
 
     def _to_copy(self, func: Any, args: Any, kwargs: dict[str, Any], device: torch.device | None) -> Any:
@@ -203,7 +212,7 @@ class FakeCuda:
         if not here and not there:
             return func(*args, **kwargs)
         rest = {k: v for k, v in kwargs.items() if k not in ("device", "non_blocking", "pin_memory")}
-        pinned = not here and getattr(source, "_pinned", False)
+        pinned = not here and self.is_pinned(source)
         self._transfer("to host" if here else "to device", source, bool(kwargs.get("non_blocking")) and pinned)
         plain = source.inner if here else source
         made = func(plain, **rest) if rest else plain.clone()
@@ -218,7 +227,7 @@ class FakeCuda:
                 return self._execute(func, args, kwargs)
             return func(*args, **kwargs)
         wanted = bool((len(args) > 2 and args[2]) or kwargs.get("non_blocking"))
-        pinned = getattr(target if here else source, "_pinned", False)
+        pinned = self.is_pinned(target if here else source)
         self._transfer("to host" if here else "to device", source, wanted and pinned)
         (target if here else target.inner).copy_(source.inner if here else source)
         return target

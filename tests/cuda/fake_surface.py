@@ -52,7 +52,7 @@ def patch_torch(gpu: FakeCuda, undo: contextlib.ExitStack) -> None:
         ipc_collect=lambda: None,
     )
     _patch_streams(gpu, put)
-    _patch_tensors(put)
+    _patch_tensors(gpu, put)
     _patch_files(gpu, put)
     for module in (optimizers, _foreach_utils):
         put(module, _foreach_supported_types=[*module._foreach_supported_types, CudaTensor])
@@ -116,7 +116,7 @@ def _patch_streams(gpu: FakeCuda, put: Any) -> None:
     )  # fmt: skip
 
 
-def _patch_tensors(put: Any) -> None:
+def _patch_tensors(gpu: FakeCuda, put: Any) -> None:
     plain_generator = torch.Generator
 
     def make_generator(device: Any = "cpu") -> torch.Generator:
@@ -129,12 +129,10 @@ def _patch_tensors(put: Any) -> None:
     def pin(self: torch.Tensor, device: Any = None) -> torch.Tensor:
         if isinstance(self, CudaTensor):
             raise RuntimeError("cannot pin 'torch.cuda.FloatTensor' only dense CPU tensors can be pinned")
-        made = self.clone()
-        made._pinned = True  # type: ignore[attr-defined]
-        return made
+        return gpu.pin(self.clone())
 
     put(torch, Generator=make_generator)
-    put(torch.Tensor, pin_memory=pin, is_pinned=lambda self, device=None: getattr(self, "_pinned", False))
+    put(torch.Tensor, pin_memory=pin, is_pinned=lambda self, device=None: gpu.is_pinned(self))
 
 
 def _patch_files(gpu: FakeCuda, put: Any) -> None:

@@ -134,9 +134,7 @@ def gan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
 
         yield never
 
-    with mock.patch.object(history, "plot_losses", lambda path, rows: None), mock.patch.object(
-        stage, "graceful_stop", asked
-    ):  # fmt: skip
+    with mock.patch.object(history, "plot_losses"), mock.patch.object(stage, "graceful_stop", asked):
         run = stage.train_gan(workspace, config, data)
     open_gan(run.path, "cuda").sample(np.arange(3), np.arange(3))
     return meter.per_step(3, 7)  # four steps: every one pays its share of the lazy penalties
