@@ -28,7 +28,7 @@ class DeviceSet:
 
     def take(self, index: np.ndarray) -> tuple[Tensor, Tensor]:
         """Images (B, C, H, W) uint8 and targets (B, K) at `index` (B,), on the device."""
-        where = _move(torch.from_numpy(index), self._device)
+        where = to_device(torch.from_numpy(index), self._device)
         if self._images is not None:
             return self._images[where], self._targets[where]
         if self._device.type != "cuda":
@@ -101,7 +101,7 @@ def on_device(images: np.ndarray, device: torch.device) -> Tensor | None:
         return None
 
 
-def _move(tensor: Tensor, device: torch.device) -> Tensor:
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """To the device; on CUDA from pinned memory, so that the loop needn't wait."""
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from classifiers.calibration import fit_temperature, softmax
 from classifiers.device import computes_in, resolve_device
+from classifiers.device_set import to_device
 from classifiers.errors import ClassifierError
 from classifiers.files import read_weights
 from classifiers.memory import is_out_of_memory
@@ -152,10 +153,7 @@ def map_batches(
 def _tried(function: Callable[[Tensor], Tensor], images: np.ndarray, device: torch.device) -> Tensor | None:
     """`function` of a batch on the device; None when memory ran out."""
     try:
-        batch = torch.from_numpy(np.array(images))
-        if device.type == "cuda":  # from pinned memory the copy runs beside the last batch
-            batch = batch.pin_memory()
-        batch = batch.to(device, non_blocking=device.type == "cuda")
+        batch = to_device(torch.from_numpy(np.array(images)), device)
         return function(batch.contiguous(memory_format=torch.channels_last))
     except RuntimeError as error:
         if not is_out_of_memory(error):

@@ -36,6 +36,7 @@ from ganfer.version import __version__
 from ganfer.workspace import Run
 
 LOG_EVERY = 25  # steps per logged row; losses are read from the device no more often than that
+AGREE_EVERY = 10  # steps between agreements of several processes
 _RECALIBRATION = 10_000_000  # batches for batch-norm statistics are drawn from steps that no training reaches
 _RECALIBRATION_BATCHES = 16
 
@@ -175,9 +176,14 @@ class Training:
         return bool(self.config.minutes) and self._elapsed() + needed >= 60 * self.config.minutes
 
     def _agree(self, stop: bool) -> bool:
-        """Whether to stop: when the leader was asked to. All processes then also go by the leader's clock."""
+        """Whether to stop: when the leader was asked to. All processes then also go by the leader's clock.
+
+        Several processes agree at every `AGREE_EVERY`th step: an agreement is a wait.
+        """
         if ranks.count() == 1:
             return stop
+        if self._agreed is not None and self.state.step % AGREE_EVERY:
+            return False
         self._agreed = None
         elapsed, needed, stopping = ranks.from_leader(self._elapsed(), self._snapshot_seconds, float(stop))
         self._agreed = (elapsed, needed)

@@ -23,6 +23,12 @@ LIMITS = {
     "dcgan": 545,
     "stylegan2": 1430,
 }
+# per step, or per pass of a drawing, where there is anything to wait for
+WAITS = {
+    "classifier without bf16": 1,  # the gradient scaler
+    "dcgan larger than the GPU": 1,  # which images to send
+    "StyleGAN2 drawing": 2,  # rows of latents go up, pixels come down
+}
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +48,7 @@ def answers() -> dict[str, dict[str, Any]]:
 def test_it_runs_without_a_wait_per_step(answers, name):
     answer = answers[name]
     assert "error" not in answer, answer["error"]
-    if name != "StyleGAN2 drawing":  # it hands images over
-        allowed = 1 if name == "classifier without bf16" else 0  # the gradient scaler's
-        assert answer["figures"]["syncs"] <= allowed
+    assert answer["figures"]["syncs"] <= WAITS.get(name, 0)
 
 
 @pytest.mark.parametrize("name", LIMITS)
@@ -53,5 +57,6 @@ def test_a_step_launches_few_kernels(answers, name):
 
 
 def test_memory_that_runs_out_splits_the_batch(answers):
-    assert answers["classifier out of memory"]["figures"]["micro_batches"] == 2
+    for name in ("classifier out of memory", "classifier out of cuDNN's memory"):
+        assert answers[name]["figures"]["micro_batches"] == 2
     assert answers["classifier"]["figures"]["micro_batches"] == 1
