@@ -16,7 +16,7 @@ from ganfer.errors import GanferError
 from ganfer.gan.ada import adapt, fresh_ada
 from ganfer.gan.alarms import collapse_alarms, discriminator_alarm, memorisation_alarm
 from ganfer.gan.batches import Batches
-from ganfer.gan.checkpoint import NUM_SUMS, Best, State
+from ganfer.gan.checkpoint import NUM_SUMS, Best, Saver, State
 from ganfer.gan.diffaugment import diff_augment, parse_policies
 from ganfer.gan.ema import average_of, recalibrate, update_average
 from ganfer.gan.guide import Guide
@@ -59,9 +59,9 @@ class Training:
         )  # fmt: skip
         self.judge = Judge(plan, self.device)
         self.state = new_state(spec, config, seed, fabric)
-        self.checkpoint = run.path / "checkpoint.pt"
-        if self.checkpoint.is_file():
-            self.state.load(self.checkpoint, self.device)
+        self.saver = Saver(run.path / "checkpoint.pt", aside=self.device.type == "cuda")
+        if self.saver.path.is_file():
+            self.state.load(self.saver.path)
             say(f"Resuming at step {self.state.step:,} of {config.steps:,}.")
         self.journal = Journal(run.path, plan.names, self.state.step, silent=not ranks.leads())
         self._agreed: tuple[float, float] | None = None  # of several processes: the leader's clock, its snapshots' time
@@ -140,10 +140,12 @@ class Training:
                 self._bookkeeping(advance, strength)
                 if self._agree(stop()):
                     self._save()
+                    self.saver.wait()
                     raise KeyboardInterrupt
         if ranks.leads() and (state.best is None or state.step % config.snapshot_every):
             self._snapshot(self.conditioning())
         self.journal.write(state.history, last=True)
+        self.saver.wait()
 
     def conditioning(self) -> float:
         """How far the class counts, 0..1: rises linearly over the first `transition` of the training."""
@@ -243,7 +245,7 @@ class Training:
         best = state.best
         if best is None or _rank(full, verdict.score) <= _rank(best.figures["conditioning"] >= 1.0, best.score):
             figures = {"conditioning": strength, **dataclasses.asdict(verdict)}
-            weights = {name: value.clone() for name, value in candidate.state_dict().items()}
+            weights = {name: value.to("cpu", copy=True) for name, value in candidate.state_dict().items()}
             state.best = Best(state.step, verdict.score, weights, figures)
         grid = self.judge.grid(sampler)
         save_sheet(self.run.path / "samples" / f"step-{state.step:07d}.png", grid)
@@ -301,7 +303,7 @@ class Training:
         if not ranks.leads():
             return
         self.state.seconds = self._elapsed()
-        self.state.save(self.checkpoint)
+        self.saver.save(self.state)
         self._saved = time.monotonic()
 
     def export(self, facts: dict[str, Any]) -> str:

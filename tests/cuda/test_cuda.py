@@ -27,6 +27,7 @@ LIMITS = {
 WAITS = {
     "classifier without bf16": 1,  # the gradient scaler
     "dcgan larger than the GPU": 1,  # which images to send
+    "serving": 1,  # the answer
     "StyleGAN2 drawing": 2,  # rows of latents go up, pixels come down
 }
 
