@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -98,6 +99,17 @@ def lr_factor(schedule: str, done: float, warmup: float) -> float:
     return max(left, 1e-3) if schedule == "onecycle" else 1.0
 
 
+def set_lr(group: dict[str, Any], lr: float, recorded: bool, device: torch.device) -> None:
+    """The group's learning rate; for recorded steps in a tensor that stays the same one."""
+    known = group["lr"]
+    if not recorded:
+        group["lr"] = lr
+    elif isinstance(known, Tensor) and known.device == device:
+        known.fill_(lr)
+    else:
+        group["lr"] = torch.full((), lr, device=device)
+
+
 def make_optimizer(config: TrainConfig, model: ImageClassifier) -> torch.optim.Optimizer:
     """The setting's optimiser, else the model's own; weight decay on kernels and matrices; body and head apart."""
     kind = config.optimizer or model.optimizer
@@ -118,7 +130,7 @@ def make_optimizer(config: TrainConfig, model: ImageClassifier) -> torch.optim.O
     fused = True if device.type == "cuda" and resolve_precision(config.precision, device) != "16-mixed" else None
     if kind == "sgd":
         return torch.optim.SGD(groups, lr=lr, momentum=config.momentum, nesterov=config.momentum > 0, fused=fused)
-    return torch.optim.AdamW(groups, lr=lr, betas=(config.momentum, 0.99), fused=fused)
+    return torch.optim.AdamW(groups, lr=lr, betas=(config.momentum, 0.99), fused=fused, capturable=bool(fused))
 
 
 def default_lr(kind: str, model: ImageClassifier) -> float:

@@ -21,6 +21,7 @@ from classifiers.losses import balanced_class_weights, make_loss, smoothing_shar
 from classifiers.models import ImageClassifier, create_model
 from classifiers.parts import Average, Order, make_optimizer, quick_figures, total_steps, validation_steps
 from classifiers.prediction import map_batches
+from classifiers.recorder import Recorder, wanted
 from classifiers.samples import Samples, class_counts, class_mass
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Run:
             flip=config.flip, cutout=config.cutout, magnitude=config.magnitude,
         )  # fmt: skip
         self.generator = torch.Generator(device)
+        self.recorder = Recorder(device, [self.generator], active=self._can_be_recorded())
         self.total = total_steps(config, len(train))
         self.early_side = early_side(size)
         self.early_steps = round(self._progressive(channels) * self.total)
@@ -90,6 +92,12 @@ class Run:
         self.best: dict[str, Tensor] | None = None
         self.best_row: dict[str, float] = {}
         self._seconds_before, self._started, self._saved = 0.0, time.monotonic(), time.monotonic()
+
+    def _can_be_recorded(self) -> bool:
+        """Whether steps are alike but for their images: nothing drawn on the CPU, scaled, frozen or shared."""
+        config, alone = self.config, self.fabric.world_size == 1
+        plain = not (config.mixup or config.cutmix or config.freeze or config.compile)
+        return wanted(self.fabric.device) and alone and plain and self.precision != "16-mixed"
 
     def model_options(self) -> dict[str, Any]:
         """The architecture's options that were set, as `create_model` takes them."""

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from classifiers.evaluation import evaluate
 from classifiers.files import json_bytes, read_weights, save_history, save_weights, write_atomic
 from classifiers.losses import smooth
 from classifiers.memory import is_out_of_memory
-from classifiers.parts import lr_factor, unfreeze
+from classifiers.parts import lr_factor, set_lr, unfreeze
 from classifiers.plots import plot_curves
 from classifiers.prediction import WEIGHTS, Classifier, load_classifier
 from classifiers.records import make_card, tensorboard
@@ -117,24 +118,15 @@ def _fit(run: Run, advance: Advance, watch: Watch | None) -> None:
             random = run.reseed()
             factor = lr_factor(config.schedule, run.step / run.total, config.warmup)
             for group in run.optimizer.param_groups:
-                group["lr"] = factor * group["peak_lr"]
+                set_lr(group, factor * group["peak_lr"], run.recorder.active, run.fabric.device)
             if config.freeze:
                 unfreeze(run.model, min(1.0, run.step / (config.freeze * run.total)))
 
             images, targets = run.data.take(run.my_share(run.order.batch(run.step)))
             if run.step + 1 < run.total:
                 run.data.prefetch(run.my_share(run.order.batch(run.step + 1)))
-            images = augment(images, run.strength, run.generator)
-            images, targets = mix(images, targets, config.mixup, config.cutmix, random)
-            if run.step < run.early_steps:
-                images = shrink(images, run.early_side)
-            images = images.contiguous(memory_format=torch.channels_last)
-            loss = _backward(run, images, smooth(targets, config.label_smoothing, run.shares))
-            if config.clip_norm:
-                run.fabric.clip_gradients(run.net, run.optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
-            run.optimizer.step()
-            run.optimizer.zero_grad()
-
+            early = run.step < run.early_steps
+            loss = run.recorder((early, run.micro_batches), partial(_step, run, random, early), images, targets)
             run.step += 1
             if run.average is not None:
                 run.average.update(run.step)
@@ -155,6 +147,23 @@ def _fit(run: Run, advance: Advance, watch: Watch | None) -> None:
                 _stop_if_diverged(run, float(run.loss_sum))
                 run.save()
             advance(1, note=note)
+
+
+def _step(run: Run, random: np.random.Generator, early: bool, images: Tensor, targets: Tensor) -> Tensor:
+    """One optimiser step on images (B, C, H, W) uint8 and targets (B, K); returns the loss. Nothing here may ask the
+    device for a value: the step is recorded where that is possible."""
+    config = run.config
+    images = augment(images, run.strength, run.generator)
+    images, targets = mix(images, targets, config.mixup, config.cutmix, random)
+    if early:
+        images = shrink(images, run.early_side)
+    images = images.contiguous(memory_format=torch.channels_last)
+    loss = _backward(run, images, smooth(targets, config.label_smoothing, run.shares))
+    if config.clip_norm:
+        run.fabric.clip_gradients(run.net, run.optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
+    run.optimizer.step()
+    run.optimizer.zero_grad()
+    return loss
 
 
 def _backward(run: Run, images: Tensor, targets: Tensor) -> Tensor:

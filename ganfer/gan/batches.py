@@ -52,8 +52,16 @@ class Batches:
 
     def draw(self, step: int) -> Batch:
         """The batch of this step. `rng` is left where the batch ended, for the step's other random numbers."""
+        self.seed_step(step)
+        return self.draw_next()
+
+    def seed_step(self, step: int) -> None:
+        """Bring `rng` to where the step's random numbers begin."""
         own = (ranks.rank(),) if ranks.rank() else ()  # every process draws its own part of the batch
         self.rng.manual_seed(int(stream(self.seed, "gan-step", step, *own).integers(2**63 - 1)))
+
+    def draw_next(self) -> Batch:
+        """The batch that `rng` stands before. Nothing here asks the device for a value, if all images are there."""
         n, device, rng = self.batch_size, self.device, self.rng
         which, where = torch.rand((2, n), generator=rng, device=device, dtype=torch.float64)
         labels = torch.searchsorted(self.share_ends, which, right=True).clamp_(max=len(self.counts) - 1)

@@ -108,6 +108,7 @@ class FakeCuda:
         self.devices, self.capability, self.free_bytes = devices, capability, free_bytes
         self.oom_above, self.oom_words = oom_above, oom_words
         self.capture: list[Any] | None = None
+        self.overwritten: list[tuple[torch.Tensor, torch.Tensor]] = []
         self.log = Log()
         self._pinned: dict[int, Any] = {}
 
@@ -177,6 +178,8 @@ class FakeCuda:
         if plain_kwargs.get("device") is not None:
             plain_kwargs["device"] = torch.device("cpu")
         plain_kwargs.pop("pin_memory", None)
+        if self.capture is not None:
+            self._remember(func, plain_args, plain_kwargs)
         out = func(*plain_args, **plain_kwargs)
         if self.capture is not None:
             self.capture.append((func, plain_args, plain_kwargs, out))
@@ -190,6 +193,15 @@ class FakeCuda:
 
         with torch.inference_mode(False) if seen else contextlib.nullcontext():
             return pytree.tree_map(outside, out)
+
+    def _remember(self, func: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        """What an operation is about to overwrite: a capture runs nothing, so it is put back afterwards."""
+        for place, argument in enumerate(func._schema.arguments):
+            alias = argument.alias_info
+            statistics = func._schema.name == "aten::native_batch_norm" and argument.name.startswith("running")
+            if statistics or (alias is not None and alias.is_write):
+                value = args[place] if place < len(args) else kwargs.get(argument.name)
+                self.overwritten += [(t, t.clone()) for t in pytree.tree_leaves(value) if isinstance(t, torch.Tensor)]
 
     def pin(self, tensor: torch.Tensor) -> torch.Tensor:
         """Remember that this memory is pinned."""

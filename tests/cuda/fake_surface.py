@@ -12,6 +12,7 @@ from fake_gpu import CudaGenerator, CudaTensor, FakeCuda
 from torch.optim import optimizer as optimizers
 from torch.utils import _foreach_utils
 from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import _disable_current_modes
 
 
 def patch_torch(gpu: FakeCuda, undo: contextlib.ExitStack) -> None:
@@ -83,16 +84,20 @@ def _patch_streams(gpu: FakeCuda, put: Any) -> None:
 
         def __init__(self, *_: Any, **__: Any) -> None:
             self.steps: list[Any] = []
-            self.generators: set[int] = set()
+            self.generators: dict[int, torch.Generator] = {}
 
         def register_generator_state(self, generator: torch.Generator) -> None:
-            self.generators.add(generator._cdata)
+            self.generators[generator._cdata] = generator
 
         def reset(self) -> None:
             self.steps = []
 
         def replay(self) -> None:
             gpu.log.launches["graph replay"] += 1
+            with _disable_current_modes(), torch.no_grad():
+                self._run()
+
+        def _run(self) -> None:
             for func, args, kwargs, out in self.steps:
                 generator = kwargs.get("generator")
                 assert generator is None or generator._cdata in self.generators, "a generator the graph does not know"
@@ -103,11 +108,17 @@ def _patch_streams(gpu: FakeCuda, put: Any) -> None:
 
     @contextlib.contextmanager
     def graph(made: Graph, *_: Any, **__: Any) -> Any:
+        states = [(g, g.get_state()) for g in (torch.default_generator, *made.generators.values())]
         gpu.capture, gpu.log.capturing = made.steps, True
         try:
             yield
         finally:
             gpu.capture, gpu.log.capturing = None, False
+            for tensor, before in reversed(gpu.overwritten):
+                tensor.copy_(before)
+            gpu.overwritten.clear()
+            for generator, state in states:
+                generator.set_state(state)
 
     put(
         torch.cuda, Stream=Stream, Event=Event, current_stream=lambda device=None: Stream(), CUDAGraph=Graph,

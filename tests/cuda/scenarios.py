@@ -21,11 +21,12 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True)
 class Scenario:
-    """run(gpu, folder, **settings) on a GPU as `machine` (arguments of FakeCuda) says."""
+    """run(gpu, folder, **settings) on a GPU as `machine` (arguments of FakeCuda) says; plainly or with recorded steps."""
 
     run: Callable[..., Figures]
     settings: dict[str, Any] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
+    graphs: str = "off"
 
 
 class Meter:
@@ -78,6 +79,25 @@ def classifier(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
     found = load_classifier(folder, "cuda").probabilities(samples(5).images, tta="flip")
     assert np.allclose(found.sum(1), 1, atol=1e-3)
     return meter.per_step(3, 5) | {"micro_batches": result.card["micro_batches"]}
+
+
+def recorded(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
+    """A step recorded as a graph is the plain step: the same weights after a training, in few launches."""
+    from classifiers import TrainConfig, recorder, train
+    from classifiers.files import read_weights
+
+    config = TrainConfig(
+        **{"model": "compact-small", "steps": 10, "batch_size": 12, "tensorboard": False, "progressive": 0.0} | settings
+    )
+    weights = []
+    for plain_steps in (config.steps, 3):
+        with mock.patch.object(recorder, "WARM_UP", plain_steps), metered_steps(gpu) as meter:
+            train(config, samples(48), samples(12, seed=1), NAMES, folder / str(plain_steps), device="cuda")
+        weights.append(read_weights(folder / str(plain_steps) / "model.safetensors")[0])
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    kinds = 2 if config.progressive else 1
+    assert gpu.log.launches["graph replay"] == config.steps - 3 * kinds
+    return meter.per_step(4, 6)
 
 
 class Stop(Exception):
@@ -141,7 +161,24 @@ def gan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
     open_gan(run.path, "cuda").sample(np.arange(3), np.arange(3))
     facts = json.loads((run.path / "record.json").read_text())
     assert facts["device"] == "Fake H100"
+    if len(meter.seen) > 10:
+        return meter.per_step(8, 10)  # recorded by then
     return meter.per_step(3, 7)  # four steps: every one pays its share of the lazy penalties
+
+
+def recorded_gan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
+    """Both kinds of steps, with penalties and without, recorded as graphs: the same generator, in few launches."""
+    from classifiers import recorder
+    from ganfer.gan import open_gan
+
+    found = []
+    for plain_steps in (99, 3):
+        with mock.patch.object(recorder, "WARM_UP", plain_steps):
+            figures = gan(gpu, folder / str(plain_steps), **settings)
+        (path,) = (folder / str(plain_steps)).glob("gans/*/generator.safetensors")
+        found.append(open_gan(path, "cpu").digest)
+    assert found[0] == found[1], "a recorded step trains something else"
+    return figures
 
 
 def gan_out_of_memory(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
@@ -212,6 +249,8 @@ def serve(gpu: FakeCuda, folder: Path) -> Figures:
 
 SCENARIOS = {
     "classifier": Scenario(classifier, {"model": "compact"}),
+    "classifier recorded": Scenario(recorded, {"augment": "strong", "progressive": 0.5, "steps": 12}, graphs="auto"),
+    "classifier recorded AdamW": Scenario(recorded, {"optimizer": "adamw", "dropout": 0.3}, graphs="auto"),
     "classifier AdamW": Scenario(classifier, {"optimizer": "adamw"}),
     "classifier SGD": Scenario(classifier, {"optimizer": "sgd"}),
     "classifier without bf16": Scenario(classifier, machine={"capability": (7, 5)}),
@@ -226,6 +265,12 @@ SCENARIOS = {
     "resumed AdamW": Scenario(resumed, {"optimizer": "adamw"}),
     "resumed Muon": Scenario(resumed, {"optimizer": "muon"}),
     "resgan": Scenario(gan),
+    "resgan recorded": Scenario(
+        recorded_gan, {"gan.r1_interval": 2, "gan.steps": 12, "gan.snapshot_every": 12}, graphs="auto"
+    ),
+    "stylegan2 recorded": Scenario(
+        recorded_gan, {"gan.network": "stylegan2", "gan.r1_interval": 20, "gan.guidance": 0.0}, graphs="auto"
+    ),
     "dcgan": Scenario(gan, {"gan.network": "dcgan"}, {"devices": 8}),
     "dcgan larger than the GPU": Scenario(gan, {"gan.network": "dcgan"}, {"free_bytes": 1000}),
     "dcgan out of memory": Scenario(gan_out_of_memory, {"gan.network": "dcgan"}, {"oom_above": 4}),
