@@ -145,7 +145,8 @@ class Run:
             f"out of GPU memory: each batch of {self.config.batch_size} is split into {self.micro_batches} "
             f"micro-batches, {effect}; a smaller batch_size needs no splitting"
         ]
-        log.warning(self.notes[0])
+        if self.micro_batches <= 2:  # said once; the result's notes tell how small they became
+            log.warning("out of GPU memory: each batch is split into micro-batches, %s", effect)
 
     def seconds(self) -> float:
         """Training time so far, over all resumptions."""
