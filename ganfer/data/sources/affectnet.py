@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from ganfer.data.sources.items import Item, ReadOptions, Refused, Stream
-from ganfer.data.sources.survey import Survey, is_image, split_of
-from ganfer.data.sources.tables import base, csv_rows, joined, label_files, lines_of, named, number, text_of
+from ganfer.data.sources.survey import Survey, base, is_image, split_of
+from ganfer.data.sources.tables import csv_rows, joined, label_files, lines_of, named, number, text_of
 from ganfer.data.sources.trees import Tree
 from ganfer.errors import DataError
 
@@ -58,12 +58,17 @@ def _key(stem: str) -> str:
 def _scalar(content: bytes, what: str) -> int:
     try:
         value = np.load(io.BytesIO(content), allow_pickle=False)  # a pickle could run code
-        code = int(str(value.reshape(-1)[0]))
+        found = float(str(value.reshape(-1)[0]))
     except (ValueError, EOFError, IndexError, OSError) as error:
         raise DataError(f"{what} is no plain array with one number ({error}).", "Get the annotations again.") from error
-    if not 0 <= code < len(CODES):
-        raise DataError(f"{what}: expression {code}.", "It must be 0 to 10.")
-    return code
+    if found not in range(len(CODES)):
+        raise DataError(f"{what}: expression {found:g}.", "It must be 0 to 10.")
+    return int(found)
+
+
+def own(name: str) -> bool:
+    """Annotations beside the expression: valence, arousal, landmarks."""
+    return name.endswith(("_val.npy", "_aro.npy", "_lnd.npy"))
 
 
 def _lists(tree: Tree) -> Stream:

@@ -7,8 +7,8 @@ name, face id, top, left, right, bottom, confidence of the face box, label.
 from collections import defaultdict
 
 from ganfer.data.sources.items import Item, ReadOptions, Refused, Stream
-from ganfer.data.sources.survey import Survey
-from ganfer.data.sources.tables import base, joined, label_files, named, text_of
+from ganfer.data.sources.survey import Survey, base
+from ganfer.data.sources.tables import joined, label_files, named, text_of
 from ganfer.data.sources.trees import Tree
 from ganfer.errors import DataError
 
