@@ -18,6 +18,7 @@ from ganfer.batch import Batch, Labels, newest_labels, read_batch, write_labels
 from ganfer.config import Config
 from ganfer.console import progress, say
 from ganfer.data.imageset import ImageSet, read_set
+from ganfer.data.provenance import picture_text
 from ganfer.data.sheets import contact_sheet
 from ganfer.errors import DataError
 from ganfer.files import atomic_path, digest_json, digest_of
@@ -210,4 +211,6 @@ def _write_copies(path: Path, batch: Batch, labels: Labels, look: Look, images: 
 def _save_sheet(path: Path, pixels: np.ndarray, columns: int, captions: Sequence[str]) -> None:
     if len(captions):
         with atomic_path(path) as temporary:
-            contact_sheet(pixels, columns=columns, captions=captions).save(temporary, format="PNG")
+            contact_sheet(pixels, columns=columns, captions=captions).save(
+                temporary, format="PNG", pnginfo=picture_text("contact sheet")
+            )

@@ -14,8 +14,8 @@ _SPLITS = {
 }
 _FILLERS = """
     data dataset datasets set sets image images img imgs picture pictures pic pics photo photos face faces folder
-    folders split splits part subset samples sample files dir class classes emotion emotions expression expressions the of a my
-    raw full all final new crop cropped aligned resized
+    folders split splits part subset samples sample files dir class classes emotion emotions expression expressions
+    the of a my raw full all final new crop cropped aligned resized
 """
 _FILLER = frozenset(_FILLERS.split())
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
