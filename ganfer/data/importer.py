@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from ganfer.config import DataConfig
-from ganfer.console import progress
 from ganfer.data.decode import Decoded, Target
 from ganfer.data.imageset import SPLITS, ImageSet, read_set
+from ganfer.data.names import is_loose
 from ganfer.data.pool import decode_items
 from ganfer.data.selection import Selection, check_counts, check_splits
 from ganfer.data.sources import Source, source_stem
@@ -22,7 +22,7 @@ from ganfer.data.sources.items import Item, Note, Refused
 from ganfer.data.splits import NO_GROUP, Splits, assign
 from ganfer.data.text import printable
 from ganfer.data.writer import Row, SetWriter
-from ganfer.names import is_loose
+from ganfer.runtime.console import progress
 from ganfer.workspace import Run
 
 SYNTHETIC = "synthetic (drawn by ganfer)"

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from ganfer.config import Config, DataConfig
-from ganfer.console import say
 from ganfer.data.imageset import SPLITS, ImageSet, save_set
 from ganfer.data.importer import Importer
 from ganfer.data.selection import Selection
@@ -26,6 +25,7 @@ from ganfer.data.text import printable
 from ganfer.data.writer import discard_scratch
 from ganfer.errors import DataError, GanferError
 from ganfer.results import Result
+from ganfer.runtime.console import say
 from ganfer.workspace import Run, Workspace
 
 _READING = 2  # the rules by which paths and tables are read: what older rules made is not taken for these

@@ -3,7 +3,7 @@
 import re
 from functools import cache
 
-from ganfer.names import EXPRESSIONS, canonical
+from ganfer.data.names import EXPRESSIONS, canonical
 
 EVAL = "eval"  # val or test, as the rest of the source decides
 _SPLITS = {
