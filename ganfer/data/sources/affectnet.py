@@ -40,10 +40,10 @@ def _arrays(tree: Tree) -> Stream:
     labels: dict[str, int] = {}
     for name, content in label_files(tree, lambda name: name.endswith("_exp.npy")).items():
         labels[_key(name.removesuffix("_exp.npy"))] = _scalar(content, f"{tree.path}: {name}")
-    rows: dict[str, list[Item]] = {}
+    rows: dict[str, list[Item | Refused]] = {}
     for key, code in labels.items():
         if code >= _FACES:
-            yield Refused(key, f"AffectNet: {CODES[code]}")
+            rows[key] = [Refused(key, f"AffectNet: {CODES[code]}")]
         else:
             rows[key] = [Item(key, CODES[code], b"", split=split_of(key + "/"))]
     yield from joined(tree, rows, lambda name: _key(name.rpartition(".")[0]), "annotations")
@@ -72,7 +72,7 @@ def own(name: str) -> bool:
 
 
 def _lists(tree: Tree) -> Stream:
-    rows: dict[str, list[Item]] = {}
+    rows: dict[str, list[Item | Refused]] = {}
     for name, content in label_files(tree, lambda name: base(name).lower() in _LISTS).items():
         what = f"{tree.path}: {name}"
         split = _LISTS[base(name).lower()]
@@ -80,7 +80,7 @@ def _lists(tree: Tree) -> Stream:
             path, code = row["subDirectory_filePath"], number(row, "expression", what, line)
             label = named(code, CODES, what, line)
             if code >= _FACES:
-                yield Refused(path, f"AffectNet: {label}")
+                rows[_tail(path)] = [Refused(path, f"AffectNet: {label}")]
                 continue
             extra = {name: row[name] for name in ("valence", "arousal") if row.get(name)}
             rows[_tail(path)] = [Item(path, label, b"", split=split, box=_box(row), attributes=extra)]

@@ -25,7 +25,7 @@ def items(tree: Tree, seen: Survey, options: ReadOptions) -> Stream:
     """One item per face: the image cut at the face box. Faces below the wanted confidence are left out and listed."""
     del seen
     files = label_files(tree, lambda name: base(name).lower() == _LABELS)
-    rows: dict[str, list[Item]] = defaultdict(list)
+    rows: dict[str, list[Item | Refused]] = defaultdict(list)
     unsure = f"face confidence below {options.face_confidence:g}"
     for name, content in files.items():
         what = f"{tree.path}: {name}"
@@ -33,10 +33,8 @@ def items(tree: Tree, seen: Survey, options: ReadOptions) -> Stream:
             if not text.strip():
                 continue
             item, confidence = _parse(text.split(), what, line)
-            if confidence < options.face_confidence:
-                yield Refused(item.id, unsure)
-            else:
-                rows[item.id.rpartition("#")[0]].append(item)
+            sure = confidence >= options.face_confidence
+            rows[item.id.rpartition("#")[0]].append(item if sure else Refused(item.id, unsure))
     yield from joined(tree, dict(rows), base, _LABELS)
 
 

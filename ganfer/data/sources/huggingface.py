@@ -60,7 +60,7 @@ def _read(tree: Tree, seen: Survey, options: ReadOptions) -> tuple[_Rows, list[N
         group = next((column for column in _GROUP if column in header), "")
         usage, said = split_column(header, lines[0][1] if lines else {}, ("file_name", label, group))
         notes += said
-        if lines and not label and plan is None:
+        if lines and not label and plan is None and seen.in_folders:
             plan = reading(tree, seen, options)
         for line, row in lines:
             path = folder + row["file_name"].replace("\\", "/").removeprefix("./")

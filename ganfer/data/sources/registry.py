@@ -63,7 +63,13 @@ KINDS: dict[str, Layout] = {
     ),
     "fer2013": Layout("FER2013's CSV files", fer2013.fits, _FER, lone_val_is_test=True, unnamed=_BESIDE),
     "expw": Layout("ExpW: label.lst and images", expw.fits, expw.items),
-    "raf-db": Layout("RAF-DB basic", rafdb.fits, rafdb.items, own=rafdb.own),
+    "raf-db": Layout(
+        "RAF-DB basic",
+        rafdb.fits,
+        rafdb.items,
+        unnamed="not named in the label file, or the photograph of an aligned face",
+        own=rafdb.own,
+    ),
     "affectnet": Layout("AffectNet", affectnet.fits, affectnet.items, lone_val_is_test=True, own=affectnet.own),
     "huggingface": Layout(
         "images with metadata.csv or metadata.jsonl",

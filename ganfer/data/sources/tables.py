@@ -122,23 +122,28 @@ def _nearest(value: str) -> str:
 
 def joined(
     tree: Tree,
-    rows: dict[str, list[Item]],
+    rows: Mapping[str, Sequence[Item | Refused]],
     key_of: Callable[[str], str],
     what: str,
     among: Callable[[str], bool] = is_image,
 ) -> Stream:
     """The rows of a label table with the images they name, in the tree's order; then the rows whose image is not there.
 
-    rows: key -> items without data. key_of: the key of an image's path. DataError when no row found its image.
+    rows: key -> items without data, or what the table itself rules out. key_of: the key of an image's path. DataError
+    when no row found its image.
     """
     if not rows:
         raise DataError(f"{what} names no image.", "Check that it is the right file.")
+    rows = dict(rows)
     total = len(rows)
     for entry in tree.files(lambda name: among(name) and key_of(name) in rows):
         if isinstance(entry, Refused):
             yield entry
             continue
         for row in rows.pop(key_of(entry.name), ()):
+            if isinstance(row, Refused):
+                yield row if "#" in row.id else Refused(entry.name, row.reason)
+                continue
             yield Item(row.id, row.label, entry.data, row.split, row.group, row.box, row.votes, row.attributes)
     if rows and len(rows) == total:
         example = next(iter(rows.values()))[0].id
@@ -147,4 +152,4 @@ def joined(
         )
     for missing in rows.values():
         for row in missing:
-            yield Refused(row.id, f"named in {what}, but not there")
+            yield row if isinstance(row, Refused) else Refused(row.id, f"named in {what}, but not there")
