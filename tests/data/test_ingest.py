@@ -151,7 +151,10 @@ def test_what_cannot_be_used_is_listed_with_its_reason(tmp_path: Path) -> None:
         (classes("happy", 5), r"single class \(happy\).*--merge"),
         (classes("happy sad fear", 1), "one image per class"),
         (classes("happy sad", 2), "too few to hold out val"),
-        ({"happy/1.png": b"", "sad/1.png": b"x"}, r"None of the 2 images .* can be used \(unreadable: 2; the first: happy/1.png: unreadable \(empty file\)\)"),
+        (
+            {"happy/1.png": b"", "sad/1.png": b"x"},
+            r"None of the 2 images .* can be used \(unreadable: 2; the first: happy/1.png: unreadable \(empty file\)\)",
+        ),
         (
             {f"{label}/S001_001_0000000{i}.png": png(i) for i in range(4) for label in ("anger", "fear")},
             "of 1 subject are too few",
