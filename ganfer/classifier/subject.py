@@ -74,14 +74,11 @@ def measured_part(folder: Path, files: Sequence[Path]) -> tuple[list[Path], list
     splits = {path: split_of(path.relative_to(folder).as_posix()) for path in files}
     named = Counter(split for split in splits.values() if split)
     test = [path for path in files if splits[path] in ("test", EVAL)]
-    if test and len(test) < len(files):
-        rest = ", ".join(f"{count:,} of {split}" for split, count in named.items() if split not in ("test", EVAL))
-        return test, [
-            f"Only the folder's test part was taken, {len(test):,} of {len(files):,} images ({rest} left out)."
-        ]
+    if test and (named["train"] or named["val"]):
+        return test, [f"Only the folder's test part was taken, {len(test):,} of {len(files):,} images."]
     if not test and named["train"]:
         return list(files), [
-            "The folder calls images its training part; a classifier trained on them is not tested here."
+            "The folder calls its images training images: of a classifier that learned from them this is no test."
         ]
     return list(files), []
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ganfer.errors import GanferError
 
 _LEAST = 16  # pixels, the smallest `data.size`
-_TITLES = {"dcgan": "DCGAN"}
+_TITLES = {"dcgan": "A DCGAN", "resgan": "A resgan"}
 WIDEST = 8  # hidden layers are at most this many times `base_channels` wide
 
 
@@ -27,7 +27,7 @@ def reaches(size: int) -> bool:
 
 
 def plan_size(size: int, network: str = "dcgan") -> tuple[int, int]:
-    """(side of the smallest feature map, doublings up to `size`). GanferError for a size that neither network reaches."""
+    """(side of the smallest feature map, doublings up to `size`). GanferError for a size it does not reach."""
     for side in (4, 3):
         doublings = (size // side).bit_length() - 1
         if doublings >= 2 and side << doublings == size:
@@ -35,8 +35,7 @@ def plan_size(size: int, network: str = "dcgan") -> tuple[int, int]:
     fitting = sorted(size for side in (3, 4) for k in range(2, 9) if (size := side << k) >= _LEAST)
     near = min(fitting, key=lambda other: abs(other - size))
     raise GanferError(
-        f"A {_TITLES.get(network, network)} cannot draw {size}×{size} images: the size must be 3 or 4, doubled at least "
-        "twice.",
+        f"{_TITLES[network]} cannot draw {size}×{size} images: the size must be 3 or 4 doubled at least twice.",
         f"Add the data again with --size {near} (or any of {', '.join(map(str, fitting[:9]))}).",
     )
 
