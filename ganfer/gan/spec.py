@@ -6,6 +6,7 @@ from ganfer.errors import GanferError
 
 _LEAST = 16  # pixels, the smallest `data.size`
 _TITLES = {"dcgan": "A DCGAN", "resgan": "A resgan"}
+_SIZES = sorted(side << k for side in (3, 4) for k in range(2, 9) if side << k >= _LEAST)
 WIDEST = 8  # hidden layers are at most this many times `base_channels` wide
 
 
@@ -23,7 +24,7 @@ class NetworkSpec:
 
 def reaches(size: int) -> bool:
     """Whether dcgan and resgan can draw images of this side."""
-    return any(side << k == size for side in (3, 4) for k in range(2, 9))
+    return size in _SIZES
 
 
 def plan_size(size: int, network: str = "dcgan") -> tuple[int, int]:
@@ -32,11 +33,10 @@ def plan_size(size: int, network: str = "dcgan") -> tuple[int, int]:
         doublings = (size // side).bit_length() - 1
         if doublings >= 2 and side << doublings == size:
             return side, doublings
-    fitting = sorted(size for side in (3, 4) for k in range(2, 9) if (size := side << k) >= _LEAST)
-    near = min(fitting, key=lambda other: abs(other - size))
+    near = min(_SIZES, key=lambda other: abs(other - size))
     raise GanferError(
         f"{_TITLES[network]} cannot draw {size}×{size} images: the size must be 3 or 4 doubled at least twice.",
-        f"Add the data again with --size {near} (or any of {', '.join(map(str, fitting[:9]))}).",
+        f"Add the data again with --size {near} (or any of {', '.join(map(str, _SIZES[:9]))}).",
     )
 
 
