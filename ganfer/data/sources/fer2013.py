@@ -13,7 +13,7 @@ from ganfer.data.sources.items import Item, Note, Pixels, ReadOptions, Refused, 
 from ganfer.data.sources.survey import Survey, base
 from ganfer.data.sources.tables import csv_rows, named, number, split_column, split_value
 from ganfer.data.sources.trees import Tree
-from ganfer.data.sources.words import EVAL, expression_in, split_word
+from ganfer.data.sources.words import EVAL, expression_in, split_and_rest, split_word
 from ganfer.errors import DataError
 
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -27,7 +27,7 @@ def fits(seen: Survey) -> bool:
     """One of the known CSV files, whatever pictures lie beside it; or a CSV, or one per split, and no images at all."""
     tables = _tables(seen)
     single = seen.files == 1 and len(tables) == 1
-    return seen.has(*WHOLE, *CK_WHOLE) or (seen.images == 0 and (single or any(map(_part, tables))))
+    return seen.has(*WHOLE, *CK_WHOLE) or (seen.images == 0 and (single or bool(_parts(tables))))
 
 
 def fits_ck(seen: Survey) -> bool:
@@ -41,10 +41,10 @@ def items(classes: Sequence[str]) -> Callable[[Tree, Survey, ReadOptions], Strea
     def stream(tree: Tree, seen: Survey, options: ReadOptions) -> Stream:
         del options
         chosen = _chosen(seen)
-        splits = {_part(name) for name in chosen}
-        measured = "val" if "test" in splits and "val" not in splits else "test"
+        splits = _parts(chosen) if len(chosen) > 1 else {}
+        measured = "val" if "test" in splits.values() and "val" not in splits.values() else "test"
         for name in chosen:
-            split = _part(name) if len(chosen) > 1 else ""
+            split = splits.get(name, "")
             yield from _rows(tree, name, measured if split == EVAL else split, classes)
 
     return stream
@@ -54,16 +54,26 @@ def _tables(seen: Survey) -> list[str]:
     return [name for name in seen.label_files if name.lower().endswith(".csv")]
 
 
-def _part(name: str) -> str:
-    """The split that a file is named after."""
-    return split_word(Path(base(name)).stem)
+def _parts(names: Sequence[str]) -> dict[str, str]:
+    """The files named after a split, and it; a name with further words (`fer_val`) counts where no plain one does."""
+    plain = {name: split_word(_stem(name)) for name in names}
+    taken = set(plain.values())
+    loose = {name: split_and_rest(_stem(name))[0] for name in names if not plain[name]}
+    loose = {name: split for name, split in loose.items() if split not in taken}
+    if len({split for split in loose.values() if split} | (taken - {""})) < 2:
+        loose = {}
+    return {name: split for name, split in (plain | loose).items() if split}
+
+
+def _stem(name: str) -> str:
+    return Path(base(name)).stem
 
 
 def _chosen(seen: Survey) -> list[str]:
     """The whole file where there is one (the others repeat its rows), else its parts."""
     files = _tables(seen)
     whole = [name for wanted in (*WHOLE, *CK_WHOLE) for name in files if base(name).lower() == wanted]
-    return whole[:1] or [name for name in files if _part(name)] or files
+    return whole[:1] or list(_parts(files)) or files
 
 
 def _rows(tree: Tree, name: str, split: str, classes: Sequence[str]) -> Stream:

@@ -20,12 +20,12 @@ from ganfer.data.sources import (
     stylegan,
 )
 from ganfer.data.sources.codes import CODES
-from ganfer.data.sources.items import ReadOptions, Refused, Stream
+from ganfer.data.sources.items import Note, ReadOptions, Refused, Stream
 from ganfer.data.sources.reading import Reading
 from ganfer.data.sources.survey import Survey, looks_like_picture, survey
 from ganfer.data.sources.tars import TarTree
 from ganfer.data.sources.trees import FolderTree, Tree, ZipTree
-from ganfer.data.sources.watched import WatchedTree, workspaces_in
+from ganfer.data.sources.watched import UNREAD_TABLE, WatchedTree, workspaces_in
 from ganfer.errors import DataError, did_you_mean
 
 
@@ -92,6 +92,7 @@ KINDS: dict[str, Layout] = {
     **{kind: Layout(code.title, coded.fits(kind), coded.items(kind)) for kind, code in CODES.items()},
     "folder": Layout("a folder per class, with or without splits", folders.fits, folders.items, labels=folders.labels),
 }
+_SHOWN = 5  # files that a note names
 _PIXELS_OR_TABLE = ("ferplus", "ck+csv", "fer2013", "stylegan")
 _BY_FOLDER = ("ck+48", "folder", "huggingface")  # where the folders' levels count
 
@@ -127,8 +128,14 @@ class Source:
                 yield self._placed(entry)
             else:
                 yield entry
+        unread = []
         for refused in tree.left(self.layout.unnamed, self.layout.own, told):
             yield self._placed(refused)
+            if refused.reason == UNREAD_TABLE:
+                unread.append(refused.id)
+        if unread:
+            more = f" and {len(unread) - _SHOWN:,} more" if len(unread) > _SHOWN else ""
+            yield Note(f"Not read: {', '.join(unread[:_SHOWN])}{more}.")
 
     def _placed(self, refused: Refused) -> Refused:
         """With the class it would have had, where its folder tells."""

@@ -8,6 +8,7 @@ from ganfer.data.sources.survey import TABLE_SUFFIXES, base, is_image, unreadabl
 from ganfer.data.sources.trees import Entry, Tree, Wanted, says_workspace
 
 OWN_WORKSPACE = "a workspace of ganfer's"
+UNREAD_TABLE = "a table that was not read"
 
 
 class WatchedTree:
@@ -73,7 +74,7 @@ def why_unread(name: str) -> str:
         return reason
     suffix = Path(name).suffix.lower()
     if suffix in TABLE_SUFFIXES:
-        return "a table that was not read"
+        return UNREAD_TABLE
     return f"not an image ({suffix or 'no extension'})"
 
 
