@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from making_sources import FORMS, classes, folder, packed, pixels, png, tarred, zipped
 
-from ganfer.data.sources import open_source
+from ganfer.data.sources import open_source, survey
 from ganfer.data.sources.items import Item, Note, ReadOptions, Refused
 from ganfer.data.sources.trees import is_junk
 from ganfer.errors import DataError
@@ -38,7 +38,7 @@ def row(seed: int) -> str:
 
 STRAY = {
     "cover.png": "not in a class folder",
-    "happy/IMG_1.HEIC": "HEIC cannot be read (pip install 'ganfer[heif]', or save it as JPEG)",
+    "happy/IMG_1.JXL": "JXL cannot be read (save it as JPEG or PNG)",
     "happy/raw.NEF": "NEF cannot be read (save it as JPEG or PNG)",
     "happy/noextension": "not an image (no extension)",
     "notes.txt": "not an image (.txt)",
@@ -96,6 +96,18 @@ def test_a_workspace_inside_a_source_is_left_out(form: str, tmp_path: Path) -> N
     assert refused == {"ganfer-work/": "a workspace of ganfer's", "app/workspace.json": "a table that was not read"}
     with pytest.raises(DataError, match="is a workspace of ganfer's"):
         read(folder(tmp_path / "w", {"workspace.json": b'{"format": 1}', "data/a.png": PNG}))
+
+
+def test_heic_is_read_where_its_reader_is_and_named_where_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder(tmp_path / "x", classes("happy sad", 3) | {"sad/1.HEIC": b"x"})
+    for there in (True, False):
+        monkeypatch.setattr(survey, "find_spec", lambda name, there=there: there or None)
+        survey._readable.cache_clear()
+        _, items, refused, _ = read(path)
+        assert ("sad/1.HEIC" in {item.id for item in items}) == there
+        assert refused == ({} if there else {"sad/1.HEIC": survey.unreadable_picture("1.heic")})
+    monkeypatch.undo()
+    survey._readable.cache_clear()
 
 
 PIECES = st.sampled_from(
