@@ -53,8 +53,9 @@ def evaluate(
     files: list[Path] = []
     part: list[str] = []
     if folder is not None:
-        files, part = measured_part(folder, image_files(folder))
-        part += source_notes(folder, data)
+        found, others = image_files(folder)
+        files, part = measured_part(folder, found)
+        part += [*others, *source_notes(folder, data)]
     if folder is not None:
         digest = files_digest(folder, files)
     else:

@@ -15,7 +15,8 @@ from ganfer.data.imageset import ImageSet, read_set
 from ganfer.data.names import class_named
 from ganfer.data.pool import decode_items
 from ganfer.data.sources.items import Item
-from ganfer.data.sources.survey import is_image, split_of
+from ganfer.data.sources.loose import images_below
+from ganfer.data.sources.survey import split_of
 from ganfer.data.sources.words import EVAL
 from ganfer.data.text import printable
 from ganfer.errors import DataError
@@ -56,14 +57,16 @@ def split_subject(data: Run, images: ImageSet, split: str) -> Subject:
     )
 
 
-def image_files(folder: Path) -> list[Path]:
-    """The images below a folder, sorted. DataError when there are none."""
+def image_files(folder: Path) -> tuple[list[Path], list[str]]:
+    """The images below a folder, sorted, and what to say of other files. DataError when there are none."""
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder.", "Give a folder with a subfolder of images per class.")
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and is_image(path.name)]
+    files, others = images_below(folder)
     if not files:
         raise DataError(f"{folder} holds no images.", "Give a folder with a subfolder of images per class.")
-    return files
+    reasons = Counter(reason.partition(" (")[0] for _, reason in others)
+    said = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common())
+    return files, [f"Files that are no readable images were left out ({said})."] if others else []
 
 
 def measured_part(folder: Path, files: Sequence[Path]) -> tuple[list[Path], list[str]]:

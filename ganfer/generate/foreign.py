@@ -10,7 +10,7 @@ from ganfer.data.names import class_named
 from ganfer.data.pool import decode_items
 from ganfer.data.provenance import write_png
 from ganfer.data.sources.items import Item
-from ganfer.data.sources.survey import is_image
+from ganfer.data.sources.loose import images_below
 from ganfer.data.text import printable
 from ganfer.errors import DataError
 from ganfer.runtime.console import progress, say
@@ -29,7 +29,7 @@ def import_batch(workspace: Workspace, config: Config, folder: Path, data: Run) 
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder.", "Give a folder of images, or none to label the newest batch.")
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and is_image(path.name)]
+    files, left_out = images_below(folder)
     if not files:
         raise DataError(f"{folder} holds no images.", "Give a folder with PNG, JPEG or other image files.")
     images = read_set(data.path)
@@ -49,7 +49,7 @@ def import_batch(workspace: Workspace, config: Config, folder: Path, data: Run) 
         )
         target = Target(images.size, images.channels, config.data.min_side)
         rows: list[dict[str, str]] = []
-        skipped: list[tuple[str, str]] = []
+        skipped = list(left_out)
         with progress("import", len(files)) as advance:
             for chunk, decoded in decode_items(items, target, config.data.workers):
                 pixels = iter(decoded.pixels)

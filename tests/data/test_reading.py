@@ -94,6 +94,7 @@ def test_one_rule_for_all_folders(folders: str, expected: dict[str, Where]) -> N
         ("happy/sad sad/happy", r"open which .*--class-level 1: happy.*--class-level 2: sad"),
         ("00000 00001", "numbered shards"),
         ("S001 S002", "look like subjects"),
+        ("images photos", "look like places to keep images"),
         ("S001/001 S001/002 S002/001", "open which"),
         ("ann bob/day1 bob/day2", "open which"),
     ],

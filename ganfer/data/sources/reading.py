@@ -231,7 +231,12 @@ def _by_shape(folders: Mapping[str, _Folder], counts: Mapping[str, int], what: s
             raise _ambiguous(what, example, places, folders[example].parts)
         choice = possible[0]
     if kinds[choice] != "word":
-        like = {"subject": "subjects", "number": "numbers", "shard": "numbered shards of one unlabelled set"}
+        like = {
+            "subject": "subjects",
+            "number": "numbers",
+            "shard": "numbered shards of one unlabelled set",
+            "container": "places to keep images",
+        }
         raise DataError(
             f"{what}: its folders ({_some(levels[choice])}) look like {like[kinds[choice]]}, not like classes.",
             "Bring the file with the labels (dataset.json, Emotion/, metadata.csv), or, if they are the classes: "

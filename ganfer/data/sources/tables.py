@@ -136,16 +136,22 @@ def joined(
         raise DataError(f"{what} names no image.", "Check that it is the right file.")
     rows = dict(rows)
     total = len(rows)
-    for entry in tree.files(lambda name: among(name) and key_of(name) in rows):
+    used: set[str] = set()
+    for entry in tree.files(lambda name: among(name) and (key_of(name) in rows or key_of(name) in used)):
         if isinstance(entry, Refused):
             yield entry
             continue
-        for row in rows.pop(key_of(entry.name), ()):
+        key = key_of(entry.name)
+        if key in used:
+            yield Refused(entry.name, "another image of that name was used")
+            continue
+        used.add(key)
+        for row in rows.pop(key):
             if isinstance(row, Refused):
                 yield row if "#" in row.id else Refused(entry.name, row.reason)
                 continue
             yield Item(row.id, row.label, entry.data, row.split, row.group, row.box, row.votes, row.attributes)
-    if rows and len(rows) == total:
+    if len(rows) == total:
         example = next(iter(rows.values()))[0].id
         raise DataError(
             f"{what} names {total:,} images, none of which is in {tree.path}.", f"{example} should be there."

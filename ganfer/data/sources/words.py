@@ -79,12 +79,15 @@ def expression_in(name: str) -> str:
 
 
 def kind_of(names: set[str]) -> str:
-    """What a level's folder names look like: "subject" (S001, person_2), "number" (001, 02), "shard" (00000) or "word".
+    """What a level's folder names look like: "subject" (S001, person_2), "number" (001, 02), "shard" (00000),
+    "container" (images, faces) or "word".
 
     The numbers from 0 to 19 are words: data sets with coded classes have folders 0 to 7.
     """
     if all(_SUBJECT.fullmatch(name) for name in names):
         return "subject"
+    if all(words(name) and _FILLER.issuperset(words(name)) for name in names):
+        return "container"
     if not all(name.isdecimal() for name in names):
         return "word"
     if all(str(int(name)) == name and int(name) < _CODES for name in names):
