@@ -38,14 +38,14 @@ class Project:
         from ganfer.data.stats import stats
 
         plan = self._first("data stats", ["data"], ["write contact sheets of the active set"], dry_run)
-        return plan or stats(self.workspace, self.config, self.needs.data())
+        return plan or stats(self.config, self.needs.data())
 
     def check(self, *, drop: bool = False, dry_run: bool = False) -> Result:
         """Duplicates, leaks between splits, conflicting labels, damaged images of the active data set."""
         from ganfer.data.check import check
 
         plan = self._first("data check", ["data"], ["compare all images of the active set with each other"], dry_run)
-        return plan or check(self.workspace, self.config, self.needs.data(), drop=drop)
+        return plan or check(self.workspace, self.needs.data(), drop=drop)
 
     def thin(
         self, *, imbalance: float | None = None, counts: Mapping[str, int] | None = None, dry_run: bool = False
@@ -161,7 +161,7 @@ class Project:
         labeller = named or self.needs.classifier()
         if fill:
             batch = fill_batch(self.workspace, self.config, batch, labeller, data)
-        return label(self.workspace, self.config, batch, labeller, data)
+        return label(self.config, batch, labeller, data)
 
     def quality(self, batch: str | None = None, *, classifier: str | None = None, dry_run: bool = False) -> Result:
         """Measure a batch (the newest) beside held-back real images: distances, variety, copies, what is learned."""
