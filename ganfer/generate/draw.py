@@ -22,7 +22,7 @@ from ganfer.errors import GanferError
 from ganfer.gan.generator import Generator
 from ganfer.generate import shards
 from ganfer.generate.quota import Quota, plan_counts, plan_quota
-from ganfer.generate.source import Source, gan_source
+from ganfer.generate.source import GeneratorChoice, gan_source
 from ganfer.results import Result
 from ganfer.runtime import ranks
 from ganfer.runtime.console import progress, say
@@ -61,7 +61,7 @@ def generate(workspace: Workspace, config: Config, gan: Run, data: Run, quota: Q
 def draw(
     workspace: Workspace,
     config: Config,
-    source: Source,
+    source: GeneratorChoice,
     data: Run,
     quota: Quota,
     seeds: Sequence[int] | None = None,

@@ -26,7 +26,7 @@ from ganfer.gan.generator import Generator
 from ganfer.generate.draw import SHEET_FACES, image_name, writers
 from ganfer.generate.quota import Quota
 from ganfer.generate.redraw import CODES
-from ganfer.generate.source import Source
+from ganfer.generate.source import GeneratorChoice
 from ganfer.generate.spaces import latent_space
 from ganfer.metrics.diversity import relative_entropy_to_uniform
 from ganfer.results import Result, table
@@ -103,7 +103,7 @@ class _Kept:
 
 
 def generate_steered(
-    workspace: Workspace, config: Config, source: Source, data: Run, quota: Quota, guide: Run, judge: Run
+    workspace: Workspace, config: Config, source: GeneratorChoice, data: Run, quota: Quota, guide: Run, judge: Run
 ) -> Result:
     """Fill the quota by steering; writes synthetic/<batch>/ with the codes, and returns its figures.
 

@@ -24,7 +24,7 @@ from ganfer.gan.generator import Generator
 from ganfer.generate.batch import Batch, read_batch, read_rows
 from ganfer.generate.draw import draw_more
 from ganfer.generate.shards import file_of
-from ganfer.generate.source import Source, gan_source, network_source
+from ganfer.generate.source import GeneratorChoice, gan_source, network_source
 from ganfer.label.labels import KEPT
 from ganfer.label.screener import Look, Screener, look_at
 from ganfer.label.stage import LOOKS, label_run
@@ -248,7 +248,7 @@ def quota_of(batch_run: Run) -> dict[str, int]:
     return {str(name): int(count) for name, count in counts.items() if count}
 
 
-def source_of(workspace: Workspace, config: Config, batch_run: Run) -> Source:
+def source_of(workspace: Workspace, config: Config, batch_run: Run) -> GeneratorChoice:
     """The generator that drew a batch. GanferError when it cannot draw more of the same."""
     key = batch_run.record.get("key", {})
     settings, inputs = key.get("config", {}), key.get("inputs", {})
