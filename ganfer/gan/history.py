@@ -19,7 +19,6 @@ ALWAYS = (
     "augmentation",
     *LOSSES,
     *_DETAILS,
-    "overfitting",
     "kid",
     "score",
 )
