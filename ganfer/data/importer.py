@@ -156,9 +156,11 @@ class Importer:
             tally = np.bincount(labels[(splits.codes == code) & (labels >= 0)], minlength=len(names))
             counts[split] = {name: int(n) for name, n in zip(names, tally, strict=True)}
         small = [name for name, n in counts["train"].items() if n + counts["val"][name] + counts["test"][name] == 1]
+        reading = [printable(line) for line in self.source.lines()]
         notes = [
             *self._class_notes(names, counts),
             *dict.fromkeys(self.notes),
+            *(line.strip() for line in reading if line.strip().startswith(("not used", "left out"))),
             *splits.notes,
             *(f"{name}: a single image; it stays in train, so {name} is never tested." for name in small),
         ]
@@ -170,7 +172,7 @@ class Importer:
             "counts": counts,
             "skipped": dict(self.skipped.most_common()),
             "notes": notes,
-            "reading": [printable(line) for line in self.source.lines()],
+            "reading": reading,
         }
 
     def _class_notes(self, names: Sequence[str], counts: Mapping[str, Mapping[str, int]]) -> list[str]:

@@ -22,7 +22,7 @@ def found(*folders: str, counts: Mapping[str, int] | None = None, **levels: int)
 SPLIT_WORDS = {
     "train": ("train", "TrainData", "train ", "training_set", "train2017", "Training"),
     "val": ("val", "Valid", "validation-images", "DEV", "publictest", "Public_Test"),
-    "test": ("test", "test-set", "testing", "testset", "PrivateTest", "Test (20%)"),
+    "test": ("test", "test-set", "testing", "testset", "PrivateTest", "Test (20%)", "hold-out"),
     "eval": ("eval", "Evaluation"),
     "": ("train_test_split", "attest", "valley", "fer_train", "happy", "contest", "devil"),
 }
@@ -127,7 +127,7 @@ def test_the_plan_says_what_it_takes_and_leaves() -> None:
     assert plan.lines == (
         "class: folder level 3 (happy, sad)",
         "split: train from train; test from test",
-        "split: 2 images lie in no split's folder",
+        "split: 2 images lie in no split's folder and stay in train",
         "not used: folder level 2 (ann, bob); --subject-level 2 makes it the subject",
         "left out: 2 images in no class folder (docs/: 2)",
     )

@@ -14,12 +14,25 @@ from ganfer.data.sources.reading import Reading
 from ganfer.data.sources.survey import Survey, base, is_image, split_of
 from ganfer.data.sources.tables import csv_rows, joined, label_files, lines_of, split_column, split_value, text_of
 from ganfer.data.sources.trees import Tree
-from ganfer.data.sources.words import split_word
+from ganfer.data.sources.words import split_word, words
 from ganfer.errors import DataError
 
 _NAMES = ("metadata.csv", "metadata.jsonl")
 _LABEL = ("label", "expression", "emotion", "class")
-_GROUP = ("group", "subject", "subject_id", "subjectid", "person", "participant", "identity")
+_GROUP = frozenset(
+    (
+        "group",
+        "subject",
+        "subjectid",
+        "person",
+        "personid",
+        "participant",
+        "participantid",
+        "identity",
+        "actor",
+        "actorid",
+    )
+)  # spaces and underscores aside
 
 _Rows = dict[str, tuple[Item, str]]  # by path; with the file and line that says so
 
@@ -57,7 +70,7 @@ def _read(tree: Tree, seen: Survey, options: ReadOptions) -> tuple[_Rows, list[N
         )
         header = list(dict.fromkeys(column for _, row in lines for column in row))
         label = next((column for column in _LABEL if column in header), "")
-        group = next((column for column in _GROUP if column in header), "")
+        group = next((column for column in header if "".join(words(column)) in _GROUP), "")
         usage, said = split_column(header, lines[0][1] if lines else {}, ("file_name", label, group))
         notes += said
         if lines and not label and plan is None and seen.in_folders:

@@ -354,7 +354,7 @@ def _split_lines(folders: Mapping[str, _Folder], counts: Mapping[str, int]) -> l
     said = "; ".join(f"{split} from {_some(named[split])}" for split in ("train", "val", "test") if named[split])
     lines = [f"split: {said}"]
     if images[""]:
-        lines.append(f"split: {images['']:,} images lie in no split's folder")
+        lines.append(f"split: {images['']:,} images lie in no split's folder and stay in train")
     return lines
 
 

@@ -256,6 +256,12 @@ def _nothing(path: Path, seen: Survey) -> tuple[str, str]:
         )
     if seen.folders:
         return f"{path} holds pictures, but none that can be read here.", "Save them as JPEG or PNG."
+    tables = [name for name in seen.label_files if name.lower().endswith(".csv")]
+    if tables:
+        return (
+            f"{path} holds no images, and {len(tables):,} CSV files that no layout names: {', '.join(tables[:_SHOWN])}.",
+            "Give the one that holds the faces (emotion, pixels) as PATH.",
+        )
     if seen.files:
         return f"{path} holds {seen.files:,} files but no image ganfer knows.", "Known layouts: " + "; ".join(
             KINDS

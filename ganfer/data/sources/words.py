@@ -19,6 +19,7 @@ _FILLERS = """
 """
 _FILLER = frozenset(_FILLERS.split())
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
+_HELD_OUT = re.compile(r"(hold|held)[\s_-]?out", re.IGNORECASE)
 _JOINED = re.compile(
     r"(train|training|val|valid|validation|dev|test|testing|eval)"
     r"(data|dataset|set|images?|imgs?|faces?|pics?|photos?|split|folder)"
@@ -40,7 +41,8 @@ SPLIT_COLUMNS = frozenset(("split", "usage", "subset", "set", "partition", "fold
 @cache
 def words(name: str) -> tuple[str, ...]:
     """The lower-case words of a name: `TestData`, `test-data` and `test_data` alike give test, data."""
-    return tuple(part.lower() for word in _WORD.findall(name) for part in (_parts(word)))
+    joined = _HELD_OUT.sub(" holdout ", name)
+    return tuple(part.lower() for word in _WORD.findall(joined) for part in (_parts(word)))
 
 
 def _parts(word: str) -> tuple[str, ...]:
