@@ -50,7 +50,7 @@ def check(workspace: Workspace, data: Run, *, drop: bool = False) -> Result:
             f"No {split} images of {name} are left."
             for split in ("train", "val")
             for name, count in image_set.counts(split).items()
-            if count and not dropped.figures["counts"][split][name]
+            if dropped.name != data.name and count and not dropped.figures["counts"][split][name]
         ]
         made = f"{figures['dropped']:,} images dropped; ganfer uses {dropped.name} from now on."
         lines.append(made if dropped.name != data.name else "Nothing leaks, so nothing was dropped.")

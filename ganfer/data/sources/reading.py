@@ -9,7 +9,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ganfer.data.sources.words import EVAL, expression_in, kind_of, split_and_rest
+from ganfer.data.sources.folder_paths import FolderPath, class_with_split, folder_paths
+from ganfer.data.sources.words import expression_in, kind_of
 from ganfer.errors import DataError
 
 _SHOWN = 5  # names of a level said in a line
@@ -23,19 +24,6 @@ class Place:
     split: str = ""
     label: str = ""
     group: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Folder:
-    """One folder with images: its parts, the split they name, and the parts that name none (index, name)."""
-
-    parts: tuple[str, ...]
-    split: str
-    rest: tuple[tuple[int, str], ...]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(name for _, name in self.rest)
 
 
 @dataclass(frozen=True)
@@ -58,7 +46,7 @@ def read_folders(
     what: the source's name in messages. class_level, subject_level: the user's decision, 1 the folders directly in the
     source, -1 those that hold the images. DataError where no folder is a class, or where it is open which.
     """
-    folders = _splits(list(counts))
+    folders = folder_paths(list(counts))
     classes = _classes(folders, counts, what, class_level)
     subjects = _subjects(folders, classes, subject_level)
     places = {
@@ -72,66 +60,21 @@ def read_folders(
     return Reading(places, tuple(_lines(folders, counts, classes, subjects, places)))
 
 
-# --- splits -----------------------------------------------------------------------------------------------------------
-
-
-def _splits(names: Sequence[str]) -> dict[str, _Folder]:
-    """Of every folder: its parts, its innermost split, and the parts that are no split."""
-    paths = {name: tuple(name.split("/")) if name else () for name in names}
-    children: dict[tuple[str, ...], set[str]] = defaultdict(set)
-    for parts in paths.values():
-        for i, part in enumerate(parts):
-            children[parts[:i]].add(part)
-    found = {name: _split_parts(parts, children) for name, parts in paths.items()}
-    stated = {split for splits in found.values() for _, split in splits[-1:]}
-    measured = "val" if "test" in stated and "val" not in stated else "test"
-    result = {}
-    for name, splits in found.items():
-        split = splits[-1][1] if splits else ""
-        taken = {i for i, _ in splits}
-        rest = tuple((i, part) for i, part in enumerate(paths[name]) if i not in taken or _class_with_split(part))
-        result[name] = _Folder(paths[name], measured if split == EVAL else split, rest)
-    return result
-
-
-def _split_parts(parts: tuple[str, ...], children: Mapping[tuple[str, ...], set[str]]) -> list[tuple[int, str]]:
-    """(index, split) of the parts that name a split.
-
-    A name with further words (`fer_train`) is a split where all folders beside it are, and they are of two kinds; so
-    `test_anxiety` beside `calm` stays a class.
-    """
-    found = []
-    for i, part in enumerate(parts):
-        split, rest = split_and_rest(part)
-        if split and rest and not _class_with_split(part):
-            beside = [split_and_rest(name)[0] for name in children[parts[:i]]]
-            split = split if all(beside) and len(set(beside)) > 1 else ""
-        if split:
-            found.append((i, split))
-    return found
-
-
-def _class_with_split(part: str) -> str:
-    """The expression in a name that is split and class in one (`train_happy`), "" in any other."""
-    split, rest = split_and_rest(part)
-    return expression_in(rest[0]) if split and len(rest) == 1 else ""
-
-
 # --- classes ----------------------------------------------------------------------------------------------------------
 
 
-def _label(folder: _Folder, at: int | None) -> str:
+def _label(folder: FolderPath, at: int | None) -> str:
     if at is None:
         return ""
-    return _class_with_split(folder.parts[at]) or folder.parts[at]
+    return class_with_split(folder.parts[at]) or folder.parts[at]
 
 
 def _known(name: str) -> str:
-    return _class_with_split(name) or expression_in(name)
+    return class_with_split(name) or expression_in(name)
 
 
 def _classes(
-    folders: Mapping[str, _Folder], counts: Mapping[str, int], what: str, level: int | None
+    folders: Mapping[str, FolderPath], counts: Mapping[str, int], what: str, level: int | None
 ) -> dict[str, int | None]:
     """Index of the class among every folder's parts; None where the images lie in no class."""
     if level is not None:
@@ -153,7 +96,7 @@ def _classes(
     return found
 
 
-def _at_level(folders: Mapping[str, _Folder], what: str, level: int) -> dict[str, int | None]:
+def _at_level(folders: Mapping[str, FolderPath], what: str, level: int) -> dict[str, int | None]:
     found: dict[str, int | None] = {}
     for name, folder in folders.items():
         at = level - 1 if level > 0 else len(folder.parts) + level
@@ -173,7 +116,7 @@ def _at_level(folders: Mapping[str, _Folder], what: str, level: int) -> dict[str
     return found
 
 
-def _by_expressions(folders: Mapping[str, _Folder], what: str) -> dict[str, int | None]:
+def _by_expressions(folders: Mapping[str, FolderPath], what: str) -> dict[str, int | None]:
     """Classes are the folders named like expressions, and those beside them."""
     known = {name: [k for k, part in enumerate(folder.names) if _known(part)] for name, folder in folders.items()}
     known = _without_wrapper(folders, known)
@@ -203,7 +146,7 @@ def _by_expressions(folders: Mapping[str, _Folder], what: str) -> dict[str, int 
     return found
 
 
-def _without_wrapper(folders: Mapping[str, _Folder], known: dict[str, list[int]]) -> dict[str, list[int]]:
+def _without_wrapper(folders: Mapping[str, FolderPath], known: dict[str, list[int]]) -> dict[str, list[int]]:
     """Leave out an expression's name that stands around everything, as in `surprise-set/happy/1.png`."""
     around = {(at[0], folders[name].names[at[0]]) if len(at) > 1 else None for name, at in known.items() if at}
     if len(around) == 1 and None not in around and all(known.values()):
@@ -211,7 +154,7 @@ def _without_wrapper(folders: Mapping[str, _Folder], known: dict[str, list[int]]
     return known
 
 
-def _by_shape(folders: Mapping[str, _Folder], counts: Mapping[str, int], what: str) -> dict[str, int | None]:
+def _by_shape(folders: Mapping[str, FolderPath], counts: Mapping[str, int], what: str) -> dict[str, int | None]:
     """Classes of names that ganfer does not know: the one level that can be it."""
     start = _common(folders.values())
     below = {name: folder.rest[start:] for name, folder in folders.items() if len(folder.rest) > start}
@@ -245,7 +188,7 @@ def _by_shape(folders: Mapping[str, _Folder], counts: Mapping[str, int], what: s
     return {name: below[name][choice][0] if name in below else None for name in folders}
 
 
-def _common(folders: Iterable[_Folder]) -> int:
+def _common(folders: Iterable[FolderPath]) -> int:
     """How many parts that are no split stand around everything."""
     paths = [folder.names for folder in folders if folder.names]
     start = 0
@@ -267,7 +210,9 @@ def _ambiguous(what: str, example: str, levels: Sequence[tuple[int, set[str]]], 
 # --- subjects ---------------------------------------------------------------------------------------------------------
 
 
-def _subjects(folders: Mapping[str, _Folder], classes: Mapping[str, int | None], level: int | None) -> dict[str, int]:
+def _subjects(
+    folders: Mapping[str, FolderPath], classes: Mapping[str, int | None], level: int | None
+) -> dict[str, int]:
     """Index of the subject among a folder's parts, for the folders that have one."""
     inside = {name: folder for name, folder in folders.items() if classes[name] is not None}
     if level is not None:
@@ -288,7 +233,7 @@ def _subjects(folders: Mapping[str, _Folder], classes: Mapping[str, int | None],
     return {}
 
 
-def _offsets(inside: Mapping[str, _Folder], classes: Mapping[str, int | None]) -> dict[int, dict[str, int]]:
+def _offsets(inside: Mapping[str, FolderPath], classes: Mapping[str, int | None]) -> dict[int, dict[str, int]]:
     """Parts that are neither split nor class by their distance from the class: folder -> index."""
     found: dict[int, dict[str, int]] = defaultdict(dict)
     for name, folder in inside.items():
@@ -305,12 +250,12 @@ def _offsets(inside: Mapping[str, _Folder], classes: Mapping[str, int | None]) -
 # --- the plan in words ------------------------------------------------------------------------------------------------
 
 
-def _class_names(folders: Mapping[str, _Folder], classes: Mapping[str, int | None]) -> list[str]:
+def _class_names(folders: Mapping[str, FolderPath], classes: Mapping[str, int | None]) -> list[str]:
     return sorted({_label(folder, classes[name]) for name, folder in folders.items() if classes[name] is not None})
 
 
 def _lines(
-    folders: Mapping[str, _Folder],
+    folders: Mapping[str, FolderPath],
     counts: Mapping[str, int],
     classes: Mapping[str, int | None],
     subjects: Mapping[str, int],
@@ -340,13 +285,13 @@ def _lines(
     return lines
 
 
-def _split_lines(folders: Mapping[str, _Folder], counts: Mapping[str, int]) -> list[str]:
+def _split_lines(folders: Mapping[str, FolderPath], counts: Mapping[str, int]) -> list[str]:
     named: dict[str, set[str]] = defaultdict(set)
     images: Counter[str] = Counter()
     for name, folder in folders.items():
         images[folder.split] += counts[name]
         taken = {i for i, _ in folder.rest}
-        own = [p for i, p in enumerate(folder.parts) if i not in taken or _class_with_split(p)]
+        own = [p for i, p in enumerate(folder.parts) if i not in taken or class_with_split(p)]
         if folder.split and own:
             named[folder.split].add(own[-1])
     if not named:

@@ -259,7 +259,7 @@ def _nothing(path: Path, seen: Survey) -> tuple[str, str]:
     tables = [name for name in seen.label_files if name.lower().endswith(".csv")]
     if tables:
         return (
-            f"{path} holds no images, and {len(tables):,} CSV files that no layout names: {', '.join(tables[:_SHOWN])}.",
+            f"{path} holds no images, and CSV files that no layout names ({', '.join(tables[:_SHOWN])}).",
             "Give the one that holds the faces (emotion, pixels) as PATH.",
         )
     if seen.files:
