@@ -195,6 +195,11 @@ class Importer:
             for name, count in self.lost.items()
             if name not in names
         ]
+        if SYNTHETIC.partition(" (")[0] in self.skipped:
+            notes.append(
+                "Images that ganfer drew are left out: label them with `ganfer label FOLDER`, or take them for "
+                "training with --allow-synthetic."
+            )
         for split in ("train", "test"):
             missing = [name for name in names if not counts[split][name]]
             if missing:

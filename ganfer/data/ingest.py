@@ -20,6 +20,7 @@ from ganfer.data.importer import Importer
 from ganfer.data.selection import Selection
 from ganfer.data.sources import open_source, source_stem
 from ganfer.data.sources.items import ReadOptions
+from ganfer.data.sources.trees import WORKSPACE, says_workspace
 from ganfer.data.summary import plan, result
 from ganfer.data.text import printable
 from ganfer.data.writer import discard_scratch
@@ -56,6 +57,7 @@ def add(
     source is read is said before anything is written. The same call again finds the work done.
     DataError for what cannot be used.
     """
+    _not_own(Path(path), allow_synthetic)
     wanted = ReadOptions(soft_labels, config.data.face_confidence, class_level, subject_level)
     source = open_source(Path(path), kind, wanted)
     lines = source.lines()
@@ -94,6 +96,25 @@ def add(
                 run.finish(digest=digest_of_set, figures=figures, source=str(source.path.resolve()), taken=taken)
     workspace.activate_data(run)
     return result(run)
+
+
+def _not_own(path: Path, allow_synthetic: bool) -> None:
+    """DataError for a path in a run of a workspace: what ganfer made is not what a data set is made of."""
+    here = path.resolve()
+    for folder in (here, *here.parents):
+        marker = folder.parent.parent / WORKSPACE
+        if not ((folder / "record.json").is_file() and marker.is_file() and says_workspace(marker.read_bytes())):
+            continue
+        if folder.parent.name == "synthetic":
+            if allow_synthetic:
+                return
+            raise DataError(
+                f"{path} is a batch of synthetic images; a data set is made of real ones.",
+                "Label it with `ganfer label`, or take it for training with --allow-synthetic.",
+            )
+        raise DataError(
+            f"{path} belongs to the workspace {marker.parent}.", "Give the folder that its images came from."
+        )
 
 
 def draw(workspace: Workspace, config: Config) -> Run:

@@ -239,6 +239,24 @@ def test_synthetic_images_without_splits_are_not_held_out(tmp_path: Path) -> Non
         added(only)
 
 
+def test_what_lies_in_a_workspaces_runs_is_not_labelled_data(tmp_path: Path) -> None:
+    path = folder(tmp_path / "faces", SPLIT)
+    result, _ = added(path)
+    assert result.path is not None
+    with pytest.raises(DataError, match="belongs to the workspace"):
+        added(result.path)
+    batch = folder(Path("w/synthetic/gan-1"), classes("happy sad", 4, "images/") | {"record.json": b"{}"})
+    for within in (batch, batch / "images"):
+        with pytest.raises(DataError, match="batch of synthetic images.*ganfer label"):
+            added(within)
+    metadata = b"file_name,asked,seed\nimages/happy/0.png,happy,1\n"
+    copied = folder(tmp_path / "copied", classes("happy sad", 4, "images/") | {"metadata.csv": metadata})
+    with pytest.raises(DataError, match="images that ganfer drew.*ganfer label FOLDER"):
+        added(copied)
+    mine = folder(Path("w/faces"), SPLIT)  # a workspace around the user's own folder
+    assert len(added(mine)[1]) == 22
+
+
 def test_soft_labels_follow_classes_and_renames(tmp_path: Path) -> None:
     fer, votes = (
         ["emotion,pixels,Usage"],

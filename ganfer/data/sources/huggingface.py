@@ -73,6 +73,11 @@ def _read(tree: Tree, seen: Survey, options: ReadOptions) -> tuple[_Rows, list[N
         group = next((column for column in header if "".join(words(column)) in _GROUP), "")
         usage, said = split_column(header, lines[0][1] if lines else {}, ("file_name", label, group))
         notes += said
+        if not label and {"asked", "seed"} <= set(header):
+            raise DataError(
+                f"{what} lists images that ganfer drew, without labels; a data set is made of labelled real ones.",
+                "Label them with `ganfer label FOLDER`.",
+            )
         if lines and not label and plan is None and seen.in_folders:
             plan = reading(tree, seen, options)
         for line, row in lines:
