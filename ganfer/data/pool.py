@@ -102,22 +102,33 @@ class _Pool:
             return chunk, decoded
 
     def _one_by_one(self, tasks: list[Task], target: Target) -> Decoded:
-        """Find the image that kills: halves of the chunk, each with a worker of its own."""
+        """Find the images that kill: the chunk is halved until each is alone, with a worker that is replaced when it
+        dies.
+        """
+        parts: list[Decoded] = []
+        open_parts = [tasks]  # the next one last
         executor = start_workers(1)
         try:
-            return executor.submit(decode_chunk, tasks, target).result()
-        except BrokenProcessPool:
-            if len(tasks) == 1:
-                return Decoded(np.empty((0, target.channels, target.size, target.size), np.uint8), [_CRASHED], [False])
-            half = len(tasks) // 2
-            parts = [self._one_by_one(tasks[:half], target), self._one_by_one(tasks[half:], target)]
-            return Decoded(
-                np.concatenate([part.pixels for part in parts]),
-                [reason for part in parts for reason in part.reasons],
-                [mark for part in parts for mark in part.synthetic],
-            )
+            while open_parts:
+                part = open_parts.pop()
+                try:
+                    parts.append(executor.submit(decode_chunk, part, target).result())
+                except BrokenProcessPool:
+                    executor.shutdown(wait=True, kill_workers=True)
+                    executor = start_workers(1)
+                    if len(part) > 1:
+                        half = len(part) // 2
+                        open_parts += [part[half:], part[:half]]
+                    else:
+                        empty = np.empty((0, target.channels, target.size, target.size), np.uint8)
+                        parts.append(Decoded(empty, [_CRASHED], [False]))
         finally:
             executor.shutdown(wait=True, kill_workers=True)
+        return Decoded(
+            np.concatenate([part.pixels for part in parts]),
+            [reason for part in parts for reason in part.reasons],
+            [mark for part in parts for mark in part.synthetic],
+        )
 
     def close(self) -> None:
         self._executor.shutdown(wait=True, kill_workers=True)

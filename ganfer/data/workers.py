@@ -9,14 +9,18 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from joblib.externals.loky import ProcessPoolExecutor
+if TYPE_CHECKING:
+    from joblib.externals.loky import ProcessPoolExecutor
 
 _WATCH_SECONDS = 0.5
 
 
-def start_workers(count: int, prepare: Callable[[], None] | None = None) -> ProcessPoolExecutor:
+def start_workers(count: int, prepare: Callable[[], None] | None = None) -> "ProcessPoolExecutor":
     """An executor of `count` processes. prepare: runs first in each of them."""
+    from joblib.externals.loky import ProcessPoolExecutor
+
     return ProcessPoolExecutor(count, initializer=_settle, initargs=(os.getpid(), prepare))
 
 
