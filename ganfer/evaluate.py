@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from classifiers import Classifier, Predictor
+from ganfer.catalogue import Source
 from ganfer.config import Config
 from ganfer.console import progress, say
 from ganfer.data.imageset import ImageSet
@@ -31,7 +32,7 @@ _KEPT = ("figures", "ece", "nll", "per_class", "confusion", "selective", "stress
 
 
 def evaluate(
-    workspace: Workspace, config: Config, paths: Sequence[Path], data: Run | None, folder: Path | None = None
+    workspace: Workspace, config: Config, paths: Sequence[Source | Path], data: Run | None, folder: Path | None = None
 ) -> Result:
     """Measure the classifiers at `paths` (several: as an ensemble) on the data's split, or on a folder of classes.
 

@@ -10,6 +10,7 @@ from classifiers import Explanation
 from classifiers import explain as explain_image
 from classifiers.explanation import require_class
 from classifiers.plots import heat_overlay, plot_explanation, strongest_maps
+from ganfer.catalogue import Source
 from ganfer.config import Config
 from ganfer.console import progress, say
 from ganfer.data.decode import decode
@@ -26,7 +27,7 @@ FORMAT = 1
 
 
 def explain(
-    workspace: Workspace, config: Config, classifier: Path, images: Sequence[Path], target: str | None = None
+    workspace: Workspace, config: Config, classifier: Source | Path, images: Sequence[Path], target: str | None = None
 ) -> Result:
     """Explain the prediction for every image file, or its evidence for the class `target`.
 

@@ -20,10 +20,10 @@ class Project(Steps):
         self, folder: str | Path | None = None, *, classifiers: Sequence[str] = (), dry_run: bool = False
     ) -> Result:
         """Measure the newest classifier, or several as one, on the test split (`evaluate.split`), or on a folder."""
+        from ganfer.catalogue import sources
         from ganfer.evaluate import evaluate
-        from ganfer.predictors import locate
 
-        paths = [locate(self.workspace, name) for name in classifiers]
+        paths: list[Any] = list(sources(self.workspace, classifiers)) if classifiers else []
         needed = ["data"] if paths and not folder else [] if paths else ["data", "classifier"]
         what = str(folder) if folder else f"the {self.config.evaluate.split} split"
         if dry_run:
@@ -84,8 +84,11 @@ class Project(Steps):
         from ganfer.live.opencv import check_opencv
 
         check_opencv()
+        from ganfer.catalogue import sources as catalogue
         from ganfer.live.stage import predict_plan, predict_stage
 
+        if classifiers:
+            catalogue(self.workspace, classifiers)  # a wrong name is said before any work
         opened = predict_plan(self.workspace, sources, out, request)
         first = [] if classifiers else self.missing("data", "classifier")
         if dry_run:
@@ -105,10 +108,10 @@ class Project(Steps):
         dry_run: bool = False,
     ) -> Result:
         """Where in the images the classifier found its evidence: Grad-CAM, scores, first-layer maps."""
+        from ganfer.catalogue import choose
         from ganfer.explain import explain
-        from ganfer.predictors import locate
 
-        path = locate(self.workspace, classifier) if classifier else None
+        path: Any = choose(self.workspace, classifier) if classifier else None
         needed = [] if path else ["data", "classifier"]
         if dry_run:
             return self._plan("explain", [*self.missing(*needed), f"explain {len(images)} image(s)"])
@@ -118,10 +121,10 @@ class Project(Steps):
 
     def export(self, out: str | Path | None = None, *, classifier: str | None = None, dry_run: bool = False) -> Result:
         """Write the classifier as ONNX, checked against torch, with a JSON card."""
+        from ganfer.catalogue import choose
         from ganfer.export import export
-        from ganfer.predictors import locate
 
-        path = locate(self.workspace, classifier) if classifier else None
+        path: Any = choose(self.workspace, classifier) if classifier else None
         needed = [] if path else ["data", "classifier"]
         if dry_run:
             return self._plan("export", [*self.missing(*needed), "write the classifier as ONNX and check it"])
@@ -134,6 +137,7 @@ class Project(Steps):
         *logs: str | Path,
         title: str = "Lecture timeline",
         offsets: Mapping[str, float] | None = None,
+        people: int | None = None,
         out: str | Path | None = None,
         dry_run: bool = False,
     ) -> Result:
@@ -146,7 +150,7 @@ class Project(Steps):
         folder = Path(out) if out is not None else self.workspace.root / "predictions" / "timeline"
         if dry_run:
             return self._plan("timeline", [f"put {len(logs)} log(s) into {folder / 'index.html'}"])
-        return timeline([Path(log) for log in logs], folder, title=title, offsets=offsets)
+        return timeline([Path(log) for log in logs], folder, title=title, offsets=offsets, people=people)
 
     # --- what is there, what comes next -------------------------------------------------------------------------
 

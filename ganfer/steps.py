@@ -229,7 +229,9 @@ class Steps:
     def need_classifier(self, name: str | None = None) -> Run:
         """A finished classifier: the named one, else the newest trained on the active data, else a new one."""
         if name:
-            return self.workspace.find("classifiers", name)
+            from ganfer.catalogue import chosen_run
+
+            return chosen_run(self.workspace, name)
         return self._newest("classifiers") or self._made(self.train_classifier, "classifiers")
 
     def need_judge(self) -> Run:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganfer.cli.options import common, setting_option
+from ganfer.cli.options import classifier_option, common, setting_option
 from ganfer.results import Result
 
 if TYPE_CHECKING:
@@ -13,14 +13,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option(
-    "--classifier",
-    "classifiers",
-    multiple=True,
-    metavar="[NAME=]RUN",
-    help="Classifier to serve: a run, a .safetensors file, 'before' or 'after' (of the newest report); may be repeated"
-    "  [default: the newest, and before and after once there is a report]",
-)
+@classifier_option(several="may be repeated", default="the newest, and before and after once there is a report")
 @setting_option("serve.host", "--host")
 @setting_option("serve.port", "--port")
 @click.option("--token", envvar="GANFER_TOKEN", help="What every request has to bring  [default: $GANFER_TOKEN; "
