@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import click
 
-from ganfer import ranks
 from ganfer.config import field_of, load_config, shipped_configs
 from ganfer.results import Result
+from ganfer.runtime import ranks
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SETTING = "set__"
@@ -78,7 +78,7 @@ def common_with(
 
 
 def classifier_option(*, several: str = "", default: str = "the newest, or a new one") -> Callable[[F], F]:
-    """`--classifier`, whose grammar is the same everywhere (`ganfer.catalogue`). several: what more than one are."""
+    """`--classifier`, with one grammar everywhere (`ganfer.classifier.catalogue`). several: what more than one are."""
     text = "A run, a folder or .safetensors file; before, after or best of the newest report; SHOWN=... renames it"
     if several:
         text += f"; {several}  [default: {default}]"

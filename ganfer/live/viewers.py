@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from ganfer.errors import DataError
-from ganfer.files import digest_of
 from ganfer.live.logs import Recording, read_log
 from ganfer.live.people import Person, people_of
 from ganfer.live.records import NO_FACE
+from ganfer.runtime.files import digest_of
 
 MOST_BINS = 600
 
