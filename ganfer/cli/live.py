@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--no-pictures", is_flag=True, help="Write no annotated copies")
 @click.option("--show", is_flag=True, help="Show a window meanwhile; q ends it")
 @setting_option("live.detector", "--detector")
-@click.option("--detector-model", type=click.Path(path_type=Path), help="YuNet's file  [default: downloaded once]")
+@click.option("--detector-model", type=click.Path(path_type=Path), help="YuNet's file  [default: ganfer's own]")
 @click.option("--landmarker-model", type=click.Path(path_type=Path), help="MediaPipe's file  [default: downloaded]")
 @setting_option("live.min_score", "--min-score")
 @setting_option("live.max_side", "--max-side")
