@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("sources", nargs=-1, required=True, metavar="PATH|CAMERA...")
-@classifier_option(several="twice to compare", default="the newest")
+@classifier_option(several="twice to compare", default="the newest trained on real images, else the starter")
 @click.option("--every", metavar="TIME", default="0", help="One frame per TIME, e.g. 1s or 500ms  [default: all]")
 @click.option("--seconds", type=click.FloatRange(min=0), default=0.0, help="Stop each video or camera after this time")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the results  [default: in the workspace]")

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@classifier_option(several="may be repeated", default="the newest, and before and after once there is a report")
+@classifier_option(
+    several="may be repeated",
+    default="the newest trained on real images, else the starter; before and after once there is a report",
+)
 @setting_option("serve.host", "--host")
 @setting_option("serve.port", "--port")
 @click.option("--token", envvar="GANFER_TOKEN", help="What every request has to bring  [default: $GANFER_TOKEN; "

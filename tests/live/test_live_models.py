@@ -1,5 +1,4 @@
-"""The networks: the detector's in the package, the landmarker's downloaded once from a server on this machine; both held
-to their digests, or a file of the user's."""
+"""The networks: the detector's in the package, the landmarker's downloaded once; each held to its digest."""
 
 import dataclasses
 import hashlib
