@@ -55,4 +55,4 @@ class ConfidenceScreener(Screener):
             thresholds = np.array([card["thresholds"]["confidence"][name] for name in self.names])
         else:
             thresholds = np.full(count, float(config.label.min_confidence))
-        self.limits = Limits(thresholds, np.full(count, -np.inf), None)
+        self.limits = Limits(thresholds, np.zeros(count), None)
