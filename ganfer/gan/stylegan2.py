@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganfer.errors import GanferError
-from ganfer.gan.spec import NetworkSpec
+from ganfer.gan.spec import NetworkSpec, reaches
 from stylegan_bridge.config import GeneratorConfig
 from stylegan_bridge.network import Linear, MappingNetwork, Noises, SynthesisNetwork
 from stylegan_bridge.ops import normalize_second_moment
@@ -34,9 +34,10 @@ def check_size(size: int) -> None:
     """GanferError for a side that StyleGAN2 does not double up to."""
     if size not in SIZES:
         near = min(SIZES, key=lambda other: abs(other - size))
+        instead = ", or use gan.network=resgan" if reaches(size) else ""
         raise GanferError(
             f"A StyleGAN2 cannot draw {size}×{size} images: the size must be one of {', '.join(map(str, SIZES))}.",
-            f"Add the data again with --size {near}, or use gan.network=resgan.",
+            f"Add the data again with --size {near}{instead}.",
         )
 
 
