@@ -36,6 +36,7 @@ class Sizes:
     """How large everything is; `dry` ones only show that the goals run."""
 
     device: str
+    model: str
     images: int
     batch: int
     epochs: int
@@ -45,8 +46,8 @@ class Sizes:
     gan_images: int
 
 
-FULL = Sizes("cuda", 28_709, 512, 8, 48, 3, 1024, 5_000_000)
-DRY = Sizes("cpu", 96, 16, 1, 16, 1, 32, 64)
+FULL = Sizes("cuda", "compact", 28_709, 512, 8, 48, 3, 1024, 5_000_000)
+DRY = Sizes("cpu", "compact-small", 70, 16, 1, 16, 1, 32, 64)
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,12 @@ def training_speed(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
     samples = Samples(textures(sizes.images, 48), np.arange(sizes.images) % 7)
     names = [f"class-{k}" for k in range(7)]
     config = TrainConfig(
-        model="compact", epochs=sizes.epochs, batch_size=sizes.batch, validations=1, tensorboard=False, progressive=0.0
+        model=sizes.model,
+        epochs=sizes.epochs,
+        batch_size=sizes.batch,
+        validations=1,
+        tensorboard=False,
+        progressive=0.0,
     )
     few = Samples(samples.images[:64], samples.labels[:64])
     rates: list[float] = []
@@ -143,7 +149,7 @@ def training_speed(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
         rates.append(sizes.images * sizes.epochs / (wait(sizes.device) - began))
     figures: Figures = {"images_per_second": rates[1:] or rates}
     for workers in (16, 8) if sizes.device == "cuda" else (2,):
-        usual = usual_training(folder, 1, torch.device(sizes.device), "compact", workers=workers, batch=sizes.batch)
+        usual = usual_training(folder, 1, torch.device(sizes.device), sizes.model, workers=workers, batch=sizes.batch)
         figures[f"usual_with_{workers}_workers"] = usual
         figures[f"ratio_to_{workers}_workers"] = min(figures["images_per_second"]) / usual
     return figures
@@ -157,7 +163,7 @@ def ten_seeds(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
 
     samples = Samples(textures(sizes.images, sizes.side), np.arange(sizes.images) % 7)
     few = Samples(samples.images[:70], samples.labels[:70])
-    config = TrainConfig(model="compact", epochs=3 * sizes.epochs, batch_size=128 if sizes.epochs > 1 else 16,
+    config = TrainConfig(model=sizes.model, epochs=3 * sizes.epochs, batch_size=128 if sizes.epochs > 1 else 16,
                          validations=1, tensorboard=False)  # fmt: skip
     seconds = []
     for number in (1, 10 if sizes.device == "cuda" else 2):
@@ -261,10 +267,9 @@ def retraining(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
     samples = Samples(textures(sizes.images, sizes.side), np.arange(sizes.images) % 7)
     few = Samples(samples.images[:700], samples.labels[:700])
     full = sizes.device == "cuda"
-    config = TrainConfig(model="compact", epochs=30 if full else 1, batch_size=128 if full else 16, tensorboard=False)
-    jobs = [
-        Job(config, samples, few, [str(k) for k in range(7)], scratch / str(n), n) for n in range(50 if full else 2)
-    ]
+    config = TrainConfig(model=sizes.model, epochs=30 if full else 1, batch_size=128 if full else 16, tensorboard=False)
+    names = [str(k) for k in range(7)]
+    jobs = [Job(config, samples, few, names, scratch / str(n), n) for n in range(50 if full else 2)]
     began = time.perf_counter()
     train_many(jobs, device=sizes.device)
     return {"trainings": len(jobs), "seconds": time.perf_counter() - began}

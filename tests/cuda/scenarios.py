@@ -21,7 +21,7 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True)
 class Scenario:
-    """run(gpu, folder, **settings) on a GPU as `machine` (arguments of FakeCuda) says; graphs: off, or auto to record steps."""
+    """run(gpu, folder, **settings) on a GPU as `machine` (arguments of FakeCuda) says. graphs: auto records steps."""
 
     run: Callable[..., Figures]
     settings: dict[str, Any] = field(default_factory=dict)
