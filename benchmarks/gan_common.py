@@ -59,6 +59,6 @@ def workspace_of(folder: Path, images: Any, labels: Any, names: Sequence[str]) -
     )  # fmt: skip
     workspace = Workspace(folder)
     data = workspace.run("data", "images", {})
-    with data.work("data add", {}):
+    with data.work("data add"):
         data.finish(digest=save_set(data.path, image_set), figures={})
     return workspace, data

@@ -140,7 +140,7 @@ def training_speed(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
         validations=1,
         tensorboard=False,
         progressive=0.0,
-    )
+    )  # fmt: skip
     few = Samples(samples.images[:64], samples.labels[:64])
     rates: list[float] = []
     for repeat in range(sizes.repeats + 1):  # the first one warms up

@@ -212,6 +212,7 @@ class Run:
                 "best_row": self.best_row,
                 "seconds": self.seconds(),
                 "micro_batches": self.micro_batches,
+                "precision": self.precision,
             },
         }
         buffer = io.BytesIO()
@@ -245,6 +246,23 @@ class Run:
         if self.micro_batches > 1:
             self.note_micro_batches()
         return []
+
+
+def stored_precision(folder: Path, identity: str, device: torch.device) -> str | None:
+    """What "auto" came to in the training that this folder's resume point goes on with, on a processor.
+
+    None without one, and on a GPU, where it always comes to the same.
+    """
+    path = folder / RESUME
+    if device.type != "cpu" or not path.is_file():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except UNREADABLE:
+        return None  # `restore` says so
+    if state.get("identity") != identity:
+        return None
+    return str(state["plain"].get("precision", "32-true"))  # before it was measured, that was all
 
 
 def _targets(train: Samples, counts: np.ndarray, loss: str, *, weigh: bool = True) -> np.ndarray:

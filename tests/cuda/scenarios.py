@@ -142,7 +142,7 @@ def gan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
     )  # fmt: skip
     workspace = Workspace(folder)
     data = workspace.run("data", "tiny", {})
-    with data.work("data add", {}):
+    with data.work("data add"):
         data.finish(digest=save_set(data.path, images), figures={})
     small = {"base_channels": 4, "latent_dim": 8, "batch_size": 8, "steps": 9, "snapshot_every": 9, "guide_epochs": 1}
     config = load_config(None, {"device": "cuda", **{f"gan.{k}": v for k, v in small.items()}, **settings})

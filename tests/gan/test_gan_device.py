@@ -10,7 +10,7 @@ from gan_tiny import tiny_images
 from ganfer.errors import GanferError
 from ganfer.gan import ada, batches
 from ganfer.gan.train import train_gan
-from ganfer.runtime.device import drawn_on, resolve_device, resolve_precision
+from ganfer.runtime.device import drawn_on, resolve_device, resolve_precision, wide_float
 from ganfer.runtime.memory import NamingTheSetting
 from stylegan_bridge.exact import exact
 
@@ -101,6 +101,7 @@ def test_devices_are_this_process_own_or_refused(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert resolve_device("mps") == torch.device("mps")
     assert resolve_precision("auto", torch.device("mps")) == "fp32"
+    assert (wide_float(torch.device("mps")), wide_float(torch.device("cpu"))) == (torch.float32, torch.float64)
     with pytest.raises(GanferError, match="fp16 needs a CUDA GPU"):
         resolve_precision("fp16", torch.device("mps"))
 
