@@ -26,6 +26,7 @@ from classifiers.config import TrainConfig
 from classifiers.device import resolve_device
 from classifiers.errors import ClassifierError
 from classifiers.files import read_weights
+from classifiers.mps import overlapping
 from classifiers.parts import total_steps
 from classifiers.prediction import WEIGHTS
 from classifiers.probe import precision_of
@@ -83,9 +84,10 @@ def train_many(
         if workers <= 1:
             fresh = _one_by_one(todo, precisions, device, threads, advance, resume)
         else:
-            with tempfile.TemporaryDirectory(prefix="classifiers-") as scratch:
+            gpu = resolve_device(device).type == "cuda"
+            with tempfile.TemporaryDirectory(prefix="classifiers-") as scratch, overlapping(workers * gpu) as shared:
                 described = _described(todo, precisions, device, resume, Path(scratch))
-                fresh = _side_by_side(described, todo, workers, threads, advance)
+                fresh = _side_by_side(described, todo, workers, threads, advance, shared)
     results = dict(zip(left, fresh, strict=True))
     return [result or results[number] for number, result in enumerate(found)]
 
@@ -113,7 +115,7 @@ def _settled(job: Job, device: str, threads: int) -> str | None:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        shape = (len(job.train), *job.train.images.shape[1:3])
+        shape = (max(1, len(job.train)), *job.train.images.shape[1:3])
         return precision_of(job.config, shape, len(job.class_names), place)
     finally:
         torch.set_num_threads(before)
@@ -172,11 +174,16 @@ def _described(
 
 
 def _side_by_side(
-    todo: list[dict[str, Any]], jobs: Sequence[Job], workers: int, threads: int, advance: Advance
+    todo: list[dict[str, Any]],
+    jobs: Sequence[Job],
+    workers: int,
+    threads: int,
+    advance: Advance,
+    environment: dict[str, str],
 ) -> list[TrainResult]:
     """Feed the workers one job after another until all are done."""
     answers: queue.Queue[tuple[int, dict[str, Any] | None]] = queue.Queue()
-    processes = [_start(number, threads, answers) for number in range(workers)]
+    processes = [_start(number, threads, answers, environment) for number in range(workers)]
     waiting, running, finished = list(reversed(todo)), dict[int, int](), dict[int, dict[str, Any]]()
     try:
         for number in range(workers):
@@ -205,13 +212,18 @@ def _side_by_side(
     return [_result(jobs[number], finished[number]) for number in range(len(jobs))]
 
 
-def _start(number: int, threads: int, answers: queue.Queue[tuple[int, dict[str, Any] | None]]) -> subprocess.Popen[str]:
+def _start(
+    number: int,
+    threads: int,
+    answers: queue.Queue[tuple[int, dict[str, Any] | None]],
+    environment: dict[str, str],
+) -> subprocess.Popen[str]:
     """A worker process, and a thread that puts its answers into the queue (None when it ends)."""
     here = str(Path(__file__).resolve().parents[1])
     path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
     # torchrun's: a worker is a world of its own.
     env = {k: v for k, v in os.environ.items() if k not in ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "RANK", "LOCAL_RANK")}
-    env |= {"PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)}
+    env |= environment | {"PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)}
     process = subprocess.Popen(
         [sys.executable, "-m", "classifiers.worker", str(threads)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env,
