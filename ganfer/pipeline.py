@@ -300,7 +300,7 @@ class Project:
 
         check_opencv()
         from ganfer.classifier.catalogue import sources as catalogue
-        from ganfer.live.stage import predict_plan, predict_stage
+        from ganfer.live.stage import open_eyes, predict_plan, predict_stage
 
         if classifiers:
             catalogue(self.workspace, classifiers)  # a wrong name is said before any work
@@ -308,9 +308,9 @@ class Project:
         needed = [] if classifiers else ["data", "classifier"]
         if plan := self._first("predict", needed, opened.lines, dry_run):
             return plan
+        eyes = open_eyes(self.config, opened, (detector_model, landmarker_model), landmarks=landmarks)
         classifiers = classifiers or [str(self.needs.classifier().path)]
-        models = (detector_model, landmarker_model)
-        return predict_stage(self.workspace, self.config, opened, classifiers, models, landmarks=landmarks)
+        return predict_stage(self.workspace, self.config, opened, classifiers, eyes, landmarks=landmarks)
 
     def timeline(
         self,

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from ganfer.live.journal import NAME as JOURNAL
 from ganfer.workspace import KINDS
 
 _OWN = re.compile(r".*\.faces\.(jpg|mp4)", re.IGNORECASE)  # annotated copies
 _TEMPORARY = re.compile(r"\..*\.tmp\.\w+")  # of a run that was killed
-_RESULTS = ("faces.csv", "faces.json", "summary.json")
+RESULTS = ("faces.csv", "faces.json", "summary.json")
 _WORKSPACE_PARTS = (*KINDS, "predictions", "landmarks", "features")
 _SNIFFED = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "JPEG2000", "AVIF")  # known by their first bytes
 _KINDS_NAMED = 6
@@ -62,12 +63,12 @@ def files_of(folder: Path, suffixes: set[str], left_out: LeftOut, results: Path 
             elif below.is_symlink():
                 left_out.kinds["linked folder(s)"] += 1
                 folders.remove(name)
-        ours = any((here / name).is_file() for name in _RESULTS) or (results is not None and _same(here, results))
+        ours = any((here / name).is_file() for name in RESULTS) or (results is not None and _same(here, results))
         for name in names:
             path = here / name
-            if _OWN.fullmatch(name) and (ours or is_marked(path)):
+            if _OWN.fullmatch(name) and (ours or has_mark(path)):
                 left_out.own += 1
-            elif _TEMPORARY.fullmatch(name) or (ours and name in _RESULTS):
+            elif _TEMPORARY.fullmatch(name) or (ours and (name in RESULTS or name == JOURNAL)):
                 continue
             elif path.suffix.lower() in suffixes or _is_picture(path):
                 found.append(path)
@@ -76,15 +77,13 @@ def files_of(folder: Path, suffixes: set[str], left_out: LeftOut, results: Path 
     return sorted(found)
 
 
-def is_marked(path: Path) -> bool:
-    """Whether the file is an annotated copy that ganfer wrote."""
+def has_mark(path: Path, mark: str = MARK) -> bool:
+    """Whether the file is an annotated copy that ganfer wrote; with another mark, one that bears it."""
     try:
         with path.open("rb") as file:
-            head = file.read(4096)
             if path.suffix.lower() != ".mp4":
-                return MARK.encode() in head
-            file.seek(max(0, path.stat().st_size - 2**20))
-            return MARK.encode() in head or MARK.encode() in file.read()
+                return mark.encode() in file.read(4096)
+            return any(mark.encode() in chunk for chunk in iter(lambda: file.read(2**20), b""))
     except OSError:
         return False
 
