@@ -58,8 +58,8 @@ class Film:
         self._sound = _Sound(sound_of, self._out) if sound_of is not None else None
         self._stream: Any = None
         self._ticks = -1
-        self._before: np.ndarray | None = None
-        self._ended = False
+        self._held: Any = None  # the last frame, until it is known how long it is shown
+        self._lasting: dict[int, int] = {}  # of frames on their way through the encoder, in ticks
 
     def add(self, picture: np.ndarray, seconds: float) -> None:
         """One (H, W, 3) uint8 RGB frame, shown from `seconds` on."""
@@ -68,8 +68,7 @@ class Film:
         size = (self._stream.width, self._stream.height)
         if (picture.shape[1], picture.shape[0]) != size:
             picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-        self._before = picture
-        self._put(picture, seconds)
+        self._hold(picture, seconds)
 
     def _begin(self, picture: np.ndarray) -> None:
         height, width = picture.shape[:2]
@@ -81,30 +80,43 @@ class Film:
         if self._sound is not None:
             self._sound.begin()
 
-    def _put(self, picture: np.ndarray, seconds: float) -> None:
+    def _hold(self, picture: np.ndarray, seconds: float) -> None:
         import av
 
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-        self._ticks = max(self._ticks + 1, round(seconds * _TICKS))
-        frame.pts, frame.time_base = self._ticks, Fraction(1, _TICKS)
-        self._out.mux(self._stream.encode(frame))
+        ticks = max(self._ticks + 1, round(seconds * _TICKS))
+        frame.pts, frame.time_base = ticks, Fraction(1, _TICKS)
+        if self._held is not None:
+            self._pass_on(ticks - self._ticks)
+        self._held, self._ticks = frame, ticks
         if self._sound is not None:
             self._sound.until(seconds)
 
+    def _pass_on(self, ticks: int) -> None:
+        """The held frame, now that it is known for how long it is shown."""
+        self._lasting[self._ticks] = ticks
+        self._mux(self._stream.encode(self._held))
+
+    def _mux(self, packets: Any) -> None:
+        for packet in packets:
+            told = self._lasting.pop(round(packet.pts * packet.time_base * _TICKS), None)
+            if told is not None:
+                packet.duration = round(Fraction(told, _TICKS) / packet.time_base)
+            self._out.mux(packet)
+
     def end(self, seconds: float | None = None) -> None:
-        """The last frame stays until `seconds`, where that is known; then the file is finished."""
-        if self._before is None or self._ended:
+        """The last frame is shown until `seconds`, where that is known; then the file is finished."""
+        if self._held is None:
             return
-        self._ended = True
         last = self._ticks / _TICKS
-        if seconds is not None and seconds > last + 1.5 / self._rate:
-            self._put(self._before, seconds - 1 / self._rate)
-        ends = max(last + 1 / self._rate, seconds or 0.0)
+        ends = seconds if seconds is not None and seconds > last else last + 1 / self._rate
+        self._pass_on(max(1, round(ends * _TICKS) - self._ticks))
+        self._held = None
         if self._sound is not None:
             self._sound.until(ends)
             self._sound.end()
             self.notes += self._sound.notes
-        self._out.mux(self._stream.encode())
+        self._mux(self._stream.encode())
 
     def close(self) -> None:
         """Let go of the files."""

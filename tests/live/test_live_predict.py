@@ -116,7 +116,7 @@ def test_every_and_seconds_limit_what_is_looked_at(tmp_path: Path) -> None:
     run([clip], tmp_path / "out", every=0.5, seconds=1.5)
     assert [row["seconds"] for row in rows_of(tmp_path / "out" / "faces.csv")] == ["0.0", "0.5", "1.0"]
     (copy,) = find_sources([tmp_path / "out" / "film.faces.mp4"])
-    assert len(list(copy.frames())) == 3
+    assert len(list(copy.frames())) == copy.length() == 3
     assert copy.fps == pytest.approx(2)
 
 
