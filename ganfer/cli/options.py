@@ -106,7 +106,7 @@ def common_last(group: click.Group, ctx: click.Context, args: Sequence[str]) -> 
         elif name in (*_WITH_VALUE, *_FLAGS) or (word.startswith("-w") and len(word) > 2):
             moved.append(rest.pop(0))
         elif word.startswith("-"):
-            return list(args)  # --help, --version, or nothing we know
+            return rest if word in ("-h", "--help", "--version") else list(args)
         else:
             command = group.get_command(ctx, word)
             names.append(rest.pop(0))

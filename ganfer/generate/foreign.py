@@ -26,11 +26,7 @@ def import_batch(workspace: Workspace, config: Config, folder: Path, data: Run) 
     A subfolder named like a class makes it the class asked for. Every image is marked synthetic, so that none can enter
     validation or test. DataError when the folder is missing or holds no readable image.
     """
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder.", "Give a folder of images, or none to label the newest batch.")
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and is_image(path.name)]
-    if not files:
-        raise DataError(f"{folder} holds no images.", "Give a folder with PNG, JPEG or other image files.")
+    files = images_below(folder)
     images = read_set(data.path)
     listing = [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     key = {
@@ -71,6 +67,16 @@ def import_batch(workspace: Workspace, config: Config, folder: Path, data: Run) 
         figures = {"images": len(rows), "asked": dict(asked), "skipped": skipped, "source": str(folder.resolve())}
         run.finish(digest=digest_of(run.path / "metadata.csv"), figures=figures)
     return run
+
+
+def images_below(folder: Path) -> list[Path]:
+    """The image files below a folder, sorted. DataError when it is missing or holds none."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder.", "Give a folder of images, or none to label the newest batch.")
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and is_image(path.name)]
+    if not files:
+        raise DataError(f"{folder} holds no images.", "Give a folder with PNG, JPEG or other image files.")
+    return files
 
 
 def _class_of(path: Path, folder: Path, class_names: tuple[str, ...]) -> str:
