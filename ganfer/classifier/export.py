@@ -37,7 +37,7 @@ def export(
     run = workspace.run("exports", chosen.name, key)
     if out is not None and out.exists() and not (run.complete and digest_of(out) == run.digest):
         raise GanferError(f"{out} exists already.", "Remove it or give another name.")
-    with run.work("export", key) as record:
+    with run.work("export") as record:
         if record.get("status") != "complete" or not (run.path / MODEL).is_file():
             exported = export_onnx(chosen.classifier, run.path / MODEL, images)
             digest = digest_of(run.path / MODEL)
