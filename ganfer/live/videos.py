@@ -159,19 +159,38 @@ def video_frames(path: Path, name: str, every: float, notes: list[str], start: i
         capture.release()
     if not shown:
         raise DataError(f"{name} holds no picture that can be decoded.", "Convert it, or give another video.")
-    notes += _ends_early(name, index, last + 1 / fps, facts)
+    notes += _ends_early(name, index, last + 1 / fps, facts, path)
 
 
-def _ends_early(name: str, frames: int, seconds: float, facts: Facts) -> list[str]:
+def _ends_early(name: str, frames: int, seconds: float, facts: Facts, path: Path) -> list[str]:
     """Said where the file itself tells of more: a count of frames and a length, and both are missed."""
     if facts.seconds is None or seconds >= _SHORT * facts.seconds:
         return []
     if facts.frames is None:
+        if _last_shown_until(path) >= _SHORT * facts.seconds:
+            return []
         return [f"{name}: its {frames} frames end at {seconds:.1f} of {facts.seconds:.1f} s."]
     if frames >= facts.frames:
         return []  # the last one is shown for long
     of = f"of {facts.frames} frames, at {seconds:.1f} of {facts.seconds:.1f} s"
     return [f"{name} ends after {frames} {of}: it is damaged or cut off."]
+
+
+def _last_shown_until(path: Path) -> float:
+    """Seconds at which the file's last picture ends, as its packets say; 0 where they say nothing."""
+    import av
+
+    ends = 0.0
+    try:
+        with av.open(str(path)) as film:
+            stream = film.streams.video[0]
+            start = stream.start_time or 0
+            for packet in film.demux(stream):
+                if packet.pts is not None:
+                    ends = max(ends, float((packet.pts - start + (packet.duration or 0)) * packet.time_base))
+    except (av.FFmpegError, OSError):
+        pass  # what was read until there counts
+    return ends
 
 
 def _picture(capture: Any) -> np.ndarray | None:

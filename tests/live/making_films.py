@@ -17,9 +17,9 @@ def make_film(
     aspect: Fraction | None = None,
     last: float = 0.04,
 ) -> Path:
-    """A film whose frame i is about 200 i/n bright and shown from times[i] on. sound: the codec of a tone, "" for none."""
+    """A film whose frame i is shown from times[i] on, brighter and brighter. sound: the codec of a tone, "" for none."""
     with av.open(str(path), "w") as out:
-        video = out.add_stream(codec, rate=25, options={"g": "5"})
+        video = out.add_stream(codec, rate=25, options={"g": "5", "bf": "0"})
         video.width, video.height, video.pix_fmt = *size, "yuv420p"
         video.codec_context.time_base = Fraction(1, 1000)
         if aspect is not None:
