@@ -64,9 +64,10 @@ def files_of(folder: Path, suffixes: set[str], left_out: LeftOut, results: Path 
                 left_out.kinds["linked folder(s)"] += 1
                 folders.remove(name)
         ours = any((here / name).is_file() for name in RESULTS) or (results is not None and _same(here, results))
+        named = _copies_named(here) if ours else set()
         for name in names:
             path = here / name
-            if _OWN.fullmatch(name) and (ours or has_mark(path)):
+            if _OWN.fullmatch(name) and (name in named or has_mark(path)):
                 left_out.own += 1
             elif _TEMPORARY.fullmatch(name) or (ours and (name in RESULTS or name == JOURNAL)):
                 continue
@@ -75,6 +76,15 @@ def files_of(folder: Path, suffixes: set[str], left_out: LeftOut, results: Path 
             else:
                 left_out.kinds[path.suffix.lower() or "without extension"] += 1
     return sorted(found)
+
+
+def _copies_named(folder: Path) -> set[str]:
+    """Annotated copies that the summary in their folder names; those of an earlier ganfer bear no mark."""
+    try:
+        sources = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["sources"]
+        return {Path(str(one["picture"])).name for one in sources if one.get("picture")}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return set()
 
 
 def has_mark(path: Path, mark: str = MARK) -> bool:

@@ -17,7 +17,7 @@ def make_film(
     aspect: Fraction | None = None,
     last: float = 0.04,
 ) -> Path:
-    """A film whose frame i is shown from times[i] on, brighter and brighter. sound: the codec of a tone, "" for none."""
+    """A film whose frame i is shown from times[i] on, ever brighter. sound: the codec of a tone, "" for none."""
     with av.open(str(path), "w") as out:
         video = out.add_stream(codec, rate=25, options={"g": "5", "bf": "0"})
         video.width, video.height, video.pix_fmt = *size, "yuv420p"
