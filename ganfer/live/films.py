@@ -1,6 +1,7 @@
 """Annotated pictures and films, written whole or not at all; films that browsers play, in step with the original and
 with its sound."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
@@ -16,6 +17,7 @@ from ganfer.live.folders import MARK
 from ganfer.runtime.files import atomic_path
 
 _QUALITY = 92  # of JPEG
+_ABANDONED_SECONDS = 60.0  # without a byte more, a film is not being written
 _TICKS = 90_000  # of a second; what MPEG counts in
 _CODECS = {"libx264": {"crf": "21", "preset": "veryfast", "bf": "0"}, "libopenh264": {}, "libvpx-vp9": {"crf": "33"}}
 _COPIED_SOUND = frozenset(("aac", "mp3", "mp3float", "opus", "flac"))  # browsers play these in MP4; others become AAC
@@ -208,7 +210,10 @@ class _Sound:
 
 @contextmanager
 def film(path: Path, rate: float, sound_of: Path | None = None, mark: str = MARK) -> Iterator[Film]:
-    """A film that takes its place when the block ends well and it has a frame."""
+    """A film that takes its place when the block ends well and it has a frame. What a killed run left goes."""
+    for left in path.parent.glob(f".{path.name}.*.tmp.mp4"):
+        if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
+            left.unlink(missing_ok=True)
     with atomic_path(path) as temporary, ExitStack() as stack:
         out = Film(temporary, rate, sound_of, mark)
         stack.callback(out.close)

@@ -18,6 +18,7 @@ RESULTS = ("faces.csv", "faces.json", "summary.json")
 _WORKSPACE_PARTS = (*KINDS, "predictions", "landmarks", "features")
 _SNIFFED = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "JPEG2000", "AVIF")  # known by their first bytes
 _KINDS_NAMED = 6
+_INDEX_BYTES = 16 * 2**20  # in which a film's index ends, and its comment with it
 MARK = "ganfer predict"  # in the comment of every annotated copy
 
 
@@ -93,7 +94,7 @@ def has_mark(path: Path, mark: str = MARK) -> bool:
         with path.open("rb") as file:
             if path.suffix.lower() != ".mp4":
                 return mark.encode() in file.read(4096)
-            return any(mark.encode() in chunk for chunk in iter(lambda: file.read(2**20), b""))
+            return mark.encode() in file.read(_INDEX_BYTES)
     except OSError:
         return False
 

@@ -17,6 +17,20 @@ _FACE = ("source", "frame", "seconds", "person", "x", "y", "width", "height", "d
 _ATTENTION = ("attention", "yaw", "pitch", "closed", "blinks", "calibrated")
 
 
+def columns_of(
+    models: Sequence[str], names: Sequence[str], *, attention: bool = False, blendshapes: bool = False
+) -> list[str]:
+    """The columns of a log, which the live page writes as well and `ganfer timeline` reads."""
+    scores = [_column(models, model, name) for model in models for name in names]
+    shapes = [f"b_{name}" for name in BLENDSHAPES] if blendshapes else []
+    return [*_FACE, *(_ATTENTION if attention else ()), *scores, *shapes]
+
+
+def _column(models: Sequence[str], model: str, name: str) -> str:
+    """`p_happy` of the first model, `after.p_happy` of another."""
+    return f"p_{name}" if model == models[0] else f"{model}.p_{name}"
+
+
 class Recorder:
     """Writes rows as they come, each to the CSV file and to the journal. The CSV appears with the first row.
 
@@ -39,17 +53,11 @@ class Recorder:
         self._out: IO[str] | None = None
         self._csv: csv.DictWriter[str] | None = None
 
-    def _column(self, model: str, name: str) -> str:
-        """`p_happy` of the first model, `after.p_happy` of another."""
-        return f"p_{name}" if model == self._models[0] else f"{model}.p_{name}"
-
     def begin(self) -> None:
         """Open the CSV, with the rows that the journal kept; nothing to do when it is open."""
         if self._out is not None:
             return
-        scores = [self._column(model, name) for model in self._models for name in self._names]
-        shapes = [f"b_{name}" for name in BLENDSHAPES] if self._blendshapes else []
-        columns = [*_FACE, *(_ATTENTION if self._attention else ()), *scores, *shapes]
+        columns = columns_of(self._models, self._names, attention=self._attention, blendshapes=self._blendshapes)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._out = self._path.open("w", newline="", encoding="utf-8")
         self._csv = csv.DictWriter(self._out, columns, restval="", extrasaction="ignore")
@@ -116,7 +124,7 @@ class Recorder:
     def _flat(self, row: dict[str, Any]) -> dict[str, Any]:
         flat = {key: value for key, value in row.items() if key not in ("scores", "blendshapes") and value is not None}
         for model, scores in row.get("scores", {}).items():
-            flat |= {self._column(model, name): p for name, p in scores.items()}
+            flat |= {_column(self._models, model, name): p for name, p in scores.items()}
         return flat | {f"b_{name}": value for name, value in row.get("blendshapes", {}).items()}
 
 
