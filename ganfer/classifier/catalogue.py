@@ -1,16 +1,18 @@
 """Which classifier a name means, the same for every command, and which version of each is the newest. Loads nothing.
 
 A name is a run of the workspace (or its beginning), the path of a folder or a .safetensors file, `before`, `after` or
-`best` of the newest report; `SHOWN=NAME` shows it under another name.
+`best` of the newest report, or `starter`, which comes with ganfer; `SHOWN=NAME` shows it under another name.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ganfer.classifier import starter
+from ganfer.data.sets import drawn_digests
 from ganfer.errors import GanferError, WorkspaceError
 from ganfer.page.node import RESULTS, read_results
 from ganfer.runtime.files import digest_of
@@ -20,7 +22,9 @@ NEWEST = "expression"
 """Served name of the newest classifier of the active data."""
 BEFORE, AFTER, BEST = "before", "after", "best"
 """The newest report's classifiers: trained without and with synthetic faces, and the one it recommends."""
-GRAMMAR = "a run, a folder or .safetensors file, or before, after or best of the newest report; SHOWN=... renames it"
+GRAMMAR = (
+    "a run, a folder or .safetensors file, starter, or before, after or best of the newest report; SHOWN=... renames it"
+)
 
 _WEIGHTS = "model.safetensors"
 _BEFORE_ARM = "original"
@@ -45,7 +49,7 @@ class Source:
 
 
 def sources(workspace: Workspace, wanted: Sequence[str] = ()) -> list[Source]:
-    """The models to serve: those wanted, else the newest classifier and, after a `retrain`, `before` and `after`.
+    """The models to serve: those wanted, else the one `for_people` and, after a `retrain`, `before` and `after`.
 
     GanferError for one that is not there, or when two have one name.
     """
@@ -56,11 +60,35 @@ def sources(workspace: Workspace, wanted: Sequence[str] = ()) -> list[Source]:
         if twice:
             raise GanferError(f"Two classifiers are called {twice!r}.", "Name one of them: --classifier OTHER=RUN.")
         return found
-    data = workspace.active_data
-    newest = workspace.latest("classifiers", data=data.digest) if data else workspace.latest("classifiers")
-    found = [_of_run(NEWEST, newest)] if newest else []
+    newest = for_people(workspace)
+    found = [replace(newest, name=NEWEST)] if newest else []
     report = _newest_report(workspace)
     return found + (_compared(report) if report else [])
+
+
+def for_people(workspace: Workspace) -> Source | None:
+    """The classifier for photographs of people: the newest trained on real images, on the active data if there is one;
+    else the starter. Where this installation has none, the newest at all, or None."""
+    real = trained_on_real(workspace)
+    if real is not None:
+        return _of_run("", real)
+    if starter.there():
+        return _starter()
+    newest = workspace.latest("classifiers")
+    return _of_run("", newest) if newest else None
+
+
+def trained_on_real(workspace: Workspace) -> Run | None:
+    """The newest finished classifier that has not learned from drawn faces, on the active data if there is one."""
+    drawn, data = drawn_digests(workspace), workspace.active_data
+    found = [run for run in workspace.runs("classifiers") if run.complete and not _saw_drawn_only(run, drawn)]
+    own = [run for run in found if data and _data_of(run) == data.digest]
+    return next(reversed(own or found), None)
+
+
+def _saw_drawn_only(run: Run, drawn: Collection[str]) -> bool:
+    """As its data say, or, where those are gone, as its own record does."""
+    return _data_of(run) in drawn or run.record.get("learned_from", {}).get("kind") == "drawn"
 
 
 def choose(workspace: Workspace, text: str) -> Source:
@@ -90,6 +118,8 @@ def _named(workspace: Workspace, name: str) -> Source:
         if report is None:
             raise WorkspaceError(f"--classifier {name}: {_no_report(workspace)}", "Make one: ganfer retrain.")
         return recommended(report) if name == BEST else _one_side(report, name)
+    if name == starter.NAME:
+        return _starter()
     if name == NEWEST:
         data = workspace.active_data
         run = workspace.latest("classifiers", data=data.digest) if data else None
@@ -107,6 +137,13 @@ def _named(workspace: Workspace, name: str) -> Source:
     if path.is_dir() and not workspace.runs("classifiers"):
         raise GanferError(f"--classifier {name}: the folder has no {_WEIGHTS}.", f"Give {GRAMMAR}.")
     return _of_run("", workspace.find("classifiers", name))
+
+
+def _starter() -> Source:
+    if not starter.there():
+        raise GanferError(f"--classifier {starter.NAME}: {starter.FILE} is missing.", "Install ganfer again.")
+    found = _of_file(starter.NAME, starter.FILE, f"ganfer's {starter.NAME}, {starter.words()}")
+    return replace(found, data_digest=str(starter.card()["trained_on"]["digest"]))
 
 
 def _no_report(workspace: Workspace) -> str:

@@ -51,7 +51,7 @@ def crossval(project: "Project", dry_run: bool) -> Result:
 
 @click.command()
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@classifier_option()
+@classifier_option(default="the newest trained on real images, else the starter")
 @click.option("--class", "target", metavar="CLASS", help="Show the evidence for this class  [default: the one it says]")
 @common
 def explain(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("folder", required=False, type=click.Path())
-@classifier_option()
+@classifier_option(starter=False)
 @setting_option("label.min_confidence", "--min-confidence")
 @setting_option("label.require_match", "--require-match/--any-class")
 @setting_option("label.manifold", "--manifold", metavar="SHARE")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("sources", nargs=-1, required=True, metavar="PATH|CAMERA...")
-@classifier_option(several="twice to compare", default="the newest")
+@classifier_option(several="twice to compare", default="the newest trained on real images, else the starter")
 @click.option("--every", metavar="TIME", default="0", help="One frame per TIME, e.g. 1s or 500ms  [default: all]")
 @click.option("--seconds", type=click.FloatRange(min=0), default=0.0, help="Stop each video or camera after this time")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the results  [default: in the workspace]")
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--no-pictures", is_flag=True, help="Write no annotated copies")
 @click.option("--show", is_flag=True, help="Show a window meanwhile; q ends it")
 @setting_option("live.detector", "--detector")
-@click.option("--detector-model", type=click.Path(path_type=Path), help="YuNet's file  [default: downloaded once]")
+@click.option("--detector-model", type=click.Path(path_type=Path), help="YuNet's file  [default: ganfer's own]")
 @click.option("--landmarker-model", type=click.Path(path_type=Path), help="MediaPipe's file  [default: downloaded]")
 @setting_option("live.min_score", "--min-score")
 @setting_option("live.max_side", "--max-side")

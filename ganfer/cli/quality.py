@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("batch", required=False)
-@classifier_option()
+@classifier_option(starter=False)
 @setting_option("quality.faces", "--faces")
 @setting_option("quality.halvings", "--halvings")
 @setting_option("quality.cas", "--cas/--no-cas")

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@classifier_option(several="may be repeated", default="the newest, and before and after once there is a report")
+@classifier_option(
+    several="may be repeated",
+    default="the newest trained on real images, else the starter; before and after once there is a report",
+)
 @setting_option("serve.host", "--host")
 @setting_option("serve.port", "--port")
 @click.option("--token", envvar="GANFER_TOKEN", help="What every request has to bring  [default: $GANFER_TOKEN; "
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 @setting_option("serve.backend", "--backend")
 @setting_option("live.detector", "--detector")
 @setting_option("live.min_score", "--min-score")
-@click.option("--detector-model", type=click.Path(path_type=Path), help="YuNet's file  [default: downloaded once]")
+@click.option("--detector-model", type=click.Path(path_type=Path), help="YuNet's file  [default: ganfer's own]")
 @click.option("--attention", is_flag=True, help="Also where people look (extra gaze)")
 @click.option("--landmarker-model", type=click.Path(path_type=Path), help="MediaPipe's file  [default: downloaded]")
 @click.option("--certificate", type=click.Path(path_type=Path), metavar="FILE", help="PEM certificate, for https")

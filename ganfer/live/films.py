@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from ganfer.data.provenance import picture_comment
 from ganfer.errors import GanferError
 from ganfer.live.folders import MARK
 from ganfer.runtime.files import atomic_path
@@ -26,7 +27,9 @@ _COPIED_SOUND = frozenset(("aac", "mp3", "mp3float", "opus", "flac"))  # browser
 def write_picture(path: Path, picture: np.ndarray, mark: str = MARK) -> None:
     """An (H, W, 3) uint8 RGB picture as JPEG, marked as ganfer's own."""
     with atomic_path(path) as temporary:
-        Image.fromarray(picture).save(temporary, "JPEG", quality=_QUALITY, comment=mark.encode())
+        Image.fromarray(picture).save(
+            temporary, "JPEG", quality=_QUALITY, comment=picture_comment(f"annotated photo, {mark}")
+        )
 
 
 def check_films() -> str:
@@ -56,7 +59,7 @@ class Film:
         self._rate = max(0.1, min(rate, 120.0))
         self._codec = check_films()
         self._out = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
-        self._out.metadata["comment"] = mark
+        self._out.metadata["comment"] = picture_comment(f"annotated film, {mark}").decode()
         self._sound = _Sound(sound_of, self._out) if sound_of is not None else None
         self._stream: Any = None
         self._ticks = -1

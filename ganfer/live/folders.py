@@ -24,7 +24,7 @@ MARK = "ganfer predict"  # in the comment of every annotated copy
 
 @dataclass
 class LeftOut:
-    """What was not looked at. own: annotated copies; workspaces and closed: folders; kinds: other files by suffix."""
+    """What was not looked at. own: pictures that ganfer made; workspaces and closed: folders; kinds: other files by suffix."""
 
     own: int = 0
     workspaces: list[str] = field(default_factory=list)
@@ -39,7 +39,7 @@ class LeftOut:
             named = [f"{count} {kind}" for kind, count in self.kinds.most_common(_KINDS_NAMED)]
             more = len(self.kinds) - _KINDS_NAMED
             said.append(", ".join(named) + (f", and {more} more kinds" if more > 0 else ""))
-        said += [f"{self.own} annotated copies of earlier runs"] if self.own else []
+        said += [f"{self.own} picture(s) that ganfer made"] if self.own else []
         said += [f"the workspace {name}" for name in self.workspaces]
         said += [f"the folder {name}, which may not be read" for name in self.closed]
         said += [f"{self.repeated} given twice"] if self.repeated else []

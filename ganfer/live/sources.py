@@ -112,10 +112,12 @@ def _of_argument(argument: str | Path, left_out: LeftOut, results: Path | None) 
     try:
         if path.is_dir():
             files = files_of(path, PICTURES | VIDEOS, left_out, results)
-            if not files:
-                more = " ".join(left_out.lines())
-                raise DataError(f"{path} holds no pictures or videos.", f"{more} Give another folder.".strip())
-            return [_by_name(file) for file in files]
+            found = [source for file in files if (source := _by_name(file, left_out)) is not None]
+            if not found:
+                raise DataError(
+                    f"{path} holds no pictures or videos. {' '.join(left_out.lines())}", "Give another folder."
+                )
+            return found
         if path.is_file():
             return [_by_content(path)]
         if str(argument).isdecimal():
@@ -128,17 +130,23 @@ def _of_argument(argument: str | Path, left_out: LeftOut, results: Path | None) 
     raise DataError(f"{argument} does not exist.", "Give a picture, a video, a folder or a camera's number.")
 
 
-def _by_name(path: Path) -> Source:
-    return Source(str(path), "video", path) if path.suffix.lower() in VIDEOS else _picture(path)
+def _by_name(path: Path, left_out: LeftOut) -> Source | None:
+    """A file of a folder; None for a picture that ganfer made."""
+    if path.suffix.lower() in VIDEOS:
+        return Source(str(path), "video", path)
+    source, own = _picture(path)
+    left_out.own += own
+    return None if own else source
 
 
-def _picture(path: Path) -> Source:
+def _picture(path: Path) -> tuple[Source, bool]:
+    """A picture, and whether ganfer made it to be looked at."""
     try:
-        moving, pages = frames_in(path)
+        moving, pages, own = frames_in(path)
     except DataError:
-        return Source(str(path), "photo", path)  # reading it will say what is wrong
+        return Source(str(path), "photo", path), False  # reading it will say what is wrong
     notes = [f"{path} has {pages} pages; the first is looked at."] if pages > 1 else []
-    return Source(str(path), "animation" if moving else "photo", path, notes)
+    return Source(str(path), "animation" if moving else "photo", path, notes), own
 
 
 def _by_content(path: Path) -> Source:
@@ -154,7 +162,7 @@ def _by_content(path: Path) -> Source:
         return Source(str(path), "video", path)
     try:
         frames_in(path)
-        return _picture(path)
+        return _picture(path)[0]
     except DataError:
         if path.suffix.lower() in PICTURES:
             raise

@@ -18,6 +18,7 @@ from ganfer.errors import DataError, GanferError
 from ganfer.live.analyse import Analyser
 from ganfer.live.detect import WholeImage
 from ganfer.live.faces import FaceResult
+from ganfer.live.films import write_picture
 from ganfer.live.folders import LeftOut
 from ganfer.live.journal import NAME
 from ganfer.live.outputs import check_folder, check_outputs, default_folder, slug
@@ -213,6 +214,7 @@ def test_a_folders_own_results_and_workspaces_are_not_its_next_photos(tmp_path: 
     work = Workspace(folder / "work")
     with work.run("gans", "g", {}).work("test"):
         photo(folder / "work" / "synthetic" / "b" / "images" / "0.png")
+    write_picture(folder / "renamed.jpg", np.zeros((20, 20, 3), np.uint8))
     (folder / ".a.faces.jpg.x1.tmp.jpg").write_bytes(b"half")
     for _ in range(3):
         left_out = LeftOut()
@@ -221,7 +223,7 @@ def test_a_folders_own_results_and_workspaces_are_not_its_next_photos(tmp_path: 
         run([folder], folder / "results")
         run([folder], folder, pictures=True)
     said = left_out.lines()[0]
-    assert "annotated copies of earlier runs" in said
+    assert "picture(s) that ganfer made" in said
     assert f"the workspace {folder / 'work'}" in said
     inside = find_sources([folder / "work" / "synthetic" / "b"])
     assert len(inside) == 1  # asked for by name
