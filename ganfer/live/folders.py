@@ -24,7 +24,7 @@ MARK = "ganfer predict"  # in the comment of every annotated copy
 
 @dataclass
 class LeftOut:
-    """What was not looked at. own: pictures that ganfer made; workspaces and closed: folders; kinds: other files by suffix."""
+    """What was not looked at. own: pictures ganfer made; workspaces, closed: folders; kinds: other files by suffix."""
 
     own: int = 0
     workspaces: list[str] = field(default_factory=list)
