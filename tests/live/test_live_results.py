@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from live_scenes import Placed, scene
 from live_stubs import ByBrightness, rows_of
 from making_films import make_film
 from PIL import Image
@@ -20,7 +21,9 @@ from ganfer.live.detect import WholeImage
 from ganfer.live.faces import FaceResult
 from ganfer.live.films import write_picture
 from ganfer.live.folders import LeftOut
+from ganfer.live.geometry import Face
 from ganfer.live.journal import NAME
+from ganfer.live.mesh import BLENDSHAPES, Mesh
 from ganfer.live.outputs import check_folder, check_outputs, default_folder, slug
 from ganfer.live.pictures import read_scaled
 from ganfer.live.predict import Request, check_window, predict
@@ -360,3 +363,26 @@ def test_the_command_leaves_nothing_behind_when_a_window_is_missing(tmp_path: Pa
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=bare, check=False, timeout=120)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png"]
+
+
+def test_action_units_go_into_the_rows_on_demand(tmp_path: Path) -> None:
+    class Grinning:
+        def look(self, image: np.ndarray, face: Any) -> Mesh:
+            shapes = {"mouthSmileLeft": 0.75, "_neutral": 0.1}
+            return Mesh(np.zeros((478, 2), np.float32), 0.0, 0.0, 0.0, 0.0, 0.0, 0.1, shapes)
+
+    analyser = Analyser(ByBrightness(), WholeImage(), landmarker=Grinning())  # type: ignore[arg-type]
+    (row,) = rows_of_run([photo(tmp_path / "a.png")], tmp_path / "out", analyser, blendshapes=True)
+    units = {name: value for name, value in row.items() if name.startswith("b_")}
+    assert (len(units), units["b_mouthSmileLeft"], units["b_jawOpen"]) == (len(BLENDSHAPES), "0.75", "0.0")
+    (face,) = json.loads((tmp_path / "out" / "faces.json").read_text())["faces"]
+    assert face["blendshapes"]["mouthSmileLeft"] == 0.75
+    (plain,) = rows_of_run([tmp_path / "a.png"], tmp_path / "plain", analyser)
+    assert not any(name.startswith("b_") for name in plain)
+
+
+def test_the_names_of_the_action_units_are_mediapipes(landmarker: Any) -> None:
+    picture = scene([Placed(30, "neutral", 60, 20, 360)], 480, 420)
+    mesh = landmarker.look(picture, Face((120.0, 80.0, 240.0, 280.0), None, 0.9))
+    assert mesh is not None
+    assert set(BLENDSHAPES) == set(mesh.blendshapes) - {"_neutral"}
