@@ -76,6 +76,11 @@ class Run:
         """Digest of what the run produced, for the records of the runs that use it."""
         return str(self.record.get("digest", ""))
 
+    @property
+    def cache(self) -> Path:
+        """Where to keep what is worked out from the run and can be worked out again."""
+        return self.path
+
     @contextmanager
     def work(self, command: str) -> Iterator[dict[str, Any]]:
         """Hold the run alone; yields its record, empty if this is the first time.

@@ -69,7 +69,7 @@ class StyleGan2Generator(nn.Module):
         w = self._w(z, labels, strength)
         if self.training:
             with torch.no_grad():
-                self.mapping.w_avg.lerp_(w.detach().mean(0), 1 - _W_MEMORY)
+                self.mapping.w_avg.lerp_(w.detach().float().mean(0), 1 - _W_MEMORY)
             sides = self.synthesis.noise_shapes()
             noises: Noises = [torch.randn(len(z), 1, side, side, device=z.device) for side in sides]
         else:

@@ -3,6 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
+from ganfer.classifier import starter
 from ganfer.config import Config
 from ganfer.data.decode import Target
 from ganfer.data.imageset import read_set
@@ -21,8 +22,10 @@ COLUMNS = ("file_name", "asked", "seed", "origin")
 _SHOWN = 5  # skipped files named on the terminal; all are in the record
 
 
-def import_batch(workspace: Workspace, config: Config, folder: Path, data: Run) -> Run:
+def import_batch(workspace: Workspace, config: Config, folder: Path, data: Run | None) -> Run:
     """The images below a folder as a batch of the data's size and channels; found again when it was imported before.
+
+    data: None for photographs that only the starter reads; such a batch belongs to no data set.
 
     A subfolder named like a class makes it the class asked for. Every image is marked synthetic, so that none can enter
     validation or test. DataError when the folder is missing or holds no readable image.
@@ -32,11 +35,11 @@ def import_batch(workspace: Workspace, config: Config, folder: Path, data: Run) 
     files, left_out = images_below(folder)
     if not files:
         raise DataError(f"{folder} holds no images.", "Give a folder with PNG, JPEG or other image files.")
-    images = read_set(data.path)
+    images = read_set(data.path) if data else starter.no_images()
     listing = [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     key = {
         "config": {"size": images.size, "channels": images.channels, "min_side": config.data.min_side},
-        "inputs": {"data": data.digest, "folder": digest_json(listing)},
+        "inputs": {"data": data.digest if data else starter.NAME, "folder": digest_json(listing)},
     }
     run = workspace.run("synthetic", "folder", key)
     with run.work("import") as record:
