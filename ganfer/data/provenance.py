@@ -18,7 +18,7 @@ _sign: Callable[[bytes], bytes] = bytes  # see `signing`
 _PREFIX = "ganfer:"
 _XMP = "XML:com.adobe.xmp"
 # IPTC's word for an image that a trained model made, for programs that know nothing of ganfer (IPTC Photo Metadata
-# Standard, Digital DatasetSource Type); wrapped as XMP says (ISO 16684-1).
+# Standard, Digital Source Type); wrapped as XMP says (ISO 16684-1).
 MADE_BY_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 _PACKET = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
