@@ -65,6 +65,10 @@ def test_a_finished_report_is_not_denied(tmp_path: Path) -> None:
     )
     assert choose(workspace, "mine=best").file == choose(workspace, "after").file
     assert choose(workspace, "best").note == f"{report.name}, arm synthetic, seed 0: recommended"
+    told = {"classifiers": {"best": f"trainings/{kept}-0"}, "recommendation": {"arm": "synthetic"}}
+    (report.path / "results.json").write_text(json.dumps({**results, **told}))
+    assert choose(workspace, "best").file == choose(workspace, "after").file
+    assert choose(workspace, "best").note == f"{report.name}, arm synthetic: recommended"
     data = workspace.active_data
     add_set(workspace, tiny_set((41, 60, 6)), "other")
     with pytest.raises(GanferError, match="no finished report on the active data, other-"):
