@@ -39,7 +39,7 @@ def faster(model: str, num_classes: int, channels: int, side: int, batch: int, t
     del threads  # part of what was measured
     with torch.random.fork_rng(devices=[]):
         network = create_model(model, num_classes, channels, side)
-        network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        network.to(memory_format=torch.channels_last).train()
         images = torch.randint(256, (batch, channels, side, side), dtype=torch.uint8)
         targets = torch.randint(num_classes, (batch,))
         seconds: dict[str, list[float]] = {"32-true": [], "bf16-mixed": []}
