@@ -100,6 +100,24 @@ def recorded(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
     return meter.per_step(4, 6)
 
 
+def refused(gpu: FakeCuda, folder: Path) -> Figures:
+    """A step that asks the device for a value is not recorded: it goes on plainly, and none is lost or doubled."""
+    from classifiers.recorder import Recorder
+
+    total = torch.zeros(3, device="cuda")
+    recorder = Recorder(torch.device("cuda", 0), [], active=True)
+
+    def step(given: torch.Tensor) -> torch.Tensor:
+        total.add_(given)
+        return total.sum() * float(total[0])
+
+    for number in range(6):
+        found = recorder("kind", step, torch.ones(3, device="cuda"))
+        assert float(found) == 3 * (number + 1) ** 2
+    assert not recorder.active
+    return {"syncs": 0.0}
+
+
 class Stop(Exception):
     """Ends a training from outside."""
 
@@ -256,6 +274,7 @@ SCENARIOS = {
     "classifier": Scenario(classifier, {"model": "compact"}),
     "classifier recorded": Scenario(recorded, {"augment": "strong", "progressive": 0.5, "steps": 12}, graphs="auto"),
     "classifier recorded AdamW": Scenario(recorded, {"optimizer": "adamw", "dropout": 0.3}, graphs="auto"),
+    "classifier not to be recorded": Scenario(refused),
     "classifier AdamW": Scenario(classifier, {"optimizer": "adamw"}),
     "classifier SGD": Scenario(classifier, {"optimizer": "sgd"}),
     "classifier without bf16": Scenario(classifier, machine={"capability": (7, 5)}),

@@ -64,6 +64,32 @@ def test_augmentation_adapts_to_all_images_of_a_step(processes, monkeypatch):
     assert float(state[0]) == pytest.approx(expected, rel=0.1)
 
 
+def test_several_processes_agree_now_and_then(workspace, data, make_config, monkeypatch):
+    """An agreement is a wait for the slowest: one in ten steps, and then all stop together."""
+    from ganfer.gan import loop
+    from ganfer.runtime import ranks
+
+    asked: list[tuple[float, ...]] = []
+
+    def from_leader(*values: float) -> tuple[float, ...]:
+        asked.append(values)
+        return values
+
+    monkeypatch.setattr(loop.ranks, "from_leader", from_leader)
+    monkeypatch.setattr(loop.ranks, "count", lambda: 2)
+    training = object.__new__(loop.Training)
+    training.state = type("State", (), {"step": 0})()  # type: ignore[assignment]
+    training._agreed, training._snapshot_seconds = None, 0.0
+    training._seconds_before, training._began = 0.0, 0.0
+    stopped = []
+    for step in range(1, 31):
+        training.state.step = step
+        stopped.append(training._agree(step >= 13))
+    assert len(asked) == 1 + 30 // loop.AGREE_EVERY
+    assert stopped.index(True) == 19, "the first agreement after the leader was asked"
+    assert ranks.count() == 2
+
+
 def test_drawing_on_a_gpu_is_deterministic_and_without_tf32():
     def seen() -> tuple[object, ...]:
         cudnn = torch.backends.cudnn
