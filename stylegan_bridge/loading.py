@@ -197,9 +197,14 @@ def _interpret(content: Any) -> Checkpoint:
             return read(content)
     shown = "nothing of a network"
     if type(content) is dict:
-        keys = [str(key)[:20] for key in list(content)[:4]]
+        keys = [_plain(key[:20]) if type(key) is str else "a number" for key in list(content)[:4]]
         shown = f"a dict with {', '.join(keys) or 'nothing'}"
     raise BridgeError(f"holds {shown}, not a StyleGAN2 generator; known are {KNOWN_FORMATS}")
+
+
+def _plain(text: str) -> str:
+    """A name from a file without what a terminal would act on."""
+    return repr(text)[1:-1]
 
 
 def _is_safetensors(head: bytes, size: int) -> bool:
