@@ -15,7 +15,7 @@ from classifiers.augment import early_side, make_strength
 from classifiers.config import TrainConfig
 from classifiers.device import DeviceSet
 from classifiers.errors import ClassifierError
-from classifiers.files import UNREADABLE, write_atomic
+from classifiers.files import UNREADABLE, seal, unseal, write_atomic
 from classifiers.losses import balanced_class_weights, make_loss, smoothing_shares
 from classifiers.models import ImageClassifier, create_model
 from classifiers.parts import Average, Order, make_optimizer, quick_figures, total_steps, validation_steps
@@ -190,7 +190,7 @@ class Run:
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        write_atomic(self.folder / RESUME, buffer.getvalue())
+        write_atomic(self.folder / RESUME, seal(buffer.getvalue()))
         save_history(self.folder, self.history)
         self._saved = time.monotonic()
 
@@ -200,7 +200,8 @@ class Run:
         if not path.is_file():
             return []
         try:
-            state: dict[str, Any] = torch.load(path, map_location=self.fabric.device, weights_only=True)
+            content = io.BytesIO(unseal(path.read_bytes()))
+            state: dict[str, Any] = torch.load(content, map_location=self.fabric.device, weights_only=True)
         except UNREADABLE:
             return [f"{path} is damaged: training started anew"]
         if state.get("identity") != self.identity:

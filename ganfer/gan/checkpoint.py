@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from classifiers.files import seal, unseal
 from ganfer.errors import WorkspaceError
 from ganfer.files import write_bytes
 
@@ -67,12 +68,13 @@ class State:
         }
         buffer = io.BytesIO()
         torch.save(content, buffer)
-        write_bytes(path, buffer.getvalue())
+        write_bytes(path, seal(buffer.getvalue()))
 
     def load(self, path: Path, device: torch.device) -> None:
         """Take over the state in the file. WorkspaceError when it is damaged or of another format."""
         try:
-            content = torch.load(path, map_location=device, weights_only=True)
+            stored = io.BytesIO(unseal(path.read_bytes()))
+            content = torch.load(stored, map_location=device, weights_only=True)
             if content["format"] != FORMAT:
                 raise ValueError(f"format {content['format']}, not {FORMAT}")
             for name, part in self._parts().items():

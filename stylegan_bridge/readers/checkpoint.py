@@ -89,7 +89,7 @@ def check_tensors(checkpoint: Checkpoint) -> None:
         raise BridgeError(f"the file lacks {missing[0]} ({len(missing)} of {len(wanted)} tensors are missing)")
     if extra := sorted(set(tensors) - set(wanted)):
         raise BridgeError(
-            f"the file has {extra[0][:80]!r}, which a StyleGAN2 generator of this layout does not; it is another network"
+            f"the file has {extra[0][:80]!r}, which a StyleGAN2 generator of this layout has not; it is another one"
         )
     for name, tensor in tensors.items():
         if tensor.shape != wanted[name]:

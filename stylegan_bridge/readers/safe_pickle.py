@@ -324,9 +324,8 @@ def _call(function: Symbol, arguments: tuple[Any, ...], machine: Machine) -> Any
         return Record(function.name)
     if kind in ("dict", "set"):
         return _collect(kind, arguments[0] if arguments else ())
-    if kind == "latin1" and len(arguments) == 2 and type(arguments[0]) is type(arguments[1]) is str:
-        if arguments[1] in ("latin1", "latin-1"):
-            return arguments[0].encode("latin-1")
+    if kind == "latin1" and [type(argument) for argument in arguments] == [str, str] and "latin" in arguments[1]:
+        return arguments[0].encode({"latin1": "latin-1", "latin-1": "latin-1"}[arguments[1]])
     if kind == "bytes" and not arguments:  # how protocol 2 writes the data of an empty array
         return b""
     if kind == "size":
