@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import os
 import struct
@@ -152,3 +154,14 @@ def _check_packing(path: Path) -> None:
     pickles = sum(entry.file_size for entry in entries if entry.filename.endswith(".pkl"))
     if sum(entry.file_size for entry in entries) > path.stat().st_size or pickles > _MAX_PICKLE:
         raise ClassifierError(f"{path}: its parts are larger than the file or than any weights' are; not opened")
+
+
+def save_history(folder: Path, history: list[dict[str, float]]) -> None:
+    """history.csv: one row per validation."""
+    if not history:
+        return
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    write_atomic(folder / "history.csv", text.getvalue().encode())

@@ -10,7 +10,7 @@ import numpy as np
 from classifiers.config import TrainConfig
 from ganfer.data.imageset import ImageSet
 from ganfer.errors import ConfigError, did_you_mean
-from ganfer.seeding import stream
+from ganfer.runtime.seeding import stream
 
 Role = Literal["baseline", "cheap", "synthetic", "placebo"]
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ganfer import verdict
 from ganfer.config import RetrainConfig
 from ganfer.data.imageset import ImageSet
 from ganfer.experiment.arms import Outcome
-from ganfer.experiment.significance import detectable, holm, mcnemar
-from ganfer.verdict import Claim, Estimate, Measured, points
+from ganfer.statistics import verdict
+from ganfer.statistics.significance import detectable, holm, mcnemar
+from ganfer.statistics.verdict import Claim, Estimate, Measured, points
 
 LEVEL = 0.95  # of every interval
 PRIMARY = "balanced_accuracy"

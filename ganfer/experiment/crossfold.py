@@ -16,10 +16,7 @@ from typing import Any
 import numpy as np
 
 from classifiers.folds import assign_folds
-from ganfer import verdict
-from ganfer.batch import read_batch
 from ganfer.config import Config
-from ganfer.console import say
 from ganfer.data.imageset import ImageSet, read_set, save_set
 from ganfer.data.splits import NO_GROUP, hold_out, rank_of
 from ganfer.errors import ConfigError, DataError
@@ -27,9 +24,12 @@ from ganfer.experiment.arms import ARMS, REBALANCING, Outcome, Trained, Training
 from ganfer.experiment.comparisons import Selection, claimed, compare, decide, predictions, rows
 from ganfer.experiment.findings import FORMAT, arm_figures, arm_notes, size_notes
 from ganfer.experiment.trainings import stored_trained
-from ganfer.files import digest_of
+from ganfer.generate.batch import read_batch
 from ganfer.report import read_results, terminal_summary, write_report
 from ganfer.results import Result
+from ganfer.runtime.console import say
+from ganfer.runtime.files import digest_of
+from ganfer.statistics import verdict
 from ganfer.workspace import Run, Workspace
 
 # a fold's workspace, its settings, faces to draw per class -> the fold's finished experiment

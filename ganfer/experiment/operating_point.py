@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ganfer import verdict
+from classifiers.prior_shift import EqualShares
 from ganfer.data.imageset import ImageSet
-from ganfer.equal_shares import EqualShares
 from ganfer.experiment.arms import Outcome
 from ganfer.experiment.comparisons import LEVEL, mean_level
-from ganfer.verdict import Estimate
+from ganfer.statistics import verdict
+from ganfer.statistics.verdict import Estimate
 
 _METRICS = ("balanced_accuracy", "accuracy")
 
@@ -25,8 +25,8 @@ def at_equal_shares(
 ) -> dict[str, Any]:
     """Of every arm the figures, and their change from the best arm without faces (by validation, decided alike).
 
-    Every model's class biases are fitted on `val` (`ganfer.equal_shares`, the probabilities taken as they are) and used
-    on its test probabilities. "best" is that arm's name, its own row has no change.
+    Every model's class biases are fitted on `val` (`classifiers.prior_shift`, the probabilities taken as they are) and
+    used on its test probabilities. "best" is that arm's name, its own row has no change.
     """
     decided, on_val = {}, {}
     for outcome in outcomes:

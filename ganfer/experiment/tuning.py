@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from classifiers.config import TrainConfig
-from ganfer import verdict
 from ganfer.config import RetrainConfig
 from ganfer.errors import ConfigError
 from ganfer.experiment.arms import ARMS, Arm, Material, TrainingData, chosen_arms, portion, rare_first, with_faces
 from ganfer.experiment.trainings import Trainings
+from ganfer.statistics import verdict
 
 METRIC = "balanced_accuracy"
 REBALANCED = "synthetic+best"  # the arm that has its own weight of a face

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from classifiers.files import seal, unseal
 from ganfer.errors import WorkspaceError
-from ganfer.files import write_bytes
+from ganfer.runtime.files import write_bytes
 
 FORMAT = 2
 NUM_SUMS = 5  # discriminator loss, generator loss, real logit, fake logit, the guide's loss

@@ -1,9 +1,9 @@
 """The section about the arms once more, each decided for balanced accuracy."""
 
-from ganfer.report import svg
-from ganfer.report.blocks import Block, Cell, Panel, Row, Section
-from ganfer.report.model import METRICS, NOTHING, Report
-from ganfer.report.numbers import ABSENT, change_with_interval, confidence, points
+from ganfer.page import svg
+from ganfer.page.blocks import NOTHING, Block, Cell, Panel, Row, Section
+from ganfer.page.numbers import ABSENT, METRICS, change_with_interval, confidence, points
+from ganfer.report.model import Report
 
 
 def operating_point_section(report: Report) -> Section | None:
