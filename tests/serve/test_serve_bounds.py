@@ -1,4 +1,4 @@
-"""What a request may take: pixels before they are decoded, bytes as they unpack, and nothing once its client is gone."""
+"""What a request may take: pixels before decoding, bytes as they unpack, and nothing once its client is gone."""
 
 import asyncio
 import base64
