@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from classifiers.errors import ClassifierError
+from classifiers.errors import ClassifierError, StorageError
 
 FORMAT = "classifiers-1"
 _SEAL = b"ganfer-sealed-1\n"
@@ -46,9 +46,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             part.unlink(missing_ok=True)
-        raise ClassifierError(
-            f"{path}: cannot be written ({error.strerror}); check the space and rights there"
-        ) from error
+        raise StorageError(f"{path}: cannot be written ({error.strerror}); check the space and rights there") from error
 
 
 def json_bytes(value: Any) -> bytes:
