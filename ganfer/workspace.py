@@ -166,7 +166,14 @@ class Workspace:
         """The run of this kind whose settings, inputs and seed are `key`; its folder is made when work begins."""
         assert kind in KINDS
         if not (self.root / "workspace.json").is_file():
-            self.root.mkdir(parents=True, exist_ok=True)
+            try:
+                self.root.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                if error.errno not in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.EINVAL):
+                    raise
+                raise WorkspaceError(
+                    f"{str(self.root)[:200]} cannot be a workspace ({error.strerror}).", "Give another one with -w DIR."
+                ) from error
             write_json(self.root / "workspace.json", {"format": FORMAT, "ganfer": __version__})
             write_text(self.root / ".gitignore", "*\n")
         return Run(self.root / kind / f"{prefix}-{digest_json(dict(key))[:8]}")

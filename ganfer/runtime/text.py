@@ -1,6 +1,7 @@
 """Text from outside (file and class names, cards) on its way to a terminal, a page or a table: nothing in it acts."""
 
 import re
+from typing import Any
 
 #: Controls (C0, C1), lone surrogates of file names that are not UTF-8, line separators, marks that turn the direction.
 _ACTING = r"\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
@@ -16,6 +17,13 @@ def one_line(text: str) -> str:
 def safe_lines(text: str) -> str:
     """The same, but tabs and line ends stay."""
     return _IN_LINES.sub(_escaped, text)
+
+
+def for_page(value: Any) -> Any:
+    """A template's value as it goes onto a page (jinja's `finalize`); the page's own markup stays markup."""
+    if not isinstance(value, str) or not _IN_LINES.search(value):
+        return value
+    return type(value)(_IN_LINES.sub(_escaped, str(value)))
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -3,6 +3,8 @@
 import csv
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,17 @@ def work(tmp_path: Path) -> Path:
 
 def project(work: Path, **settings: object) -> Project:
     return Project(work, fast_config(**{"classifier__model": "compact-small", "classifier__epochs": 2, **settings}))
+
+
+@contextmanager
+def kept_study(run: str, url: str) -> Iterator[Any]:
+    """A study as its database has it; its connections are closed."""
+    storage = optuna.storages.RDBStorage(url)
+    try:
+        yield optuna.load_study(study_name=f"ganfer-{run}", storage=storage)
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 class Played:
@@ -180,11 +193,11 @@ def test_a_database_that_fails_under_way_is_one_line(
 
 def test_trials_of_a_killed_process_are_asked_for_again(work: Path, played: Played) -> None:
     first = project(work, tune__trials=1).tune(LINES)
-    kept = optuna.load_study(study_name=f"ganfer-{first.path.name}", storage=f"sqlite:///{first.path / 'study.db'}")
-    left = kept.ask(study.distributions(load_space("default", LINES, TrainConfig())))
-    project(work, tune__trials=2).tune(LINES)
-    assert played.asked[1] == left.params
-    states = [trial.state.name for trial in kept.get_trials(deepcopy=False)]
+    with kept_study(first.path.name, f"sqlite:///{first.path / 'study.db'}") as kept:
+        left = kept.ask(study.distributions(load_space("default", LINES, TrainConfig())))
+        project(work, tune__trials=2).tune(LINES)
+        assert played.asked[1] == left.params
+        states = [trial.state.name for trial in kept.get_trials(deepcopy=False)]
     assert "RUNNING" not in states
 
 
@@ -303,7 +316,8 @@ def test_another_database_holds_the_study(work: Path, played: Played, tmp_path: 
     url = f"sqlite:///{tmp_path / 'elsewhere.db'}"
     result = project(work, tune__trials=2, tune__storage=url).tune(LINES)
     assert not (result.path / "study.db").exists()
-    assert len(optuna.load_study(study_name=f"ganfer-{result.path.name}", storage=url).trials) == 2
+    with kept_study(result.path.name, url) as kept:
+        assert len(kept.trials) == 2
 
 
 def test_without_optuna_one_line_says_what_to_install(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
