@@ -83,7 +83,9 @@ class GeneratorConfig:
             if not 1 <= value <= MAX_WIDTH:
                 raise BridgeError(f"{name} = {value} is outside 1..{MAX_WIDTH}")
         if self.img_channels not in (1, 3):
-            raise BridgeError(f"it draws images of {self.img_channels} channels; only grey (1) and colour (3) are used")
+            raise BridgeError(
+                f"img_channels = {self.img_channels}: it draws images of {self.img_channels} channels; 1 (grey) or 3 are used"
+            )
         if not 0 <= self.c_dim <= MAX_WIDTH or not 0 <= self.embed_features <= MAX_WIDTH:
             raise BridgeError(f"c_dim = {self.c_dim}, embed_features = {self.embed_features}: outside 0..{MAX_WIDTH}")
         if (self.c_dim > 0) != (self.embed_features > 0):
