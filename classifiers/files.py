@@ -30,6 +30,7 @@ _MAX_PICKLE = 32 << 20  # names and shapes; those of the largest published netwo
 # What torch.load(weights_only=True) raises for files that aren't torch's: its reader trusts the stream's structure.
 UNREADABLE = (
     *(RuntimeError, OSError, EOFError, ValueError, LookupError, AttributeError, TypeError, MemoryError, OverflowError),
+    AssertionError,
     *(struct.error, UnpicklingError, zipfile.BadZipFile),
 )
 

@@ -84,7 +84,7 @@ class GeneratorConfig:
                 raise BridgeError(f"{name} = {value} is outside 1..{MAX_WIDTH}")
         if self.img_channels not in (1, 3):
             raise BridgeError(
-                f"img_channels = {self.img_channels}: it draws images of {self.img_channels} channels; 1 (grey) or 3 are used"
+                f"img_channels = {self.img_channels}: it draws images of {self.img_channels} channels, not 1 or 3"
             )
         if not 0 <= self.c_dim <= MAX_WIDTH or not 0 <= self.embed_features <= MAX_WIDTH:
             raise BridgeError(f"c_dim = {self.c_dim}, embed_features = {self.embed_features}: outside 0..{MAX_WIDTH}")

@@ -3,9 +3,10 @@
 import os
 import platform
 import shutil
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -56,6 +57,7 @@ def open_study(name: str, folder: Path, space: Space, settings: TuneConfig) -> "
     url = f"sqlite:///{folder / 'study.db'}" if own else settings.storage
     with ExitStack() as held:
         try:
+            _check_sqlite(url)
             storage = optuna.storages.RDBStorage(url)
             held.callback(storage.engine.dispose)
             held.callback(storage.remove_session)
@@ -77,6 +79,20 @@ def open_study(name: str, folder: Path, space: Space, settings: TuneConfig) -> "
                 f"The study's database {_hidden(url)} failed ({_reason(error)}).",
                 "Mend that, or free space; the same command goes on from the finished trials.",
             ) from error
+
+
+def _check_sqlite(url: str) -> None:
+    """RuntimeError for a damaged SQLite file, before Optuna opens it: it would leave its connection open."""
+    file = Path(url.removeprefix("sqlite:///"))
+    if not url.startswith("sqlite:///") or not file.is_file():
+        return
+    with closing(sqlite3.connect(file)) as connection:
+        try:
+            (found,) = connection.execute("pragma quick_check(1)").fetchone()
+        except sqlite3.DatabaseError as error:
+            raise RuntimeError(str(error)) from error
+    if found != "ok":
+        raise RuntimeError(str(found))
 
 
 def _load(name: str, storage: Any, space: Space, settings: TuneConfig, own: bool) -> "optuna.Study":
