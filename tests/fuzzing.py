@@ -37,7 +37,7 @@ from stylegan_bridge import BridgeError, convert, inspect, read_tensors
 sys.path.insert(0, str(Path(__file__).parent / "stylegan_bridge"))
 from bridge_checkpoints import tiny_generator, write_nvidia_tf, write_nvidia_torch, write_rosinality
 
-for _codec in ("cp437", "ascii", "utf-8-sig", "idna"):
+for _codec in ("cp437", "ascii", "utf-8-sig", "idna", "unicode_escape"):
     codecs.lookup(_codec)  # Python loads codecs when they are first needed
 
 P2 = b"\x80\x02"

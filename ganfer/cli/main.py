@@ -149,6 +149,8 @@ def _file_system_line(error: OSError) -> str | None:
     number = error.errno
     if number is None and "written" in str(error):  # NumPy's own, of a short write
         number = errno.ENOSPC
+    if number == errno.ENOENT and "temporary directory" in str(error):  # tempfile's own, when it finds no place
+        return "No folder for temporary files can be written. Free space in /tmp, or set TMPDIR to another folder."
     if number not in _FILE_SYSTEM or (number == errno.ENOENT and not error.filename):
         return None
     problem, remedy = _FILE_SYSTEM[number]

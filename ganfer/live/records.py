@@ -1,6 +1,5 @@
 """Every face of every frame as a row: streamed to CSV and JSON, each file whole or not there."""
 
-import csv
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -10,6 +9,7 @@ from typing import IO, Any
 from ganfer.live.faces import FaceResult
 from ganfer.live.sources import Frame
 from ganfer.runtime.files import atomic_path
+from ganfer.runtime.tables import TableWriter
 
 NO_FACE = "no face"
 _FACE = ("source", "frame", "seconds", "person", "x", "y", "width", "height", "detection", "expression", "confidence")
@@ -24,8 +24,7 @@ class Recorder:
     ) -> None:
         self._models, self._attention = models, attention
         scores = [self._column(model, name) for model in models for name in names]
-        self._csv = csv.DictWriter(csv_out, [*_FACE, *(_ATTENTION if attention else ()), *scores], restval="")
-        self._csv.writeheader()
+        self._csv = TableWriter(csv_out, [*_FACE, *(_ATTENTION if attention else ()), *scores])
         self._json = json_out
         self.count = 0
 
@@ -59,7 +58,7 @@ class Recorder:
         self._put({**row, **flat}, {**row, "scores": scores})
 
     def _put(self, flat: dict[str, Any], nested: dict[str, Any]) -> None:
-        self._csv.writerow({key: "" if value is None else value for key, value in flat.items()})
+        self._csv.write({key: "" if value is None else value for key, value in flat.items()})
         self._json.write((",\n" if self.count else "\n") + json.dumps(nested, allow_nan=False))
         self.count += 1
 

@@ -153,7 +153,8 @@ def _open(source: Source) -> Any:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg's own lines say less than ours
     with quiet_opencv():
         try:
-            capture = cv2.VideoCapture(source.place if isinstance(source.place, int) else str(source.place))
+            place: Any = source.place if isinstance(source.place, int) else os.fsencode(source.place)
+            capture = cv2.VideoCapture(place)  # bytes: a file's name need not be UTF-8
         except cv2.error as error:
             raise DataError(f"{source.name} cannot be opened ({error.err}).", "Give another video.") from error
     if capture.isOpened():

@@ -10,6 +10,7 @@ import numpy as np
 
 from ganfer.errors import DataError
 from ganfer.live.records import NO_FACE
+from ganfer.runtime.tables import read_cells, read_header
 
 MOST_BINS = 600
 _PASSING_SECONDS = 3.0  # someone seen for less, and for less than this share, is no viewer
@@ -91,15 +92,15 @@ def _read(
     """Adds the file's people; returns its classes and their names."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
+            reader = csv.reader(file)
+            columns = read_header(reader)
             if not {"source", "seconds", "person", "expression"} <= set(columns):
                 raise DataError(
                     f"{path} is no log of ganfer predict.", "Make one: ganfer predict VIDEO --log FILE.csv."
                 )
             names = tuple(column.removeprefix("p_") for column in columns if column.startswith("p_"))
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+            rows = [dict(zip(columns, read_cells(row, columns), strict=False)) for row in reader if row]
+    except (OSError, StopIteration, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read ({error}).", "Give logs of: ganfer predict --log.") from error
     mine: list[str] = []
     sources = list(dict.fromkeys(row["source"] for row in rows))

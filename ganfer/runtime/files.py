@@ -105,8 +105,8 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole UTF-8 text file or nothing."""
-    write_bytes(path, text.encode())
+    """Write a whole UTF-8 text file or nothing; bytes of a file's name that are no UTF-8 become escapes."""
+    write_bytes(path, text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").encode())
 
 
 def write_json(path: Path, value: Any) -> None:
