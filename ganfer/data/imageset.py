@@ -203,6 +203,8 @@ def _table(folder: Path) -> dict[str, list[str]]:
         with (folder / "table.csv").open(newline="", encoding="utf-8") as file:
             reader = csv.reader(file)
             header = read_header(reader)
+            if not header:
+                raise ValueError("it is empty")
             columns: list[list[str]] = [[] for _ in header]
             unique = ("row", "id")
             adders = [
@@ -212,7 +214,7 @@ def _table(folder: Path) -> dict[str, list[str]]:
             for values in reader:
                 for add, value in zip(adders, read_cells(values, header), strict=True):
                     add(value)
-    except (OSError, StopIteration, ValueError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{folder / 'table.csv'} cannot be read ({error}).", "Add the data again.") from error
     return dict(zip(header, columns, strict=True))
 

@@ -100,7 +100,7 @@ def _read(
                 )
             names = tuple(column.removeprefix("p_") for column in columns if column.startswith("p_"))
             rows = [dict(zip(columns, read_cells(row, columns), strict=False)) for row in reader if row]
-    except (OSError, StopIteration, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read ({error}).", "Give logs of: ganfer predict --log.") from error
     mine: list[str] = []
     sources = list(dict.fromkeys(row["source"] for row in rows))

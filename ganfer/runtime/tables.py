@@ -51,8 +51,8 @@ class TableWriter:
 
 
 def read_header(reader: Iterator[list[str]]) -> list[str]:
-    """The names of the columns. StopIteration for an empty file."""
-    return [unmarked(column) for column in next(reader)]
+    """The names of the columns; none in an empty file."""
+    return [unmarked(column) for column in next(reader, [])]
 
 
 def read_cells(row: Sequence[str], columns: Sequence[str]) -> list[str]:
@@ -64,10 +64,7 @@ def read_cells(row: Sequence[str], columns: Sequence[str]) -> list[str]:
 def read_rows(lines: Iterable[str]) -> Iterator[dict[str, str]]:
     """The rows by their columns. ValueError for one that is too short or too long, csv.Error for damage."""
     reader = csv.reader(lines, strict=True)
-    try:
-        columns = read_header(reader)
-    except StopIteration:
-        return
+    columns = read_header(reader)
     for number, row in enumerate(reader, 2):
         if row and len(row) != len(columns):
             raise ValueError(f"row {number} has {len(row)} cells, not {len(columns)}: {one_line(row[0][:40])}")
