@@ -7,6 +7,7 @@ complete, and there is nothing to do; begun, and it resumes.
 """
 
 import errno
+import multiprocessing
 import os
 import platform
 import shlex
@@ -43,10 +44,11 @@ _VERSIONED = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow"
 
 
 class Run:
-    """One folder of the workspace and its `record.json`."""
+    """One folder of the workspace and its `record.json`; key: what names it, where it is to be worked on."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, key: Mapping[str, Any] | None = None) -> None:
         self.path = path
+        self.key = key
         self.name = path.name
         self.kind = path.parent.name
 
@@ -81,13 +83,19 @@ class Run:
         """Digest of what the run produced, for the records of the runs that use it."""
         return str(self.record.get("digest", ""))
 
+    @property
+    def cache(self) -> Path:
+        """Where to keep what is worked out from the run and can be worked out again."""
+        return self.path
+
     @contextmanager
-    def work(self, command: str, key: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def work(self, command: str) -> Iterator[dict[str, Any]]:
         """Hold the run alone; yields its record, empty if this is the first time.
 
         Another process working on the same run is waited for, and says so. The record is marked `running` until
         `finish` is called inside the block.
         """
+        assert self.key is not None, "only a run that was asked for by its key can be worked on"
         self.path.mkdir(parents=True, exist_ok=True)
         if not ranks.leads():  # the leader holds the run for all of them
             yield self.record
@@ -98,7 +106,12 @@ class Run:
             if record.get("status") != "complete":
                 now = datetime.now(UTC).isoformat(timespec="seconds")
                 self._write(
-                    {**_origin(command), "key": dict(key), "status": "running", "started": record.get("started", now)}
+                    {
+                        **_origin(command),
+                        "key": dict(self.key),
+                        "status": "running",
+                        "started": record.get("started", now),
+                    }
                 )
             self._since = time.monotonic()
             self._seconds_before = float(record.get("seconds", 0.0))
@@ -176,7 +189,7 @@ class Workspace:
                 ) from error
             write_json(self.root / "workspace.json", {"format": FORMAT, "ganfer": __version__})
             write_text(self.root / ".gitignore", "*\n")
-        return Run(self.root / kind / f"{prefix}-{digest_json(dict(key))[:8]}")
+        return Run(self.root / kind / f"{prefix}-{digest_json(dict(key))[:8]}", key)
 
     def runs(self, kind: str) -> list[Run]:
         """All runs of a kind that were begun, the most recently finished last, unfinished ones first."""
@@ -228,11 +241,16 @@ class Workspace:
 
 @contextmanager
 def _exclusive(path: Path, what: str) -> Iterator[None]:
-    lock = FileLock(path)
+    lock, holder = FileLock(path), path.with_name(".holder")
     try:
         try:
             lock.acquire(timeout=0)
         except Timeout:
+            if _holder_of(holder) in _ancestors():
+                raise WorkspaceError(
+                    f"{what}: the process that started this one is at work on it and would be waited for for ever.",
+                    'A script that starts processes must put its own lines under `if __name__ == "__main__":`.',
+                ) from None
             say(f"{what}: another ganfer process is at work on it; waiting for it (Ctrl-C gives up).")
             lock.acquire()
     except (OSError, NotImplementedError) as error:  # some network file systems have no flock
@@ -244,9 +262,34 @@ def _exclusive(path: Path, what: str) -> Iterator[None]:
             "Choose a workspace on another one with -w DIR.",
         ) from error
     try:
+        holder.write_text(str(os.getpid()))
         yield
     finally:
+        holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _holder_of(file: Path) -> int:
+    """The process that says it holds a run; 0 where none does."""
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _ancestors() -> set[int]:
+    """The processes that this one descends from, as far as the system tells."""
+    parent = multiprocessing.parent_process()
+    found = {os.getppid()} | ({parent.pid} if parent is not None and parent.pid is not None else set())
+    for pid in tuple(found):
+        while pid > 1:
+            try:
+                stat = Path(f"/proc/{pid}/stat").read_text()
+            except OSError:  # no such folder on this system, or the process has ended
+                break
+            pid = int(stat.rpartition(")")[2].split()[1])
+            found.add(pid)
+    return found - {0, 1}
 
 
 def command_line() -> str:

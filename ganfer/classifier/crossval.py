@@ -66,7 +66,7 @@ def crossval(workspace: Workspace, config: Config, data: Run) -> Result:
         "seed": config.seed,
     }
     run = workspace.run("crossvals", config.classifier.model.replace(":", "-"), key)
-    with run.work("crossval", key) as record:
+    with run.work("crossval") as record:
         if record.get("status") == "complete":
             say(f"{run.name} was already done.")
             return crossval_result(run)
@@ -168,7 +168,10 @@ def _way(result: CrossvalResult, images: ImageSet, config: Config) -> dict[str, 
     )
     per_class = {
         name: {
-            **{f: bounds(table[f"{f}:{name}"]) if f"{f}:{name}" in table else None for f in PER_CLASS},
+            **{
+                figure: None if overall.per_class[name][figure] is None else bounds(table[f"{figure}:{name}"])
+                for figure in PER_CLASS
+            },
             "support": overall.per_class[name]["support"],
         }
         for name in names

@@ -18,7 +18,7 @@ def train_classifier(workspace: Workspace, config: Config, data: Run) -> Result:
     settings = dataclasses.asdict(config.classifier)
     key = {"config": settings, "inputs": {"data": data.digest}, "seed": config.seed}
     run = workspace.run("classifiers", config.classifier.model.replace(":", "-"), key)
-    with run.work("train classifier", key) as record:
+    with run.work("train classifier") as record:
         if record.get("status") == "complete":
             return _result(run, "was already trained")
         images = read_set(data.path)
@@ -44,7 +44,8 @@ def train_classifier(workspace: Workspace, config: Config, data: Run) -> Result:
             "temperature": classifier.temperature,
             "per_class": trained.validation["per_class"],
         }
-        run.finish(digest=classifier.digest, figures=figures, device=str(classifier.device))
+        learned_from = {"name": data.name, "kind": data.figures.get("kind", "")}  # told still when the data are gone
+        run.finish(digest=classifier.digest, figures=figures, device=str(classifier.device), learned_from=learned_from)
     return _result(run, "trained")
 
 

@@ -71,7 +71,7 @@ def leaks_of(workspace: Workspace, config: Config, data: Run, images: ImageSet) 
         from ganfer.data.check import check
 
         say("Looking for images that are in two splits (ganfer data check).")
-        check(workspace, config, data)
+        check(workspace, data)
     try:
         found = read_object(file, "Write it again: ganfer data check.")
         leaking = {str(name): str(split) for name, split in found["leaking_images"].items()}

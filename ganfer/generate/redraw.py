@@ -8,7 +8,7 @@ import torch
 
 from ganfer.data.provenance import read_facts
 from ganfer.errors import DataError
-from ganfer.gan.generator import Generator, facts_of
+from ganfer.gan.generator import Generator
 from ganfer.generate.spaces import latent_space
 from ganfer.runtime.files import digest_of
 
@@ -18,8 +18,8 @@ CODES = "codes.npy"
 def redraw(path: Path, generator: Generator) -> np.ndarray:
     """The image (C, H, W) uint8 of a generated PNG drawn again from what the file says of itself.
 
-    Equal to the file's pixels bit for bit on the kind of device it was drawn on. DataError when the file is none of
-    this generator's.
+    Equal to the file's pixels bit for bit on the device it names: a kind of processor, or a model of GPU. DataError
+    when the file is none of this generator's.
     """
     facts = read_facts(path)
     if facts.get("synthetic") != "true" or "seed" not in facts:
@@ -28,7 +28,7 @@ def redraw(path: Path, generator: Generator) -> np.ndarray:
         raise DataError(
             f"{path} was drawn by generator {facts['generator'][:12]}, not {generator.digest[:12]}.", "Open that one."
         )
-    for name, value in facts_of(generator).items():
+    for name, value in generator.facts.items():
         if facts.get(name) != str(value):
             raise DataError(
                 f"{path} was drawn with {name} {facts.get(name)}, not {value}.", "Open the generator with that."

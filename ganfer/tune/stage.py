@@ -62,7 +62,7 @@ def tune(workspace: Workspace, config: Config, data: Run, search: Sequence[str] 
     }
     run = workspace.run("studies", space.name, key)
     with ExitStack() as held:
-        held.enter_context(run.work("tune", key))
+        held.enter_context(run.work("tune"))
         study = held.enter_context(open_study(f"ganfer-{run.name}", run.path, space, settings))
         before = len(finished(study))
         setting = Setting(data.path, config.seed, config.device, settings.metric)
