@@ -123,7 +123,7 @@ def test_arrays_written_in_parts_are_whole(tmp_path: Path) -> None:
 
 
 def test_temporary_files_of_the_dead_go_when_the_run_is_taken(tmp_path: Path) -> None:
-    run = Run(tmp_path / "reports" / "r")
+    run = Run(tmp_path / "reports" / "r", {})
     run.path.mkdir(parents=True)
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
@@ -134,7 +134,7 @@ def test_temporary_files_of_the_dead_go_when_the_run_is_taken(tmp_path: Path) ->
     kept = [run.path / ".gitignore", run.path / "features.tmp.npy", run.path / ".notes.tmp"]
     for file in (dead, mine, other, before, *kept):
         file.write_text("x")
-    with run.work("test", {}):
+    with run.work("test"):
         pass
     assert not dead.exists()
     assert all(file.exists() for file in (mine, other, before, *kept))
@@ -175,9 +175,9 @@ def test_a_file_system_without_locks(number: int, tmp_path: Path, monkeypatch: p
     def refuse(*given: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    run = Run(tmp_path / "reports" / "r")
+    run = Run(tmp_path / "reports" / "r", {})
     monkeypatch.setattr("fcntl.flock", refuse)
-    with pytest.raises(WorkspaceError, match="cannot be locked"), run.work("test", {}):
+    with pytest.raises(WorkspaceError, match="cannot be locked"), run.work("test"):
         pass
 
 
