@@ -12,6 +12,7 @@ from ganfer.classifier.catalogue import Source
 from ganfer.config import ServeConfig
 from ganfer.errors import GanferError
 from ganfer.runtime.console import say
+from ganfer.runtime.text import one_line
 from ganfer.serve.backend import open_predictor
 from ganfer.serve.batching import Batcher
 from ganfer.serve.errors import Refused
@@ -65,7 +66,7 @@ class Served:
 
     @property
     def class_names(self) -> list[str]:
-        return list(self.predictor.class_names)
+        return [one_line(name) for name in self.predictor.class_names]
 
     @property
     def shape(self) -> tuple[int, int, int]:
