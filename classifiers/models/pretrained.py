@@ -120,8 +120,7 @@ def _from_timm(name: str, in_channels: int, size: int, pretrained: str | None) -
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ClassifierError(f"timm's {plain} can't be had for {size}-pixel images ({reason})") from None
-    if pretrained is None:
-        _soften_strides(net, in_channels, size)
+    _soften_strides(net, in_channels, size)  # with pretrained weights, too: the card's network has no other strides
     return net, _checked(net, name, in_channels, size, net.num_features)
 
 

@@ -140,3 +140,15 @@ def test_a_flipped_bit_breaks_the_seal() -> None:
             unseal(bytes(damaged))
     with pytest.raises(ValueError, match="checksum"):
         unseal(sealed[:-1])
+
+
+def test_a_network_that_began_with_weights_is_the_same_when_it_is_loaded(tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm")
+    torch.save(timm.create_model("resnet10t", pretrained=False).state_dict(), tmp_path / "weights.pth")
+    model = create_model("timm:resnet10t", 2, 1, 48, pretrained=str(tmp_path / "weights.pth")).eval()
+    save_weights(
+        tmp_path / "model.safetensors", model.state_dict(), GOOD | {"architecture": "timm:resnet10t", "size": 48}
+    )
+    images = torch.randint(0, 256, (2, 1, 48, 48), dtype=torch.uint8)
+    with torch.no_grad():
+        torch.testing.assert_close(load_classifier(tmp_path, "cpu").model(images), model(images))
