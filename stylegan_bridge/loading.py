@@ -191,13 +191,20 @@ def _unpickle(stream: BinaryIO, head: bytes) -> Any:
     buffer = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
     if head.startswith(LEGACY_HEADER):
         return load_legacy_torch(buffer)
-    if head.startswith(b"PK\x03\x04") and zipfile.is_zipfile(stream):
+    if head.startswith(b"PK\x03\x04") and _is_zip(stream):
         return load_torch_zip(buffer, stream)
     if head.startswith(b"PK"):
         raise BridgeError("is a zip archive that is cut short, or that torch did not write")
     if head[:1] == b"\x80" and len(head) > 1 and head[1] <= 5:
         return load_pickle(buffer, load_legacy_torch)
     raise BridgeError(f"is {_name_other(head)}, not a network; known are {KNOWN_FORMATS}")
+
+
+def _is_zip(stream: BinaryIO) -> bool:
+    try:
+        return zipfile.is_zipfile(stream)
+    except zipfile.BadZipFile:  # it says so of archives that claim to span several disks
+        return False
 
 
 def _read(path: Path) -> Checkpoint:

@@ -333,6 +333,7 @@ def test_tricks_with_zip_archives(tmp_path: Path) -> None:
         "no entries": (directory + 8, b"\x00\x00\x00\x00"),
         "directory outside": (directory + 16, b"\xff\xff\xff\x7f"),
         "large directory": (directory + 12, b"\xff\xff\xff\x7f"),
+        "several disks": (directory - 4, b"\x07\x00\x00\x00"),
         "zip64 without its record": (directory + 12, b"\xff\xff\xff\xff\xff\xff\xff\xff"),
     }
     for offset, data in changes.values():
