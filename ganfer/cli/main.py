@@ -43,6 +43,11 @@ COMMANDS = {
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called, so that `--help` is instant."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        from ganfer.cli.options import common_last
+
+        return super().parse_args(ctx, common_last(self, ctx, args))
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import optuna
 
 _HOPELESS = 3  # so many first trials that cannot be trained, and the search stops
+_DRIVERS = {"postgresql": "psycopg2", "mysql": "MySQLdb", "oracle": "oracledb"}  # SQLAlchemy's own choice
+_PACKAGES = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # where the package is called otherwise
 LOWER_IS_BETTER = ("nll",)
 
 
@@ -63,8 +65,10 @@ def open_study(name: str, folder: Path, space: Space, settings: TuneConfig) -> "
             held.callback(storage.remove_session)
             study = _load(name, storage, space, settings, own)
         except ImportError as error:
+            driver = _missing_driver(error, url)
             raise GanferError(
-                f"--storage {_hidden(url)} needs the package {error.name}.", f"Install it: pip install {error.name}."
+                f"--storage {_hidden(url)} needs the driver {driver}.",
+                f"Install it: pip install {_PACKAGES.get(driver, driver)}.",
             ) from error
         except (SQLAlchemyError, optuna.exceptions.OptunaError, ValueError, RuntimeError) as error:
             mend = "Check --storage, or leave it out for SQLite in the workspace."
@@ -184,6 +188,17 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         return True
     return pid > 0
+
+
+def _missing_driver(error: BaseException, url: str) -> str:
+    """The module of the database's driver: as the failed import names it, else as the URL's scheme does."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ImportError) and cause.name and not cause.name.startswith(("optuna", "sqlalchemy")):
+            return cause.name
+        cause = cause.__cause__ or cause.__context__
+    dialect, _, driver = url.partition(":")[0].partition("+")
+    return driver or _DRIVERS.get(dialect, dialect)
 
 
 def _hidden(url: str) -> str:
