@@ -292,8 +292,8 @@ def test_a_worker_that_dies_is_one_impossible_trial_and_a_new_worker(
 @pytest.mark.parametrize(
     ("storage", "words"),
     [
-        ("postgresql://me:secret@127.0.0.1:1/x", "cannot be used|needs the package"),
-        ("nodatabase://x", "cannot be used|needs the package"),
+        ("postgresql://me:secret@127.0.0.1:1/x", "cannot be used|needs the (package|driver)"),
+        ("nodatabase://x", "cannot be used|needs the (package|driver)"),
         ("not a url", "cannot be used"),
     ],
 )
