@@ -24,15 +24,15 @@ _LONGEST_PART = 255
 def slug(name: str) -> str:
     """A name that any file system takes; a long one is cut and ends in its digest."""
     plain = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "faces"
-    data = plain.encode()
+    data = os.fsencode(plain)
     if len(data) <= _LONGEST_NAME:
         return plain
-    return data[:_KEPT_NAME].decode(errors="ignore") + "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
+    return data[:_KEPT_NAME].decode(errors="ignore") + "-" + hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
 
 
 def mark_of(source: Source) -> str:
     """What the annotated copy of a source carries: that it is ganfer's, and of which file, without telling its path."""
-    return f"{MARK} {hashlib.sha256(_whole(source).encode()).hexdigest()[:16]}"
+    return f"{MARK} {hashlib.sha256(os.fsencode(_whole(source))).hexdigest()[:16]}"
 
 
 def picture_names(out: Path, sources: Sequence[Source]) -> list[Path]:

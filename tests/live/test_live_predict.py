@@ -130,6 +130,18 @@ def test_a_frame_stays_in_the_copy_until_the_next_ones_time(tmp_path: Path) -> N
     assert [value for _, value in shown] == pytest.approx([30, 200, 90], abs=8)
 
 
+def test_names_that_are_no_utf8_are_read_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "f\udcffolder"
+    folder.mkdir()
+    Image.fromarray(quarters(250)).save(tmp_path / "plain.png")
+    (tmp_path / "plain.png").rename(folder / "caf\udce9.png")
+    make_film(tmp_path / "plain.avi", [250, 250]).rename(folder / "fil\udce9.avi")
+    result = run([folder / "caf\udce9.png", folder / "fil\udce9.avi"], tmp_path / "out")
+    assert str(result)
+    rows = rows_of(tmp_path / "out" / "faces.csv")
+    assert {row["source"].rpartition("/")[2] for row in rows} == {"caf\\xe9.png", "fil\\xe9.avi"}
+
+
 def test_two_files_of_one_name_keep_apart_and_a_damaged_one_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
