@@ -23,7 +23,7 @@ from ganfer.live.detect import Detector
 from ganfer.live.films import film
 from ganfer.live.geometry import Face
 from ganfer.live.predict import Request, predict
-from ganfer.live.sources import Source, find_sources
+from ganfer.live.sources import MediaSource, find_sources
 from ganfer.live.videos import Frame
 from ganfer.pipeline import Project
 from ganfer.results import Result
@@ -158,7 +158,7 @@ def test_two_files_of_one_name_keep_apart_and_a_damaged_one_is_named(
 
 def test_a_damaged_file_alone_fails_and_leaves_nothing_half_written(tmp_path: Path) -> None:
     (tmp_path / "y.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
-    source = Source("y.png", "photo", tmp_path / "y.png")
+    source = MediaSource("y.png", "photo", tmp_path / "y.png")
     with pytest.raises(DataError, match=r"y\.png"):
         predict(Analyser(ByBrightness(), FourBoxes()), [source], LiveConfig(), Request(out=tmp_path / "out"))
     assert not (tmp_path / "out").exists()
@@ -169,7 +169,7 @@ def test_a_damaged_file_alone_fails_and_leaves_nothing_half_written(tmp_path: Pa
 def test_ctrl_c_ends_a_camera_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = [Frame(quarters(250, side=100), i, i / 10) for i in range(50)]
 
-    class Endless(Source):
+    class Endless(MediaSource):
         def frames(self, every: float = 0.0) -> Iterator[Frame]:
             return iter(shown)
 
