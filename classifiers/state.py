@@ -16,7 +16,7 @@ from classifiers.augment import early_side, make_strength
 from classifiers.config import TrainConfig
 from classifiers.device_set import DeviceSet
 from classifiers.errors import ClassifierError
-from classifiers.files import UNREADABLE, save_history, write_atomic
+from classifiers.files import UNREADABLE, save_history, seal, unseal, write_atomic
 from classifiers.losses import balanced_class_weights, make_loss, smoothing_shares
 from classifiers.models import ImageClassifier, create_model
 from classifiers.parts import Average, Order, make_optimizer, quick_figures, total_steps, validation_steps
@@ -217,7 +217,7 @@ class Run:
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        write_atomic(self.folder / RESUME, buffer.getvalue())
+        write_atomic(self.folder / RESUME, seal(buffer.getvalue()))
         save_history(self.folder, self.history)
         self._saved = time.monotonic()
 
@@ -227,8 +227,7 @@ class Run:
         if not path.is_file():
             return []
         try:
-            # to the CPU: an optimiser's step counts live there, and on a GPU every step would wait for them
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            state = _read(path)
         except UNREADABLE:
             return [f"{path} is damaged: training started anew"]
         if state.get("identity") != self.identity:
@@ -248,6 +247,12 @@ class Run:
         return []
 
 
+def _read(path: Path) -> dict[str, Any]:
+    """A resume point, on the CPU: an optimiser's step counts live there, and on a GPU every step would wait for them."""
+    content: dict[str, Any] = torch.load(io.BytesIO(unseal(path.read_bytes())), map_location="cpu", weights_only=True)
+    return content
+
+
 def stored_precision(folder: Path, identity: str, device: torch.device) -> str | None:
     """What "auto" came to in the training that this folder's resume point goes on with, on a processor.
 
@@ -257,7 +262,7 @@ def stored_precision(folder: Path, identity: str, device: torch.device) -> str |
     if device.type != "cpu" or not path.is_file():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+        state = _read(path)
     except UNREADABLE:
         return None  # `restore` says so
     if state.get("identity") != identity:
