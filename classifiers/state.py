@@ -248,7 +248,7 @@ class Run:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A resume point, on the CPU: an optimiser's step counts live there, and on a GPU every step would wait for them."""
+    """A resume point, on the CPU: an optimiser's step counts live there, and a GPU would be waited for every step."""
     content: dict[str, Any] = torch.load(io.BytesIO(unseal(path.read_bytes())), map_location="cpu", weights_only=True)
     return content
 
