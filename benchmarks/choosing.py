@@ -146,6 +146,7 @@ def draw(points: list[Point], path: Path) -> None:
         axis.xaxis.set_major_formatter(lambda x, _: f"{x:g}" if x < 1000 else f"{x:,.0f}")
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.tick_params(axis="x", labelsize=7)
         axis.set_xlabel(label)
         axis.grid(alpha=0.25)
     axes[0].set_ylabel("right on people it has not seen, %, with 95% interval")
