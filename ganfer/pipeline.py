@@ -97,19 +97,23 @@ class Project:
         source: str = "gan",
         seeds: Sequence[int] | None = None,
         steer: bool | None = None,
+        sign: tuple[Path, Path] | None = None,
         dry_run: bool = False,
     ) -> Result:
         """Draw synthetic faces: `n` spread evenly, or as many as fill every class up to the largest (or to `to`).
 
         source: the kind of generator; all but "gan" are opened from `stylegan.network`. seeds: exactly these. steer:
-        lead the generator to the classes; None does so where classes are asked of a generator that knows none.
+        lead the generator to the classes; None does so where classes are asked of a generator that knows none. sign: a
+        certificate and its key; every face drawn now gets content credentials (C2PA).
         """
+        from ganfer.data.credentials import signed
         from ganfer.generate.draw import draw, plan_lines
         from ganfer.generate.quota import plan_counts, plan_seeds
         from ganfer.generate.source import OWN, gan_source, preview, registered
         from ganfer.generate.steer import generate_steered
         from ganfer.generate.steer import plan_lines as steering_lines
 
+        signer = signed(sign)  # what is wrong with the certificate is said at once, too
         source = registered(source)
         own = source == OWN
         there = self.workspace.find("gans", gan) if gan else self.needs.newest("gans") if own else None
@@ -132,10 +136,11 @@ class Project:
                 "generate", needed, [*known.steps, *(steering if steered else plan_lines(quota, known.class_names))]
             )
         chosen = known.source or gan_source(self.needs.gan(gan), self.config)
-        if not steered:
-            return draw(self.workspace, self.config, chosen, data, quota, seeds)
-        guide = self.needs.classifier()
-        return generate_steered(self.workspace, self.config, chosen, data, quota, guide, self.needs.judge())
+        with signer:
+            if not steered:
+                return draw(self.workspace, self.config, chosen, data, quota, seeds)
+            guide = self.needs.classifier()
+            return generate_steered(self.workspace, self.config, chosen, data, quota, guide, self.needs.judge())
 
     def label(
         self,

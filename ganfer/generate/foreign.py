@@ -7,11 +7,12 @@ from ganfer.classifier import starter
 from ganfer.config import Config
 from ganfer.data.decode import Target
 from ganfer.data.imageset import read_set
-from ganfer.data.names import canonical
+from ganfer.data.names import class_named
 from ganfer.data.pool import decode_items
 from ganfer.data.provenance import write_png
 from ganfer.data.sources.items import Item
-from ganfer.data.sources.survey import is_image
+from ganfer.data.sources.loose import images_below
+from ganfer.data.text import printable
 from ganfer.errors import DataError
 from ganfer.runtime.console import progress, say
 from ganfer.runtime.files import digest_json, digest_of, write_csv
@@ -31,7 +32,7 @@ def import_batch(workspace: Workspace, config: Config, folder: Path, data: Run |
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder.", "Give a folder of images, or none to label the newest batch.")
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and is_image(path.name)]
+    files, left_out = images_below(folder)
     if not files:
         raise DataError(f"{folder} holds no images.", "Give a folder with PNG, JPEG or other image files.")
     images = read_set(data.path) if data else starter.no_images()
@@ -46,11 +47,12 @@ def import_batch(workspace: Workspace, config: Config, folder: Path, data: Run |
             return run
         (run.path / "images").mkdir(exist_ok=True)
         items = (
-            Item(str(path.relative_to(folder)), _class_of(path, folder, images.class_names), path) for path in files
+            Item(printable(str(path.relative_to(folder))), _class_of(path, folder, images.class_names), path)
+            for path in files
         )
         target = Target(images.size, images.channels, config.data.min_side)
         rows: list[dict[str, str]] = []
-        skipped: list[tuple[str, str]] = []
+        skipped = list(left_out)
         with progress("import", len(files)) as advance:
             for chunk, decoded in decode_items(items, target, config.data.workers):
                 pixels = iter(decoded.pixels)
@@ -78,5 +80,5 @@ def import_batch(workspace: Workspace, config: Config, folder: Path, data: Run |
 
 def _class_of(path: Path, folder: Path, class_names: tuple[str, ...]) -> str:
     """The class that the innermost subfolder with a class's name asks for, "" where there is none."""
-    parts = [canonical(part) for part in path.relative_to(folder).parts[:-1]]
-    return next((part for part in reversed(parts) if part in class_names), "")
+    parts = [class_named(printable(part), class_names) for part in path.relative_to(folder).parts[:-1]]
+    return next((part for part in reversed(parts) if part), "")

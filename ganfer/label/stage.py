@@ -17,6 +17,7 @@ from ganfer.classifier import starter
 from ganfer.classifier.train import learned_shares
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set
+from ganfer.data.provenance import picture_text
 from ganfer.data.sheets import contact_sheet
 from ganfer.errors import DataError
 from ganfer.generate.batch import Batch, read_batch
@@ -220,4 +221,6 @@ def _write_copies(path: Path, batch: Batch, labels: Labels, look: Look, images: 
 def _save_sheet(path: Path, pixels: np.ndarray, columns: int, captions: Sequence[str]) -> None:
     if len(captions):
         with atomic_path(path) as temporary:
-            contact_sheet(pixels, columns=columns, captions=captions).save(temporary, format="PNG")
+            contact_sheet(pixels, columns=columns, captions=captions).save(
+                temporary, format="PNG", pnginfo=picture_text("contact sheet")
+            )
