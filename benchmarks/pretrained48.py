@@ -4,11 +4,11 @@
     python benchmarks/pretrained48.py --workspace W --packages LITE [--cells NAME ...] [--train 1000] [--val 600]
 
 An earlier project's ResNet152 with frozen ImageNet weights reached 48% on FER2013. No package carries ResNet152's
-weights, so this takes EfficientNet-Lite0 (3.4 million parameters), whose ImageNet weights are one. W holds FER2013; only
-its training and validation images are read. Each cell is trained once per seed on `--train` images of its own and
-measured on the same `--val` validation images. Cells already in results/pretrained48.json are skipped, so an interrupted
-run goes on. Figures: accuracy, its mean over the seeds with Student's 95% interval, and each cell's difference to
-`frozen, 48 px` with the paired interval.
+weights, so this takes EfficientNet-Lite0 (3.4 million parameters), whose ImageNet weights are one. W holds FER2013;
+only its training and validation images are read. Each cell is trained once per seed on `--train` images of its own and
+measured on the same `--val` validation images. Cells already in results/pretrained48.json are skipped, so an
+interrupted run goes on. Figures: accuracy, its mean over the seeds with Student's 95% interval, and each cell's
+difference to `frozen, 48 px` with the paired interval.
 """
 
 import argparse
