@@ -8,13 +8,12 @@ Reads results/recipes.json and recipes_short.json (`benchmarks/recipes.py`), cla
 
 import json
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib
-from recipe_records import RESULTS, rows
+from recipe_records import RESULTS, rows, write_table
 from recipes import RECIPES, Recipe
 
 from ganfer.classifier import starter
@@ -53,10 +52,8 @@ def main() -> None:
     """Draw the picture and write the table."""
     points = recorded()
     draw(points, PICTURE)
-    text = PAGE.read_text(encoding="utf-8")
-    found = re.search(r"^\| classifier \|.*\n(?:\|.*\n)+", text, re.MULTILINE)
-    assert found is not None, "the page has its table"
-    PAGE.write_text(text[: found.start()] + "\n".join(table(points)) + "\n" + text[found.end() :], encoding="utf-8")
+    write_table(PAGE, table(points))
+    write_table(PAGE, peers())
     print(f"{len(points)} classifiers in {PAGE} and {PICTURE}")
 
 
@@ -118,6 +115,29 @@ def table(points: list[Point]) -> list[str]:
         cells = (f"`{point.name}`", point.task, accuracy, f"{point.minutes:.0f}", point.machine, rate, size)
         lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+def peers() -> list[str]:
+    """What `benchmarks/peers.py` measured, as Markdown."""
+    measured = json.loads((RESULTS / "peers.json").read_text())
+    rates = measured["faces_per_second"]["1 threads"]
+    head = "| network, mirrored too? | right on the public test | balanced accuracy | starter ahead by | faces/s, one thread |"
+    lines = [head, "|" + "---|" * (head.count("|") - 1)]
+    for name, row in measured["right"].items():
+        low, high = row["interval"]
+        ahead = row.get("starter_ahead")
+        words = f"{100 * ahead['difference']:+.1f} {_bounds(ahead['interval'])}" if ahead else "–"
+        network = name.rpartition(", ")[0]
+        rate = rates.get(network, rates["ganfer compact, the starter's network"])["median"]  # of one look, not mirrored
+        lines.append(
+            f"| {name} | {100 * row['accuracy']:.1f}% [{100 * low:.1f}, {100 * high:.1f}] "
+            f"| {100 * row['balanced_accuracy']:.1f}% | {words} | {rate:,.0f} |"
+        )
+    return lines
+
+
+def _bounds(interval: list[float]) -> str:
+    return f"[{100 * interval[0]:+.1f}, {100 * interval[1]:+.1f}]"
 
 
 def draw(points: list[Point], path: Path) -> None:
