@@ -121,7 +121,7 @@ def peers() -> list[str]:
     """What `benchmarks/peers.py` measured, as Markdown."""
     measured = json.loads((RESULTS / "peers.json").read_text())
     rates = measured["faces_per_second"]["1 threads"]
-    head = "| network, mirrored too? | right on the public test | balanced accuracy | starter ahead by | faces/s, one thread |"
+    head = "| network, mirrored too? | right | balanced accuracy | starter ahead by | faces/s, one thread |"
     lines = [head, "|" + "---|" * (head.count("|") - 1)]
     for name, row in measured["right"].items():
         low, high = row["interval"]

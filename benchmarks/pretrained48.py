@@ -8,7 +8,7 @@ weights, so this takes EfficientNet-Lite0 (3.4 million parameters), whose ImageN
 only its training and validation images are read. Each cell is trained once per seed on `--train` images of its own and
 measured on the same `--val` validation images. Cells already in results/pretrained48.json are skipped, so an
 interrupted run goes on. Figures: accuracy, its mean over the seeds with Student's 95% interval, and each cell's
-difference to `frozen, 48 px` with the paired interval.
+difference to `frozen, 48 px` with the paired interval. `--docs` writes them into docs/earlier-projects.md.
 """
 
 import argparse
@@ -26,6 +26,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from gan_common import RESULTS, environment
+from recipe_records import DOCS, write_table
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
@@ -64,12 +65,18 @@ CELLS = {
 def main() -> None:
     """Run what is not recorded, one seed after the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workspace", type=Path, required=True)
-    parser.add_argument("--packages", type=Path, required=True, help="where the two packages are unpacked")
+    parser.add_argument("--workspace", type=Path)
+    parser.add_argument("--packages", type=Path, help="where the two packages are unpacked")
+    parser.add_argument("--docs", action="store_true", help="write what is recorded into docs/earlier-projects.md")
     parser.add_argument("--cells", nargs="*", default=list(CELLS), help=f"of {', '.join(CELLS)}")
     parser.add_argument("--train", type=int, default=1000)
     parser.add_argument("--val", type=int, default=600)
     options = parser.parse_args()
+    if options.docs:
+        write_table(DOCS, table(json.loads(FILE.read_text())))
+        return
+    if not options.workspace or not options.packages:
+        parser.error("--workspace and --packages are needed")
     sys.path.insert(0, str(options.packages))
     torch.set_num_threads(1)
     data = Workspace(options.workspace).active_data
@@ -189,6 +196,24 @@ def summary(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
         if name != BASE:
             found[name][f"above {BASE}"] = _mean(paired)
     return found
+
+
+def table(found: dict[str, Any]) -> list[str]:
+    """The cells with at least three seeds, as Markdown."""
+    head = f"| EfficientNet-Lite0 | right on validation | beside {BASE} | seeds |"
+    lines = [head, "|" + "---|" * (head.count("|") - 1)]
+    for name in CELLS:
+        row = found["summary"].get(name)
+        if row is None or row["accuracy"]["seeds"] < len(SEEDS):
+            lines.append(f"| {name} | not measured yet | – | – |")
+            continue
+        mean, beside = row["accuracy"], row.get(f"above {BASE}")
+        low, high = mean["interval"]
+        words = f"{100 * mean['mean']:.1f}% [{100 * low:.1f}, {100 * high:.1f}]"
+        bounds = beside["interval"] if beside else None
+        less = f"{100 * beside['mean']:+.1f} [{100 * bounds[0]:+.1f}, {100 * bounds[1]:+.1f}]" if bounds else "–"
+        lines.append(f"| {name} | {words} | {less} | {mean['seeds']} |")
+    return lines
 
 
 def _mean(values: list[float]) -> dict[str, Any]:
