@@ -110,7 +110,8 @@ def make(workspace: Workspace, run: Run, out: Path, data_name: str) -> dict[str,
         "thresholds": thresholds(load_classifier(file, "cpu"), real_only(images, "val")),
         **WORDS,
         "made": {
-            "command": run.record["command"].partition(" -w ")[0], "seconds": run.record["seconds"], "machine": run.record["machine"],
+            "command": run.record["command"].partition(" -w ")[0],
+            "seconds": run.record["seconds"], "machine": run.record["machine"],
             "versions": run.record["versions"], "card_on": environment(),
         },
     }  # fmt: skip
