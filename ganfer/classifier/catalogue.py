@@ -69,13 +69,14 @@ def sources(workspace: Workspace, wanted: Sequence[str] = ()) -> list[Source]:
 
 def for_people(workspace: Workspace) -> Source | None:
     """The classifier for photographs of people: the newest trained on real images, on the active data if there is one;
-    else the starter. Where this installation has none, the newest at all, or None."""
+    else the starter. In an installation without one, the newest of the active data, or None."""
     real = trained_on_real(workspace)
     if real is not None:
         return _of_run("", real)
     if starter.there():
         return _starter()
-    newest = workspace.latest("classifiers")
+    data = workspace.active_data
+    newest = workspace.latest("classifiers", data=data.digest) if data else workspace.latest("classifiers")
     return _of_run("", newest) if newest else None
 
 
