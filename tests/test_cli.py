@@ -137,3 +137,44 @@ def test_a_reader_that_goes_away_is_no_crash(tmp_path: Path) -> None:
     command = f"{sys.executable} -m ganfer status | true"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["data", "--help"], ["train", "-h"], ["-w", "elsewhere", "stylegan", "--help"]])
+def test_the_help_of_a_group_is_its_own(run, words: list[str]) -> None:
+    code, out, _ = run(*words)
+    group = next(word for word in words if word in ("data", "train", "stylegan"))
+    assert code == 0
+    assert out.startswith(f"Usage: ganfer {group} ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["predict", ""], ["label", ""], ["status", "-w", ""], ["predict", "a.jpg", "--out", ""], ["data", "add", ""]],
+)
+def test_an_empty_path_is_not_the_current_folder(run, tmp_path: Path, monkeypatch, words: list[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(*words)
+    assert code == 2
+    assert "The path is empty" in err
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["evaluate", "--beta", "nan"], "evaluate.beta = nan. It must be a finite number."),
+        (["predict", "a.jpg", "--smooth", "inf"], "live.smooth = inf. It must be a finite number."),
+        (["predict", "a.jpg", "--set", "live.forget=inf"], "live.forget = inf. It must be a finite number."),
+        (["predict", "a.jpg", "--seconds", "nan"], "--seconds nan is no time"),
+        (["timeline", "a.csv", "--offset", "a=1", "--offset", "a.csv=2"], "--offset gives 'a.csv' twice"),
+        (["tune", "--model", "nope", "--dry-run"], "no model 'nope'"),
+        (["serve", "--token", "short", "--classifier", "starter", "--dry-run"], "The token does not do"),
+        (["serve", "--certificate", "nowhere", "--classifier", "starter", "--dry-run"], "--certificate"),
+    ],
+)
+def test_what_no_number_name_or_secret_is_is_said_at_once(run, tmp_path: Path, monkeypatch, words, said: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(*words)
+    assert code in (1, 2)
+    assert said in err
+    assert not any(tmp_path.iterdir())

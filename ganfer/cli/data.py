@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganfer.cli.options import common, parse_counts, setting_option
+from ganfer.cli.options import PathParam, common, parse_counts, setting_option
 from ganfer.results import Result
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def data() -> None:
 
 
 @data.command()
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=PathParam(path_type=Path))
 @click.option("--as", "kind", metavar="KIND", help="Layout of PATH  [default: found out; see below]")
 @click.option("--classes", metavar="A,B,...", default="", help="Take these classes only, e.g. happy,angry")
 @click.option(
