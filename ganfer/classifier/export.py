@@ -1,5 +1,6 @@
 """A classifier as ONNX with a card beside it, checked against torch before it appears."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ def export(
     run = workspace.run("exports", chosen.name, key)
     if out is not None and out.exists() and not (run.complete and digest_of(out) == run.digest):
         raise GanferError(f"{out} exists already.", "Remove it or give another name.")
+    if out is not None and not _is_card(card := out.with_suffix(".json")):
+        raise GanferError(f"{card}, where the card belongs, exists and is none of ganfer's.", "Give another name.")
     with run.work("export") as record:
         if record.get("status") != "complete" or not (run.path / MODEL).is_file():
             exported = export_onnx(chosen.classifier, run.path / MODEL, images)
@@ -104,6 +107,17 @@ def _card(chosen: Chosen, exported: ExportResult, digest: str) -> dict[str, Any]
             **{name: classifier.card[name] for name in made if name in classifier.card},
         },
     }
+
+
+def _is_card(path: Path) -> bool:
+    """Whether a card may be written there: nothing is there yet, or an export's card."""
+    if not path.exists():
+        return True
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.get("format") == "onnx" and "ganfer" in found
 
 
 def _copy(run: Run, out: Path) -> None:

@@ -66,6 +66,8 @@ def check_outputs(out: Path, log: Path | None, sources: Sequence[MediaSource]) -
             raise GanferError(f"--log {log} is a folder.", "Give a file.")
         if str(log.resolve()) in _files(sources):
             raise GanferError(f"--log {log} is one of the files to look at.", "Give another name.")
+        if log.exists() and not log.is_file():
+            raise GanferError(f"--log {log} is no ordinary file.", "Give the name of a file to write.")
         check_folder(log.parent, "--log")
         _check_name(log, "--log")
     csv_path = log or out / "faces.csv"
