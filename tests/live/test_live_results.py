@@ -386,3 +386,11 @@ def test_the_names_of_the_action_units_are_mediapipes(landmarker: Any) -> None:
     mesh = landmarker.look(picture, Face((120.0, 80.0, 240.0, 280.0), None, 0.9))
     assert mesh is not None
     assert set(BLENDSHAPES) == set(mesh.blendshapes) - {"_neutral"}
+
+
+def test_a_log_goes_into_a_file_not_into_a_device_or_a_pipe(tmp_path: Path) -> None:
+    sources = find_sources([str(photo(tmp_path / "a.png"))])
+    os.mkfifo(tmp_path / "pipe.csv")
+    for place in (tmp_path / "pipe.csv", Path("/dev/full"), Path("/dev/zero")):
+        with pytest.raises(GanferError, match="no ordinary file"):
+            check_outputs(tmp_path / "out", place, sources)
