@@ -178,3 +178,31 @@ def test_what_no_number_name_or_secret_is_is_said_at_once(run, tmp_path: Path, m
     assert code in (1, 2)
     assert said in err
     assert not any(tmp_path.iterdir())
+
+
+def test_a_set_that_is_gone_is_not_replaced_by_drawn_faces(run, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "w")
+    data = add_set(workspace, tiny_set())
+    (data.path / "record.json").unlink()
+    before = tree(tmp_path)
+    for words in (["evaluate"], ["retrain", "--dry-run"], ["data", "stats"]):
+        code, _, err = run(*words, "-w", str(workspace.root))
+        assert code == 1
+        assert "is gone or damaged. Add it again" in err
+    assert tree(tmp_path) == before
+    assert run("status", "-w", str(workspace.root))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("images.npy", b""), ("set.json", b'{"class_names": 7}'), ("set.json", b'{"class_names": ["a"], "images": 1}')],
+)
+def test_a_damaged_set_is_no_interruption_and_no_traceback(run, tmp_path: Path, name: str, content: bytes) -> None:
+    workspace = Workspace(tmp_path / "w")
+    data = add_set(workspace, tiny_set())
+    (data.path / name).unlink()
+    (data.path / name).write_bytes(content)
+    code, _, err = run("evaluate", "-w", str(workspace.root))
+    assert code == 1
+    assert "is damaged" in err
+    assert len(err.splitlines()) == 1

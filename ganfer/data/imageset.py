@@ -187,7 +187,7 @@ def read_set(folder: Path) -> ImageSet:
             attributes={name: _text(values) for name, values in table.items() if name not in COLUMNS},
             digest=info["digest"],
         )
-    except (OSError, ValueError, KeyError, IndexError, AssertionError) as error:
+    except (OSError, EOFError, ValueError, KeyError, IndexError, AssertionError) as error:
         raise DataError(f"{folder} is damaged ({error}).", "Remove it and add the data again.") from error
 
 
