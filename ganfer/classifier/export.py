@@ -15,7 +15,7 @@ from ganfer.config import Config
 from ganfer.data.imageset import read_set
 from ganfer.errors import GanferError
 from ganfer.results import Result
-from ganfer.runtime.files import digest_of, write_json
+from ganfer.runtime.files import atomic_path, digest_of, write_json
 from ganfer.version import __version__
 from ganfer.workspace import Run, Workspace
 
@@ -124,9 +124,8 @@ def _copy(run: Run, out: Path) -> None:
     """The finished files under the user's name; through a temporary name, as everything that is written."""
     out.parent.mkdir(parents=True, exist_ok=True)
     for source, target in ((run.path / CARD, out.with_suffix(".json")), (run.path / MODEL, out)):
-        temporary = target.with_name(f".{target.name}.tmp")
-        shutil.copyfile(source, temporary)
-        temporary.replace(target)
+        with atomic_path(target) as temporary:
+            shutil.copyfile(source, temporary)
 
 
 def _result(run: Run, out: Path | None) -> Result:

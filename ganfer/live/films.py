@@ -1,7 +1,6 @@
 """Annotated pictures and films, written whole or not at all; films that browsers play, in step with the original and
 with its sound."""
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
@@ -16,10 +15,9 @@ from ganfer.data.provenance import picture_comment
 from ganfer.errors import GanferError
 from ganfer.live.folders import MARK
 from ganfer.live.videos import ffmpeg_name
-from ganfer.runtime.files import atomic_path
+from ganfer.runtime.files import atomic_path, remove_abandoned
 
 _QUALITY = 92  # of JPEG
-_ABANDONED_SECONDS = 60.0  # without a byte more, a film is not being written
 _TICKS = 90_000  # of a second; what MPEG counts in
 _LONGEST = 20_000 * _TICKS  # of one frame; MP4 holds 2**31 ticks
 _MOST_REPEATS = 100  # of a frame that lasts longer: 23 days
@@ -231,9 +229,8 @@ class _Sound:
 @contextmanager
 def film(path: Path, rate: float, sound_of: Path | None = None, mark: str = MARK) -> Iterator[Film]:
     """A film that takes its place when the block ends well and it has a frame. What a killed run left goes."""
-    for left in path.parent.glob(f".{path.name}.*.tmp.mp4"):
-        if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
-            left.unlink(missing_ok=True)
+    if path.parent.is_dir():
+        remove_abandoned(path.parent)
     with atomic_path(path) as temporary, ExitStack() as stack:
         out = Film(temporary, rate, sound_of, mark)
         stack.callback(out.close)

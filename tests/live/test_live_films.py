@@ -2,6 +2,8 @@
 films that are cut."""
 
 import socket
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -120,3 +122,13 @@ def test_a_file_whose_name_reads_like_an_address_is_a_file(tmp_path: Path, monke
         assert copied(named, Path("copy.mp4")) == []
         with pytest.raises(TimeoutError):
             server.accept()
+
+
+def test_what_a_killed_run_left_of_a_film_goes_at_once(tmp_path: Path) -> None:
+    code = "import os, signal; from pathlib import Path; from ganfer.runtime.files import atomic_path"
+    code += f"\nwith atomic_path(Path({str(tmp_path / 'copy.mp4')!r})): os.kill(os.getpid(), signal.SIGKILL)"
+    subprocess.run([sys.executable, "-c", code], check=False)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".mp4"]
+    with film(tmp_path / "copy.mp4", 1.0) as copy:
+        copy.add(np.zeros((16, 16, 3), np.uint8), 0.0)
+    assert [path.name for path in tmp_path.iterdir()] == ["copy.mp4"]

@@ -111,6 +111,19 @@ def test_a_film_goes_on_after_a_kill_in_its_middle(
         assert np.abs(copies[0][5].image.astype(int) - copies[1][5].image).mean() < 2
 
 
+def test_rows_from_before_the_first_mark_are_not_there_twice(tmp_path: Path) -> None:
+    clip = make_film(tmp_path / "a.mp4", [i / 10 for i in range(40)])
+    run([clip], tmp_path / "whole", pictures=False)
+    with pytest.raises(Dies):
+        run([clip], tmp_path / "out", Mortal(24), pictures=False)
+    left = (tmp_path / "out" / NAME).read_bytes()
+    assert left.count(b'"row"') > 8
+    for request in ({}, {"every": 0.05}):  # the same command, and another one in its place
+        (tmp_path / "out" / NAME).write_bytes(left)
+        run([clip], tmp_path / "out", pictures=False, **request)
+        assert (tmp_path / "out" / "faces.csv").read_text() == (tmp_path / "whole" / "faces.csv").read_text()
+
+
 def test_other_settings_or_another_file_begin_anew(tmp_path: Path) -> None:
     for i in range(3):
         photo(tmp_path / "d" / f"{i}.png")
