@@ -24,7 +24,7 @@ from ganfer.live.folders import LeftOut
 from ganfer.live.geometry import Face
 from ganfer.live.journal import NAME
 from ganfer.live.mesh import BLENDSHAPES, Mesh
-from ganfer.live.outputs import check_folder, check_outputs, default_folder, slug
+from ganfer.live.outputs import alone, check_folder, check_outputs, default_folder, slug
 from ganfer.live.pictures import read_scaled
 from ganfer.live.predict import Request, check_window, predict
 from ganfer.live.records import face_of
@@ -407,3 +407,16 @@ def test_a_log_goes_into_a_file_not_into_a_device_or_a_pipe(tmp_path: Path) -> N
     for place in (tmp_path / "pipe.csv", Path("/dev/full"), Path("/dev/zero")):
         with pytest.raises(GanferError, match="no ordinary file"):
             check_outputs(tmp_path / "out", place, sources)
+
+
+def test_two_at_once_do_not_write_into_one_folder(tmp_path: Path) -> None:
+    out = tmp_path / "a" / "out"
+    with alone(out):
+        with pytest.raises(GanferError, match="another ganfer process is writing"), alone(out):
+            pass
+        with alone(tmp_path / "b"):
+            pass
+    assert list(tmp_path.iterdir()) == []
+    with alone(out):
+        (out / "faces.csv").touch()
+    assert [path.name for path in out.iterdir()] == ["faces.csv"]
