@@ -38,8 +38,8 @@ def export(
     run = workspace.run("exports", chosen.name, key)
     if out is not None and out.exists() and not (run.complete and digest_of(out) == run.digest):
         raise GanferError(f"{out} exists already.", "Remove it or give another name.")
-    if out is not None and not _is_card(card := out.with_suffix(".json")):
-        raise GanferError(f"{card}, where the card belongs, exists and is none of ganfer's.", "Give another name.")
+    if out is not None and not _is_card(beside := out.with_suffix(".json")):
+        raise GanferError(f"{beside}, where the card belongs, exists and is none of ganfer's.", "Give another name.")
     with run.work("export") as record:
         if record.get("status") != "complete" or not (run.path / MODEL).is_file():
             exported = export_onnx(chosen.classifier, run.path / MODEL, images)
