@@ -166,6 +166,7 @@ def test_an_empty_path_is_not_the_current_folder(run, tmp_path: Path, monkeypatc
         (["predict", "a.jpg", "--smooth", "inf"], "live.smooth = inf. It must be a finite number."),
         (["predict", "a.jpg", "--set", "live.forget=inf"], "live.forget = inf. It must be a finite number."),
         (["predict", "a.jpg", "--seconds", "nan"], "--seconds nan is no time"),
+        (["generate", "--class", "fear=1000000000000"], "out of range. At most 99,999,999."),
         (["timeline", "a.csv", "--offset", "a=1", "--offset", "a.csv=2"], "--offset gives 'a.csv' twice"),
         (["tune", "--model", "nope", "--dry-run"], "no model 'nope'"),
         (["serve", "--token", "short", "--classifier", "starter", "--dry-run"], "The token does not do"),

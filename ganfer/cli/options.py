@@ -14,6 +14,7 @@ from ganfer.runtime.text import safe_lines
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SETTING = "set__"
+_MOST_DIGITS = 8  # of a count of images
 
 
 class PathParam(click.Path):
@@ -151,5 +152,7 @@ def parse_counts(pairs: tuple[str, ...], option: str) -> dict[str, int]:
         name, equals, number = pair.partition("=")
         if not equals or not name.strip() or not number.strip().isdigit():
             raise click.UsageError(f"{option} {pair!r} is not CLASS=COUNT. Write it like {option} fear=100.")
+        if len(number.strip().lstrip("0")) > _MOST_DIGITS:
+            raise click.UsageError(f"{option} {pair!r} is out of range. At most {10**_MOST_DIGITS - 1:,}.")
         counts[name.strip().lower()] = int(number)
     return counts
