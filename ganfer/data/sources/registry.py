@@ -2,7 +2,7 @@
 
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,7 @@ from ganfer.data.sources.reading import Reading
 from ganfer.data.sources.survey import Survey, looks_like_picture, survey
 from ganfer.data.sources.tars import TarTree
 from ganfer.data.sources.trees import FolderTree, Tree, ZipTree
-from ganfer.data.sources.watched import UNREAD_TABLE, WatchedTree, workspaces_in
+from ganfer.data.sources.watched import ARCHIVE, UNREAD_TABLE, WatchedTree, workspaces_in
 from ganfer.errors import DataError, did_you_mean
 
 
@@ -128,14 +128,17 @@ class DatasetSource:
                 yield self._placed(entry)
             else:
                 yield entry
-        unread = []
+        unread, packed = [], []
         for refused in tree.left(self.layout.unnamed, self.layout.own, told):
             yield self._placed(refused)
             if refused.reason == UNREAD_TABLE:
                 unread.append(refused.id)
+            elif refused.reason == ARCHIVE:
+                packed.append(refused.id)
         if unread:
-            more = f" and {len(unread) - _SHOWN:,} more" if len(unread) > _SHOWN else ""
-            yield Note(f"Not read: {', '.join(unread[:_SHOWN])}{more}.")
+            yield Note(f"Not read: {_some(unread)}.")
+        if packed:
+            yield Note(f"Not unpacked: {_some(packed)}. What is in there is not in the set; unpack it and add anew.")
 
     def _placed(self, refused: Refused) -> Refused:
         """With the class it would have had, where its folder tells."""
@@ -150,8 +153,14 @@ class DatasetSource:
 
     def lines(self) -> list[str]:
         """How the source is read, in words. DataError where that is open."""
-        plan = self._plan.lines if self.kind in ("folder", "ck+48") else ()
-        return [f"{self.path} is read as {self.kind}: {self.layout.summary}.", *(f"  {line}" for line in plan)]
+        first = f"{self.path} is read as {self.kind}: {self.layout.summary}."
+        return [first, *(f"  {line}" for line in self._details)]
+
+    @cached_property
+    def _details(self) -> Sequence[str]:
+        if self.kind == "huggingface":
+            return huggingface.lines(WatchedTree(self.tree, self.workspaces), self.seen, self.options)
+        return self._plan.lines if self.kind in ("folder", "ck+48") else ()
 
     def labels(self) -> Iterator[str] | None:
         """The classes without reading any image; None where only reading tells."""
@@ -177,7 +186,7 @@ def open_source(path: Path, kind: str | None = None, options: ReadOptions | None
     tree = open_tree(path)
     seen, workspaces = _look(tree)
     if kind is None:
-        kind = _found_out(path, seen, options)
+        kind = _found_out(path, tree, seen, options)
     elif not (KINDS[kind].allows or KINDS[kind].fits)(seen):
         raise DataError(
             f"{path} does not look like {kind} ({KINDS[kind].summary}).", "Leave --as away, or check the path."
@@ -190,7 +199,7 @@ def open_source(path: Path, kind: str | None = None, options: ReadOptions | None
     return DatasetSource(path, kind, KINDS[kind], tree, seen, options, workspaces)
 
 
-def _found_out(path: Path, seen: Survey, options: ReadOptions) -> str:
+def _found_out(path: Path, tree: Tree, seen: Survey, options: ReadOptions) -> str:
     """The layout of a source. DataError where there is none, or where two have a claim."""
     if options.class_level is not None and seen.in_folders:
         return "folder"
@@ -207,6 +216,12 @@ def _found_out(path: Path, seen: Survey, options: ReadOptions) -> str:
             f"{path} holds CK+'s frames without their labels: the folders are subjects and sequences.",
             "Give the folder that holds CK+'s Emotion/ as well.",
         )
+    if kind == "folder" and not seen.in_classes and 2 * seen.named > seen.images:
+        raise DataError(*_named_files(path, seen))
+    if kind == "huggingface" and 2 * seen.in_classes > seen.images:
+        differs = huggingface.unlike_folders(tree, seen, options)
+        if differs:
+            raise DataError(differs, "Say which counts: --as huggingface (the table), or --as folder.")
     return kind
 
 
@@ -224,10 +239,10 @@ def open_tree(path: Path) -> Tree:
         return FolderTree(path.resolve().parent, only=path.name)
     if zipfile.is_zipfile(path):
         return ZipTree(path)
+    if _like_tar(path):  # whatever its name: mirrors call a tar.gz a zip
+        return TarTree(path)
     if path.suffix.lower() == ".zip":
         raise DataError(f"{path} is not a whole zip file.", "Download or pack it again.")
-    if _like_tar(path):
-        return TarTree(path)
     raise DataError(f"{path} is no folder, zip, tar or label file that ganfer reads.", "Unpack it and add the folder.")
 
 
@@ -248,7 +263,14 @@ def _look(tree: Tree) -> tuple[Survey, tuple[str, ...]]:
     return (survey(WatchedTree(tree, workspaces).names()) if workspaces else seen), workspaces
 
 
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
 def _nothing(path: Path, seen: Survey) -> tuple[str, str]:
+    if 2 * seen.named > seen.images:
+        return _named_files(path, seen)
     if seen.images:
         return (
             f"{path} holds {seen.images:,} images but no classes: they lie in no folder, and no label file names them.",
@@ -256,6 +278,11 @@ def _nothing(path: Path, seen: Survey) -> tuple[str, str]:
         )
     if seen.folders:
         return f"{path} holds pictures, but none that can be read here.", "Save them as JPEG or PNG."
+    if seen.packed:
+        return (
+            f"{path} holds no images, but packed files that are not opened here ({_some(seen.packed)}).",
+            "Unpack them into one folder and add that; of Parquet and the like, save the images into class folders.",
+        )
     tables = [name for name in seen.label_files if name.lower().endswith(".csv")]
     if tables:
         return (
@@ -267,6 +294,14 @@ def _nothing(path: Path, seen: Survey) -> tuple[str, str]:
             KINDS
         ) + "."
     return f"{path} is empty.", "Give a folder, zip, tar or CSV with labelled face images."
+
+
+def _named_files(path: Path, seen: Survey) -> tuple[str, str]:
+    return (
+        f"{path}: {seen.named:,} of {seen.images:,} images are named like expressions (happy_1.png), but no folder is.",
+        "Put each class's images into a folder named after it, or write a metadata.csv (file_name, label); if the "
+        "folders are the classes: --class-level N.",
+    )
 
 
 def source_stem(path: Path) -> str:

@@ -8,6 +8,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import PurePosixPath
 
+from ganfer.data.names import EXPRESSIONS, canonical
 from ganfer.data.sources.codes import coded_by
 from ganfer.data.sources.trees import WORKSPACE
 from ganfer.data.sources.words import expression_in, split_word
@@ -22,6 +23,8 @@ HEIF_SUFFIXES = frozenset((".heic", ".heif", ".hif"))
 _CAMERA = "jxl dng cr2 cr3 nef arw raf orf rw2 pef srw psd svg mp4 mov avi mkv webm"
 _CAMERA_SUFFIXES = frozenset(f".{name}" for name in _CAMERA.split())
 TABLE_SUFFIXES = frozenset((".csv", ".tsv", ".jsonl", ".json", ".lst", ".xlsx", ".xls", ".parquet", ".mat", ".npy"))
+ARCHIVE_SUFFIXES = frozenset((".zip", ".rar", ".7z", ".tar", ".gz", ".tgz", ".xz", ".txz", ".bz2", ".tbz2", ".zst"))
+PACKED_SUFFIXES = ARCHIVE_SUFFIXES | {".parquet", ".arrow", ".tfrecord", ".h5", ".hdf5", ".npz", ".pkl"}
 LABEL_SUFFIXES = frozenset((".csv", ".jsonl", ".lst", ".txt"))
 DATASET_JSON = "dataset.json"
 
@@ -38,7 +41,8 @@ class Survey:
     folders: images by folder, those of a format that cannot be read with 0. ck_names, raf_names: images named like
     those sets'; coded: images by the set whose names tell the expression. emotion_files: CK+'s labels. in_classes:
     images below a folder named like an expression. exp_arrays: AffectNet's labels. label_files: names, at most 1,000.
-    workspaces: files that may mark a workspace of ganfer's.
+    workspaces: files that may mark a workspace of ganfer's. packed: archives inside and Parquet files, at most 1,000.
+    named: images whose own name is an expression's (`happy_01.png`).
     """
 
     images: int = 0
@@ -52,6 +56,8 @@ class Survey:
     exp_arrays: int = 0
     label_files: list[str] = field(default_factory=list)
     workspaces: list[str] = field(default_factory=list)
+    packed: list[str] = field(default_factory=list)
+    named: int = 0
 
     def has(self, *names: str) -> bool:
         """Whether a label file of one of these names (lower case, without folders) is there."""
@@ -113,6 +119,7 @@ def survey(names: Iterable[str]) -> Survey:
             seen.images += 1
             seen.folders[folder] += 1
             seen.ck_names += CK_NAME.fullmatch(last) is not None
+            seen.named += _names_expression(last)
             seen.raf_names += RAF_NAME.fullmatch(last) is not None
             kind = coded_by(last)
             if kind:
@@ -121,6 +128,8 @@ def survey(names: Iterable[str]) -> Survey:
             seen.exp_arrays += 1
         elif last == WORKSPACE:
             seen.workspaces.append(name)
+        elif PurePosixPath(last).suffix.lower() in PACKED_SUFFIXES:
+            seen.packed += [name] * (len(seen.packed) < _KEPT_NAMES)
         elif unreadable_picture(last):
             seen.folders[folder] += 0
         elif CK_LABEL.fullmatch(last):
@@ -130,6 +139,10 @@ def survey(names: Iterable[str]) -> Survey:
     named = {folder: any(map(expression_in, folder.split("/"))) for folder in seen.folders}
     seen.in_classes = sum(count for folder, count in seen.folders.items() if named[folder])
     return seen
+
+
+def _names_expression(last: str) -> bool:
+    return canonical(last.rpartition(".")[0].strip("0123456789_-. ()")) in EXPRESSIONS
 
 
 def _may_label(last: str) -> bool:
