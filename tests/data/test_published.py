@@ -72,6 +72,37 @@ def test_rows_without_a_split_beside_rows_with_one_are_counted_in_the_result(tmp
     assert any(note.startswith("no split: 12 images") for note in notes)
 
 
+def test_files_named_like_their_class_folder_are_no_reason_to_stop(tmp_path: Path) -> None:
+    files = {
+        f"{name} (4)-{word}/{name}{i}.png": png(i) for name, word in (("happy", "a"), ("sad", "b")) for i in range(2)
+    }
+    assert len(labels(folder(tmp_path / "f", files))) == 4
+
+
+def test_splits_in_the_names_of_files_are_said_before_anything_is_written(tmp_path: Path) -> None:
+    files = {f"{name}/{split}_{i}.png": png(i) for name in NAMES for split in ("train", "test") for i in range(2)}
+    said = [line for line in open_source(folder(tmp_path / "f", files)).lines() if "no split" in line]
+    assert len(said) == 1
+    assert "4 test, 4 train; happy/test_0.png" in said[0]
+    inside = {f"{split}/{name}": data for split in ("train", "test") for name, data in files.items() if split in name}
+    assert not [line for line in open_source(folder(tmp_path / "g", inside)).lines() if "no split" in line]
+
+
+def test_lists_of_the_splits_are_named_in_the_result(tmp_path: Path) -> None:
+    files = {**classes("happy sad", 2), "train.txt": b"happy/0.png", "test_list.txt": b"sad/0.png", "notes.txt": b"hi"}
+    said = [entry.text for entry in everything(folder(tmp_path / "f", files)) if isinstance(entry, Note)]
+    assert any("test_list.txt, train.txt. If they list the splits" in text for text in said)
+    assert not any("notes.txt" in text for text in said)
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "_classes.csv"])
+def test_images_without_classes_beside_a_table_name_the_table(name: str, tmp_path: Path) -> None:
+    table_text = {f"train/{name}": b"image,emotion\n0.png,happy"}
+    for place in ("train/", "train/images/", "train/S001/"):
+        files = table_text | {f"{place}{i}.png": png(i) for i in range(2)} | {"test/0.png": png(7)}
+        assert f"If train/{name} holds the classes" in refusal(folder(tmp_path / place.replace("/", "-"), files))
+
+
 # --- archives ---------------------------------------------------------------------------------------------------------
 
 
@@ -83,9 +114,23 @@ def test_an_archive_inside_is_named_in_the_result(tmp_path: Path) -> None:
     assert any(isinstance(entry, Note) and "more.tar.gz, test.zip" in entry.text for entry in found)
 
 
-@pytest.mark.parametrize("name", ["happy.zip", "data/train-00000-of-00001.parquet", "faces.7z"])
+@pytest.mark.parametrize("name", ["happy.zip", "data/train-00000-of-00001.parquet", "faces.7z", "image/origin.7z.001"])
 def test_nothing_but_packed_files_are_named(name: str, tmp_path: Path) -> None:
     assert name in refusal(folder(tmp_path / "f", {name: b"x"}))
+
+
+def test_links_in_an_archive_are_named_in_the_result(tmp_path: Path) -> None:
+    path = tmp_path / "faces.tar"
+    with tarfile.open(path, "w") as archive:
+        for name, data in classes("happy sad", 2).items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+        link = tarfile.TarInfo("joyful/0.png")
+        link.type, link.linkname = tarfile.LNKTYPE, "happy/0.png"
+        archive.addfile(link)
+    said = [entry.text for entry in everything(path) if isinstance(entry, Note)]
+    assert any(text.startswith("Links in the archive, left out: joyful/0.png.") for text in said)
 
 
 def test_a_tar_called_zip_is_read(tmp_path: Path) -> None:
@@ -182,3 +227,25 @@ def test_a_label_that_is_no_class_is_named(label: str, tmp_path: Path) -> None:
 def test_an_image_with_two_labels_in_dataset_json_stops_the_import(tmp_path: Path) -> None:
     path = table(tmp_path / "f", ['{"labels": [["images/0.png", 1], ["./images/0.png", 2]]}'], "dataset.json")
     assert "is 2, and 1" in refusal(path)
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "", "1e400"])
+def test_a_number_that_is_none_is_named_in_every_table(value: str, tmp_path: Path) -> None:
+    rows = f"emotion,pixels,Usage\n0,{' '.join(['7'] * 2304)},Training\n{value},{' '.join(['7'] * 2304)},Training\n"
+    assert "line 3: emotion is" in refusal(folder(tmp_path / "fer", {"fer2013.csv": rows.encode()}))
+    header = "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal"
+    lists = f"{header}\nimages/0.png,1,1,9,9,x,{value},0,0\n".encode()
+    assert "line 2: expression is" in refusal(folder(tmp_path / "affect", {**IMAGES, "training.csv": lists}))
+    faces = f"0.png 0 1 1 9 9 50 3\n1.png 0 1 {value or 'x'} 9 9 50 3".encode()
+    assert "label.lst, line 2" in refusal(folder(tmp_path / "expw", {**IMAGES, "label/label.lst": faces}))
+
+
+def test_images_that_affectnets_lists_name_twice_are_counted(tmp_path: Path) -> None:
+    header = "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal"
+    line = "\nimages/0.png,NULL,inf,9,9,x,{},0,0"
+    files = {f"{name}.csv": (header + line.format(k)).encode() for k, name in enumerate(("training", "validation"))}
+    found = everything(folder(tmp_path / "f", IMAGES | files))
+    assert any(isinstance(entry, Note) and "name 1 images more than once" in entry.text for entry in found)

@@ -86,10 +86,11 @@ def _classes(
     inside = sum(counts[name] for name, at in found.items() if at is not None)
     total = sum(counts.values())
     if total and 2 * inside < total:
+        rest = _some(_class_names(folders, found))
         stray = Counter({name: counts[name] for name, at in found.items() if at is None})
         raise DataError(
-            f"{what}: {total - inside:,} of {total:,} images lie in no class folder ({_some(_shown(stray))}), the rest "
-            f"in {_some(_class_names(folders, found))}.",
+            f"{what}: {total - inside:,} of {total:,} images lie in no class folder ({_some(_shown(stray))})"
+            + (f", the rest in {rest}." if rest else "."),
             "Give the folder that holds the class folders, or say which level is the class: --class-level N "
             "(1 = the folders directly in PATH).",
         )

@@ -2,6 +2,7 @@
 
 import tarfile
 import zipfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,10 +23,11 @@ from ganfer.data.sources import (
 from ganfer.data.sources.codes import CODES
 from ganfer.data.sources.items import Note, ReadOptions, Refused, Stream
 from ganfer.data.sources.reading import Reading
-from ganfer.data.sources.survey import Survey, looks_like_picture, survey
+from ganfer.data.sources.survey import Survey, base, looks_like_picture, survey
 from ganfer.data.sources.tars import TarTree
-from ganfer.data.sources.trees import FolderTree, Tree, ZipTree
+from ganfer.data.sources.trees import LINK, FolderTree, Tree, ZipTree
 from ganfer.data.sources.watched import ARCHIVE, UNREAD_TABLE, WatchedTree, workspaces_in
+from ganfer.data.sources.words import split_and_rest
 from ganfer.errors import DataError, did_you_mean
 
 
@@ -122,23 +124,20 @@ class DatasetSource:
         """The source's images, one at a time; then every file that was not used, with the reason."""
         tree = WatchedTree(self.tree, self.workspaces)
         told: set[str] = set()
+        left: dict[str, list[str]] = defaultdict(list)
         for entry in self.layout.items(tree, self.seen, self.options):
             if isinstance(entry, Refused):
                 told.add(entry.id)
+                left[_said(entry)].append(entry.id)
                 yield self._placed(entry)
             else:
                 yield entry
-        unread, packed = [], []
         for refused in tree.left(self.layout.unnamed, self.layout.own, told):
             yield self._placed(refused)
-            if refused.reason == UNREAD_TABLE:
-                unread.append(refused.id)
-            elif refused.reason == ARCHIVE:
-                packed.append(refused.id)
-        if unread:
-            yield Note(f"Not read: {_some(unread)}.")
-        if packed:
-            yield Note(f"Not unpacked: {_some(packed)}. What is in there is not in the set; unpack it and add anew.")
+            left[_said(refused)].append(refused.id)
+        for text, names in left.items():
+            if text:
+                yield Note(text.format(_some(names)))
 
     def _placed(self, refused: Refused) -> Refused:
         """With the class it would have had, where its folder tells."""
@@ -160,7 +159,7 @@ class DatasetSource:
     def _details(self) -> Sequence[str]:
         if self.kind == "huggingface":
             return huggingface.lines(WatchedTree(self.tree, self.workspaces), self.seen, self.options)
-        return self._plan.lines if self.kind in ("folder", "ck+48") else ()
+        return [*self._plan.lines, *_split_names(self.seen)] if self.kind in ("folder", "ck+48") else ()
 
     def labels(self) -> Iterator[str] | None:
         """The classes without reading any image; None where only reading tells."""
@@ -216,7 +215,7 @@ def _found_out(path: Path, tree: Tree, seen: Survey, options: ReadOptions) -> st
             f"{path} holds CK+'s frames without their labels: the folders are subjects and sequences.",
             "Give the folder that holds CK+'s Emotion/ as well.",
         )
-    if kind == "folder" and not seen.in_classes and 2 * seen.named > seen.images:
+    if kind == "folder" and not seen.in_classes and 2 * seen.named_apart > seen.images:
         raise DataError(*_named_files(path, seen))
     if kind == "huggingface" and 2 * seen.in_classes > seen.images:
         differs = huggingface.unlike_folders(tree, seen, options)
@@ -263,13 +262,27 @@ def _look(tree: Tree) -> tuple[Survey, tuple[str, ...]]:
     return (survey(WatchedTree(tree, workspaces).names()) if workspaces else seen), workspaces
 
 
+def _said(refused: Refused) -> str:
+    """What the result says of files left out for such a reason, beside listing them; "" for nothing."""
+    stem = base(refused.id).partition(".")[0]
+    if refused.reason == UNREAD_TABLE:
+        return "Not read: {}."
+    if refused.reason == ARCHIVE:
+        return "Not unpacked: {}. What is in there is not in the set; unpack it and add anew."
+    if refused.reason == LINK and looks_like_picture(refused.id):
+        return "Links in the archive, left out: {}. Unpack it and add the folder to have them."
+    if refused.id.lower().endswith((".txt", ".lst")) and split_and_rest(stem)[0]:
+        return "Not read: {}. If they list the splits, these are not kept; move the images into train/, val/ and test/."
+    return ""
+
+
 def _some(names: list[str]) -> str:
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
 
 
 def _nothing(path: Path, seen: Survey) -> tuple[str, str]:
-    if 2 * seen.named > seen.images:
+    if 2 * seen.named_apart > seen.images:
         return _named_files(path, seen)
     if seen.images:
         return (
@@ -296,9 +309,20 @@ def _nothing(path: Path, seen: Survey) -> tuple[str, str]:
     return f"{path} is empty.", "Give a folder, zip, tar or CSV with labelled face images."
 
 
+def _split_names(seen: Survey) -> list[str]:
+    """A line of the plan where files, and no folders, are named after several splits."""
+    if len(seen.split_names) < 2 or 2 * seen.split_names.total() < seen.images:
+        return []
+    counts = ", ".join(f"{count:,} {split}" for split, count in sorted(seen.split_names.items()))
+    return [
+        f"no split: names of files say one ({counts}; {seen.split_example}), which is not used; to keep it, move the "
+        "images into train/, val/ and test/"
+    ]
+
+
 def _named_files(path: Path, seen: Survey) -> tuple[str, str]:
     return (
-        f"{path}: {seen.named:,} of {seen.images:,} images are named like expressions (happy_1.png), but no folder is.",
+        f"{path}: {seen.named_apart:,} of {seen.images:,} images are named like expressions (happy_1.png), no folder is.",
         "Put each class's images into a folder named after it, or write a metadata.csv (file_name, label); if the "
         "folders are the classes: --class-level N.",
     )

@@ -24,13 +24,15 @@ _CAMERA = "jxl dng cr2 cr3 nef arw raf orf rw2 pef srw psd svg mp4 mov avi mkv w
 _CAMERA_SUFFIXES = frozenset(f".{name}" for name in _CAMERA.split())
 TABLE_SUFFIXES = frozenset((".csv", ".tsv", ".jsonl", ".json", ".lst", ".xlsx", ".xls", ".parquet", ".mat", ".npy"))
 ARCHIVE_SUFFIXES = frozenset((".zip", ".rar", ".7z", ".tar", ".gz", ".tgz", ".xz", ".txz", ".bz2", ".tbz2", ".zst"))
-PACKED_SUFFIXES = ARCHIVE_SUFFIXES | {".parquet", ".arrow", ".tfrecord", ".h5", ".hdf5", ".npz", ".pkl"}
+_ARCHIVE_PART = re.compile(r"\.(\d{3}|[rz]\d\d)")
+_TABLES_OF_IMAGES = frozenset((".parquet", ".arrow", ".tfrecord", ".h5", ".hdf5", ".npz", ".pkl"))
 LABEL_SUFFIXES = frozenset((".csv", ".jsonl", ".lst", ".txt"))
 DATASET_JSON = "dataset.json"
 
 CK_NAME = re.compile(r"(?P<subject>S\d{3})_\d{3}_\d{8}\.\w+")
 CK_LABEL = re.compile(r"S\d{3}_\d{3}_\d{8}_emotion\.txt")
 RAF_NAME = re.compile(r"(?P<split>train|test)_(?P<number>\d{4,})(_aligned)?\.\w+")
+_SPLIT_NAME = re.compile(r"(train|training|val|valid|validation|test|testing|dev)[_\-. ]?\d", re.IGNORECASE)
 _KEPT_NAMES = 1000
 
 
@@ -42,7 +44,8 @@ class Survey:
     those sets'; coded: images by the set whose names tell the expression. emotion_files: CK+'s labels. in_classes:
     images below a folder named like an expression. exp_arrays: AffectNet's labels. label_files: names, at most 1,000.
     workspaces: files that may mark a workspace of ganfer's. packed: archives inside and Parquet files, at most 1,000.
-    named: images whose own name is an expression's (`happy_01.png`).
+    named: expressions that images of a folder are named after (`happy_01.png`), with their number. split_names: images
+    whose own name begins with a split (`train_01.png`), by split, and split_example one of them.
     """
 
     images: int = 0
@@ -57,11 +60,18 @@ class Survey:
     label_files: list[str] = field(default_factory=list)
     workspaces: list[str] = field(default_factory=list)
     packed: list[str] = field(default_factory=list)
-    named: int = 0
+    named: dict[str, Counter[str]] = field(default_factory=dict)
+    split_names: Counter[str] = field(default_factory=Counter)
+    split_example: str = ""
 
     def has(self, *names: str) -> bool:
         """Whether a label file of one of these names (lower case, without folders) is there."""
         return any(base(path).lower() in names for path in self.label_files)
+
+    @property
+    def named_apart(self) -> int:
+        """Images named like expressions, in folders that hold more than one of them."""
+        return sum(found.total() for found in self.named.values() if len(found) > 1)
 
     @property
     def in_folders(self) -> int:
@@ -119,7 +129,7 @@ def survey(names: Iterable[str]) -> Survey:
             seen.images += 1
             seen.folders[folder] += 1
             seen.ck_names += CK_NAME.fullmatch(last) is not None
-            seen.named += _names_expression(last)
+            _by_own_name(seen, name, folder, last)
             seen.raf_names += RAF_NAME.fullmatch(last) is not None
             kind = coded_by(last)
             if kind:
@@ -128,7 +138,7 @@ def survey(names: Iterable[str]) -> Survey:
             seen.exp_arrays += 1
         elif last == WORKSPACE:
             seen.workspaces.append(name)
-        elif PurePosixPath(last).suffix.lower() in PACKED_SUFFIXES:
+        elif is_packed(last):
             seen.packed += [name] * (len(seen.packed) < _KEPT_NAMES)
         elif unreadable_picture(last):
             seen.folders[folder] += 0
@@ -141,8 +151,25 @@ def survey(names: Iterable[str]) -> Survey:
     return seen
 
 
-def _names_expression(last: str) -> bool:
-    return canonical(last.rpartition(".")[0].strip("0123456789_-. ()")) in EXPRESSIONS
+def _by_own_name(seen: Survey, name: str, folder: str, last: str) -> None:
+    expression = canonical(last.rpartition(".")[0].strip("0123456789_-. ()"))
+    if expression in EXPRESSIONS:
+        seen.named.setdefault(folder, Counter())[expression] += 1
+    begins = _SPLIT_NAME.match(last)
+    if begins and not split_of(name):
+        seen.split_names[split_word(begins[1])] += 1
+        seen.split_example = seen.split_example or name
+
+
+def is_archive(last: str) -> bool:
+    """Whether a file's name ends like an archive's, or like a part of one (`origin.7z.001`)."""
+    suffix = PurePosixPath(last).suffix.lower()
+    return suffix in ARCHIVE_SUFFIXES or _ARCHIVE_PART.fullmatch(suffix) is not None
+
+
+def is_packed(last: str) -> bool:
+    """An archive, or a table that holds images."""
+    return is_archive(last) or PurePosixPath(last).suffix.lower() in _TABLES_OF_IMAGES
 
 
 def _may_label(last: str) -> bool:

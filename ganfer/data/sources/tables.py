@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from math import isfinite
 from posixpath import normpath
 from typing import Any
 
@@ -106,9 +107,12 @@ def number(row: Mapping[str, str], column: str, what: str, line: int) -> float:
     """A row's number. DataError naming file, line and value."""
     value = row.get(column) or ""
     try:
-        return float(value)
-    except ValueError as error:
-        raise DataError(f"{what}, line {line}: {column} is {value!r}.", "It must be a number.") from error
+        found = float(value)
+        if isfinite(found):
+            return found
+    except ValueError:
+        pass
+    raise DataError(f"{what}, line {line}: {column} is {value!r}.", "It must be a number.")
 
 
 def named(code: float, names: Sequence[str], what: str, line: int, first: int = 0) -> str:

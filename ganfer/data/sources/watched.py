@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ganfer.data.sources.items import Refused
-from ganfer.data.sources.survey import ARCHIVE_SUFFIXES, TABLE_SUFFIXES, base, is_image, unreadable_picture
+from ganfer.data.sources.survey import TABLE_SUFFIXES, base, is_archive, is_image, unreadable_picture
 from ganfer.data.sources.trees import Entry, Tree, Wanted, says_workspace
 
 OWN_WORKSPACE = "a workspace of ganfer's"
@@ -74,7 +74,7 @@ def why_unread(name: str) -> str:
     if reason:
         return reason
     suffix = Path(name).suffix.lower()
-    if suffix in ARCHIVE_SUFFIXES:
+    if is_archive(name):
         return ARCHIVE
     if suffix in TABLE_SUFFIXES:
         return UNREAD_TABLE
