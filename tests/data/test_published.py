@@ -241,6 +241,19 @@ def test_a_number_that_is_none_is_named_in_every_table(value: str, tmp_path: Pat
     assert "line 2: expression is" in refusal(folder(tmp_path / "affect", {**IMAGES, "training.csv": lists}))
     faces = f"0.png 0 1 1 9 9 50 3\n1.png 0 1 {value or 'x'} 9 9 50 3".encode()
     assert "label.lst, line 2" in refusal(folder(tmp_path / "expw", {**IMAGES, "label/label.lst": faces}))
+    frame = "S001_001_00000003"
+    files = {f"i/{frame}.png": png(1), f"Emotion/{frame}_emotion.txt": value.encode()}
+    assert f"{frame}_emotion.txt" in refusal(folder(tmp_path / "ck", files))
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [("train_00001.jpg 5", "line 2: train_00001.jpg is sad, and surprise before"), ("train_00002.jpg \u00b2", "like")],
+)
+def test_wrong_lines_of_raf_db(second: str, said: str, tmp_path: Path) -> None:
+    files = {f"Image/aligned/train_0000{i}_aligned.jpg": png(i) for i in (1, 2)}
+    lines = f"train_00001.jpg 1\n{second}".encode()
+    assert said in refusal(folder(tmp_path / "f", {**files, "EmoLabel/list_patition_label.txt": lines}))
 
 
 def test_images_that_affectnets_lists_name_twice_are_counted(tmp_path: Path) -> None:

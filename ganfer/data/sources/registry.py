@@ -322,7 +322,7 @@ def _split_names(seen: Survey) -> list[str]:
 
 def _named_files(path: Path, seen: Survey) -> tuple[str, str]:
     return (
-        f"{path}: {seen.named_apart:,} of {seen.images:,} images are named like expressions (happy_1.png), no folder is.",
+        f"{path}: {seen.named_apart:,} of {seen.images:,} images are named like expressions (sad_1.png), no folder is.",
         "Put each class's images into a folder named after it, or write a metadata.csv (file_name, label); if the "
         "folders are the classes: --class-level N.",
     )
