@@ -23,11 +23,11 @@ from ganfer.data.sources import (
 from ganfer.data.sources.codes import CODES
 from ganfer.data.sources.items import Note, ReadOptions, Refused, Stream
 from ganfer.data.sources.reading import Reading
-from ganfer.data.sources.survey import Survey, base, looks_like_picture, survey
+from ganfer.data.sources.remarks import named_files, nothing, said_of, some, split_names
+from ganfer.data.sources.survey import Survey, looks_like_picture, survey
 from ganfer.data.sources.tars import TarTree
-from ganfer.data.sources.trees import LINK, FolderTree, Tree, ZipTree
-from ganfer.data.sources.watched import ARCHIVE, UNREAD_TABLE, WatchedTree, workspaces_in
-from ganfer.data.sources.words import split_and_rest
+from ganfer.data.sources.trees import FolderTree, Tree, ZipTree
+from ganfer.data.sources.watched import WatchedTree, workspaces_in
 from ganfer.errors import DataError, did_you_mean
 
 
@@ -94,7 +94,6 @@ KINDS: dict[str, Layout] = {
     **{kind: Layout(code.title, coded.fits(kind), coded.items(kind)) for kind, code in CODES.items()},
     "folder": Layout("a folder per class, with or without splits", folders.fits, folders.items, labels=folders.labels),
 }
-_SHOWN = 5  # files that a note names
 _PIXELS_OR_TABLE = ("ferplus", "ck+csv", "fer2013", "stylegan")
 _BY_FOLDER = ("ck+48", "folder", "huggingface")  # where the folders' levels count
 
@@ -128,16 +127,16 @@ class DatasetSource:
         for entry in self.layout.items(tree, self.seen, self.options):
             if isinstance(entry, Refused):
                 told.add(entry.id)
-                left[_said(entry)].append(entry.id)
+                left[said_of(entry)].append(entry.id)
                 yield self._placed(entry)
             else:
                 yield entry
         for refused in tree.left(self.layout.unnamed, self.layout.own, told):
             yield self._placed(refused)
-            left[_said(refused)].append(refused.id)
+            left[said_of(refused)].append(refused.id)
         for text, names in left.items():
             if text:
-                yield Note(text.format(_some(names)))
+                yield Note(text.format(some(names)))
 
     def _placed(self, refused: Refused) -> Refused:
         """With the class it would have had, where its folder tells."""
@@ -159,7 +158,7 @@ class DatasetSource:
     def _details(self) -> Sequence[str]:
         if self.kind == "huggingface":
             return huggingface.lines(WatchedTree(self.tree, self.workspaces), self.seen, self.options)
-        return [*self._plan.lines, *_split_names(self.seen)] if self.kind in ("folder", "ck+48") else ()
+        return [*self._plan.lines, *split_names(self.seen)] if self.kind in ("folder", "ck+48") else ()
 
     def labels(self) -> Iterator[str] | None:
         """The classes without reading any image; None where only reading tells."""
@@ -204,7 +203,7 @@ def _found_out(path: Path, tree: Tree, seen: Survey, options: ReadOptions) -> st
         return "folder"
     kind = next((name for name, layout in KINDS.items() if layout.fits(seen)), None)
     if kind is None:
-        raise DataError(*_nothing(path, seen))
+        raise DataError(*nothing(path, seen, KINDS))
     if kind in _PIXELS_OR_TABLE and 2 * seen.in_classes > seen.images > 0:
         raise DataError(
             f"{path} holds {KINDS[kind].summary}, and {seen.in_classes:,} images in class folders beside it.",
@@ -216,7 +215,7 @@ def _found_out(path: Path, tree: Tree, seen: Survey, options: ReadOptions) -> st
             "Give the folder that holds CK+'s Emotion/ as well.",
         )
     if kind == "folder" and not seen.in_classes and 2 * seen.named_apart > seen.images:
-        raise DataError(*_named_files(path, seen))
+        raise DataError(*named_files(path, seen))
     if kind == "huggingface" and 2 * seen.in_classes > seen.images:
         differs = huggingface.unlike_folders(tree, seen, options)
         if differs:
@@ -260,72 +259,6 @@ def _look(tree: Tree) -> tuple[Survey, tuple[str, ...]]:
     seen = survey(tree.names())
     workspaces = workspaces_in(tree, seen.workspaces)
     return (survey(WatchedTree(tree, workspaces).names()) if workspaces else seen), workspaces
-
-
-def _said(refused: Refused) -> str:
-    """What the result says of files left out for such a reason, beside listing them; "" for nothing."""
-    stem = base(refused.id).partition(".")[0]
-    if refused.reason == UNREAD_TABLE:
-        return "Not read: {}."
-    if refused.reason == ARCHIVE:
-        return "Not unpacked: {}. What is in there is not in the set; unpack it and add anew."
-    if refused.reason == LINK and looks_like_picture(refused.id):
-        return "Links in the archive, left out: {}. Unpack it and add the folder to have them."
-    if refused.id.lower().endswith((".txt", ".lst")) and split_and_rest(stem)[0]:
-        return "Not read: {}. If they list the splits, these are not kept; move the images into train/, val/ and test/."
-    return ""
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
-
-
-def _nothing(path: Path, seen: Survey) -> tuple[str, str]:
-    if 2 * seen.named_apart > seen.images:
-        return _named_files(path, seen)
-    if seen.images:
-        return (
-            f"{path} holds {seen.images:,} images but no classes: they lie in no folder, and no label file names them.",
-            "Put each class's images into a folder named after it, e.g. happy/, or write a metadata.csv.",
-        )
-    if seen.folders:
-        return f"{path} holds pictures, but none that can be read here.", "Save them as JPEG or PNG."
-    if seen.packed:
-        return (
-            f"{path} holds no images, but packed files that are not opened here ({_some(seen.packed)}).",
-            "Unpack them into one folder and add that; of Parquet and the like, save the images into class folders.",
-        )
-    tables = [name for name in seen.label_files if name.lower().endswith(".csv")]
-    if tables:
-        return (
-            f"{path} holds no images, and CSV files that no layout names ({', '.join(tables[:_SHOWN])}).",
-            "Give the one that holds the faces (emotion, pixels) as PATH.",
-        )
-    if seen.files:
-        return f"{path} holds {seen.files:,} files but no image ganfer knows.", "Known layouts: " + "; ".join(
-            KINDS
-        ) + "."
-    return f"{path} is empty.", "Give a folder, zip, tar or CSV with labelled face images."
-
-
-def _split_names(seen: Survey) -> list[str]:
-    """A line of the plan where files, and no folders, are named after several splits."""
-    if len(seen.split_names) < 2 or 2 * seen.split_names.total() < seen.images:
-        return []
-    counts = ", ".join(f"{count:,} {split}" for split, count in sorted(seen.split_names.items()))
-    return [
-        f"no split: names of files say one ({counts}; {seen.split_example}), which is not used; to keep it, move the "
-        "images into train/, val/ and test/"
-    ]
-
-
-def _named_files(path: Path, seen: Survey) -> tuple[str, str]:
-    return (
-        f"{path}: {seen.named_apart:,} of {seen.images:,} images are named like expressions (sad_1.png), no folder is.",
-        "Put each class's images into a folder named after it, or write a metadata.csv (file_name, label); if the "
-        "folders are the classes: --class-level N.",
-    )
 
 
 def source_stem(path: Path) -> str:
