@@ -19,6 +19,7 @@ from ganfer.data.pool import decode_items
 from ganfer.data.selection import Selection, check_counts, check_splits
 from ganfer.data.sources import DatasetSource, source_stem
 from ganfer.data.sources.items import Item, Note, Refused
+from ganfer.data.sources.words import expression_in
 from ganfer.data.splits import NO_GROUP, Splits, assign
 from ganfer.data.text import printable
 from ganfer.data.writer import Row, SetWriter
@@ -206,6 +207,12 @@ class Importer:
             for name, count in self.lost.items()
             if name not in names
         ]
+        like = {name: meant for name in self.raw if name in names and (meant := expression_in(name)) not in ("", name)}
+        if like:
+            old, new = next(iter(like.items()))
+            notes.append(
+                f"Kept as written: {', '.join(like)}; --rename {old}={new} makes one an expression of ganfer's."
+            )
         if SYNTHETIC.partition(" (")[0] in self.skipped:
             notes.append(
                 "Images that ganfer drew are left out: label them with `ganfer label FOLDER`, or take them for "

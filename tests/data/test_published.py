@@ -79,6 +79,12 @@ def test_files_named_like_their_class_folder_are_no_reason_to_stop(tmp_path: Pat
     assert len(labels(folder(tmp_path / "f", files))) == 4
 
 
+def test_classes_that_only_contain_an_expressions_name_say_so(tmp_path: Path) -> None:
+    path = folder(tmp_path / "f", classes("0_angry 3_happy bored sad", 3))
+    notes = add(Workspace(tmp_path / "work"), CONFIG, path).figures["notes"]
+    assert "Kept as written: 0_angry, 3_happy; --rename 0_angry=angry makes one an expression of ganfer's." in notes
+
+
 def test_splits_in_the_names_of_files_are_said_before_anything_is_written(tmp_path: Path) -> None:
     files = {f"{name}/{split}_{i}.png": png(i) for name in NAMES for split in ("train", "test") for i in range(2)}
     said = [line for line in open_source(folder(tmp_path / "f", files)).lines() if "no split" in line]

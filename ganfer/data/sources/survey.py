@@ -32,7 +32,9 @@ DATASET_JSON = "dataset.json"
 CK_NAME = re.compile(r"(?P<subject>S\d{3})_\d{3}_\d{8}\.\w+")
 CK_LABEL = re.compile(r"S\d{3}_\d{3}_\d{8}_emotion\.txt")
 RAF_NAME = re.compile(r"(?P<split>train|test)_(?P<number>\d{4,})(_aligned)?\.\w+")
-_SPLIT_NAME = re.compile(r"(train|training|val|valid|validation|test|testing|dev)[_\-. ]?\d", re.IGNORECASE)
+_SPLIT_NAME = re.compile(
+    r"(publictest|privatetest|train|training|val|valid|validation|test|testing|dev)[_\-. ]?\d", re.IGNORECASE
+)
 _KEPT_NAMES = 1000
 
 

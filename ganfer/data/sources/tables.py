@@ -95,7 +95,7 @@ def csv_rows(
 
 
 def _delimiter(header: str) -> str:
-    return next((mark for mark in ",;\t" if mark in header), ",")
+    return max(",;\t", key=header.count)
 
 
 def lines_of(text: str) -> Iterator[str]:
