@@ -210,9 +210,7 @@ class Importer:
         like = {name: meant for name in self.raw if name in names and (meant := expression_in(name)) not in ("", name)}
         if like:
             old, new = next(iter(like.items()))
-            notes.append(
-                f"Kept as written: {', '.join(like)}; --rename {old}={new} makes one an expression of ganfer's."
-            )
+            notes.append(f"Kept as written: {', '.join(like)}; --rename {old}={new} gives one ganfer's name.")
         if SYNTHETIC.partition(" (")[0] in self.skipped:
             notes.append(
                 "Images that ganfer drew are left out: label them with `ganfer label FOLDER`, or take them for "
