@@ -56,7 +56,8 @@ def main() -> None:
     seconds = [float(np.sum([row["seconds"] for row in found[precision]])) for precision in PRECISIONS]
     record = {
         "model": options.model, "epochs": options.epochs, "seeds": options.seeds, "images": len(real.images),
-        "validation": len(val.images), "bf16 minus fp32, points": summary, "seconds": dict(zip(PRECISIONS, seconds, strict=True)),
+        "validation": len(val.images), "bf16 minus fp32, points": summary,
+        "seconds": dict(zip(PRECISIONS, seconds, strict=True)),
         "trainings": found, **environment(),
     }  # fmt: skip
     (RESULTS / "cpu_precision.json").write_text(json.dumps(record, indent=1) + "\n")
