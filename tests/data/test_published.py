@@ -82,7 +82,7 @@ def test_files_named_like_their_class_folder_are_no_reason_to_stop(tmp_path: Pat
 def test_classes_that_only_contain_an_expressions_name_say_so(tmp_path: Path) -> None:
     path = folder(tmp_path / "f", classes("0_angry 3_happy bored sad", 3))
     notes = add(Workspace(tmp_path / "work"), CONFIG, path).figures["notes"]
-    assert "Kept as written: 0_angry, 3_happy; --rename 0_angry=angry makes one an expression of ganfer's." in notes
+    assert "Kept as written: 0_angry, 3_happy; --rename 0_angry=angry gives one ganfer's name." in notes
 
 
 def test_splits_in_the_names_of_files_are_said_before_anything_is_written(tmp_path: Path) -> None:
@@ -90,6 +90,13 @@ def test_splits_in_the_names_of_files_are_said_before_anything_is_written(tmp_pa
     said = [line for line in open_source(folder(tmp_path / "f", files)).lines() if "no split" in line]
     assert len(said) == 1
     assert "4 test, 4 train; happy/test_0.png" in said[0]
+    files = {f"sad/{split}_1{i}.jpg": png(i) for i, split in enumerate(("Training", "PublicTest", "PrivateTest"))}
+    named = open_source(folder(tmp_path / "h", files | classes("happy", 1)))
+    assert any("1 test, 1 train, 1 val" in line for line in named.lines())
+
+
+def test_splits_in_the_names_of_files_below_split_folders_are_nothing_to_say(tmp_path: Path) -> None:
+    files = {f"{name}/{split}_{i}.png": png(i) for name in NAMES for split in ("train", "test") for i in range(2)}
     inside = {f"{split}/{name}": data for split in ("train", "test") for name, data in files.items() if split in name}
     assert not [line for line in open_source(folder(tmp_path / "g", inside)).lines() if "no split" in line]
 
@@ -155,7 +162,7 @@ def test_a_tar_called_zip_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mark", [";", "\t"])
 def test_what_spreadsheets_write_for_commas_is_read(mark: str, tmp_path: Path) -> None:
     rows = [f"images/{i}.png{mark}{NAMES[i % 2]}" for i in range(4)]
-    path = table(tmp_path / "f", [f"File_Name{mark}Label", *rows], encoding="utf-8-sig")
+    path = table(tmp_path / "f", [f"File_Name{mark}Label{mark}Size, in mm", *rows], encoding="utf-8-sig")
     assert labels(path) == {f"images/{i}.png": NAMES[i % 2] for i in range(4)}
     pixels = " ".join(["7"] * 2304)
     (tmp_path / "fer2013.csv").write_text(f"emotion{mark}pixels{mark}Usage\n3{mark}{pixels}{mark}Training\n")
