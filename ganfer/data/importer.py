@@ -207,7 +207,8 @@ class Importer:
             for name, count in self.lost.items()
             if name not in names
         ]
-        like = {name: meant for name in self.raw if name in names and (meant := expression_in(name)) not in ("", name)}
+        like = {name: expression_in(name) for name in self.raw if name in names}
+        like = {name: meant for name, meant in like.items() if meant not in ("", name) and not is_loose(name, meant)}
         if like:
             old, new = next(iter(like.items()))
             notes.append(f"Kept as written: {', '.join(like)}; --rename {old}={new} gives one ganfer's name.")

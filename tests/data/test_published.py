@@ -222,6 +222,12 @@ def test_a_broken_row_is_named_in_one_line(tmp_path: Path) -> None:
     assert "names 1 images, none of which" in said
 
 
+def test_a_row_that_names_no_image_is_named(tmp_path: Path) -> None:
+    for k, row in enumerate(("happy", "happy,")):
+        said = refusal(table(tmp_path / str(k), ["label,file_name", "sad,images/0.png", row]))
+        assert "line 3: no file_name" in said
+
+
 NOT_JSON = ["[" * 100_000, "{", '{"file_name": ' + "9" * 5000 + "}"]
 
 

@@ -78,7 +78,7 @@ def _lists(tree: Tree) -> Stream:
         what = f"{tree.path}: {name}"
         split = _LISTS[base(name).lower()]
         for line, row in csv_rows(lines_of(text_of(content, what)), what, _REQUIRED):
-            path, code = row["subDirectory_filePath"], number(row, "expression", what, line)
+            path, code = row.get("subDirectory_filePath", ""), number(row, "expression", what, line)
             label = named(code, CODES, what, line)
             if _tail(path) in rows:
                 again.append(path)

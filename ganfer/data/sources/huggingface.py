@@ -116,8 +116,10 @@ def _read(tree: Tree, seen: Survey, options: ReadOptions) -> tuple[_Rows, list[N
             plan = reading(tree, seen, options)
             plain += plan.lines
         for line, row in table:
-            path = path_in(tree, folder, row["file_name"])
             where = f"{what}, line {line}"
+            if not row.get("file_name"):
+                raise DataError(f"{where}: no file_name.", "Every line needs one.")
+            path = path_in(tree, folder, row["file_name"])
             of_row = _WHOLE.sub(r"\1", row.get(label, "")) or (plan.of(path).label if plan else "")
             if not of_row or (not row.get(label) and split_word(of_row)):
                 raise DataError(f"{where}: no class.", f"Give it in a column {', '.join(_LABEL)}, or in the folder.")
