@@ -18,13 +18,13 @@ from torch import Tensor
 
 from classifiers.augment import augment, mix, shrink
 from classifiers.calibration import fit_temperature, softmax
-from classifiers.config import TrainConfig
+from classifiers.config import TrainConfig, identifying
 from classifiers.device import make_fabric
 from classifiers.errors import ClassifierError
 from classifiers.evaluation import evaluate
 from classifiers.files import json_bytes, read_weights, save_weights, write_atomic
 from classifiers.losses import smooth
-from classifiers.parts import lr_factor, unfreeze
+from classifiers.parts import unfreeze
 from classifiers.plots import plot_curves
 from classifiers.prediction import WEIGHTS, Classifier, load_classifier
 from classifiers.records import make_card, save_history, tensorboard
@@ -114,14 +114,17 @@ def _fit(run: Run, advance: Advance, watch: Watch | None) -> None:
     with tensorboard(run.folder, run.step, config.tensorboard and run.fabric.is_global_zero) as record:
         while run.step < run.total:
             random = run.reseed()
-            factor = lr_factor(config.schedule, run.step / run.total, config.warmup)
+            run.imbalance.begin(run)
+            factor = run.imbalance.lr_share(run.step)
             for group in run.optimizer.param_groups:
                 group["lr"] = factor * group["peak_lr"]
             if config.freeze:
                 unfreeze(run.model, min(1.0, run.step / (config.freeze * run.total)))
 
-            images, targets = run.data.take(run.my_share(run.order.batch(run.step)))
-            images = augment(images, run.strength, run.generator)
+            raw, targets = run.data.take(run.my_share(run.order.batch(run.step)))
+            images = augment(raw, run.strength, run.generator)
+            images = run.imbalance.changed(raw, images, targets, run.generator)
+            images, targets = run.imbalance.pasted(run, images, run.imbalance.weigh(targets, run.step), random)
             images, targets = mix(images, targets, config.mixup, config.cutmix, random)
             if run.step < run.early_steps:
                 images = shrink(images, run.early_side)
@@ -245,7 +248,7 @@ def _check(train: Samples, val: Samples, names: list[str]) -> list[str]:
 
 def _identity(config: TrainConfig, train: Samples, val: Samples, names: list[str], seed: int) -> str:
     """What makes two trainings the same one: configuration, seed, classes and data."""
-    settings = {k: v for k, v in asdict(config).items() if k not in _INCIDENTAL}
+    settings = {k: v for k, v in identifying(asdict(config)).items() if k not in _INCIDENTAL}
     parts = [settings, seed, names, fingerprint(train), fingerprint(val)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
