@@ -148,6 +148,7 @@ def _experiment(
             fitted = with_fitted_biases(outcomes[0], arm, trainings.val)
             outcomes.append(fitted)
             validation[arm.name] = mean_of_cross_fitted(outcomes[0], trainings.val)
+            folders[arm.name] = folders[outcomes[0].arm.name]
             continue
         outcomes.append(Outcome(arm, built[folders[arm.name]], steps, trainings.look(folders[arm.name])))
         validation[arm.name] = found[folders[arm.name]]

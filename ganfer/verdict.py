@@ -52,7 +52,7 @@ class Estimate:
         def beyond(log_p: float) -> float:
             return _half(self.parts, float(np.exp(log_p))) - abs(self.mean)
 
-        least, most = -600.0, np.log(1 - 1e-12)
+        least, most = -60.0, float(np.log(1 - 1e-12))  # below 1e-26 it says no more
         if beyond(most) >= 0:
             return 1.0
         if beyond(least) <= 0:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 FORMAT = 1
-WORDS = ("helps", "no difference", "hurts", "cannot tell")
+WORDS = ("helps", "does not help", "no difference", "hurts", "cannot tell")
 METRICS = {"balanced_accuracy": "Balanced accuracy", "accuracy": "Accuracy", "macro_f1": "Macro-F1"}
 MEASURES = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
 
@@ -105,6 +105,7 @@ class Comparison:
     change: Stat
     word: str
     evidence: Evidence = Evidence()
+    level: float | None = None  # of the interval, where Holm's correction asked for another than the report's
 
 
 @dataclass(frozen=True)
@@ -254,6 +255,8 @@ class Report:
     tuning: Tuning | None = None
     equal_shares: EqualShares | None = None
     beside: str = ""  # what belongs beside the verdict's sentence
+    recommendation: str = ""  # which arm to use, in a sentence
+    exchange: Sequence[str] = ()  # what the faces were worth in real images, and what more would bring, in sentences
     groups: Mapping[str, Sequence[Group]] = field(default_factory=dict)
 
     @property
