@@ -25,7 +25,7 @@ import ganfer
 from ganfer.data.damage import damage_of, grey_chunks
 from ganfer.data.drawn import draw_faces
 from ganfer.data.duplicates import NEAR, find_duplicates
-from ganfer.files import write_json
+from ganfer.runtime.files import write_json
 
 HERE = Path(__file__).resolve().parent
 SIZE = 48

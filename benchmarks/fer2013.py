@@ -23,16 +23,16 @@ import numpy as np
 from gan_common import RESULTS, environment
 
 from classifiers import Classifier, load_classifier, train
-from ganfer.batch import read_batch
-from ganfer.classifier import real_only, samples
+from ganfer.classifier.train import real_only, samples
 from ganfer.config import Config, load_config
-from ganfer.console import progress
 from ganfer.data.imageset import ImageSet, read_set
-from ganfer.fill import fill
-from ganfer.label import label
+from ganfer.experiment.retrain import retrain
+from ganfer.generate.batch import read_batch
+from ganfer.label.fill import fill
+from ganfer.label.stage import label
 from ganfer.pipeline import Project
 from ganfer.results import Result
-from ganfer.retrain import retrain
+from ganfer.runtime.console import progress
 from ganfer.workspace import Run
 
 GENERATORS = {  # short config, full config
@@ -70,7 +70,7 @@ def prepared(options: argparse.Namespace) -> Project:
     project.check(drop=True)
     if options.thin:
         project.thin(imbalance=options.thin)
-    project.need_classifier()
+    project.needs.classifier()
     return project
 
 
@@ -89,7 +89,7 @@ def told_by(options: argparse.Namespace, generator: str, base: Project, judge: C
     workspace, config = base.workspace, settings(options, generator)
     project = Project(workspace, config)
     trained = project.train_gan()
-    data, labeller, gan = project.need_data(), project.need_classifier(), _run(trained)
+    data, labeller, gan = project.needs.data(), project.needs.classifier(), _run(trained)
     images = read_set(data.path)
     names, each, knows = images.class_names, PER_CLASS[options.full], config.gan.conditional
     asked = {"classes": dict.fromkeys(names, each)} if knows else {"n": each * len(names)}
@@ -273,13 +273,13 @@ def main() -> None:
         return
 
     base = prepared(options)
-    data = read_set(base.need_data().path)
+    data = read_set(base.needs.data().path)
     judge = referee(options, data)
     common = {
         "train": data.counts("train"),
         "val": data.counts("val"),
         "test": data.counts("test"),
-        "labeller": base.need_classifier().figures,
+        "labeller": base.needs.classifier().figures,
         "referee": {"model": judge.card["architecture"], **_validated(judge, data)},
     }
     shown = {k: str(v) for k, v in vars(options).items() if k not in ("archive", "workspace", "referee", "generators")}

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ganfer.runtime import describe, resolve_device
+from ganfer.runtime.device import describe, resolve_device
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -21,7 +21,7 @@ from gan_common import environment, save
 from gan_generation_speed import NAMES, make_runs
 
 from ganfer.config import load_config
-from ganfer.generate import Quota, generate
+from ganfer.generate.draw import Quota, generate
 from ganfer.workspace import Workspace
 
 FORMATS = ("png", "webdataset")

@@ -1,4 +1,4 @@
-"""Generated images per second, writing included: `ganfer.generate` into PNG files with provenance.
+"""Generated images per second, writing included: `ganfer.generate.draw` into PNG files with provenance.
 
     python benchmarks/gan_generation_speed.py [--n 4000] [--rounds 3] [--width 64] [--device auto]
 
@@ -19,10 +19,10 @@ from gan_common import environment, save, summary
 
 from ganfer.config import load_config
 from ganfer.data.imageset import ImageSet, save_set
+from ganfer.data.names import EXPRESSIONS
 from ganfer.gan.networks import NetworkSpec, build_generator
 from ganfer.gan.sampling import open_gan, save_generator
-from ganfer.generate import Quota, generate
-from ganfer.names import EXPRESSIONS
+from ganfer.generate.draw import Quota, generate
 from ganfer.workspace import Run, Workspace
 
 NAMES = EXPRESSIONS[:7]

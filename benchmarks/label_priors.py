@@ -3,7 +3,7 @@
     python benchmarks/label_priors.py NAME=WORKSPACE [NAME=WORKSPACE ...]
 
 Each workspace has data and a classifier, as `benchmarks/fer2013.py` leaves them. The held-back validation images are
-halved at random, by class: one half fits (`ganfer.equal_shares`), the other is measured, 20 times. Results:
+halved at random, by class: one half fits (`classifiers.prior_shift`), the other is measured, 20 times. Results:
 benchmarks/results/label_priors.json.
 """
 
@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 from gan_common import RESULTS, environment
 
-from ganfer.classifier import open_classifier, real_only
+from classifiers.prior_shift import EqualShares
+from ganfer.classifier.train import learned_shares, open_classifier, real_only
 from ganfer.config import load_config
 from ganfer.data.imageset import read_set
-from ganfer.equal_shares import EqualShares
 from ganfer.pipeline import Project
-from ganfer.screening import learned_shares
 
 HALVINGS = 20
 
@@ -30,8 +29,8 @@ def measured(workspace: Path) -> dict[str, Any]:
     """Mean and standard deviation over the halvings, of each way."""
     config = load_config("fer2013-cpu", [])
     project = Project(workspace, config)
-    images = read_set(project.need_data().path)
-    classifier = open_classifier(project.need_classifier(), images.class_names, config)
+    images = read_set(project.needs.data().path)
+    classifier = open_classifier(project.needs.classifier(), images.class_names, config)
     shares, val = learned_shares(classifier, images), real_only(images, "val")
     said, labels = classifier.probabilities(np.asarray(val.images)), val.labels
     rng, found = np.random.default_rng(0), []

@@ -20,11 +20,11 @@ from gan_common import RESULTS, environment, save, summary
 from classifiers import Classifier, create_model
 from ganfer.config import LiveConfig
 from ganfer.data.drawn import Face, render_rgba
+from ganfer.data.names import EXPRESSIONS
 from ganfer.live.analyse import Analyser
 from ganfer.live.detect import open_detector
 from ganfer.live.predict import Request, predict
 from ganfer.live.sources import find_sources
-from ganfer.names import EXPRESSIONS
 
 SIZE, RATE = (1280, 720), 25
 

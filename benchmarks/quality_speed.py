@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ganfer.files import write_json
 from ganfer.metrics.density_coverage import density_coverage
 from ganfer.metrics.fid import fid
 from ganfer.metrics.kid import mmd2_with_error
 from ganfer.metrics.neighbours import nearest
 from ganfer.metrics.precision_recall import precision_recall
-from ganfer.runtime import describe, resolve_device
+from ganfer.runtime.device import describe, resolve_device
+from ganfer.runtime.files import write_json
 
 RESULTS = Path(__file__).parent / "results" / "quality_speed.json"
 

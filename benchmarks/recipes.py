@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from classifiers import Classifier, crossval, evaluate
-from ganfer.classifier import open_classifier, samples
+from ganfer.classifier.train import open_classifier, samples
 from ganfer.config import load_config
-from ganfer.console import progress
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.errors import GanferError
 from ganfer.pipeline import Project
+from ganfer.runtime.console import progress
 from ganfer.workspace import Run
 
 RESULTS = Path(__file__).parent / "results"
@@ -183,7 +183,7 @@ def run(recipe: Recipe, sources: dict[str, Path], root: Path, *, short: bool) ->
     if project.workspace.active_data is None:
         for i, source in enumerate(recipe.sources):
             project.add(sources[source], classes=recipe.classes, merge=i > 0)
-    images = read_set(project.need_data().path)
+    images = read_set(project.needs.data().path)
     if folds:
         kept = _over_folds(project, images, recipe.config, folds, tta)
     else:

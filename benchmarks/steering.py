@@ -22,17 +22,17 @@ import torch
 from gan_common import environment, save
 
 from classifiers import Classifier, load_classifier, train
-from ganfer.batch import read_batch
-from ganfer.classifier import real_only, samples
+from ganfer.classifier.train import real_only, samples
 from ganfer.config import Config, SteeringConfig, load_config
 from ganfer.data.drawn import EXPRESSIONS, draw_faces
 from ganfer.data.imageset import ImageSet, read_set, save_set
 from ganfer.data.sheets import row_sheet, save_sheet
 from ganfer.gan.sampling import open_gan
+from ganfer.generate.batch import read_batch
+from ganfer.metrics.diversity import relative_entropy_to_uniform
 from ganfer.metrics.features import RandomConvFeatures
 from ganfer.pipeline import Project
 from ganfer.results import Result
-from ganfer.screen import relative_entropy_to_uniform
 from ganfer.workspace import Run, Workspace
 from stylegan_bridge.steering import thumbnails
 
@@ -100,7 +100,7 @@ def starved_gan(project: Project) -> Run:
     path = project.thin(counts={RARE: RARE_FACES}).path
     assert path is not None
     project.workspace.activate_data(Run(path))
-    return project.need_gan()
+    return project.needs.gan()
 
 
 def train_referee(project: Project, data: Run) -> Classifier:
@@ -196,8 +196,8 @@ def main() -> None:
     gan = starved_gan(project)
     data = balanced_faces(workspace)
     classifiers = {
-        "guide": load_classifier(project.need_classifier().path, "cpu"),
-        "judge": load_classifier(project.need_judge().path, "cpu"),
+        "guide": load_classifier(project.needs.classifier().path, "cpu"),
+        "judge": load_classifier(project.needs.judge().path, "cpu"),
     }
     began = time.perf_counter()
     result = project.generate(wanted.faces, gan=gan.name, steer=True)

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from ganfer.verdict import Claim, Estimate, Measured, changes, measure, verdict
+from ganfer.statistics.verdict import Claim, Estimate, Measured, changes, measure, verdict
 
 RESULT = Path(__file__).parent / "results" / "verdict_truth.json"
 NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")

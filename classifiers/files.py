@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import os
 import struct
@@ -81,3 +83,14 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"{path}: the weights don't match their checksum, the file is damaged; train or copy it again"
         )
     return tensors, json.loads(metadata["card"])
+
+
+def save_history(folder: Path, history: list[dict[str, float]]) -> None:
+    """history.csv: one row per validation."""
+    if not history:
+        return
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    write_atomic(folder / "history.csv", text.getvalue().encode())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import platform
 import warnings
 from collections.abc import Callable, Iterator
@@ -12,8 +10,6 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from classifiers.files import write_atomic
 
 if TYPE_CHECKING:
     from classifiers.state import Run
@@ -44,17 +40,6 @@ def make_card(run: Run, temperature: float, validation: dict[str, Any] | None, n
         "notes": notes,
         "identity": run.identity,
     }
-
-
-def save_history(folder: Path, history: list[dict[str, float]]) -> None:
-    """history.csv: one row per validation."""
-    if not history:
-        return
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    write_atomic(folder / "history.csv", text.getvalue().encode())
 
 
 @contextmanager

@@ -15,13 +15,12 @@ from classifiers.augment import early_side, make_strength
 from classifiers.config import TrainConfig
 from classifiers.device import DeviceSet
 from classifiers.errors import ClassifierError
-from classifiers.files import UNREADABLE, write_atomic
+from classifiers.files import UNREADABLE, save_history, write_atomic
 from classifiers.imbalance import Imbalance, late_weights, make_order
 from classifiers.losses import balanced_class_weights, make_loss, smoothing_shares
 from classifiers.models import ImageClassifier, create_model
 from classifiers.parts import Average, make_optimizer, quick_figures, total_steps, validation_steps
 from classifiers.prediction import map_batches
-from classifiers.records import save_history
 from classifiers.samples import Samples, class_counts, class_mass
 
 if TYPE_CHECKING:

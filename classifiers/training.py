@@ -22,12 +22,12 @@ from classifiers.config import TrainConfig, identifying
 from classifiers.device import make_fabric
 from classifiers.errors import ClassifierError
 from classifiers.evaluation import evaluate
-from classifiers.files import json_bytes, read_weights, save_weights, write_atomic
+from classifiers.files import json_bytes, read_weights, save_history, save_weights, write_atomic
 from classifiers.losses import smooth
 from classifiers.parts import unfreeze
 from classifiers.plots import plot_curves
 from classifiers.prediction import WEIGHTS, Classifier, load_classifier
-from classifiers.records import make_card, save_history, tensorboard
+from classifiers.records import make_card, tensorboard
 from classifiers.samples import Samples, check_samples, class_counts, fingerprint
 from classifiers.state import RESUME, Run
 

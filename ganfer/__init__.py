@@ -6,7 +6,7 @@ Importing `ganfer` loads neither torch nor numpy; the heavy modules are loaded w
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from ganfer.version import __version__
 
 if TYPE_CHECKING:
     from ganfer.config import Config

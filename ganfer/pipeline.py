@@ -1,73 +1,288 @@
-"""`Project`: a workspace with settings, whose methods are the commands."""
+"""The table of contents: `Project`, a workspace with settings, whose methods are the commands.
+
+The way of the data is add (or draw) -> train gan -> generate -> label (trains the classifier) -> retrain -> report.
+Every method says what is wrong with its arguments first, then its plan; with `dry_run` it stops there. What it lacks
+is made by `ganfer.needs`, what it does itself is one call of the stage named after it.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ganfer.config import Config, load_config
-from ganfer.errors import DataError, WorkspaceError
+from ganfer.errors import DataError, GanferError, WorkspaceError
+from ganfer.needs import Needs
 from ganfer.results import Result
-from ganfer.steps import Steps
-from ganfer.workspace import Run
+from ganfer.runtime import ranks
+from ganfer.workspace import Run, Workspace
 
 
-class Project(Steps):
+class Project:
     """A workspace and the settings its commands run with. Every method is the command of the same name."""
 
-    # --- the classifier, looked at ----------------------------------------------------------------------------------
+    def __init__(self, workspace: str | Path | Workspace | None = None, config: Config | None = None) -> None:
+        self.workspace = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
+        self.config = config or Config()
+        self.needs = Needs(self.workspace, self.config)
+
+    # --- data -----------------------------------------------------------------------------------------------------
+
+    def add(self, path: str | Path, **options: Any) -> Result:
+        """Import images; see `ganfer.data.ingest.add` for the options."""
+        from ganfer.data.ingest import add
+
+        return add(self.workspace, self.config, Path(path), **options)
+
+    def stats(self, *, dry_run: bool = False) -> Result:
+        """Counts, shares, imbalance and contact sheets of the active data set."""
+        from ganfer.data.stats import stats
+
+        plan = self._first("data stats", ["data"], ["write contact sheets of the active set"], dry_run)
+        return plan or stats(self.workspace, self.config, self.needs.data())
+
+    def check(self, *, drop: bool = False, dry_run: bool = False) -> Result:
+        """Duplicates, leaks between splits, conflicting labels, damaged images of the active data set."""
+        from ganfer.data.check import check
+
+        plan = self._first("data check", ["data"], ["compare all images of the active set with each other"], dry_run)
+        return plan or check(self.workspace, self.config, self.needs.data(), drop=drop)
+
+    def thin(
+        self, *, imbalance: float | None = None, counts: Mapping[str, int] | None = None, dry_run: bool = False
+    ) -> Result:
+        """A variant with fewer training images: an exponential long tail, or fixed counts per class."""
+        from ganfer.data.thin import thin
+
+        plan = self._first("data thin", ["data"], ["make a thinned variant of the active set"], dry_run)
+        return plan or thin(self.workspace, self.config, self.needs.data(), imbalance=imbalance, counts=counts or {})
+
+    def use(self, name: str, *, dry_run: bool = False) -> Result:
+        """Make the data set of this name (or whose name begins so) the active one."""
+        from ganfer.data.sets import use
+
+        plan = f"make {self.workspace.find('data', name).name} the active set"
+        return self._first("data use", [], [plan], dry_run) or use(self.workspace, name)
+
+    # --- training -------------------------------------------------------------------------------------------------
+
+    def train_gan(self, *, dry_run: bool = False) -> Result:
+        """Train the generator on the active data's training split."""
+        from ganfer.gan.train import plan_steps, train_gan
+
+        steps = plan_steps(self.workspace.active_data, self.config)
+        plan = self._first("train gan", ["data"], steps, dry_run)
+        return plan or train_gan(self.workspace, self.config, self.needs.data())
+
+    def train_classifier(self, *, dry_run: bool = False) -> Result:
+        """Train and calibrate the classifier on the active data's training split."""
+        from ganfer.classifier.train import train_classifier
+
+        settings = self.config.classifier
+        length = f"{settings.steps:,} steps" if settings.steps else f"{settings.epochs} epochs"
+        steps = [f"train the classifier ({settings.model}) for {length}"]
+        plan = self._first("train classifier", ["data"], steps, dry_run)
+        return plan or train_classifier(self.workspace, self.config, self.needs.data())
+
+    # --- the daily use --------------------------------------------------------------------------------------------
+
+    def generate(
+        self,
+        n: int | None = None,
+        *,
+        balance: bool = False,
+        to: int | None = None,
+        classes: Mapping[str, int] | None = None,
+        gan: str | None = None,
+        source: str = "dcgan",
+        seeds: Sequence[int] | None = None,
+        steer: bool | None = None,
+        dry_run: bool = False,
+    ) -> Result:
+        """Draw synthetic faces: `n` spread evenly, or as many as fill every class up to the largest (or to `to`).
+
+        source: the kind of generator; all but "dcgan" are opened from `stylegan.network`. seeds: exactly these. steer:
+        lead the generator to the classes; None does so where classes are asked of a generator that knows none.
+        """
+        from ganfer.generate.draw import draw, plan_lines
+        from ganfer.generate.quota import plan_counts, plan_seeds
+        from ganfer.generate.source import gan_source, look_ahead
+        from ganfer.generate.steer import generate_steered
+        from ganfer.generate.steer import plan_lines as steering_lines
+
+        own = source == "dcgan"
+        there = self.workspace.find("gans", gan) if gan else self.needs.newest("gans") if own else None
+        ahead = look_ahead(source, there, self.config, fetch=not dry_run)  # what is wrong with it is said at once
+        asks_classes = balance or to is not None or bool(classes)
+        steered = steer if steer is not None else asks_classes and ahead.class_names is None
+        if steered and ranks.count() > 1:
+            raise GanferError("Steering runs in one process.", "Give the command without torchrun.")
+        needed = ["data", *(["gan"] if own and not gan else []), *(["classifier", "judge"] if steered else [])]
+        if dry_run and self.workspace.active_data is None:
+            return self._plan("generate", needed, ahead.steps)
+        if not dry_run:
+            self.needs.announce(*needed)
+        data = self.needs.data()
+        request: dict[str, Any] = {"n": n, "balance": balance, "to": to, "classes": classes or {}}
+        quota = plan_counts(data, self.config, **request) if seeds is None else plan_seeds(seeds, steered, **request)
+        if dry_run:
+            steering = [*quota.lines(), *steering_lines(self.config.steering, quota), "judge the faces independently"]
+            return self._plan(
+                "generate", needed, [*ahead.steps, *(steering if steered else plan_lines(quota, ahead.class_names))]
+            )
+        chosen = ahead.source or gan_source(self.needs.gan(gan), self.config)
+        if not steered:
+            return draw(self.workspace, self.config, chosen, data, quota, seeds)
+        guide = self.needs.classifier()
+        return generate_steered(self.workspace, self.config, chosen, data, quota, guide, self.needs.judge())
+
+    def label(
+        self,
+        folder: str | Path | None = None,
+        *,
+        classifier: str | None = None,
+        fill: bool = False,
+        dry_run: bool = False,
+    ) -> Result:
+        """Pseudo-label and screen the newest batch, or a folder of images from elsewhere.
+
+        fill: have more faces drawn until the screen has kept as many of each class as were asked for.
+        """
+        from ganfer.generate.foreign import import_batch
+        from ganfer.label.fill import fill as fill_batch
+        from ganfer.label.stage import label
+
+        named = self.needs.classifier(classifier) if classifier else None  # a wrong name is said before any work
+        needed = ["data", *([] if named else ["classifier"]), *([] if folder else ["batch"])]
+        more = ["draw more faces until as many of each class are kept as were asked for"] if fill else []
+        if plan := self._first("label", needed, ["label and screen the batch", *more], dry_run):
+            return plan
+        data = self.needs.data()
+        batch = import_batch(self.workspace, self.config, Path(folder), data) if folder else self.needs.batch()
+        labeller = named or self.needs.classifier()
+        if fill:
+            batch = fill_batch(self.workspace, self.config, batch, labeller, data)
+        return label(self.workspace, self.config, batch, labeller, data)
+
+    def quality(self, batch: str | None = None, *, classifier: str | None = None, dry_run: bool = False) -> Result:
+        """Measure a batch (the newest) beside held-back real images: distances, variety, copies, what is learned."""
+        from ganfer.quality.stage import quality
+
+        named = self.needs.classifier(classifier) if classifier else None
+        chosen = self.workspace.find("synthetic", batch) if batch else None
+        kept = self.config.quality.faces == "kept"
+        needed = ["data", *([] if named else ["classifier"])]
+        needed += [] if chosen else ["labels" if kept else "batch"]
+        if plan := self._first("quality", needed, ["measure the faces beside held-back real images"], dry_run):
+            return plan
+        data = self.needs.data()
+        chosen = chosen or (self.needs.labels() if kept else self.needs.batch())
+        return quality(self.workspace, self.config, chosen, named or self.needs.classifier(), data)
+
+    def retrain(self, *, dry_run: bool = False) -> Result:
+        """Train with and without the synthetic faces, paired seeds, and report what changed."""
+        from ganfer.experiment.retrain import plan_lines, retrain
+
+        steps = plan_lines(self.config, self.workspace, self.workspace.active_data)  # a wrong arm is said at once
+        if self.config.retrain.folds:
+            return self._retrain_in_folds(steps, dry_run=dry_run)
+        needed = ["data", "classifier", "batch", "labels"]
+        plan = self._first("retrain", needed, steps, dry_run)
+        return plan or retrain(self.workspace, self.config, self.needs.data(), self.needs.labels())
+
+    def _retrain_in_folds(self, steps: Sequence[str], *, dry_run: bool) -> Result:
+        """Every fold is a workspace of its own, in which the whole story is told anew."""
+        from ganfer.experiment.crossfold import folds_lines, retrain_in_folds
+
+        words = folds_lines(self.config)  # a wrong number is said before any work
+        if dry_run:
+            return self._plan("retrain", ["data"], [*words, *steps])
+
+        def tell(workspace: Workspace, config: Config, counts: Mapping[str, int]) -> Result:
+            project = Project(workspace, config)
+            project.generate(classes=counts)
+            project.label()
+            return project.retrain()
+
+        batch = self.needs.newest("synthetic")
+        return retrain_in_folds(self.workspace, self.config, self.needs.data(), batch, tell)
+
+    def demo(self, *, dry_run: bool = False) -> Result:
+        """The whole story on the drawn faces: every class filled up to the largest, labelled, retrained, reported."""
+        if dry_run:
+            from ganfer.experiment.retrain import plan_lines
+
+            filled = "generate faces until every class is as large as the largest"
+            steps = [filled, *self.needs.missing("classifier"), "label and screen them", *plan_lines(self.config)]
+            return self._plan("demo", ["data", "gan"], steps)
+        self.needs.data()
+        self.generate(balance=True)
+        self.label()
+        return self.retrain()
+
+    # --- the classifier, looked at --------------------------------------------------------------------------------
 
     def evaluate(
         self, folder: str | Path | None = None, *, classifiers: Sequence[str] = (), dry_run: bool = False
     ) -> Result:
         """Measure the newest classifier, or several as one, on the test split (`evaluate.split`), or on a folder."""
-        from ganfer.evaluate import evaluate
-        from ganfer.predictors import locate
+        from ganfer.classifier.choose import locate
+        from ganfer.classifier.evaluate import evaluate
 
         paths = [locate(self.workspace, name) for name in classifiers]
         needed = ["data"] if paths and not folder else [] if paths else ["data", "classifier"]
         what = str(folder) if folder else f"the {self.config.evaluate.split} split"
-        if dry_run:
-            return self._plan("evaluate", [*self.missing(*needed), f"measure the classifier on {what}"])
-        self.announce(*needed)
-        paths = paths or [self.need_classifier().path]
-        data = self.workspace.active_data if folder else self.need_data()
+        if plan := self._first("evaluate", needed, [f"measure the classifier on {what}"], dry_run):
+            return plan
+        paths = paths or [self.needs.classifier().path]
+        data = self.workspace.active_data if folder else self.needs.data()
         return evaluate(self.workspace, self.config, paths, data, Path(folder) if folder else None)
 
     def crossval(self, *, dry_run: bool = False) -> Result:
         """k-fold cross-validation of the classifier's settings, at random and by subject where subjects are known."""
-        from ganfer.crossval import crossval, plan_lines
+        from ganfer.classifier.crossval import crossval, plan_lines
 
-        plan = plan_lines(self.config, self.workspace.active_data)
-        if dry_run:
-            return self._plan("crossval", [*self.missing("data"), *plan])
-        self.announce("data")
-        return crossval(self.workspace, self.config, self.need_data())
-
-    def serve(self, classifiers: Sequence[str] = (), *, dry_run: bool = False, **options: Any) -> Result:
-        """Answer over HTTP and show the live page until interrupted; see `ganfer.serve.command.serve`."""
-        from ganfer.serve.command import plan_lines, serve
-
-        needed = [] if classifiers else ["data", "classifier"]
-        if dry_run:
-            steps = self.missing(*needed)
-            return self._plan("serve", [*steps, *plan_lines(self.workspace, self.config, classifiers)])
-        self.announce(*needed)
-        if not classifiers:
-            self.need_data()
-            self.need_classifier()
-        return serve(self.workspace, self.config, classifiers, **options)
+        plan = self._first("crossval", ["data"], plan_lines(self.config, self.workspace.active_data), dry_run)
+        return plan or crossval(self.workspace, self.config, self.needs.data())
 
     def tune(self, search: Sequence[str] = (), *, dry_run: bool = False) -> Result:
         """Search for better classifier settings, judged on validation; `search` has lines like `lr=1e-4..1e-2:log`."""
         from ganfer.tune.stage import plan_lines, tune
 
-        plan = plan_lines(self.config, search)  # a wrong space is said before any work
-        if dry_run:
-            return self._plan("tune", [*self.missing("data"), *plan])
-        self.announce("data")
-        return tune(self.workspace, self.config, self.need_data(), search)
+        plan = self._first("tune", ["data"], plan_lines(self.config, search), dry_run)
+        return plan or tune(self.workspace, self.config, self.needs.data(), search)
 
-    # --- faces in the wild --------------------------------------------------------------------------------------
+    def explain(
+        self,
+        images: Sequence[str | Path],
+        *,
+        classifier: str | None = None,
+        target: str | None = None,
+        dry_run: bool = False,
+    ) -> Result:
+        """Where in the images the classifier found its evidence: Grad-CAM, scores, first-layer maps."""
+        from ganfer.classifier.choose import locate
+        from ganfer.classifier.explain import explain
+
+        path = locate(self.workspace, classifier) if classifier else None
+        needed = [] if path else ["data", "classifier"]
+        if plan := self._first("explain", needed, [f"explain {len(images)} image(s)"], dry_run):
+            return plan
+        path = path or self.needs.classifier().path
+        return explain(self.workspace, self.config, path, [Path(image) for image in images], target)
+
+    def export(self, out: str | Path | None = None, *, classifier: str | None = None, dry_run: bool = False) -> Result:
+        """Write the classifier as ONNX, checked against torch, with a JSON card."""
+        from ganfer.classifier.choose import locate
+        from ganfer.classifier.export import export
+
+        path = locate(self.workspace, classifier) if classifier else None
+        needed = [] if path else ["data", "classifier"]
+        if plan := self._first("export", needed, ["write the classifier as ONNX and check it"], dry_run):
+            return plan
+        path = path or self.needs.classifier().path
+        return export(self.workspace, self.config, path, self.workspace.active_data, Path(out) if out else None)
+
+    # --- faces in the wild ----------------------------------------------------------------------------------------
 
     def predict(
         self,
@@ -87,47 +302,12 @@ class Project(Steps):
         from ganfer.live.stage import predict_plan, predict_stage
 
         opened = predict_plan(self.workspace, sources, out, request)
-        first = [] if classifiers else self.missing("data", "classifier")
-        if dry_run:
-            return self._plan("predict", [*first, *opened.lines])
-        if not classifiers:
-            self.announce("data", "classifier")
-            classifiers = [str(self.need_classifier().path)]
+        needed = [] if classifiers else ["data", "classifier"]
+        if plan := self._first("predict", needed, opened.lines, dry_run):
+            return plan
+        classifiers = classifiers or [str(self.needs.classifier().path)]
         models = (detector_model, landmarker_model)
         return predict_stage(self.workspace, self.config, opened, classifiers, models, landmarks=landmarks)
-
-    def explain(
-        self,
-        images: Sequence[str | Path],
-        *,
-        classifier: str | None = None,
-        target: str | None = None,
-        dry_run: bool = False,
-    ) -> Result:
-        """Where in the images the classifier found its evidence: Grad-CAM, scores, first-layer maps."""
-        from ganfer.explain import explain
-        from ganfer.predictors import locate
-
-        path = locate(self.workspace, classifier) if classifier else None
-        needed = [] if path else ["data", "classifier"]
-        if dry_run:
-            return self._plan("explain", [*self.missing(*needed), f"explain {len(images)} image(s)"])
-        self.announce(*needed)
-        path = path or self.need_classifier().path
-        return explain(self.workspace, self.config, path, [Path(image) for image in images], target)
-
-    def export(self, out: str | Path | None = None, *, classifier: str | None = None, dry_run: bool = False) -> Result:
-        """Write the classifier as ONNX, checked against torch, with a JSON card."""
-        from ganfer.export import export
-        from ganfer.predictors import locate
-
-        path = locate(self.workspace, classifier) if classifier else None
-        needed = [] if path else ["data", "classifier"]
-        if dry_run:
-            return self._plan("export", [*self.missing(*needed), "write the classifier as ONNX and check it"])
-        self.announce(*needed)
-        path = path or self.need_classifier().path
-        return export(self.workspace, self.config, path, self.workspace.active_data, Path(out) if out else None)
 
     def timeline(
         self,
@@ -144,11 +324,22 @@ class Project(Steps):
             if not Path(log).is_file():
                 raise DataError(f"{log} is not there.", "Give logs of: ganfer predict --attention --log FILE.")
         folder = Path(out) if out is not None else self.workspace.root / "predictions" / "timeline"
-        if dry_run:
-            return self._plan("timeline", [f"put {len(logs)} log(s) into {folder / 'index.html'}"])
-        return timeline([Path(log) for log in logs], folder, title=title, offsets=offsets)
+        plan = self._first("timeline", [], [f"put {len(logs)} log(s) into {folder / 'index.html'}"], dry_run)
+        return plan or timeline([Path(log) for log in logs], folder, title=title, offsets=offsets)
 
-    # --- what is there, what comes next -------------------------------------------------------------------------
+    def serve(self, classifiers: Sequence[str] = (), *, dry_run: bool = False, **options: Any) -> Result:
+        """Answer over HTTP and show the live page until interrupted; see `ganfer.serve.command.serve`."""
+        from ganfer.serve.command import plan_lines, serve
+
+        needed = [] if classifiers else ["data", "classifier"]
+        if dry_run:
+            return self._plan("serve", needed, plan_lines(self.workspace, self.config, classifiers))
+        self.needs.announce(*needed)
+        if not classifiers:
+            self.needs.classifier()
+        return serve(self.workspace, self.config, classifiers, **options)
+
+    # --- what is there, what comes next ---------------------------------------------------------------------------
 
     def status(self) -> Result:
         """What the workspace holds and what comes next."""
@@ -176,6 +367,21 @@ class Project(Steps):
     def _report_folder(self, name: str) -> Path:
         folder = Path(name)
         return folder if (folder / "results.json").is_file() else self.workspace.find("reports", name).path
+
+    # --- plans ----------------------------------------------------------------------------------------------------
+
+    def _first(self, command: str, needed: Sequence[str], steps: Sequence[str], dry_run: bool) -> Result | None:
+        """The plan as the command's result with `dry_run`; else what is missing is announced, and None."""
+        if dry_run:
+            return self._plan(command, needed, steps)
+        self.needs.announce(*needed)
+        return None
+
+    def _plan(self, command: str, needed: Sequence[str], steps: Sequence[str]) -> Result:
+        """What has to be made first and what is done then, as a result without a folder."""
+        plan = [*self.needs.missing(*needed), *steps]
+        lines = ["Plan (nothing was done):", *(f"  {step}" for step in plan)]
+        return Result(f"ganfer {command} --dry-run", None, {"plan": plan}, lines)
 
 
 def open(workspace: str | Path | None = None, config: str | Path | Config | None = None, **overrides: Any) -> Project:

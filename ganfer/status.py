@@ -1,6 +1,6 @@
 """What the workspace holds and what comes next."""
 
-from ganfer.batch import newest_labels
+from ganfer.label.labels import newest_labels
 from ganfer.results import Result, table
 from ganfer.workspace import KINDS, Run, Workspace
 

@@ -22,10 +22,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from classifiers.config import identifying
-from ganfer import __version__, ranks
-from ganfer.console import say
 from ganfer.errors import WorkspaceError, did_you_mean
-from ganfer.files import digest_json, write_json, write_text
+from ganfer.runtime import ranks
+from ganfer.runtime.console import say
+from ganfer.runtime.files import digest_json, write_json, write_text
+from ganfer.version import __version__
 
 FORMAT = 1
 KINDS = (

@@ -49,21 +49,79 @@ def test_only_the_command_line_imports_click() -> None:
     assert wrong == []
 
 
-def test_nothing_below_imports_the_command_line_or_the_pipeline() -> None:
-    upper = {"ganfer.cli", "ganfer.pipeline", "ganfer.steps"}
-    allowed = {
-        ROOT / "ganfer" / "pipeline.py",
-        ROOT / "ganfer" / "steps.py",
-        ROOT / "ganfer" / "__init__.py",
-        ROOT / "ganfer" / "__main__.py",
-    }
+#: The rooms of `ganfer/`, lowest first: a room imports from lower lines and from itself only.
+LAYERS = (
+    ("errors", "version", "results"),
+    ("runtime",),
+    ("config",),
+    ("workspace",),
+    ("data", "page", "statistics"),
+    ("metrics", "classifier", "report"),
+    ("gan", "live", "tune"),
+    ("generate", "serve"),
+    ("label",),
+    ("quality", "experiment"),
+    ("needs", "status"),
+    ("pipeline",),
+    ("cli",),
+)
+
+
+def modules(package: str) -> dict[str, Path]:
+    """Dotted names of a package's modules and their files."""
+    found = {}
+    for file in (ROOT / package).rglob("*.py"):
+        name = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        found[name] = file
+    return found
+
+
+def arrows(package: str) -> dict[str, set[str]]:
+    """Which modules of the package every module imports; `from a import b` is an arrow to `a.b` where that is one."""
+    files = modules(package)
+    found: dict[str, set[str]] = {}
+    for module, file in files.items():
+        found[module] = set()
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                found[module] |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                inner = [f"{node.module}.{alias.name}" for alias in node.names]
+                found[module] |= {name if name in files else node.module for name in inner}
+        found[module] = (found[module] & files.keys()) - {module}
+    return found
+
+
+def test_rooms_import_downwards_only() -> None:
+    height = {room: place for place, rooms in enumerate(LAYERS) for room in rooms}
+    free = {"ganfer", "ganfer.__main__"}  # the entrances, which open every room
+    rooms = {module.split(".")[1] for module in modules("ganfer") if module not in free}
+    assert rooms == set(height)
     wrong = []
-    for file in (ROOT / "ganfer").rglob("*.py"):
-        if file in allowed or file.is_relative_to(ROOT / "ganfer" / "cli"):
-            continue
-        if any(name == layer or name.startswith(layer + ".") for name in imported(file) for layer in upper):
-            wrong.append(str(file.relative_to(ROOT)))
-    assert wrong == []
+    for module, others in arrows("ganfer").items():
+        for other in others - {"ganfer"} if module not in free else ():
+            here, there = module.split(".")[1], other.split(".")[1]
+            if here != there and height[there] >= height[here]:
+                wrong.append(f"{module} imports {other}")
+    assert sorted(wrong) == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_module_imports_itself_by_way_of_others(package: str) -> None:
+    left = arrows(package)
+    while True:
+        ends = {module for module, others in left.items() if not others & left.keys()}
+        if not ends:
+            break
+        left = {module: others for module, others in left.items() if module not in ends}
+    assert sorted(left) == []  # what is left are the circles and what imports them
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_folder_says_what_is_in_it(package: str) -> None:
+    folders = {file.parent for file in modules(package).values()}
+    texts = {folder: ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or "" for folder in folders}
+    assert [str(folder.relative_to(ROOT)) for folder, text in sorted(texts.items()) if len(text) < 60] == []
 
 
 def heavy_modules_after(statement: str) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ganfer.errors import WorkspaceError
-from ganfer.files import atomic_path, digest_json, write_csv, write_json
+from ganfer.runtime.files import atomic_path, digest_json, write_csv, write_json
 from ganfer.workspace import FORMAT, Workspace
 
 KEY = {"config": {"steps": 3}, "inputs": {"data": "abc"}, "seed": 0}

@@ -7,7 +7,7 @@ import numpy as np
 from ganfer.config import Config, load_config
 from ganfer.data.imageset import ImageSet, save_set
 from ganfer.data.provenance import write_png
-from ganfer.files import write_csv
+from ganfer.runtime.files import write_csv
 from ganfer.workspace import Run, Workspace
 
 NAMES = ("angry", "happy", "sad")

@@ -54,7 +54,7 @@ def add(
     train/val/test folders (folder); fer2013.csv (fer2013), with FERPlus's votes (ferplus); CK+48 (ck+48); ExpW (expw);
     RAF-DB (raf-db); AffectNet (affectnet); images with metadata.csv or metadata.jsonl (huggingface).
     """
-    from ganfer.names import parse_renames
+    from ganfer.data.names import parse_renames
 
     if gray is not None:
         project = _with_channels(project, 1 if gray else 3)
@@ -74,7 +74,7 @@ def add(
 @common
 def stats(project: "Project", dry_run: bool) -> Result:
     """Counts, shares, imbalance ratio, and a contact sheet per class."""
-    return _planned("write contact sheets of the active set") if dry_run else project.stats()
+    return project.stats(dry_run=dry_run)
 
 
 @data.command()
@@ -82,7 +82,7 @@ def stats(project: "Project", dry_run: bool) -> Result:
 @common
 def check(project: "Project", dry_run: bool, drop: bool) -> Result:
     """Duplicates within and across splits, conflicting labels, blank and damaged images."""
-    return _planned("compare all images of the active set with each other") if dry_run else project.check(drop=drop)
+    return project.check(drop=drop, dry_run=dry_run)
 
 
 @data.command()
@@ -98,11 +98,7 @@ def thin(project: "Project", dry_run: bool, imbalance: float | None, classes: tu
     counts = parse_counts(classes, "--class")
     if imbalance is None and not counts:
         raise click.UsageError("Say how: --imbalance 50, or --class disgust=100.")
-    return (
-        _planned("make a thinned variant of the active set")
-        if dry_run
-        else project.thin(imbalance=imbalance, counts=counts)
-    )
+    return project.thin(imbalance=imbalance, counts=counts, dry_run=dry_run)
 
 
 @data.command()
@@ -110,11 +106,7 @@ def thin(project: "Project", dry_run: bool, imbalance: float | None, classes: tu
 @common
 def use(project: "Project", dry_run: bool, name: str) -> Result:
     """Make the set NAME (or the one whose name begins so) the active one."""
-    from ganfer.data.sets import use as use_set
-
-    if dry_run:
-        return _planned(f"make {project.workspace.find('data', name).name} the active set")
-    return use_set(project.workspace, name)
+    return project.use(name, dry_run=dry_run)
 
 
 @data.command("list")
@@ -134,7 +126,3 @@ def _with_channels(project: "Project", channels: int) -> "Project":
 
     config = project.config
     return Project(project.workspace, replace(config, data=replace(config.data, channels=channels)))
-
-
-def _planned(step: str) -> Result:
-    return Result("ganfer data --dry-run", None, {"plan": [step]}, ["Plan (nothing was done):", f"  {step}"])

@@ -64,7 +64,7 @@ def generate(
     Without any count, generate.n faces are spread evenly over the classes. The same command again resumes. A StyleGAN2
     network that knows no classes is steered to those that --balance, --to or --class ask for.
     """
-    from ganfer.seeding import MOST_SEED, parse_ranges
+    from ganfer.runtime.seeding import MOST_SEED, parse_ranges
 
     return project.generate(
         n,

@@ -8,8 +8,8 @@ from importlib import import_module
 import click
 
 from classifiers.errors import ClassifierError
-from ganfer import __version__
 from ganfer.errors import GanferError
+from ganfer.version import __version__
 from stylegan_bridge.errors import BridgeError
 
 EXPECTED = (GanferError, ClassifierError, BridgeError)

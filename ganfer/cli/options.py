@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import click
 
-from ganfer import ranks
 from ganfer.config import field_of, load_config, shipped_configs
 from ganfer.results import Result
+from ganfer.runtime import ranks
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SETTING = "set__"

@@ -39,12 +39,7 @@ def gan(project: "Project", dry_run: bool) -> Result:
     Writes gans/RUN/ with the generator, sample grids per class, curves and TensorBoard events. Every setting can be
     given with --set gan.KEY=VALUE.
     """
-    if dry_run:
-        from ganfer.gan.train import plan_gan
-
-        return plan_gan(project.workspace.active_data, project.config, project.missing("data"))
-    project.announce("data")
-    return project.train_gan()
+    return project.train_gan(dry_run=dry_run)
 
 
 @train.command()
@@ -62,11 +57,4 @@ def classifier(project: "Project", dry_run: bool) -> Result:
 
     Every setting can be given with --set classifier.KEY=VALUE.
     """
-    if dry_run:
-        settings = project.config.classifier
-        length = f"{settings.steps:,} steps" if settings.steps else f"{settings.epochs} epochs"
-        steps = [*project.missing("data"), f"train the classifier ({settings.model}) for {length}"]
-        lines = ["Plan (nothing was done):", *(f"  {step}" for step in steps)]
-        return Result("ganfer train classifier --dry-run", None, {"plan": steps}, lines)
-    project.announce("data")
-    return project.train_classifier()
+    return project.train_classifier(dry_run=dry_run)

@@ -8,14 +8,14 @@ import numpy as np
 from PIL import Image
 
 from ganfer.config import Config
-from ganfer.console import progress
 from ganfer.data.duplicates import NEAR
 from ganfer.data.examine import Findings, conflicts, examine, shared_subjects, summarise
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.data.sheets import contact_sheet, save_sheet
 from ganfer.data.variants import make_variant
-from ganfer.files import write_csv, write_json
 from ganfer.results import Result, table
+from ganfer.runtime.console import progress
+from ganfer.runtime.files import write_csv, write_json
 from ganfer.workspace import Run, Workspace
 
 _EXAMPLES = 12  # pairs of each kind on the sheet

@@ -16,9 +16,9 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from ganfer.console import Advance
 from ganfer.data.damage import grey_chunks
 from ganfer.data.hamming import bands_for, close_pairs, radius_of
+from ganfer.runtime.console import Advance
 
 NEAR = 0.85  # similarity from which two images count as the same picture
 SIDE = 48  # pixels at which images are compared

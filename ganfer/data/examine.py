@@ -8,10 +8,10 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ganfer.console import Advance
 from ganfer.data.damage import MAX_ONE_VALUE, MIN_RANGE, NO_PICTURE, damage_of, grey_chunks
 from ganfer.data.duplicates import NEAR, SHIFT, SIDE, Duplicates, find_duplicates
 from ganfer.data.imageset import SPLITS, ImageSet
+from ganfer.runtime.console import Advance
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ganfer.errors import DataError
-from ganfer.files import digest_json, digest_of, write_csv, write_json, write_npy
+from ganfer.runtime.files import digest_json, digest_of, write_csv, write_json, write_npy
 
 SPLITS = ("train", "val", "test")
 UNLABELLED = -1

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from ganfer.config import DataConfig
-from ganfer.console import progress
 from ganfer.data.decode import Decoded, Target
 from ganfer.data.imageset import SPLITS, ImageSet, read_set
 from ganfer.data.pool import decode_items
@@ -21,6 +20,7 @@ from ganfer.data.sources import Source, source_stem
 from ganfer.data.sources.items import Item, Refused
 from ganfer.data.splits import NO_GROUP, Splits, assign
 from ganfer.data.writer import Row, SetWriter, printable
+from ganfer.runtime.console import progress
 from ganfer.workspace import Run
 
 SYNTHETIC = "synthetic (drawn by ganfer)"

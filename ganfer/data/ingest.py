@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 
 from ganfer.config import Config, DataConfig
-from ganfer.console import say
 from ganfer.data.imageset import SPLITS, ImageSet, save_set
 from ganfer.data.importer import Importer
+from ganfer.data.names import canonical
 from ganfer.data.selection import Selection, check_names
 from ganfer.data.sources import open_source, source_stem
 from ganfer.data.sources.items import ReadOptions
 from ganfer.data.summary import plan, result
 from ganfer.data.writer import discard_scratch
 from ganfer.errors import DataError, GanferError
-from ganfer.names import canonical
 from ganfer.results import Result
+from ganfer.runtime.console import say
 from ganfer.workspace import Run, Workspace
 
 # the settings that change what an import gives

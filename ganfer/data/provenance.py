@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from ganfer import __version__
 from ganfer.errors import DataError
+from ganfer.version import __version__
 
 MARK = "ganfer:synthetic"
 _PREFIX = "ganfer:"

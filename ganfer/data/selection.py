@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from ganfer.data.imageset import SPLITS
+from ganfer.data.names import canonical, in_order
 from ganfer.data.sources import Source
 from ganfer.data.splits import NO_GROUP
 from ganfer.errors import DataError, did_you_mean
-from ganfer.names import canonical, in_order
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ganfer.data.imageset import ImageSet
 from ganfer.data.provenance import as_pillow
-from ganfer.files import atomic_path
-from ganfer.seeding import stream
+from ganfer.runtime.files import atomic_path
+from ganfer.runtime.seeding import stream
 
 _LEGIBLE = 72  # pixels a tile is enlarged to at least, when no scale is given
 _GAP = 2

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ganfer.data.imageset import SPLITS
-from ganfer.seeding import stream
+from ganfer.runtime.seeding import stream
 
 TRAIN, VAL, TEST = range(3)
 NO_GROUP = -1

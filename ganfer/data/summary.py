@@ -8,10 +8,10 @@ from typing import Any
 
 from ganfer.config import DataConfig
 from ganfer.data.imageset import SPLITS
+from ganfer.data.names import in_order
 from ganfer.data.selection import Selection
 from ganfer.data.sources import Source
 from ganfer.data.sources.items import Refused
-from ganfer.names import in_order
 from ganfer.results import Result, table
 from ganfer.workspace import Run
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from ganfer.data.imageset import COLUMNS, SPLITS, UNLABELLED, ImageSet, write_table
+from ganfer.data.names import in_order
 from ganfer.data.splits import NO_GROUP, rank_of
-from ganfer.files import digest_of
-from ganfer.names import in_order
+from ganfer.runtime.files import digest_of
 
 _HEADER_BYTES = 128
 _SCRATCH = ".unfinished"

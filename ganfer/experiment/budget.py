@@ -10,7 +10,7 @@ from typing import Any
 from classifiers.config import TrainConfig
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet
-from ganfer.report.numbers import duration
+from ganfer.page.numbers import duration
 from ganfer.workspace import Run, Workspace
 
 _WARM_UP = (4, 16)  # steps of the two short trainings whose difference is timed
@@ -89,7 +89,7 @@ def _from_records(workspace: Workspace, config: Config, data: Run) -> float | No
 def _warm_up(config: Config, real: ImageSet, val: ImageSet) -> float:
     """Seconds per step, validations left out, from the difference of two short trainings."""
     from classifiers import train
-    from ganfer.classifier import samples
+    from ganfer.classifier.train import samples
 
     taken = []
     some = val.select(range(min(len(val), 64)))

@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from ganfer import verdict
-from ganfer.console import say
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.experiment.arms import CURVE, Material, Outcome
 from ganfer.experiment.comparisons import LEVEL, PRIMARY
 from ganfer.experiment.portions import rare_classes
-from ganfer.experiment.significance import detectable
 from ganfer.experiment.trainings import Trainings
-from ganfer.seeding import stream
-from ganfer.verdict import Estimate, Measured, points
+from ganfer.runtime.console import say
+from ganfer.runtime.seeding import stream
+from ganfer.statistics import verdict
+from ganfer.statistics.significance import detectable
+from ganfer.statistics.verdict import Estimate, Measured, points
 from ganfer.workspace import Run
 
 _DRAWS = 20_000

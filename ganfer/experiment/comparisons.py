@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from ganfer import verdict
 from ganfer.config import RetrainConfig
 from ganfer.data.imageset import ImageSet
 from ganfer.experiment import rule
 from ganfer.experiment.arms import ARMS, REBALANCING, Outcome
 from ganfer.experiment.rule import PRIMARY, Claim, Evidence
-from ganfer.experiment.significance import detectable, holm, holm_levels, mcnemar
-from ganfer.verdict import Estimate, Measured, points
+from ganfer.statistics import verdict
+from ganfer.statistics.significance import detectable, holm, holm_levels, mcnemar
+from ganfer.statistics.verdict import Estimate, Measured, points
 
 LEVEL = 0.95  # of every interval
 

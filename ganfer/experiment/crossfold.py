@@ -16,10 +16,7 @@ from typing import Any
 import numpy as np
 
 from classifiers.folds import assign_folds
-from ganfer import verdict
-from ganfer.batch import read_batch
 from ganfer.config import Config
-from ganfer.console import say
 from ganfer.data.imageset import ImageSet, read_set, save_set
 from ganfer.data.splits import NO_GROUP, hold_out, rank_of
 from ganfer.errors import ConfigError, DataError
@@ -29,10 +26,13 @@ from ganfer.experiment.findings import FORMAT, arm_figures, arm_notes, rising, s
 from ganfer.experiment.fitted import shifted
 from ganfer.experiment.recommend import recommendation
 from ganfer.experiment.trainings import stored_trained
-from ganfer.files import digest_of
+from ganfer.generate.batch import read_batch
 from ganfer.report import read_results, terminal_summary, write_report
 from ganfer.results import Result
-from ganfer.verdict import Measured
+from ganfer.runtime.console import say
+from ganfer.runtime.files import digest_of
+from ganfer.statistics import verdict
+from ganfer.statistics.verdict import Measured
 from ganfer.workspace import Run, Workspace
 
 # a fold's workspace, its settings, faces to draw per class -> the fold's finished experiment

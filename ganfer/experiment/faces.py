@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from ganfer.batch import Labels, read_batch, read_labels
 from ganfer.data.imageset import ImageSet
 from ganfer.errors import DataError
-from ganfer.screen import COPY, DUPLICATE, LOW_CONFIDENCE, MISMATCH, OFF_MANIFOLD
-from ganfer.seeding import stream
+from ganfer.generate.batch import read_batch
+from ganfer.label.labels import COPY, DUPLICATE, LOW_CONFIDENCE, MISMATCH, OFF_MANIFOLD, Labels, read_labels
+from ganfer.runtime.seeding import stream
 from ganfer.workspace import Run
 
 _RELAX = {

@@ -9,7 +9,6 @@ import numpy as np
 from sklearn.metrics import confusion_matrix
 
 from classifiers.calibration import ece, reliability
-from ganfer import verdict
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet
 from ganfer.experiment.arms import ARMS, Material, Outcome
@@ -21,10 +20,11 @@ from ganfer.experiment.operating_point import at_equal_shares
 from ganfer.experiment.preflight import Leaks
 from ganfer.experiment.recommend import recommendation
 from ganfer.experiment.showcase import showcase
-from ganfer.experiment.significance import fewest_images
 from ganfer.experiment.tuning import REBALANCED, Tuned
 from ganfer.experiment.unfinished import unfinished, words
-from ganfer.verdict import Estimate, Measured
+from ganfer.statistics import verdict
+from ganfer.statistics.significance import fewest_images
+from ganfer.statistics.verdict import Estimate, Measured
 from ganfer.workspace import Run
 
 FORMAT = 1

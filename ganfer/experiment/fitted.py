@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from classifiers.prior_shift import EqualShares
 from ganfer.data.imageset import ImageSet
-from ganfer.equal_shares import EqualShares
 from ganfer.experiment.arms import Arm, Outcome, Trained
 from ganfer.experiment.comparisons import mean_level
-from ganfer.seeding import stream
+from ganfer.runtime.seeding import stream
 
 _FOLDS = 5
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from ganfer import verdict
 from ganfer.data.imageset import ImageSet
 from ganfer.experiment.arms import Outcome
 from ganfer.experiment.comparisons import LEVEL, predictions
+from ganfer.statistics import verdict
 
 _SMALLEST = 20  # test images; a smaller group is counted, not measured
 _MOST = 12  # values a column may have to be a grouping; more are rather names or numbers

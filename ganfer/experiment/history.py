@@ -5,7 +5,7 @@ from typing import Any
 
 from ganfer.data.imageset import read_set
 from ganfer.errors import GanferError
-from ganfer.files import digest_json
+from ganfer.runtime.files import digest_json
 from ganfer.workspace import Run, Workspace
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ganfer import verdict
 from ganfer.data.imageset import ImageSet
 from ganfer.experiment.arms import Outcome
 from ganfer.experiment.comparisons import LEVEL, WITHOUT, mean_level
 from ganfer.experiment.fitted import fit_biases
-from ganfer.verdict import Estimate
+from ganfer.statistics import verdict
+from ganfer.statistics.verdict import Estimate
 
 _METRICS = ("balanced_accuracy", "accuracy")
 
@@ -30,8 +30,8 @@ def at_equal_shares(
 ) -> tuple[dict[str, Any], dict[str, Estimate]]:
     """Of every arm the figures, and their change from the best arm without faces (by validation, decided alike).
 
-    Every model's class biases are fitted on `val` (`ganfer.equal_shares`, the probabilities taken as they are) and used
-    on its test probabilities. The first value is for `results.json`: "best" is that arm's name, its own row has no
+    Every model's class biases are fitted on `val` (`classifiers.prior_shift`, the probabilities taken as they are) and
+    used on its test probabilities. The first value is for `results.json`: "best" is that arm's name, its own row has no
     change. The second holds each other arm's change of balanced accuracy.
     """
     decided, on_val = {}, {}

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from ganfer.data.imageset import ImageSet
-from ganfer.seeding import stream
+from ganfer.runtime.seeding import stream
 
 
 def copies(real: ImageSet, wanted: dict[str, int], seed: int) -> ImageSet:

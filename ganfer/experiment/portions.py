@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ganfer.data.imageset import ImageSet
-from ganfer.seeding import stream
+from ganfer.runtime.seeding import stream
 
 
 def joined(first: ImageSet, second: ImageSet) -> ImageSet:

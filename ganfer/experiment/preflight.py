@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ganfer.config import Config
-from ganfer.console import say
 from ganfer.data.imageset import ImageSet
 from ganfer.errors import DataError
-from ganfer.experiment.significance import fewest_images
+from ganfer.runtime.console import say
+from ganfer.statistics.significance import fewest_images
 from ganfer.workspace import Run, Workspace
 
 

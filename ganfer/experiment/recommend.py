@@ -5,7 +5,7 @@ from typing import Any
 
 from ganfer.experiment.arms import ARMS, Outcome
 from ganfer.experiment.comparisons import PRIMARY, Compared, Selection
-from ganfer.verdict import Estimate, points
+from ganfer.statistics.verdict import Estimate, points
 
 
 def recommendation(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ganfer.verdict import Estimate, points, word
+from ganfer.statistics.verdict import Estimate, points, word
 
 PRIMARY = "balanced_accuracy"
 

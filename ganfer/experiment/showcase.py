@@ -6,11 +6,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ganfer.batch import read_batch, read_labels
 from ganfer.data.damage import grey_chunks
 from ganfer.data.imageset import ImageSet
 from ganfer.data.provenance import png_base64
-from ganfer.seeding import stream
+from ganfer.generate.batch import read_batch
+from ganfer.label.labels import read_labels
+from ganfer.runtime.seeding import stream
 from ganfer.workspace import Run
 
 _FACES = 6  # of each kind per class

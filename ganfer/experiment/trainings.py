@@ -14,11 +14,11 @@ import numpy as np
 from classifiers import Classifier, Job, Samples, TrainConfig, TrainResult, load_classifier, train_many
 from classifiers.errors import ClassifierError
 from classifiers.training import Progress, find_finished
-from ganfer.classifier import samples
-from ganfer.console import Advance, progress, say
+from ganfer.classifier.train import samples
 from ganfer.data.imageset import ImageSet
 from ganfer.experiment.arms import Trained, TrainingData
-from ganfer.files import write_bytes
+from ganfer.runtime.console import Advance, progress, say
+from ganfer.runtime.files import write_bytes
 from ganfer.workspace import Run
 
 _TICK_SECONDS = 20.0  # between notes of the time worked so far

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from classifiers.config import TrainConfig
-from ganfer import verdict
 from ganfer.config import RetrainConfig
 from ganfer.errors import ConfigError
 from ganfer.experiment.arms import ARMS, Arm, Material, TrainingData, chosen_arms, with_faces
 from ganfer.experiment.portions import portion, rare_first
 from ganfer.experiment.trainings import Trainings
+from ganfer.statistics import verdict
 
 METRIC = "balanced_accuracy"
 _WEIGHTS = (0.5, 1.0)  # of a face, where each arm is to try two settings and none are named

@@ -8,7 +8,7 @@ generated images is avoided, and with few images the training holds on.
 import torch
 from torch import Tensor
 
-from ganfer.runtime import mean_
+from ganfer.runtime.device import mean_
 
 RAMP = 50_000  # images over which the probability can go from 0 to 1
 MEMORY = 0.95  # of the running lead, per step

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganfer import ranks
-from ganfer.seeding import stream
+from ganfer.runtime import ranks
+from ganfer.runtime.seeding import stream
 
 
 @dataclass(frozen=True)

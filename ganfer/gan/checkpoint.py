@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ganfer.errors import WorkspaceError
-from ganfer.files import write_bytes
+from ganfer.runtime.files import write_bytes
 
 FORMAT = 2
 NUM_SUMS = 5  # discriminator loss, generator loss, real logit, fake logit, the guide's loss

@@ -11,7 +11,7 @@ from ganfer.errors import GanferError, did_you_mean
 
 ENTRY_POINTS = "ganfer.generators"
 #: Found without an installed entry point too, so that a checkout works as it is.
-BUILT_IN = {"dcgan": "ganfer.gan.sampling:open_gan", "stylegan2": "ganfer.stylegan:open_stylegan2"}
+BUILT_IN = {"dcgan": "ganfer.gan.sampling:open_gan", "stylegan2": "ganfer.generate.stylegan2:open_stylegan2"}
 
 
 @runtime_checkable
@@ -60,3 +60,8 @@ def check_source(source: str) -> None:
     known = {*BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINTS))}
     if source not in known:
         raise GanferError(f"No generator {source!r}.", did_you_mean(source, sorted(known)))
+
+
+def facts_of(generator: Generator) -> dict[str, str | int | float]:
+    """What besides the seed, the label and the weights makes an image of this generator."""
+    return dict(getattr(generator, "facts", {"truncation": getattr(generator, "truncation", 0.0)}))

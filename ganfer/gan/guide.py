@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from classifiers import Samples, TrainConfig, train
 from ganfer.config import GanConfig
-from ganfer.console import progress, say
 from ganfer.gan.plan import TrainingPlan
+from ganfer.runtime.console import progress, say
 
 FOLDER = "guide"
 _SEED_SHIFT = 1_000_003  # the labeller of the same workspace starts from the plain seed

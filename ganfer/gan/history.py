@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ganfer.files import atomic_path, write_csv
+from ganfer.runtime.files import atomic_path, write_csv
 
 PLOT_SECONDS = 30.0  # drawing the curve takes as long as several steps
 LOSSES = ("loss_discriminator", "loss_generator")

@@ -10,9 +10,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from ganfer import __version__, ranks
 from ganfer.config import GanConfig
-from ganfer.console import Advance, progress, say
 from ganfer.data.sheets import save_sheet
 from ganfer.errors import GanferError
 from ganfer.gan.ada import adapt, fresh_ada
@@ -31,7 +29,10 @@ from ganfer.gan.sampling import FILE, GanGenerator, save_generator
 from ganfer.gan.snapshots import Judge
 from ganfer.gan.stylegan2 import write_bridge_file
 from ganfer.metrics import features
-from ganfer.runtime import average_gradients
+from ganfer.runtime import ranks
+from ganfer.runtime.console import Advance, progress, say
+from ganfer.runtime.device import average_gradients
+from ganfer.version import __version__
 from ganfer.workspace import Run
 
 LOG_EVERY = 25  # steps per logged row; losses are read from the device no more often than that

@@ -13,7 +13,7 @@ from ganfer.config import GanConfig
 from ganfer.data.imageset import ImageSet
 from ganfer.errors import DataError
 from ganfer.gan.batches import class_shares
-from ganfer.seeding import stream
+from ganfer.runtime.seeding import stream
 
 FEW = 500  # a class with fewer training images than this cannot be learned from its own images alone
 TOO_FEW = 50  # and below this its samples will resemble its few images

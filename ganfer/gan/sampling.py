@@ -20,10 +20,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ganfer.errors import GanferError
-from ganfer.files import write_bytes, write_json
 from ganfer.gan.latents import latents
 from ganfer.gan.networks import GENERATORS, NetworkSpec, build_generator
-from ganfer.runtime import resolve_device
+from ganfer.runtime.device import resolve_device
+from ganfer.runtime.files import write_bytes, write_json
 
 FORMAT = "ganfer-generator-1"
 FILE = "generator.safetensors"

@@ -11,7 +11,7 @@ from ganfer.gan.plan import TrainingPlan
 from ganfer.gan.sampling import GanGenerator
 from ganfer.metrics.features import RandomConvFeatures, Standardiser, spread
 from ganfer.metrics.kid import mmd2
-from ganfer.seeding import image_seeds, stream
+from ganfer.runtime.seeding import image_seeds, stream
 
 GRID_COLUMNS = 10
 _SAMPLES = 64  # fakes per class at least

@@ -2,22 +2,20 @@
 
 import dataclasses
 import time
-from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
 import torch
 
-from ganfer import ranks
 from ganfer.config import Config, GanConfig
-from ganfer.console import say
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.gan.guide import FOLDER, train_guide
 from ganfer.gan.loop import Training
 from ganfer.gan.networks import NetworkSpec, check_size
 from ganfer.gan.plan import TrainingPlan, plan_lines, plan_training
 from ganfer.results import Result
-from ganfer.runtime import describe, graceful_stop, make_fabric
+from ganfer.runtime.console import say
+from ganfer.runtime.device import describe, graceful_stop, make_fabric, ranks
 from ganfer.workspace import Run, Workspace
 
 
@@ -50,19 +48,16 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
     return _result(run, "trained")
 
 
-def plan_gan(data: Run | None, config: Config, before: Sequence[str]) -> Result:
-    """What `train_gan` would do, as a result without a folder; `before` is what has to be made first."""
-    steps = list(before)
+def plan_steps(data: Run | None, config: Config) -> list[str]:
+    """What `train_gan` would do, in words. GanferError for data or settings that cannot be trained with."""
+    steps: list[str] = []
     if data is not None:
         images = read_set(data.path)
         plan = plan_training(images, config.gan, config.seed)
         network_spec(images, plan, config.gan)
         steps += plan_lines(plan, config.gan)
     limit = f", at most {config.gan.minutes:g} minutes" if config.gan.minutes else ""
-    steps.append(f"{config.gan.steps:,} steps of {config.gan.batch_size} images{limit}.")
-    return Result(
-        "ganfer train gan --dry-run", None, {"plan": steps}, ["Plan (nothing was done):", *(f"  {s}" for s in steps)]
-    )
+    return [*steps, f"{config.gan.steps:,} steps of {config.gan.batch_size} images{limit}."]
 
 
 def run_key(config: Config, data: Run) -> dict[str, Any]:

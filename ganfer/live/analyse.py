@@ -1,7 +1,6 @@
 """From frames to expressions: detection per frame, then all faces of all frames through each classifier in batches."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,53 +8,13 @@ import numpy as np
 from ganfer.errors import GanferError
 from ganfer.live.crop import FER, Framing, crop_face
 from ganfer.live.detect import Detector
-from ganfer.live.geometry import Box, Face
+from ganfer.live.faces import FaceResult, Scores
+from ganfer.live.geometry import Face
 
 if TYPE_CHECKING:
     from classifiers import Predictor
-    from ganfer.live.attention import Attention
     from ganfer.live.mesh import Landmarker, Mesh
     from ganfer.live.opinion import Opinion
-
-Scores = dict[str, float]
-"""Calibrated probability per expression, in the classifier's order."""
-
-
-@dataclass(frozen=True, eq=False)
-class FaceResult:
-    """One face of one frame.
-
-    scores, label, confidence: the first classifier's. by_model: every classifier's scores, in the order given. track:
-    the person's number in a video (from 1), or None. landmarks: (5, 2) float32 pixels or None. detection: 0..1. mesh:
-    what the landmarks say, where a landmarker is used and found them. attention: from an AttentionMeter, or None.
-    """
-
-    box: Box
-    landmarks: np.ndarray | None
-    detection: float
-    by_model: Mapping[str, Scores] = field(default_factory=dict)
-    track: int | None = None
-    mesh: "Mesh | None" = None
-    attention: "Attention | None" = None
-
-    @property
-    def scores(self) -> Scores:
-        return next(iter(self.by_model.values()))
-
-    @property
-    def label(self) -> str:
-        """The most probable expression."""
-        return best(self.scores)[0]
-
-    @property
-    def confidence(self) -> float:
-        return best(self.scores)[1]
-
-
-def best(scores: Mapping[str, float]) -> tuple[str, float]:
-    """The most probable expression and its probability."""
-    name = max(scores, key=scores.__getitem__)
-    return name, scores[name]
 
 
 class Analyser:

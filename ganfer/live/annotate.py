@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ganfer.live.analyse import FaceResult, best
 from ganfer.live.emoji import colour, emoji
+from ganfer.live.faces import FaceResult, best
 from ganfer.live.geometry import Box
 
 _FINE = 2  # panels are drawn this much larger and reduced: smooth edges

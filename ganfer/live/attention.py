@@ -3,15 +3,11 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from ganfer.live.analyse import FaceResult
+from ganfer.live.faces import Attention, FaceResult, State
 from ganfer.live.mesh import Mesh
-
-State = Literal["attentive", "looking away"]
-"""Of a person who is seen; one who is not has the state "no face"."""
 
 _EYE_DEGREES = (30.0, 20.0)  # how far the eyes are turned at a gaze of 1, across and up
 _STEADY_SECONDS = 0.3  # time constant over which directions are averaged, so that a glance is no change
@@ -20,23 +16,6 @@ _CLOSED_SECONDS = 1.0  # eyes closed for longer are asleep, not blinking
 _BLINK_SECONDS = (0.03, 0.7)
 _CLOSING, _OPENING = 0.35, 0.2  # rise of the closure over its usual value at which a blink begins and ends
 _FAST_ENOUGH = 0.15  # seconds between frames up to which blinks can be counted
-
-
-@dataclass(frozen=True)
-class Attention:
-    """One person at one moment.
-
-    yaw, pitch: where head and eyes together point, degrees from where this person faces the screen, positive to the
-    picture's right and upwards; None where no landmarks were found (in profile). blinks: so far, or None when the
-    frames are too far apart. calibrated: whether the person's own centre is known yet.
-    """
-
-    state: State
-    yaw: float | None
-    pitch: float | None
-    closed: float | None
-    blinks: int | None
-    calibrated: bool
 
 
 @dataclass

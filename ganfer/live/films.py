@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from ganfer.errors import GanferError
-from ganfer.files import atomic_path
 from ganfer.live.detect import quiet_opencv
+from ganfer.runtime.files import atomic_path
 
 _QUALITY = 92  # of JPEG
 _CODEC = cv2.VideoWriter.fourcc(*"mp4v")

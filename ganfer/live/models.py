@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganfer.console import say
 from ganfer.errors import GanferError
+from ganfer.runtime.console import say
 
 
 @dataclass(frozen=True)

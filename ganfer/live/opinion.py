@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 
 from ganfer.errors import DataError
-from ganfer.files import write_json
-from ganfer.live.analyse import Scores
+from ganfer.live.faces import Scores
 from ganfer.live.geometry import Face
 from ganfer.live.mesh import Landmarker, Mesh
+from ganfer.runtime.files import write_json
 
 FORMAT = 1
 WEIGHTS = tuple(round(0.05 * step, 2) for step in range(13))  # of the landmarks, tried on validation: 0 to 0.6

@@ -12,9 +12,7 @@ import cv2
 import numpy as np
 
 from ganfer.config import LiveConfig
-from ganfer.console import progress, say
 from ganfer.errors import DataError, GanferError
-from ganfer.files import write_json
 from ganfer.live.analyse import Analyser
 from ganfer.live.annotate import annotate
 from ganfer.live.attention import AttentionMeter
@@ -24,7 +22,9 @@ from ganfer.live.sources import Frame, Source
 from ganfer.live.summary import Seen, lines_of, totals
 from ganfer.live.track import Tracker
 from ganfer.results import Result
-from ganfer.runtime import graceful_stop
+from ganfer.runtime.console import progress, say
+from ganfer.runtime.device import graceful_stop
+from ganfer.runtime.files import write_json
 from ganfer.workspace import command_line
 
 _TOGETHER = 8  # frames whose faces go through the classifiers together

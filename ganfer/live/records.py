@@ -7,9 +7,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from ganfer.files import atomic_path
-from ganfer.live.analyse import FaceResult
+from ganfer.live.faces import FaceResult
 from ganfer.live.sources import Frame
+from ganfer.runtime.files import atomic_path
 
 NO_FACE = "no face"
 _FACE = ("source", "frame", "seconds", "person", "x", "y", "width", "height", "detection", "expression", "confidence")

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from classifiers import Predictor, load_classifier
-from ganfer.catalogue import sources as catalogue
+from ganfer.classifier.catalogue import sources as catalogue
 from ganfer.config import Config
-from ganfer.console import progress, say
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.errors import DataError
 from ganfer.live.analyse import Analyser
@@ -21,6 +20,7 @@ from ganfer.live.opinion import Opinion, best_weight, blendshapes_of, fit, load_
 from ganfer.live.predict import Request, predict, slug
 from ganfer.live.sources import Source, find_sources
 from ganfer.results import Result
+from ganfer.runtime.console import progress, say
 from ganfer.workspace import Workspace
 
 _VIDEO_SIDE = 640  # of a video's frames, where nothing is said: four times as fast as a photo's

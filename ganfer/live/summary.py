@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ganfer.live.analyse import FaceResult, best
+from ganfer.live.faces import FaceResult, best
 from ganfer.live.sources import Frame, Source
 from ganfer.results import table
 

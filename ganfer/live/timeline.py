@@ -13,13 +13,13 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from ganfer.files import write_csv, write_json, write_text
 from ganfer.live.clock import as_clock
 from ganfer.live.drawing import area, lines, strip
 from ganfer.live.emoji import colour, emoji
 from ganfer.live.moments import Curves, Moment, curves, moments
 from ganfer.live.viewers import Session, Viewer, read_session
 from ganfer.results import Result
+from ganfer.runtime.files import write_csv, write_json, write_text
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _EMOJI = 96

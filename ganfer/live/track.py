@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from ganfer.live.analyse import FaceResult, Scores
+from ganfer.live.faces import FaceResult, Scores
 from ganfer.live.geometry import Box, overlap
 
 _REACH = 1.2  # how far, in widths of the face, it may have moved between two frames

@@ -1,12 +1,12 @@
 """How different the images of one class are from each other: the mean perceptual distance of random pairs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ganfer.errors import GanferError
-from ganfer.seeding import stream
+from ganfer.runtime.seeding import stream
 
 PairDistance = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -40,3 +40,12 @@ def diversity(images: np.ndarray, distance: PairDistance, *, rounds: int = 4, se
         mine[successor] += found
     contributions = mine / (2 * rounds)
     return Diversity(total / rounds, float(2 * contributions.std(ddof=1) / np.sqrt(n)), n)
+
+
+def relative_entropy_to_uniform(counts: Sequence[int] | np.ndarray) -> float:
+    """Entropy of the class shares over that of equal shares: 1 = balanced, 0 = one class only or nothing."""
+    tally = np.asarray(counts, dtype=np.float64)
+    if len(tally) < 2 or tally.sum() == 0:
+        return 0.0
+    shares = tally[tally > 0] / tally.sum()
+    return float(abs((shares * np.log(shares)).sum()) / np.log(len(tally)))  # abs: no -0.0 for a single class

@@ -8,8 +8,8 @@ import torch
 
 from classifiers import Classifier
 from classifiers.calibration import softmax
-from ganfer.console import Advance
-from ganfer.files import atomic_path
+from ganfer.runtime.console import Advance
+from ganfer.runtime.files import atomic_path
 
 NAME = "classifier"
 _CHUNK = 2048

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganfer.seeding import stream
+from ganfer.runtime.seeding import stream
 
 NAME = "random-conv"
 _WIDTHS = (32, 64, 64)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ganfer.seeding import stream
+from ganfer.runtime.seeding import stream
 
 Measure = Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
 NORMAL_95 = 1.96

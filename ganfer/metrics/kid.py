@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ganfer.errors import GanferError
-from ganfer.seeding import stream
+from ganfer.runtime.seeding import stream
 
 _BLOCK = 2048  # rows of a kernel matrix at a time
 SMALLEST = 2  # images a set needs for an unbiased estimate

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from ganfer.report import svg
-from ganfer.report.blocks import Block, Cell, Details, Diagram, Diagrams, Panel, Panels, Row, Section
-from ganfer.report.model import METRICS, NOTHING, Comparison, Group, Report, Stat, Tried
-from ganfer.report.numbers import ABSENT, change_with_interval, confidence, count, points, with_interval
+from ganfer.page import svg
+from ganfer.page.blocks import NOTHING, Block, Cell, Details, Diagram, Diagrams, Panel, Panels, Row, Section, Stat
+from ganfer.page.numbers import ABSENT, METRICS, change_with_interval, confidence, count, points, with_interval
+from ganfer.report.model import Comparison, Group, Report, Tried
 
 
 def tuning_section(report: Report) -> Section | None:

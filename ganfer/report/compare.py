@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganfer.files import write_text
-from ganfer.report import svg
-from ganfer.report.blocks import Block, Cell, Panel, Panels, Row, Section
-from ganfer.report.model import METRICS, NOTHING, Arm, Report, Stat
-from ganfer.report.numbers import ABSENT, change_with_interval, count, duration, points, with_interval
-from ganfer.report.sheet import Headline, Sheet, render_sheet
+from ganfer.page import svg
+from ganfer.page.blocks import NOTHING, Block, Cell, Panel, Panels, Row, Section, Stat
+from ganfer.page.numbers import ABSENT, METRICS, change_with_interval, count, duration, points, with_interval
+from ganfer.page.sheet import Headline, Sheet, render_sheet
+from ganfer.report.model import Arm, Report
 from ganfer.report.write import load_report
 from ganfer.results import Result, table
+from ganfer.runtime.files import write_text
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from ganfer.report import svg
-from ganfer.report.blocks import (
+from ganfer.page import svg
+from ganfer.page.blocks import (
     Block,
     Cell,
     Code,
@@ -21,8 +21,9 @@ from ganfer.report.blocks import (
     Row,
     Section,
 )
-from ganfer.report.model import Arm, Calibration, Counts, LabelCounts, Report, Settings
-from ganfer.report.numbers import ABSENT, confidence, count, duration, in_words, points, share
+from ganfer.page.node import Counts
+from ganfer.page.numbers import ABSENT, confidence, count, duration, in_words, points, share
+from ganfer.report.model import Arm, Calibration, LabelCounts, Report, Settings
 
 _FACE_GROUPS = {"real": "Real", "synthetic": "Synthetic", "nearest": "Nearest real"}
 

@@ -3,38 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ganfer.page.blocks import NOTHING, Bin, Face, Stat
+from ganfer.page.node import Counts
+
 FORMAT = 1
 WORDS = ("helps", "does not help", "no difference", "hurts", "cannot tell")
-METRICS = {"balanced_accuracy": "Balanced accuracy", "accuracy": "Accuracy", "macro_f1": "Macro-F1"}
 MEASURES = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
-
-Counts = Mapping[str, int]  # class name -> images; every class is there
-
-
-@dataclass(frozen=True)
-class Stat:
-    """An estimate and its interval, as fractions; None where nothing could be measured."""
-
-    mean: float | None
-    low: float | None
-    high: float | None
-
-    @property
-    def known(self) -> tuple[float, ...]:
-        """The numbers that are there, for choosing an axis."""
-        return tuple(value for value in (self.mean, self.low, self.high) if value is not None)
-
-
-NOTHING = Stat(None, None, None)
-
-
-@dataclass(frozen=True)
-class Bin:
-    """One bin of a reliability diagram."""
-
-    confidence: float
-    accuracy: float
-    count: int
 
 
 @dataclass(frozen=True)
@@ -195,14 +169,6 @@ class Screen:
     asked: Counts
     kept: Counts
     reasons: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class Face:
-    """An embedded image: base64 PNG and what to write under it."""
-
-    png: str
-    caption: str
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """The section about the arms once more, each decided for balanced accuracy."""
 
-from ganfer.report import svg
-from ganfer.report.blocks import Block, Cell, Panel, Row, Section
-from ganfer.report.model import METRICS, NOTHING, Report
-from ganfer.report.numbers import ABSENT, change_with_interval, confidence, points
+from ganfer.page import svg
+from ganfer.page.blocks import NOTHING, Block, Cell, Panel, Row, Section
+from ganfer.page.numbers import ABSENT, METRICS, change_with_interval, confidence, points
+from ganfer.report.model import Report
 
 
 def operating_point_section(report: Report) -> Section | None:
@@ -31,6 +31,6 @@ def operating_point_section(report: Report) -> Section | None:
         "Rebalancing makes a classifier say rare classes more often, and so do synthetic faces of them; that alone "
         "raises balanced accuracy, and shifting the classes’ thresholds after training does it for nothing. Here "
         f"every arm has that: class biases fitted on validation. What is left, against {best} (the best without "
-        "synthetic faces), is what an arm learned. Where nothing is left of a gain, the verdict is not that the faces help."
+        "synthetic faces), is what an arm learned. Where nothing is left of a gain, the faces are not said to help."
     )
     return Section("threshold", "More than a moved threshold?", lead, panels)

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from ganfer.report import svg
-from ganfer.report.blocks import (
+from ganfer.page import svg
+from ganfer.page.blocks import (
+    TONES,
     Block,
     Cell,
     Details,
@@ -15,12 +16,12 @@ from ganfer.report.blocks import (
     Panels,
     Row,
     Section,
+    Stat,
     Tile,
 )
-from ganfer.report.choices import selection_words
-from ganfer.report.model import MEASURES, METRICS, WORDS, Arm, Comparison, Report, Stat
-from ganfer.report.numbers import (
+from ganfer.page.numbers import (
     ABSENT,
+    METRICS,
     change_with_interval,
     confidence,
     count,
@@ -29,10 +30,9 @@ from ganfer.report.numbers import (
     signed,
     with_interval,
 )
+from ganfer.report.choices import selection_words
+from ganfer.report.model import MEASURES, WORDS, Arm, Comparison, Report
 
-TONES = {
-    "helps": "helps", "hurts": "hurts", "does not help": "same", "no difference": "same", "cannot tell": "unknown",
-}  # fmt: skip
 _SHAPES = {
     "helps": "up", "hurts": "down", "does not help": "circle", "no difference": "circle", "cannot tell": "hollow",
 }  # fmt: skip

@@ -2,14 +2,14 @@
 
 from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from ganfer import __version__
+from ganfer.page.blocks import ROOMS, Section
+from ganfer.page.numbers import count
 from ganfer.report import choices, material, outcome
-from ganfer.report.blocks import ROOMS, Section
 from ganfer.report.model import Report
-from ganfer.report.numbers import count
 from ganfer.report.operating_point import operating_point_section
+from ganfer.version import __version__
 
 _SECTIONS = (
     outcome.arms_section,
@@ -66,7 +66,7 @@ def _summary(report: Report) -> list[str]:
 @cache
 def _environment() -> Environment:
     return Environment(
-        loader=PackageLoader("ganfer.report"),
+        loader=ChoiceLoader([PackageLoader("ganfer.report"), PackageLoader("ganfer.page")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -4,20 +4,19 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from ganfer.page.blocks import NOTHING, Bin, Face, Stat
+from ganfer.page.node import Node, ReportError, sanitized
+from ganfer.page.numbers import METRICS
 from ganfer.report.model import (
     FORMAT,
     MEASURES,
-    METRICS,
-    NOTHING,
     WORDS,
     Arm,
-    Bin,
     Calibration,
     Comparison,
     Data,
     EqualShares,
     Evidence,
-    Face,
     Group,
     LabelCounts,
     Labelling,
@@ -27,11 +26,9 @@ from ganfer.report.model import (
     Screen,
     Selection,
     Settings,
-    Stat,
     Tried,
     Tuning,
 )
-from ganfer.report.node import Node, ReportError, sanitized
 
 __all__ = ["ReportError", "read_report", "sanitized"]
 

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ganfer.report.model import METRICS, NOTHING, Arm, Report
-from ganfer.report.numbers import ABSENT, change_with_interval, count, points, with_interval
+from ganfer.page.blocks import NOTHING
+from ganfer.page.numbers import ABSENT, METRICS, change_with_interval, count, points, with_interval
+from ganfer.report.model import Arm, Report
 from ganfer.report.reading import read_report, sanitized
 from ganfer.results import table
 

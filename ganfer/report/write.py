@@ -1,19 +1,19 @@
 """A report's files: `results.json`, from which all else can be made again, `per_class.csv` and `index.html`."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ganfer.files import write_csv, write_json, write_text
+from ganfer.page.node import RESULTS, read_results, sanitized
 from ganfer.report.model import MEASURES, Report
 from ganfer.report.page import render
-from ganfer.report.reading import ReportError, read_report, sanitized
+from ganfer.report.reading import read_report
 from ganfer.report.terminal import summary_lines
 from ganfer.results import Result
+from ganfer.runtime.files import write_csv, write_json, write_text
 from ganfer.workspace import Run
 
-PAGE, RESULTS, PER_CLASS = "index.html", "results.json", "per_class.csv"
+PAGE, PER_CLASS = "index.html", "per_class.csv"
 _COLUMNS = (
     "arm",
     "class",
@@ -49,18 +49,6 @@ def rewrite(run: Run) -> Result:
 def load_report(folder: Path) -> Report:
     """The report whose results are in a folder. Raises ReportError when they are absent or damaged."""
     return read_report(sanitized(read_results(folder)))
-
-
-def read_results(folder: Path) -> dict[str, Any]:
-    """The results in a folder as they were written. Raises ReportError when they are absent or no JSON."""
-    file = folder / RESULTS
-    try:
-        results: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ReportError(f"{file} is not there.", "Make the report again: ganfer retrain.") from error
-    except (OSError, ValueError) as error:
-        raise ReportError(f"{file} cannot be read ({error}).", "Make the report again: ganfer retrain.") from error
-    return results
 
 
 def _write_views(folder: Path, report: Report) -> Path:

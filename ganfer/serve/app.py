@@ -10,13 +10,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ganfer import __version__
 from ganfer.serve import inference, pages, photos, tfserving
 from ganfer.serve.errors import Refused
 from ganfer.serve.guard import Guard
 from ganfer.serve.metrics import Metrics
 from ganfer.serve.schemas import SCHEMAS
 from ganfer.serve.service import Answer, Service
+from ganfer.version import __version__
 
 _ABOUT = """Facial expressions as a service, on this machine.
 

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ganfer.config import Config
-from ganfer.console import say
 from ganfer.errors import GanferError
 from ganfer.results import Result
+from ganfer.runtime.console import say
 from ganfer.workspace import Workspace
 
 
 def plan_lines(workspace: Workspace, config: Config, wanted: Sequence[str]) -> list[str]:
     """What `serve` will serve, and where."""
-    from ganfer.catalogue import sources
+    from ganfer.classifier.catalogue import sources
 
     found = [f"serve {source.name}: {source.note}" for source in sources(workspace, wanted)]
     return [*found, f"listen on {config.serve.host}, port {config.serve.port or 'any free'}"]
@@ -36,7 +36,7 @@ def serve(
         from ganfer.serve.server import Listening, Server
     except ImportError as error:
         raise GanferError(f"ganfer serve needs {error.name}.", "Install it: pip install 'ganfer[serve]'.") from error
-    from ganfer.catalogue import sources
+    from ganfer.classifier.catalogue import sources
     from ganfer.live.detect import MAX_SIDE, open_detector
     from ganfer.serve.photos import Eyes
 

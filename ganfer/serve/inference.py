@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
-from ganfer import __version__
 from ganfer.serve import pixels, tensors
 from ganfer.serve.errors import Refused
 from ganfer.serve.schemas import JSON_ERRORS, infer_body, named
 from ganfer.serve.service import Answer, Service, parse_json
 from ganfer.serve.store import Served
+from ganfer.version import __version__
 
 _PLATFORMS = {"torch": "pytorch", "onnx": "onnxruntime_onnx"}
 _OUTPUTS = ("probabilities", "label")

@@ -13,13 +13,13 @@ from markupsafe import Markup, escape
 from PIL import Image
 from starlette.staticfiles import StaticFiles
 
-from ganfer import __version__
 from ganfer.live.emoji import colour, emoji
 from ganfer.serve.errors import Refused
 from ganfer.serve.metrics import CONTENT_TYPE
 from ganfer.serve.photos import Eyes
 from ganfer.serve.schemas import JSON_ERRORS, named
 from ganfer.serve.service import Answer, Service
+from ganfer.version import __version__
 
 STATIC = Path(__file__).parent / "static"
 _EMOJI_SIZE = 128

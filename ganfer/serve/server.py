@@ -15,7 +15,7 @@ from typing import Any
 
 import uvicorn
 
-from ganfer.catalogue import Source
+from ganfer.classifier.catalogue import Source
 from ganfer.config import ServeConfig
 from ganfer.errors import GanferError
 from ganfer.serve.app import create_app

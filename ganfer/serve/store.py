@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from classifiers import ClassifierError, Predictor
-from ganfer.catalogue import Source
+from ganfer.classifier.catalogue import Source
 from ganfer.config import ServeConfig
-from ganfer.console import say
 from ganfer.errors import GanferError
+from ganfer.runtime.console import say
 from ganfer.serve.backend import open_predictor
 from ganfer.serve.batching import Batcher
 from ganfer.serve.errors import Refused

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from classifiers import TrainConfig
 from ganfer.config import Config
-from ganfer.console import progress, say
 from ganfer.errors import GanferError
-from ganfer.files import digest_of, write_csv, write_json, write_text
-from ganfer.report.tuning import tuning_lines, tuning_page
-from ganfer.report.write import read_results
+from ganfer.page.node import read_results
 from ganfer.results import Result
+from ganfer.runtime.console import progress, say
+from ganfer.runtime.files import digest_of, write_csv, write_json, write_text
 from ganfer.tune.lanes import Setting, make_lanes
+from ganfer.tune.page import tuning_lines, tuning_page
 from ganfer.tune.space import Space, load_space
 from ganfer.tune.study import LOWER_IS_BETTER, Search, finished, open_study, require_optuna, sampler_name
 from ganfer.tune.trial import FIGURES

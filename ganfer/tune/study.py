@@ -17,7 +17,7 @@ from classifiers.prediction import WEIGHTS
 from classifiers.state import RESUME
 from ganfer.config import TuneConfig
 from ganfer.errors import GanferError
-from ganfer.files import digest_json
+from ganfer.runtime.files import digest_json
 from ganfer.tune.lanes import Lane
 from ganfer.tune.space import Choice, Space
 from ganfer.tune.trial import Pruned

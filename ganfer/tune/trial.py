@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from classifiers import Samples, TrainConfig, train
-from ganfer.classifier import real_only, samples
+from ganfer.classifier.train import real_only, samples
 from ganfer.data.imageset import read_set
 
 PARTS = 10  # a training's progress is reported in tenths, so that trainings of any length can be compared

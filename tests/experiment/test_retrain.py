@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from tiny import NAMES, add_batch, add_set, fast_config, tiny_set
 
-from ganfer import retrain as retrain_module
 from ganfer.errors import ConfigError, DataError
+from ganfer.experiment import retrain as retrain_module
 from ganfer.experiment.arms import ARMS, QUICK, Material, chosen_arms
 from ganfer.experiment.portions import joined, portion, rare_first
 from ganfer.pipeline import Project
@@ -183,7 +183,7 @@ def test_soft_labels_go_with_hard_ones() -> None:
 def test_a_batch_from_other_data_is_refused(tmp_path: Path) -> None:
     project = ready(tmp_path)
     project.label()
-    batch = project.need_batch()
+    batch = project.needs.batch()
     other = add_set(project.workspace, tiny_set((41, 60, 6)), "other")
     with pytest.raises(DataError, match="was generated from other data"):
         retrain_module.retrain(project.workspace, project.config, other, batch)

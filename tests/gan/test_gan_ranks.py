@@ -10,19 +10,18 @@ import pytest
 import torch
 from gan_tiny import NAMES, TINY, store, tiny_set
 
-from ganfer import ranks
 from ganfer.config import load_config
 from ganfer.errors import GanferError
 from ganfer.gan.sampling import open_gan
 from ganfer.pipeline import Project
-from ganfer.runtime import average_gradients
+from ganfer.runtime.device import average_gradients, ranks
 from ganfer.workspace import Workspace
 
 BOTH = """
 import sys
 from pathlib import Path
 import torch
-from ganfer import ranks
+from ganfer.runtime import ranks
 from ganfer.cli import main
 from ganfer.gan import loop
 train = loop.Training.train

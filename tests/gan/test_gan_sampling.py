@@ -15,14 +15,15 @@ import torch
 from gan_tiny import NAMES, TINY, store, tiny_set
 from PIL import Image
 
-import ganfer.generate as generation
+import ganfer.generate.draw as generation
 from ganfer.config import load_config
 from ganfer.data.provenance import is_synthetic, read_facts, write_png
 from ganfer.errors import DataError, GanferError
 from ganfer.gan.generator import Generator, open_generator
 from ganfer.gan.networks import NetworkSpec, build_generator
 from ganfer.gan.sampling import FILE, GanGenerator, open_gan, save_generator
-from ganfer.generate import Quota, generate, plan_counts, redraw
+from ganfer.generate.draw import Quota, generate, plan_counts
+from ganfer.generate.redraw import redraw
 from ganfer.workspace import Run
 
 SPEC = NetworkSpec("dcgan", 48, 1, len(NAMES), latent_dim=100, base_channels=16)
@@ -271,7 +272,7 @@ def test_a_file_cut_short_by_a_power_cut_is_drawn_again(workspace, data, gan, ma
 CHILD = """
 import json, sys, time, torch
 torch.set_num_threads(1)
-import ganfer.generate as generation
+import ganfer.generate.draw as generation
 from ganfer.config import load_config
 from ganfer.workspace import Workspace
 write = generation.write_png

@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 from tiny import add_set, tiny_set
 
-from ganfer import shards
-from ganfer.batch import newest_labels, read_batch, read_labels
 from ganfer.errors import DataError
+from ganfer.generate import shards
+from ganfer.generate.batch import read_batch
+from ganfer.label.labels import newest_labels, read_labels
 from ganfer.pipeline import Project
 from ganfer.workspace import Workspace
 
@@ -104,7 +105,7 @@ def test_a_sharded_batch_is_labelled_like_any_other(tmp_path, make_config):
         project = Project(workspace, make_config(generate__format=kind, **few))
         project.generate(20)
         figures = project.label().figures
-        batch = project.need_batch()
+        batch = project.needs.batch()
         found = newest_labels(batch)
         assert found is not None
         labels.append((figures, read_labels(found, ("angry", "happy", "sad"))))

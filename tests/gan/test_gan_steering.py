@@ -14,18 +14,21 @@ from gan_tiny import NAMES, TINY, store, tiny_set
 from PIL import Image
 from torch import Tensor, nn
 
-import ganfer.steering as steering
-from ganfer.batch import newest_labels, read_batch, read_labels
+import ganfer.generate.steer as steering
 from ganfer.config import load_config
 from ganfer.data.imageset import read_set
 from ganfer.data.provenance import is_synthetic, read_facts
 from ganfer.errors import GanferError
 from ganfer.gan.networks import NetworkSpec, build_generator
 from ganfer.gan.sampling import GanGenerator, save_generator
-from ganfer.generate import redraw
-from ganfer.judge import judge_settings, judges_half
+from ganfer.generate.batch import read_batch
+from ganfer.generate.judge import judge_settings, judges_half
+from ganfer.generate.redraw import redraw
+from ganfer.generate.spaces import GanSpace
+from ganfer.generate.steer import judge_of, score_of, steer_settings
+from ganfer.label.labels import newest_labels, read_labels
+from ganfer.needs import Needs
 from ganfer.pipeline import Project
-from ganfer.steering import GanSpace, judge_of, score_of, steer_settings
 from ganfer.workspace import Run, Workspace
 from stylegan_bridge import BridgeError
 from stylegan_bridge.steering import state
@@ -339,10 +342,10 @@ def test_steering_can_be_asked_for_and_left_out(
     def note(name: str) -> Callable[..., Any]:
         return lambda *given, **options: called.append(name)
 
-    monkeypatch.setattr("ganfer.steering.generate_steered", note("steered"))
-    monkeypatch.setattr("ganfer.generate.draw", note("drawn"))
-    monkeypatch.setattr(Project, "need_classifier", note("classifier"))
-    monkeypatch.setattr(Project, "need_judge", note("judge"))
+    monkeypatch.setattr("ganfer.generate.steer.generate_steered", note("steered"))
+    monkeypatch.setattr("ganfer.generate.draw.draw", note("drawn"))
+    monkeypatch.setattr(Needs, "classifier", note("classifier"))
+    monkeypatch.setattr(Needs, "judge", note("judge"))
     project = Project(workspace, load_config(overrides=SETTINGS))
     project.generate(4, steer=True)
     project.generate(4)

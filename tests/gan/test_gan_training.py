@@ -18,7 +18,6 @@ from gan_tiny import NAMES, TINY, store, tiny_images, tiny_set
 
 import ganfer.gan.train as training
 from ganfer.errors import DataError, GanferError
-from ganfer.files import write_bytes
 from ganfer.gan import loop
 from ganfer.gan.alarms import memorisation_alarm
 from ganfer.gan.batches import Batches
@@ -27,7 +26,8 @@ from ganfer.gan.overfitting import overfitting
 from ganfer.gan.plan import plan_lines, plan_training
 from ganfer.gan.sampling import open_gan
 from ganfer.gan.stylegan2 import BRIDGE_FILE
-from ganfer.gan.train import plan_gan, train_gan
+from ganfer.gan.train import plan_steps, train_gan
+from ganfer.runtime.files import write_bytes
 from ganfer.workspace import Run, Workspace
 from stylegan_bridge import load_generator
 
@@ -241,7 +241,7 @@ def test_no_images_is_one_line(workspace, make_config):
 def test_a_size_no_network_draws_is_said_before_training(workspace, make_config):
     data = store(workspace, tiny_set({"angry": 4, "sad": 4}, size=20))
     with pytest.raises(GanferError, match="--size"):
-        plan_gan(data, make_config(), [])
+        plan_steps(data, make_config())
     with pytest.raises(GanferError, match="--size"):
         train_gan(workspace, make_config(), data)
 

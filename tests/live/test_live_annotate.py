@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from ganfer.data.drawn import EXPRESSIONS
-from ganfer.live.analyse import FaceResult
 from ganfer.live.annotate import annotate
-from ganfer.live.attention import Attention
 from ganfer.live.emoji import COLOURS, colour, emoji
+from ganfer.live.faces import Attention, FaceResult
 
 AT_THE_BORDER = [
     *((-30, -30, 80, 80), (560, 360, 80, 80), (0, 0, 600, 400)),

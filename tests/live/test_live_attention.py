@@ -8,9 +8,9 @@ from live_scenes import Placed, scene
 
 from ganfer.errors import GanferError
 from ganfer.live import mesh as mesh_module
-from ganfer.live.analyse import FaceResult
-from ganfer.live.attention import Attention, AttentionMeter
+from ganfer.live.attention import AttentionMeter
 from ganfer.live.detect import Detector
+from ganfer.live.faces import Attention, FaceResult
 from ganfer.live.mesh import Landmarker, Mesh, eye_direction, head_angles, open_landmarker
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from ganfer.live.analyse import FaceResult
+from ganfer.live.faces import FaceResult
 from ganfer.live.geometry import Box
 from ganfer.live.track import Tracker
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from examples import results
 
-from ganfer.report import ReportError, svg, write_report
-from ganfer.report.model import Stat
+from ganfer.page import svg
+from ganfer.page.blocks import Stat
+from ganfer.report import ReportError, write_report
 
 
 def section(tmp_path: Path, value: dict[str, Any], name: str) -> str:

@@ -266,7 +266,7 @@ def test_a_class_without_test_images(tmp_path: Path) -> None:
 
 def test_colours_keep_their_contrast() -> None:
     """WCAG AA in light and dark: 4.5:1 for text, also on the strongest shading; 3:1 for marks and bars."""
-    css = (Path(__file__).parents[2] / "ganfer/report/templates/page.css").read_text()
+    css = (Path(__file__).parents[2] / "ganfer/page/templates/page.css").read_text()
     blocks = css.split("@media print")[0].split("prefers-color-scheme: dark")
     light, dark = (dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", block)) for block in blocks)
 

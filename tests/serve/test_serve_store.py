@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from serving import config, faces, source_of, write_model
 
-from ganfer.catalogue import Source
+from ganfer.classifier.catalogue import Source
 from ganfer.serve.errors import Refused
 from ganfer.serve.metrics import Metrics
 from ganfer.serve.store import ModelStore

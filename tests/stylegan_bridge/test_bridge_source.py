@@ -17,10 +17,11 @@ from ganfer.config import load_config
 from ganfer.data.provenance import read_facts
 from ganfer.errors import GanferError
 from ganfer.gan.generator import Generator, open_generator
-from ganfer.generate import redraw
+from ganfer.generate.redraw import redraw
+from ganfer.generate.source import network_source
+from ganfer.generate.stylegan2 import Framing, StyleganGenerator, open_stylegan2
+from ganfer.needs import Needs
 from ganfer.pipeline import Project
-from ganfer.source import network_source
-from ganfer.stylegan import Framing, StyleganGenerator, open_stylegan2
 from ganfer.workspace import Run, Workspace
 from stylegan_bridge import BridgeError, face_crop, load_generator, mix_styles
 
@@ -290,7 +291,7 @@ def test_generators_of_other_packages(project: Project, monkeypatch: pytest.Monk
     with pytest.raises(GanferError, match="No generator 'gray'.*'grey'"):
         open_generator("gray", tmp_path)
     with pytest.raises(GanferError, match="has no latent space"):
-        from ganfer.steering import latent_space
+        from ganfer.generate.spaces import latent_space
 
         latent_space(Grey())
 
@@ -313,7 +314,7 @@ def test_a_stylegan_is_steered_to_the_classes(project: Project, network: Path, m
     """Dark, middling and bright faces, of a network that knows no classes; PNGs are drawn again from their codes."""
     from torch import nn
 
-    import ganfer.steering as steering
+    import ganfer.generate.steer as steering
 
     generator = open_stylegan2(network, "cpu", size=16, channels=1)
     levels = torch.from_numpy(generator.sample(np.arange(100))).float().mean(dim=(1, 2, 3))
@@ -335,8 +336,8 @@ def test_a_stylegan_is_steered_to_the_classes(project: Project, network: Path, m
             return self.soft(torch.from_numpy(images)).numpy()
 
     monkeypatch.setattr(steering, "open_classifier", lambda *given: Level())
-    monkeypatch.setattr(Project, "need_classifier", lambda self: Run(Path("guide")))
-    monkeypatch.setattr(Project, "need_judge", lambda self: Run(Path("judge")))
+    monkeypatch.setattr(Needs, "classifier", lambda self: Run(Path("guide")))
+    monkeypatch.setattr(Needs, "judge", lambda self: Run(Path("judge")))
     with_steering = Project(
         project.workspace,
         load_config(overrides={"device": "cpu", "stylegan.network": str(network), "steering.diversity": 0.3}),

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from ganfer.data.names import EXPRESSIONS, canonical
 from ganfer.data.sources.items import Item, ReadOptions, Refused, Stream
 from ganfer.data.sources.survey import CK_NAME, SPLIT_FOLDERS, Survey, is_image
 from ganfer.data.sources.trees import Tree
-from ganfer.names import EXPRESSIONS, canonical
 
 
 def fits(seen: Survey) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from ganfer.names import EXPRESSIONS, canonical
+from ganfer.data.names import EXPRESSIONS, canonical
 
 # Extensions of what Pillow reads as pixels; EPS and the like are programs, not images.
 _FORMATS = """

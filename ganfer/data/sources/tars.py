@@ -13,7 +13,7 @@ from typing import IO, Any
 from ganfer.data.sources.items import Refused
 from ganfer.data.sources.trees import MAX_FILE_BYTES, MAX_RATIO, RATIO_FROM_BYTES, Entry, Wanted, clean, is_junk, unsafe
 from ganfer.errors import DataError
-from ganfer.files import digest_of
+from ganfer.runtime.files import digest_of
 
 _OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ": lzma.open, b"BZh": bz2.open}
 _BLOCK = 512  # bytes; a tar ends with two blocks of zeros

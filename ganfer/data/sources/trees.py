@@ -15,7 +15,7 @@ from typing import Protocol
 
 from ganfer.data.sources.items import Refused
 from ganfer.errors import DataError
-from ganfer.files import digest_of
+from ganfer.runtime.files import digest_of
 
 MAX_FILE_BYTES = 512 * 2**20  # no image or label file of a face data set comes near it (fer2013.csv has 301 MB)
 MAX_RATIO = 200  # unpacked : packed; images barely compress, and text of digits stays below 20

@@ -1,0 +1,206 @@
+"""k-fold cross-validation of the classifier's settings on the active data, at random and by subject.
+
+The data's path: images of the set -> `classifiers.crossval` (each fold trained on the others, validated inside them)
+-> out-of-fold predictions -> `crossvals/<run>/`. Random folds put frames of one person on both sides; where subjects
+are known the figure by subject stands beside it, and is the one to quote for people the classifier has never seen.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from classifiers import CrossvalResult, Samples
+from classifiers import crossval as run_folds
+from classifiers.plots import plot_confusion
+from ganfer.classifier.crossval_page import crossval_lines, crossval_page
+from ganfer.classifier.figures import LEVEL, bounds
+from ganfer.config import Config
+from ganfer.data.imageset import ImageSet, read_set
+from ganfer.errors import DataError
+from ganfer.page.node import read_results
+from ganfer.results import Result
+from ganfer.runtime.console import progress, say
+from ganfer.runtime.files import digest_of, write_csv, write_json, write_text
+from ganfer.statistics.intervals import PER_CLASS, confusion_estimates
+from ganfer.workspace import Run, Workspace
+
+FORMAT = 1
+WAYS = ("random", "group")
+_FIGURES = ("accuracy", "balanced_accuracy", "macro_f1")
+
+
+def plan_lines(config: Config, data: Run | None) -> list[str]:
+    """What `crossval` will train, in words."""
+    settings = config.crossval
+    ways = chosen_ways(read_set(data.path), settings.by) if data else [settings.by]
+    folds = " and ".join(f"{settings.folds} {'random folds' if way == 'random' else 'folds by ' + way}" for way in ways)
+    return [f"train {config.classifier.model} on {folds}"]
+
+
+def chosen_ways(images: ImageSet, by: str) -> list[str]:
+    """Random folds, folds by subject, or both. DataError for folds by subject without subjects."""
+    known = bool((images.group != "").any())
+    if by == "auto":
+        return list(WAYS) if known else ["random"]
+    if by in ("group", "both") and not known:
+        raise DataError(
+            f"crossval.by = {by!r}: the data names no subjects.",
+            "Use --by random, or add data whose files say who is on them (CK+48's names do).",
+        )
+    return list(WAYS) if by == "both" else [by]
+
+
+def crossval(workspace: Workspace, config: Config, data: Run) -> Result:
+    """Train and test every fold; an interrupted run goes on with the folds that are missing."""
+    settings = config.crossval
+    images = read_set(data.path)
+    ways = chosen_ways(images, settings.by)
+    incidental = {"workers": None, "by": ways}  # auto and what it comes to are the same run
+    key = {
+        "config": {
+            "crossval": {**dataclasses.asdict(settings), **incidental},
+            "classifier": dataclasses.asdict(config.classifier),
+        },
+        "inputs": {"data": data.digest},
+        "seed": config.seed,
+    }
+    run = workspace.run("crossvals", config.classifier.model.replace(":", "-"), key)
+    with run.work("crossval", key) as record:
+        if record.get("status") == "complete":
+            say(f"{run.name} was already done.")
+            return crossval_result(run)
+        chosen = _images(images, settings.splits)
+        found = {way: _fold(run, config, chosen, way) for way in ways}
+        results = _results(run, config, data, chosen, found)
+        write_json(run.path / "results.json", results)
+        write_text(run.path / "index.html", crossval_page(results))
+        for way, result in found.items():
+            plot_confusion(result.overall, run.path / f"confusion-{way}.png")
+            _write_predictions(run, chosen, way, result)
+        figures = {"ways": results["ways"], "settings": results["settings"], "notes": results["notes"]}
+        device = str(found[ways[0]].trainings[0].card["device"])
+        run.finish(digest=digest_of(run.path / "results.json"), figures=figures, device=device)
+    return crossval_result(run)
+
+
+def crossval_result(run: Run) -> Result:
+    """What a finished cross-validation says."""
+    page = run.path / "index.html"
+    lines = [*crossval_lines(read_results(run.path)), "", f"Page: {page}"]
+    return Result("ganfer crossval", run.path, {**run.figures, "page": str(page)}, lines)
+
+
+def _images(images: ImageSet, splits: str) -> ImageSet:
+    """The labelled real images to fold, in memory."""
+    wanted = (images.source == "real") & (images.labels >= 0)
+    if splits == "train":
+        wanted &= images.split != "test"
+    return images.select(np.flatnonzero(wanted)).labelled()
+
+
+def _fold(run: Run, config: Config, images: ImageSet, way: str) -> CrossvalResult:
+    settings = config.crossval
+    groups = None
+    if way == "group":  # an image without a subject is a group of its own
+        groups = np.where(images.group == "", np.char.add("image ", images.ids), images.group)
+    tta: Any = settings.tta
+    return run_folds(
+        config.classifier,
+        Samples(np.asarray(images.images), images.labels, soft_labels=images.soft_labels),
+        images.class_names,
+        run.path / way,
+        folds=settings.folds,
+        groups=groups,
+        seed=config.seed,
+        device=config.device,
+        workers=settings.workers or None,
+        tta=tta,
+        progress=progress,
+    )
+
+
+def _results(run: Run, config: Config, data: Run, images: ImageSet, found: dict[str, CrossvalResult]) -> dict[str, Any]:
+    subjects = len(np.unique(images.group[images.group != ""]))
+    notes = []
+    if config.crossval.splits == "all":
+        notes.append(
+            "The test split was folded as well: a choice made by these figures must not be tested on it again."
+        )
+    if "group" not in found:
+        notes.append("The data names no subjects: if a person is on several images, these figures are too good.")
+    elif alone := int((images.group == "").sum()):
+        notes.append(f"{alone} images name no subject; each was taken as a subject of its own.")
+    return {
+        "format": FORMAT,
+        "title": f"{config.classifier.model} on {data.name}, {config.crossval.folds}-fold cross-validation",
+        "data": {
+            "name": data.name,
+            "digest": data.digest,
+            "class_names": list(images.class_names),
+            "images": len(images),
+            "subjects": subjects,
+        },
+        "settings": {
+            "model": config.classifier.model,
+            "folds": config.crossval.folds,
+            "splits": config.crossval.splits,
+            "tta": config.crossval.tta,
+            "seed": config.seed,
+            "confidence_level": LEVEL,
+        },
+        "ways": {way: _way(result, images, config) for way, result in found.items()},
+        "notes": notes,
+        "run": {name: run.record.get(name, "") for name in ("command", "machine", "versions", "started")},
+    }
+
+
+def _way(result: CrossvalResult, images: ImageSet, config: Config) -> dict[str, Any]:
+    """Mean and interval over the folds, the figures of every fold, and the classes over all images together."""
+    names, overall = images.class_names, result.overall
+    table = confusion_estimates(
+        np.array(overall.confusion),
+        names,
+        beta=overall.beta,
+        resamples=config.evaluate.resamples,
+        seed=config.seed,
+        level=LEVEL,
+    )
+    per_class = {
+        name: {
+            **{f: bounds(table[f"{f}:{name}"]) if f"{f}:{name}" in table else None for f in PER_CLASS},
+            "support": overall.per_class[name]["support"],
+        }
+        for name in names
+    }
+    return {
+        "figures": {
+            name: {"mean": result.mean[name], "low": result.interval[name][0], "high": result.interval[name][1]}
+            for name in _FIGURES
+        },
+        "folds": [
+            {**{name: getattr(fold, name) for name in _FIGURES}, "images": fold.num_images} for fold in result.per_fold
+        ],
+        "pooled": {name: getattr(overall, name) for name in (*_FIGURES, "ece", "nll", "beta")},
+        "per_class": per_class,
+        "confusion": overall.confusion,
+        "report": overall.report(),
+        "seconds": round(sum(training.seconds for training in result.trainings), 1),
+    }
+
+
+def _write_predictions(run: Run, images: ImageSet, way: str, result: CrossvalResult) -> None:
+    names = images.class_names
+    columns = ("id", "group", "fold", "true", "predicted", *(f"p_{name}" for name in names))
+    rows = (
+        {
+            "id": images.ids[i],
+            "group": images.group[i],
+            "fold": int(result.fold[i]),
+            "true": names[images.labels[i]],
+            "predicted": names[int(row.argmax())],
+            **{f"p_{name}": f"{p:.6f}" for name, p in zip(names, row, strict=True)},
+        }
+        for i, row in enumerate(result.probabilities)
+    )
+    write_csv(run.path / f"out_of_fold-{way}.csv", columns, rows)

@@ -1,0 +1,104 @@
+"""The classifier as a stage of the workspace: trained on the training split, chosen and calibrated on validation."""
+
+import dataclasses
+
+import numpy as np
+
+from classifiers import Classifier, Samples, load_classifier, train
+from ganfer.config import Config
+from ganfer.data.imageset import ImageSet, read_set
+from ganfer.errors import DataError
+from ganfer.results import Result
+from ganfer.runtime.console import progress, say
+from ganfer.workspace import Run, Workspace
+
+
+def train_classifier(workspace: Workspace, config: Config, data: Run) -> Result:
+    """Train and calibrate on the data's train and val splits; the test split is not looked at."""
+    settings = dataclasses.asdict(config.classifier)
+    key = {"config": settings, "inputs": {"data": data.digest}, "seed": config.seed}
+    run = workspace.run("classifiers", config.classifier.model.replace(":", "-"), key)
+    with run.work("train classifier", key) as record:
+        if record.get("status") == "complete":
+            return _result(run, "was already trained")
+        images = read_set(data.path)
+        trained = train(
+            config.classifier,
+            samples(images.of("train")),
+            samples(real_only(images, "val")),
+            images.class_names,
+            run.path,
+            seed=config.seed,
+            device=config.device,
+            progress=progress,
+        )
+        for note in trained.notes:
+            say(note)
+        classifier = trained.load(config.device)
+        figures = {
+            "model": config.classifier.model,
+            "steps": trained.steps,
+            "validation": {
+                name: trained.validation[name] for name in ("accuracy", "balanced_accuracy", "macro_f1", "ece")
+            },
+            "temperature": classifier.temperature,
+            "per_class": trained.validation["per_class"],
+        }
+        run.finish(digest=classifier.digest, figures=figures, device=str(classifier.device))
+    return _result(run, "trained")
+
+
+def samples(images: ImageSet, weights: np.ndarray | None = None) -> Samples:
+    """An image set as the `classifiers` package takes it. Unlabelled images are left out."""
+    known = np.flatnonzero(images.labels >= 0)
+    if len(known) < len(images):
+        images = images.select(known)
+        weights = None if weights is None else weights[known]
+    return Samples(np.asarray(images.images), images.labels, weights, images.soft_labels)
+
+
+def real_only(images: ImageSet, split: str) -> ImageSet:
+    """The images of val or test; refuses a synthetic one, which would make every figure measured there worthless."""
+    chosen = images.of(split)
+    wrong = np.flatnonzero(chosen.source != "real")
+    if len(wrong):
+        raise DataError(
+            f"The {split} split holds {len(wrong)} synthetic image(s), the first is {chosen.ids[wrong[0]]}.",
+            "Synthetic images belong into training only; remove them and add the data again.",
+        )
+    if not len(chosen):
+        raise DataError(f"The {split} split is empty.", "Add data with more images, or set data.val_fraction.")
+    return chosen
+
+
+def open_classifier(run: Run, class_names: tuple[str, ...], config: Config) -> Classifier:
+    """The classifier of a run; DataError when it knows other classes than the data."""
+    classifier = load_classifier(run.path, config.device)
+    if tuple(classifier.class_names) != class_names:
+        raise DataError(
+            f"{run.name} knows {', '.join(classifier.class_names)}; the data has {', '.join(class_names)}.",
+            "Train one on this data: ganfer train classifier.",
+        )
+    return classifier
+
+
+def _result(run: Run, what: str) -> Result:
+    figures = run.figures
+    scores = figures["validation"]
+    lines = [
+        f"{run.name} {what}: validation accuracy {scores['accuracy']:.1%}, "
+        f"balanced accuracy {scores['balanced_accuracy']:.1%}",
+        f"calibration error {scores['ece']:.1%} at temperature {figures['temperature']:.2f}",
+        f"in {run.path}",
+    ]
+    return Result("ganfer train classifier", run.path, figures, lines)
+
+
+def learned_shares(classifier: Classifier, images: ImageSet) -> np.ndarray:
+    """The class shares (K,) a classifier's probabilities assume: the training data's, unless it learned balanced."""
+    settings = classifier.card.get("config", {})
+    count = len(classifier.class_names)
+    if settings.get("sampler") == "balanced" or settings.get("loss") in ("class-weighted", "logit-adjusted"):
+        return np.full(count, 1.0 / count)
+    train = images.labels[(images.split == "train") & (images.labels >= 0)]
+    return np.bincount(train, minlength=count) / max(1, len(train))

@@ -1,1 +1,0 @@
-"""What `ganfer evaluate` measures and writes: the images, the figures with their intervals, the files."""

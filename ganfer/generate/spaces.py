@@ -1,0 +1,56 @@
+"""Where faces are steered: the latent spaces of ganfer's own GANs, as `stylegan_bridge.steering` wants them."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganfer.errors import GanferError
+from ganfer.gan.generator import Generator
+from ganfer.gan.sampling import GanGenerator
+from stylegan_bridge.steering import LatentSpace
+
+
+class GanSpace:
+    """z of one of ganfer's own GANs, for one class of a conditional one."""
+
+    def __init__(self, generator: GanGenerator, label: int | None) -> None:
+        self._generator, self._label = generator, label
+
+    def codes(self, seeds: Sequence[int]) -> Tensor:
+        """(N, 1, latent_dim): what the generator itself draws these seeds from."""
+        z = torch.from_numpy(self._generator.latents(np.array(seeds, dtype=np.int64)))
+        return z.to(self._generator.device).unsqueeze(1)
+
+    def images(self, codes: Tensor) -> Tensor:
+        """Float, 0..255, differentiable."""
+        labels = None
+        if self._label is not None:
+            labels = torch.full((len(codes),), self._label, device=codes.device)
+        return self._generator.render(codes[:, 0], labels)
+
+    def final(self, codes: Tensor) -> Tensor:
+        """To the last bit what `GanGenerator.sample` would draw."""
+        labels = None if self._label is None else np.full(len(codes), self._label)
+        return torch.from_numpy(self._generator.sample_latents(codes[:, 0].detach().cpu().numpy(), labels))
+
+    def gaussian(self, codes: Tensor) -> Tensor:
+        """z is Gaussian as it is."""
+        return codes
+
+    def from_gaussian(self, points: Tensor) -> Tensor:
+        """z is Gaussian as it is."""
+        return points
+
+
+def latent_space(generator: Generator, label: int | None = None) -> LatentSpace:
+    """Where a generator can be steered; label: the class that a conditional one draws. GanferError where it cannot."""
+    if isinstance(generator, GanGenerator):
+        return GanSpace(generator, label)
+    make: Callable[[int | None], LatentSpace] | None = getattr(generator, "latent_space", None)
+    if make is None:
+        raise GanferError(
+            f"The generator {generator.name!r} has no latent space to steer in.", "Draw with --n and `ganfer label`."
+        )
+    return make(label)

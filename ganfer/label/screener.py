@@ -1,0 +1,313 @@
+"""The screen at work: what a classifier and the training images say of generated faces, and the verdict.
+
+`Screener` knows the classifier's calibrated thresholds, the manifold of every class and the training images to compare
+with; limits come from held-back validation images. `look` is what it sees in a chunk, stored so that an interrupted
+labelling goes on; `judge` decides over all looks.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from classifiers.prior_shift import EqualShares
+from ganfer.classifier.train import learned_shares, open_classifier, real_only
+from ganfer.config import Config, LabelConfig
+from ganfer.data.duplicates import similarity
+from ganfer.data.imageset import ImageSet
+from ganfer.label.criteria import (
+    classwise_thresholds,
+    is_blank,
+    moderately_hard,
+    near_duplicates,
+    realism_limits,
+    screen,
+)
+from ganfer.label.labels import DUPLICATE, KEPT, SURPLUS
+from ganfer.metrics.copies import CopyRule, Nearest, TrainingIndex, picture, thumbnails
+from ganfer.metrics.extractors import chunks, features_and_probabilities, stored_features
+from ganfer.metrics.precision_recall import NEIGHBOURS, Manifold
+from ganfer.runtime import ranks
+from ganfer.runtime.console import Advance, progress
+from ganfer.runtime.files import atomic_path
+from ganfer.runtime.seeding import stream
+from ganfer.workspace import Run
+
+_HELD_BACK = 2000  # validation images that the copy rule is made from, at most
+_PICTURES = 8192  # in memory while near-duplicates are looked for: 75 MB
+_UNIT = 127.0  # thumbnails are stored as int8
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the screener sees in N images, each an array of N.
+
+    probabilities: (N, K) float32 calibrated. blank: bool. realism: in the manifold of the predicted class; NaN where
+    there is none. nearest: row of the nearest training image, likeness to it, isolation (see `metrics.copies`).
+    thumbnail: (N, 256) int8.
+    """
+
+    probabilities: np.ndarray
+    blank: np.ndarray
+    realism: np.ndarray
+    nearest: np.ndarray
+    likeness: np.ndarray
+    isolation: np.ndarray
+    thumbnail: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.blank)
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """(N,) class."""
+        predicted: np.ndarray = self.probabilities.argmax(axis=1)
+        return predicted
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """(N,) of the predicted class."""
+        confidence: np.ndarray = self.probabilities.max(axis=1)
+        return confidence
+
+    @classmethod
+    def together(cls, looks: Sequence["Look"]) -> "Look":
+        """One look over the images of several, in their order."""
+        return cls(*(np.concatenate([getattr(look, f.name) for look in looks]) for f in fields(cls)))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an image must reach, and what held-back real images do under the same criteria.
+
+    thresholds, realism: (K,) confidence and realism by predicted class. copy: None when copies are not looked for.
+    held_back_copies: share of held-back real images that would count as copies. held_back_likeness: their median
+    likeness to the nearest training image. held_back_off: share off the manifold.
+    """
+
+    thresholds: np.ndarray
+    realism: np.ndarray
+    copy: CopyRule | None
+    held_back_copies: float = 0.0
+    held_back_likeness: float = 0.0
+    held_back_off: float = 0.0
+
+
+class Screener:
+    """A classifier and the real images it stands on, ready to look at generated ones."""
+
+    def __init__(self, config: Config, classifier_run: Run, data: Run, images: ImageSet) -> None:
+        self.names = images.class_names
+        self.settings: LabelConfig = config.label
+        self.classifier = open_classifier(classifier_run, self.names, config)
+        self._balanced = config.label.prior == "balanced"
+        self._shares = learned_shares(self.classifier, images)
+        self._equal: EqualShares | None = None
+        train = np.flatnonzero((images.split == "train") & (images.source == "real") & (images.labels >= 0))
+        self.training_rows = train
+        self._manifolds: list[Manifold | None] = [None] * len(self.names)
+        self._index: TrainingIndex | None = None
+        if config.label.manifold or config.label.copies:
+            features = self._training_features(classifier_run, data, images, train)
+            self._fit(images, train, features)
+        self.limits = self._limits(real_only(images, "val").labelled())
+
+    def _training_features(self, classifier_run: Run, data: Run, images: ImageSet, train: np.ndarray) -> np.ndarray:
+        file = classifier_run.path / f"features-{data.digest[:12]}.npy"
+        with progress("training images", len(train)) as advance:
+            return stored_features(
+                file, self.classifier, len(train), lambda i: np.asarray(images.images[train[list(i)]]), advance
+            )
+
+    def _fit(self, images: ImageSet, train: np.ndarray, features: np.ndarray) -> None:
+        labels = images.labels[train]
+        if self.settings.manifold:
+            for k in range(len(self.names)):
+                mine = np.flatnonzero(labels == k)
+                if len(mine) > NEIGHBOURS:
+                    self._manifolds[k] = Manifold.fit(
+                        np.asarray(features[mine], dtype=np.float32), device=self.classifier.device
+                    )
+        if self.settings.copies:
+            self._index = TrainingIndex.of(images.images, features, train)
+
+    def _limits(self, val: ImageSet) -> Limits:
+        features, found = features_and_probabilities(self.classifier, np.asarray(val.images))
+        labels = val.labels
+        realism = self._realism(features, labels)
+        limits = realism_limits(realism, labels, len(self.names), self.settings.manifold)
+        rule, copies, likeness = None, 0.0, 0.0
+        if self._index is not None:
+            some = np.sort(stream(0, "held back").permutation(len(val))[:_HELD_BACK])
+            held = self._nearest(np.asarray(val.images[some]), features[some])
+            rule = CopyRule.fit(held)
+            copies, likeness = float(rule.copies(held).mean()), float(np.median(held.likeness))
+        if self._balanced:
+            self._equal = EqualShares.fit(found, labels, self._shares)
+        self.held_back_probabilities, self.held_back_labels = self._posterior(found), labels
+        thresholds = self._thresholds(self.held_back_probabilities, labels)
+        off = float(np.mean(realism < limits[labels])) if len(val) else 0.0
+        return Limits(thresholds, limits, rule, copies, likeness, off)
+
+    def _thresholds(self, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        if self.settings.min_confidence == "auto":
+            return classwise_thresholds(probabilities, labels, self.settings.beta, balanced=self._balanced)
+        return np.full(len(self.names), float(self.settings.min_confidence))
+
+    def _posterior(self, probabilities: np.ndarray) -> np.ndarray:
+        return probabilities if self._equal is None else self._equal(probabilities)
+
+    def _realism(self, features: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """(N,) realism in the manifold of each image's class; NaN where the class has none."""
+        realism = np.full(len(features), np.nan)
+        for k, manifold in enumerate(self._manifolds):
+            mine = np.flatnonzero(classes == k)
+            if manifold is not None and len(mine):
+                realism[mine] = manifold.realism(features[mine], device=self.classifier.device)
+        return realism
+
+    def _nearest(self, pixels: np.ndarray, features: np.ndarray) -> Nearest:
+        assert self._index is not None
+        return self._index.look(pixels, features, device=self.classifier.device)
+
+    def look(self, pixels: np.ndarray) -> Look:
+        """What there is to see in (N, C, H, W) uint8 images."""
+        features, found = features_and_probabilities(self.classifier, pixels)
+        probabilities = self._posterior(found)
+        n = len(pixels)
+        nearest, likeness, isolation = np.full(n, -1, np.int64), np.full(n, np.nan), np.full(n, np.nan)
+        if self._index is not None:
+            near = self._nearest(pixels, features)
+            nearest, likeness, isolation = self.training_rows[near.index], near.likeness, near.isolation
+        small = thumbnails(pixels) if self.settings.diverse else np.zeros((n, 0), np.float32)
+        return Look(
+            probabilities,
+            is_blank(pixels),
+            self._realism(features, probabilities.argmax(axis=1)),
+            nearest,
+            likeness,
+            isolation,
+            np.rint(small * _UNIT).astype(np.int8),
+        )
+
+    def judge(
+        self,
+        look: Look,
+        asked: np.ndarray,
+        read: Callable[[Sequence[int]], np.ndarray],
+        quota: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """The verdict on every image, (N,) of `ganfer.label.criteria.REASONS`.
+
+        asked: (N,) class asked for, -1 where none was. read: the pixels at some indices. quota: (K,) faces wanted of
+        each class; those beyond it are surplus, the easiest first.
+        """
+        off = np.nan_to_num(look.realism, nan=np.inf) < self.limits.realism[look.predicted]
+        copy = None if self.limits.copy is None else self.copies(look)
+        reason = screen(
+            look.blank,
+            look.probabilities,
+            asked,
+            self.limits.thresholds,
+            require_match=self.settings.require_match,
+            off_manifold=off,
+            copy=copy,
+        )
+        if self.settings.diverse:
+            for mine in self._by_class(look, reason):
+                repeated = near_duplicates(
+                    look.thumbnail[mine] / _UNIT, _hardest_first(look, mine), _likeness(read, mine)
+                )
+                reason[mine[repeated]] = DUPLICATE
+        if quota is not None:
+            for mine in self._by_class(look, reason):
+                k = int(look.predicted[mine[0]])
+                real = self._real_confidences(k)
+                chosen = moderately_hard(look.confidence[mine], real, int(quota[k]))
+                reason[np.delete(mine, chosen)] = SURPLUS
+        return reason
+
+    def copies(self, look: Look) -> np.ndarray:
+        """(N,) bool: which images are copies of training images."""
+        assert self.limits.copy is not None
+        zeros = np.zeros(len(look), dtype=bool)
+        return self.limits.copy.copies(Nearest(look.nearest, look.likeness, zeros, look.isolation, look.likeness))
+
+    def _by_class(self, look: Look, reason: np.ndarray) -> list[np.ndarray]:
+        kept, predicted = reason == KEPT, look.predicted
+        groups = [np.flatnonzero(kept & (predicted == k)) for k in range(len(self.names))]
+        return [mine for mine in groups if len(mine)]
+
+    def _real_confidences(self, k: int) -> np.ndarray:
+        """Confidences of the held-back real images of class k that are called so and pass its threshold."""
+        found, labels = self.held_back_probabilities, self.held_back_labels
+        right = (labels == k) & (found.argmax(axis=1) == k) & (found.max(axis=1) >= self.limits.thresholds[k])
+        confidences: np.ndarray = found[right, k]
+        return confidences
+
+
+def look_at(
+    screener: Screener,
+    count: int,
+    read: Callable[[Sequence[int]], np.ndarray],
+    folder: Path,
+    advance: Advance | None = None,
+    start: int = 0,
+) -> Look:
+    """The look at images start..count-1, each chunk stored in `folder`, and read from there the next time.
+
+    Several processes share the chunks.
+    """
+    parts = list(_parts(start, count, folder))
+    todo = [part for look, part in parts if look is None]
+    # by the place among all chunks: another process may have stored some since
+    mine = [part for i, (look, part) in enumerate(parts) if look is None and i % ranks.count() == ranks.rank()]
+    del parts
+    if advance:
+        advance(count - start - sum(part.stop - part.start for part in todo))
+    for part in mine:
+        look = screener.look(read(range(part.start, part.stop)))
+        with atomic_path(folder / f"{part.start:09d}.npz") as temporary, temporary.open("wb") as out:
+            np.savez(out, **{f.name: getattr(look, f.name) for f in fields(Look)})
+        if advance:
+            advance((part.stop - part.start) * ranks.count())
+    ranks.barrier()
+    return Look.together([look for look, _ in _parts(start, count, folder) if look is not None])
+
+
+def _parts(start: int, count: int, folder: Path) -> Iterator[tuple[Look | None, slice]]:
+    """The chunks of images start..count-1: the stored look or None, and which images they are."""
+    place = start
+    while place < count:
+        look = _stored(folder / f"{place:09d}.npz")
+        if look is not None and place + len(look) > count:
+            look = None
+        length = next(chunks(count - place)).stop if look is None else len(look)
+        yield look, slice(place, place + length)
+        place += length
+
+
+def _stored(file: Path) -> Look | None:
+    """The look in a file; None when it is not there or damaged, to be taken again."""
+    try:
+        with file.open("rb") as stored, np.load(stored, allow_pickle=False) as arrays:
+            return Look(*(arrays[f.name] for f in fields(Look)))
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        return None
+
+
+def _hardest_first(look: Look, mine: np.ndarray) -> np.ndarray:
+    return np.argsort(look.confidence[mine], kind="stable")
+
+
+def _likeness(read: Callable[[Sequence[int]], np.ndarray], mine: np.ndarray) -> Callable[[int, int], float]:
+    """The likeness of two images of a class, by their places in it."""
+
+    @lru_cache(maxsize=_PICTURES)
+    def details(place: int) -> np.ndarray:
+        return picture(read([int(mine[place])])[0])
+
+    return lambda i, j: similarity(details(i), details(j))

@@ -1,0 +1,215 @@
+"""Pseudo-label a batch: calibrated probabilities, asked against predicted class, keep or reject with the reason.
+
+The classifier saw the training split only; its temperature, the class-wise thresholds and the limits of the other
+criteria (`screening`) come from validation. Looking goes chunk by chunk and resumes; the verdict is over the batch.
+"""
+
+import dataclasses
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ganfer.classifier.train import learned_shares
+from ganfer.config import Config
+from ganfer.data.imageset import ImageSet, read_set
+from ganfer.data.sheets import contact_sheet
+from ganfer.errors import DataError
+from ganfer.generate.batch import Batch, read_batch
+from ganfer.label.labels import COPY, REASONS, Labels, newest_labels, write_labels
+from ganfer.label.screener import Look, Screener, look_at
+from ganfer.metrics.diversity import relative_entropy_to_uniform
+from ganfer.results import Result, table
+from ganfer.runtime import ranks
+from ganfer.runtime.console import progress, say
+from ganfer.runtime.files import atomic_path, digest_json, digest_of
+from ganfer.workspace import Run, Workspace
+
+__all__ = ["label", "label_run", "labelled", "learned_shares"]
+
+LOOKS = "looks"
+_SHEET = 12  # faces per class on the sheet
+_COPIES = 48  # copies on their sheet, at most
+
+
+def labelled(batch: Run) -> bool:
+    """Whether the batch has a finished labelling."""
+    return newest_labels(batch) is not None
+
+
+def label_run(config: Config, batch: Path, batch_digest: str, classifier_run: Run, data: Run) -> tuple[Run, Any]:
+    """The run of this labelling inside the batch's folder, and its key."""
+    settings = {name: value for name, value in dataclasses.asdict(config.label).items() if name != "draws"}
+    key = {
+        "config": settings,
+        "inputs": {"batch": batch_digest, "classifier": classifier_run.digest, "data": data.digest},
+    }
+    return Run(batch / "labels" / f"{classifier_run.name.split('-')[0]}-{digest_json(key)[:8]}"), key
+
+
+def label(workspace: Workspace, config: Config, batch_run: Run, classifier_run: Run, data: Run) -> Result:
+    """Label and screen a batch; writes `labels/<run>/labels.csv` in it and refreshes its `metadata.csv`."""
+    del workspace  # the labels live inside the batch's own folder
+    run, key = label_run(config, batch_run.path, batch_run.digest, classifier_run, data)
+    with run.work("label", key) as record:
+        if record.get("status") == "complete":
+            return _result(run, batch_run, "was already labelled")
+        batch = read_batch(batch_run)
+        if not len(batch):
+            raise DataError(f"{batch_run.path} holds no images.", "Generate some: ganfer generate --n 500.")
+        images = read_set(data.path)
+        with ranks.leader_first():
+            screener = Screener(config, classifier_run, data, images)
+        with progress("label", len(batch)) as advance:
+            look = look_at(screener, len(batch), batch.images, run.path / LOOKS, advance)
+        if ranks.leads():
+            _finish(run, batch_run, batch, look, screener, images, classifier_run.name)
+            shutil.rmtree(run.path / LOOKS)
+    ranks.barrier()
+    if not sum(run.figures["screen"]["kept"].values()):
+        say("No image was kept. The table below says which criterion rejected them.")
+    return _result(run, batch_run, "labelled")
+
+
+def _finish(
+    run: Run, batch_run: Run, batch: Batch, look: Look, screener: Screener, images: ImageSet, classifier: str
+) -> None:
+    """The verdict over the whole batch, and the files."""
+    names = images.class_names
+    asked = np.array([names.index(name) if name in names else -1 for name in batch.asked], dtype=np.int64)
+    quota = batch_run.figures.get("quota")
+    wanted = None if quota is None else np.array([int(quota.get(name, 0)) for name in names])
+    reason = screener.judge(look, asked, batch.images, wanted)
+    labels = Labels(run, names, look.predicted, look.confidence, look.probabilities, reason)
+    write_labels(run, batch, labels, _columns(look, images))
+    _write_sheet(run.path / "sheet.png", batch, labels)
+    _write_copies(run.path / "copies.png", batch, labels, look, images)
+    figures = _figures(labels, asked, screener, classifier)
+    run.finish(digest=digest_of(run.path / "labels.csv"), figures=figures, device=str(screener.classifier.device))
+
+
+def _columns(look: Look, images: ImageSet) -> dict[str, list[str]]:
+    """What labels.csv says besides the label: realism, and the nearest training image where it was looked for."""
+
+    def figure(values: np.ndarray) -> list[str]:
+        return ["" if np.isnan(value) else f"{value:.4f}" for value in values]
+
+    columns = {"realism": figure(look.realism)}
+    if len(look) and look.nearest.max() >= 0:
+        columns["nearest"] = [str(images.ids[i]) for i in look.nearest]
+        columns["likeness"] = figure(look.likeness)
+        columns["isolation"] = figure(look.isolation)
+    return columns
+
+
+def _figures(labels: Labels, asked: np.ndarray, screener: Screener, classifier: str) -> dict[str, Any]:
+    names, limits = labels.class_names, screener.limits
+    count = len(names)
+    before = np.bincount(labels.predicted, minlength=count)
+    after = np.bincount(labels.predicted[labels.kept], minlength=count)
+    wanted = np.bincount(asked[asked >= 0], minlength=count)
+    of = np.where(asked >= 0, asked, labels.predicted)  # the class whose yield an image counts for
+
+    def by_name(counts: np.ndarray) -> dict[str, int]:
+        return {name: int(n) for name, n in zip(names, counts, strict=True)}
+
+    def reasons(chosen: np.ndarray) -> dict[str, int]:
+        tally = Counter(labels.reason[chosen].tolist())
+        return {reason: tally[reason] for reason in REASONS if tally[reason]}
+
+    thresholds = {name: float(t) for name, t in zip(names, limits.thresholds, strict=True)}
+    copy = None if limits.copy is None else dataclasses.asdict(limits.copy)
+    return {
+        "labelling": {
+            "classifier": classifier,
+            "temperature": screener.classifier.temperature,
+            "before": {"counts": by_name(before), "entropy": relative_entropy_to_uniform(before)},
+            "after": {"counts": by_name(after), "entropy": relative_entropy_to_uniform(after)},
+            "thresholds": thresholds,
+        },
+        "screen": {
+            "asked": by_name(wanted) if wanted.any() else by_name(before),
+            "kept": by_name(after),
+            "reasons": reasons(np.ones(len(of), dtype=bool)),
+            "by_class": {name: reasons(of == k) for k, name in enumerate(names)},
+            "limits": {
+                "confidence": thresholds,
+                "realism": {name: float(limits.realism[k]) for k, name in enumerate(names)},
+                "copy": copy,
+            },
+            "held_back": {"off the manifold": limits.held_back_off, "copy": limits.held_back_copies},
+        },
+    }
+
+
+def _result(run: Run, batch: Run, what: str) -> Result:
+    figures = run.figures
+    names = list(figures["labelling"]["before"]["counts"])
+    before, after, asked = (
+        figures["labelling"]["before"]["counts"],
+        figures["labelling"]["after"]["counts"],
+        figures["screen"]["asked"],
+    )
+    total, kept = sum(before.values()), sum(after.values())
+    thresholds = figures["labelling"]["thresholds"]
+
+    def share(n: int, of: int) -> str:
+        return f"{n / of:.1%}" if of else "-"
+
+    rows = [
+        [n, asked[n], before[n], share(before[n], total), f"{thresholds[n]:.2f}", after[n], share(after[n], kept)]
+        for n in names
+    ]
+    rows.append(["all", sum(asked.values()), total, "", "", kept, ""])
+    entropy = [figures["labelling"][when]["entropy"] for when in ("before", "after")]
+    reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(figures["screen"]["reasons"].items()))
+    lines = [
+        f"{batch.name} {what} by {figures['labelling']['classifier']}: {reasons}",
+        *table(["class", "asked", "labelled", "share", "threshold", "kept", "share"], rows),
+        *_criteria(figures["screen"]),
+        f"entropy of the labels relative to uniform: {entropy[0]:.3f} before screening, {entropy[1]:.3f} after",
+        *batch.figures.get("fill", {}).get("lines", []),
+        f"in {run.path}",
+    ]
+    return Result("ganfer label", run.path, figures, lines)
+
+
+def _criteria(screen: dict[str, Any]) -> list[str]:
+    """What the criteria reject, beside what they would reject of held-back real images."""
+    total, held_back = max(1, sum(screen["reasons"].values())), screen["held_back"]
+    return [
+        f"{reason}: {screen['reasons'].get(reason, 0) / total:.1%} of the batch, "
+        f"{held_back[reason]:.1%} of held-back real images would be"
+        for reason in held_back
+        if screen["reasons"].get(reason)
+    ]
+
+
+def _write_sheet(path: Path, batch: Batch, labels: Labels) -> None:
+    """One row per class: the kept faces with the highest confidence, so that a person can judge the labels."""
+    chosen: list[int] = []
+    captions: list[str] = []
+    for k, name in enumerate(labels.class_names):
+        mine = np.flatnonzero((labels.predicted == k) & labels.kept)
+        best = mine[np.argsort(-labels.confidence[mine], kind="stable")][:_SHEET]
+        chosen += best.tolist()
+        captions += [f"{name} {labels.confidence[i]:.2f}" for i in best]
+    _save_sheet(path, batch.images(chosen), _SHEET, captions)
+
+
+def _write_copies(path: Path, batch: Batch, labels: Labels, look: Look, images: ImageSet) -> None:
+    """The rejected copies, each beside its nearest training image, the likest first."""
+    copies = np.flatnonzero(labels.reason == COPY)
+    copies = copies[np.argsort(-look.likeness[copies], kind="stable")][:_COPIES]
+    pairs = [pixels for i in copies for pixels in (batch.images([int(i)])[0], images.images[look.nearest[i]])]
+    captions = [text for i in copies for text in (f"made, {look.likeness[i]:.2f}", "training image")]
+    _save_sheet(path, np.array(pairs), 12, captions)
+
+
+def _save_sheet(path: Path, pixels: np.ndarray, columns: int, captions: Sequence[str]) -> None:
+    if len(captions):
+        with atomic_path(path) as temporary:
+            contact_sheet(pixels, columns=columns, captions=captions).save(temporary, format="PNG")

@@ -1,0 +1,133 @@
+"""What comes before what: the data before a GAN, a GAN before a batch, a classifier before labels.
+
+What a command needs is looked for in the workspace, and made with the configured settings when it is missing.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ganfer.config import Config
+from ganfer.results import Result
+from ganfer.runtime import ranks
+from ganfer.runtime.console import say
+from ganfer.workspace import Run, Workspace
+
+
+class Needs:
+    """A workspace's finished runs for its active data: `data()`, `gan()`, ... give the newest one, or make it."""
+
+    def __init__(self, workspace: Workspace, config: Config) -> None:
+        self.workspace = workspace
+        self.config = config
+
+    # --- made when missing ----------------------------------------------------------------------------------------
+
+    def data(self) -> Run:
+        """The active data set; the drawn faces when there is none."""
+        with ranks.leader_first():
+            run = self.workspace.active_data
+            if run is None:
+                from ganfer.data.ingest import draw
+
+                run = draw(self.workspace, self.config)
+        return run
+
+    def gan(self, name: str | None = None) -> Run:
+        """A finished GAN: the named one, else the newest trained on the active data, else a new one."""
+        from ganfer.gan.train import train_gan
+
+        if name:
+            return self.workspace.find("gans", name)
+        return self.newest("gans") or _made(lambda: train_gan(self.workspace, self.config, self.data()))
+
+    def classifier(self, name: str | None = None) -> Run:
+        """A finished classifier: the named one, else the newest trained on the active data, else a new one."""
+        from ganfer.classifier.train import train_classifier
+
+        if name:
+            return self.workspace.find("classifiers", name)
+        return self.newest("classifiers") or _made(lambda: train_classifier(self.workspace, self.config, self.data()))
+
+    def judge(self) -> Run:
+        """The finished judge of steered faces for the active data, else a new one."""
+        from ganfer.generate.judge import train_judge
+
+        return self._judge() or _made(lambda: train_judge(self.workspace, self.config, self.data(), self.guide_model()))
+
+    def batch(self) -> Run:
+        """The newest batch for the active data; when there is none, the configured n is drawn from the GAN."""
+        from ganfer.generate.draw import draw
+        from ganfer.generate.quota import plan_counts
+        from ganfer.generate.source import gan_source
+
+        there = self.newest("synthetic")
+        if there:
+            return there
+        data = self.data()
+        quota = plan_counts(data, self.config)
+        source = gan_source(self.gan(), self.config)
+        return _made(lambda: draw(self.workspace, self.config, source, data, quota))
+
+    def labels(self) -> Run:
+        """The newest batch for the active data, labelled now where it is not."""
+        from ganfer.label.stage import label, labelled
+
+        batch = self.batch()
+        if not labelled(batch):
+            label(self.workspace, self.config, batch, self.classifier(), self.data())
+        return batch
+
+    # --- looked up ------------------------------------------------------------------------------------------------
+
+    def newest(self, kind: str) -> Run | None:
+        """The newest finished run of a kind that was made from the active data."""
+        data = self.workspace.active_data
+        return self.workspace.latest(kind, data=data.digest) if data else None
+
+    def guide_model(self) -> str:
+        """The architecture of the classifier that is there, or that would be trained."""
+        there = self.newest("classifiers")
+        return str(there.figures["model"]) if there else self.config.classifier.model
+
+    def _judge(self) -> Run | None:
+        from ganfer.generate.judge import judge_run
+
+        data = self.workspace.active_data
+        run = judge_run(self.workspace, self.config, data, self.guide_model()) if data else None
+        return run if run and run.complete else None
+
+    # --- said before ----------------------------------------------------------------------------------------------
+
+    def missing(self, *needed: str) -> list[str]:
+        """What of "data", "gan", "batch", "classifier", "judge" and "labels" has to be made first, in words."""
+        from ganfer.label.stage import labelled
+
+        batch = self.newest("synthetic")
+        gan_words = f"train the {self.config.gan.network} for {self.config.gan.steps:,} steps"
+        parts = {
+            "data": (
+                self.workspace.active_data,
+                f"draw {self.config.drawn.total:,} training faces (no data was added)",
+            ),
+            "gan": (self.newest("gans"), gan_words),
+            "batch": (batch, f"generate {self.config.generate.n:,} faces"),
+            "classifier": (self.newest("classifiers"), f"train the classifier ({self.config.classifier.model})"),
+            "judge": (self._judge() if "judge" in needed else None, "train the independent judge on half of the data"),
+            "labels": (batch if batch and labelled(batch) else None, "label and screen them"),
+        }
+        wanted = set(needed)
+        if {"batch", "labels"} & wanted and parts["batch"][0] is None:
+            wanted |= {"gan", "batch"}
+        return [words for name, (there, words) in parts.items() if name in wanted and not there]
+
+    def announce(self, *needed: str) -> None:
+        """Print what will be made first, if anything."""
+        steps = self.missing(*needed)
+        if steps:
+            say("Plan: first " + "; then ".join(steps) + ".")
+
+
+def _made(make: Callable[[], Result]) -> Run:
+    path: Path | None = make().path
+    assert path is not None
+    return Run(path)

@@ -1,0 +1,60 @@
+"""What the user sees while work goes on: lines and progress bars on stderr, silent bars when it is no terminal."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from ganfer.runtime import ranks
+
+
+class Advance(Protocol):
+    """Moves a progress bar by `n` and shows `note` beside it."""
+
+    def __call__(self, n: int = 1, note: str = "") -> None: ...
+
+
+def say(text: str = "") -> None:
+    """One line to the user, on stderr (stdout belongs to results); of several processes only the leader speaks."""
+    if not ranks.leads():
+        return
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(description: str, total: int | None) -> Iterator[Advance]:
+    """A bar over `total` units of work (None: unknown) with the time left; yields the function that advances it."""
+    if not sys.stderr.isatty() or not ranks.leads():
+        yield _silent
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=False) as bar:
+        task = bar.add_task(description, total=total, note="")
+
+        def advance(n: int = 1, note: str = "") -> None:
+            fields: dict[str, Any] = {"note": note} if note else {}
+            bar.update(task, advance=n, **fields)
+
+        yield advance
+
+
+def _silent(n: int = 1, note: str = "") -> None:
+    del n, note

@@ -1,0 +1,121 @@
+"""Where and how the arithmetic runs: device and precision through Lightning Fabric, and words for it in records."""
+
+import platform
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from ganfer.errors import GanferError
+from ganfer.runtime import ranks
+
+_FABRIC_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+
+
+def resolve_device(device: str) -> torch.device:
+    """`auto` (CUDA where there is one), `cpu` or `cuda` as a torch device. GanferError for CUDA that is not there."""
+    if device == "auto":
+        return torch.device("cuda", ranks.place_here()) if torch.cuda.is_available() else torch.device("cpu")
+    if device == "cpu":
+        return torch.device("cpu")
+    if device == "cuda":
+        if torch.cuda.is_available():
+            return torch.device("cuda", ranks.place_here())
+        built = "no CUDA GPU was found" if torch.version.cuda else "this torch was built without CUDA"
+        raise GanferError(
+            f"--device cuda: {built}.", "Use --device cpu, or install a GPU driver and a CUDA build of torch."
+        )
+    raise GanferError(f"--device {device!r} is unknown.", "Known: auto, cpu, cuda.")
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """`auto` as the precision used on the device: bf16 on CUDA that has it in hardware, else fp32."""
+    if precision == "auto":
+        has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16" if has_bf16 else "fp32"
+    if precision == "fp16" and device.type == "cpu":
+        raise GanferError("precision fp16 needs a GPU.", "Use precision fp32 (or bf16) on a CPU.")
+    return precision
+
+
+def make_fabric(device: str = "auto", precision: str = "auto") -> Fabric:
+    """A launched Fabric: one device, or under torchrun all of the job's. GanferError for what isn't there."""
+    place = resolve_device(device)
+    kind = _FABRIC_PRECISION[resolve_precision(precision, place)]
+    if ranks.count() > 1:
+        ranks.start()
+        here = ranks.count_here()
+        fabric = Fabric(
+            accelerator=place.type, devices=here, num_nodes=ranks.count() // here, strategy="ddp", precision=kind
+        )
+    else:
+        fabric = Fabric(
+            accelerator=place.type, devices=[place.index or 0] if place.type == "cuda" else 1, precision=kind
+        )
+    fabric.launch()
+    return fabric
+
+
+def average_gradients(network: nn.Module) -> None:
+    """Replace every gradient by its mean over all processes; nothing to do for one."""
+    if ranks.count() == 1:
+        return
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    together = torch.cat([gradient.flatten() for gradient in gradients])
+    mean_(together)
+    for gradient, part in zip(gradients, together.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+def mean_(tensor: Tensor) -> Tensor:
+    """The tensor's mean over all processes, in place."""
+    if ranks.count() > 1:
+        torch.distributed.all_reduce(tensor)
+        tensor.div_(ranks.count())
+    return tensor
+
+
+def describe(device: torch.device) -> str:
+    """The device in words, as records carry it: the GPU's name, or the processor's with the threads in use."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{_processor()}, {torch.get_num_threads()} threads"
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+@contextmanager
+def graceful_stop() -> Iterator[Callable[[], bool]]:
+    """Turns the first Ctrl-C or SIGTERM into a question the loop asks between steps; a second one interrupts at once.
+
+    Yields the function that answers whether to stop. Outside the main thread signals are left alone.
+    """
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

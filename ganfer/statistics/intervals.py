@@ -1,0 +1,72 @@
+"""Figures of one classifier with their intervals, from its confusion matrix alone, so their cost is the same for a
+hundred test images and for millions."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ganfer.runtime.seeding import stream
+from ganfer.statistics.verdict import Estimate, Measured, estimates
+
+PER_CLASS = ("precision", "recall", "f1", "f_beta")
+
+
+def confusion_estimates(
+    confusion: np.ndarray, class_names: Sequence[str], *, beta: float, resamples: int, seed: int, level: float = 0.95
+) -> dict[str, Estimate]:
+    """Accuracy, balanced_accuracy, macro_f1, f_beta and "recall:<class>" (precision, f1, f_beta) with their intervals.
+
+    confusion: (K, K) int, rows true. The test images are resampled within each class, which for figures that depend on
+    the predictions alone is a multinomial draw of the row. A class without images has no figures, as in `evaluate`.
+    """
+    confusion = np.asarray(confusion, dtype=np.int64)
+    support = confusion.sum(axis=1)
+    rng = stream(seed, "bootstrap")
+    drawn = np.zeros((resamples, *confusion.shape), np.int64)
+    for k, n in enumerate(support):
+        if n:
+            drawn[:, k] = rng.multinomial(n, confusion[k] / n, size=resamples)
+    plain = confusion_scores(confusion[None], class_names, beta)
+    resampled = confusion_scores(drawn, class_names, beta)
+    measured = Measured(plain, {name: values[None] for name, values in resampled.items()}, _floors(support, plain))
+    return estimates(measured, level)
+
+
+def confusion_scores(confusion: np.ndarray, class_names: Sequence[str], beta: float) -> dict[str, np.ndarray]:
+    """The figures of each of R confusion matrices, (R, K, K) -> (R,) float64 under each name."""
+    hits = np.diagonal(confusion, axis1=1, axis2=2).astype(np.float64)
+    support, called = confusion.sum(axis=2), confusion.sum(axis=1)
+    present = np.flatnonzero(support.max(axis=0) > 0).tolist()
+    square = beta**2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        recall = hits / support
+        precision = np.where(called > 0, hits / called, 0.0)
+        f1 = 2 * hits / (support + called)
+        f_beta = (1 + square) * hits / (square * support + called)
+    table = {
+        "accuracy": hits.sum(axis=1) / support.sum(axis=1),
+        "balanced_accuracy": recall[:, present].mean(axis=1),
+        "macro_f1": f1[:, present].mean(axis=1),
+        "f_beta": f_beta[:, present].mean(axis=1),
+    }
+    for k in present:
+        each = zip(PER_CLASS, (precision, recall, f1, f_beta), strict=True)
+        table |= {f"{figure}:{class_names[k]}": values[:, k] for figure, values in each}
+    return table
+
+
+def _floors(support: np.ndarray, names: Sequence[str] | dict[str, np.ndarray]) -> dict[str, float]:
+    """The least variance of each figure, so that 5 of 5 right is no proof of perfection.
+
+    Half a pseudo-image in each cell of a class's right-or-wrong table (Agresti & Min 2005): 1 / (n + 2)^2.
+    """
+    counts = support[support > 0].astype(np.float64)
+    by_class = 1 / (counts + 2) ** 2
+    mean = float(by_class.sum() / len(counts) ** 2)
+    accuracy = float(((counts / counts.sum()) ** 2 * by_class).sum())
+    order = [name.split(":", 1)[1] for name in names if name.startswith("recall:")]
+    single = dict(zip(order, by_class.tolist(), strict=True))
+    return {
+        name: single[name.split(":", 1)[1]] if ":" in name else accuracy if name == "accuracy" else mean
+        for name in names
+    }

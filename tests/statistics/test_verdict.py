@@ -1,0 +1,105 @@
+"""The statistics, by hand and by scikit-learn; coverage and false alarms are in test_verdict_truth.py."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score, f1_score, precision_score, recall_score
+
+from ganfer.statistics.verdict import (
+    Claim,
+    Estimate,
+    bootstrap_weights,
+    estimates,
+    measure,
+    points,
+    scores,
+    verdict,
+    word,
+)
+
+NAMES = ("angry", "happy", "sad")
+
+
+def test_figures_agree_with_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    labels, predictions = rng.integers(0, 3, 200), rng.integers(0, 3, 200)
+    table = scores(labels, predictions, NAMES, np.ones((1, 200), np.float32))
+    assert table["accuracy"][0] == pytest.approx((labels == predictions).mean())
+    assert table["balanced_accuracy"][0] == pytest.approx(balanced_accuracy_score(labels, predictions))
+    assert table["macro_f1"][0] == pytest.approx(f1_score(labels, predictions, average="macro"))
+    for figure, reference in (("recall", recall_score), ("precision", precision_score), ("f1", f1_score)):
+        expected = reference(labels, predictions, average=None)
+        assert [table[f"{figure}:{name}"][0] for name in NAMES] == pytest.approx(list(expected))
+
+
+def test_weights_are_repetitions() -> None:
+    labels, predictions = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 0])
+    repeats = np.array([2, 1, 3, 1])
+    weighted = scores(labels, predictions, NAMES, repeats[None].astype(np.float32))
+    repeated = scores(np.repeat(labels, repeats), np.repeat(predictions, repeats), NAMES, np.ones((1, 7), np.float32))
+    for name, value in repeated.items():
+        assert weighted[name] == pytest.approx(value)
+
+
+def test_a_class_without_test_images_is_left_out_and_a_class_never_predicted_has_precision_zero() -> None:
+    table = scores(np.array([0, 0, 1]), np.array([0, 0, 0]), NAMES, np.ones((1, 3), np.float32))
+    assert "recall:sad" not in table
+    assert table["balanced_accuracy"][0] == pytest.approx(0.5)
+    assert table["precision:happy"][0] == 0.0
+
+
+def test_resamples_keep_every_class_at_its_size() -> None:
+    labels = np.array([0] * 5 + [1] * 2 + [2])
+    weights = bootstrap_weights(labels, 50, seed=1)
+    assert np.array_equal(weights[:, :5].sum(axis=1), np.full(50, 5))
+    assert np.array_equal(weights[:, 7], np.ones(50))
+    assert np.array_equal(weights, bootstrap_weights(labels, 50, seed=1))
+
+
+def test_many_test_images_are_resampled_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], 100)
+    rows = np.where(rng.random((2, 300)) < 0.7, labels, (labels + 1) % 3)
+    whole = measure(labels, rows, NAMES, resamples=500).resampled["accuracy"]
+    monkeypatch.setattr("ganfer.statistics.verdict._MOST_WEIGHTS", 300 * 120)
+    parts = measure(labels, rows, NAMES, resamples=500).resampled["accuracy"]
+    assert parts.shape == whole.shape == (2, 500)
+    assert len(np.unique(parts[0, :120] - parts[0, 120:240])) > 5  # each piece draws anew
+    assert parts.std() == pytest.approx(whole.std(), rel=0.1)
+
+
+def test_three_lucky_seeds_are_not_certainty() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], 2000)  # so many test images that only the seeds are uncertain
+    accuracies = (0.60, 0.62, 0.67)
+    rows = np.stack([np.where(rng.random(6000) < p, labels, (labels + 1) % 3) for p in accuracies])
+    estimate = estimates(measure(labels, rows, NAMES, resamples=100))["accuracy"]
+    assert estimate.high - estimate.low > 0.12  # Student's t with two degrees of freedom, not ±1.96 standard errors
+
+
+def test_all_right_on_five_images_is_no_proof() -> None:
+    labels = np.array([0] * 5 + [1] * 500 + [2] * 500)
+    perfect = estimates(measure(labels, np.stack([labels, labels]), NAMES, resamples=100))["recall:angry"]
+    assert perfect.mean == 1.0
+    assert perfect.low < 0.75
+    assert perfect.high == 1.0
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0.001, 0.05, "helps"), (-0.05, -0.001, "hurts"), (-0.004, 0.009, "no difference"), (-0.02, 0.03, "cannot tell")],
+)
+def test_words(low: float, high: float, expected: str) -> None:
+    assert word(Estimate((low + high) / 2, low, high), margin=0.01) == expected
+
+
+def test_a_gain_that_costs_too_much_accuracy_is_not_called_a_help() -> None:
+    gain, loss = Estimate(0.03, 0.01, 0.05), Estimate(-0.02, -0.03, -0.01)
+    good, dear = ({"balanced_accuracy": gain, "accuracy": accuracy} for accuracy in (gain, loss))
+    assert verdict([Claim("x", good)], margin=0.01, accuracy_margin=0.005)[0] == "helps"
+    answer, sentence, *_ = verdict([Claim("x", dear)], margin=0.01, accuracy_margin=0.005)
+    assert answer == "cannot tell"
+    assert "accuracy falls by more than the 0.5 points allowed" in sentence
+
+
+def test_points_are_written_with_a_true_minus() -> None:
+    assert points(Estimate(0.012, -0.003, 0.027)) == "+1.2 [−0.3, +2.7]"
