@@ -8,10 +8,9 @@ import numpy as np
 
 from ganfer.config import RetrainConfig
 from ganfer.data.imageset import ImageSet
-from ganfer.experiment import rule
 from ganfer.experiment.arms import ARMS, REBALANCING, Outcome
-from ganfer.experiment.rule import PRIMARY, Claim, Evidence
-from ganfer.statistics import verdict
+from ganfer.statistics import rule, verdict
+from ganfer.statistics.rule import PRIMARY, Claim, Evidence
 from ganfer.statistics.significance import detectable, holm, holm_levels, mcnemar
 from ganfer.statistics.verdict import Estimate, Measured, points
 

@@ -5,6 +5,7 @@ import numpy as np
 from ganfer.data.imageset import ImageSet
 from ganfer.errors import DataError
 from ganfer.generate.batch import read_batch
+from ganfer.label.held_out import from_elsewhere
 from ganfer.label.labels import COPY, DUPLICATE, LOW_CONFIDENCE, MISMATCH, OFF_MANIFOLD, Labels, read_labels
 from ganfer.runtime.seeding import stream
 from ganfer.workspace import Run
@@ -61,6 +62,16 @@ def refuse_other_data(batch_run: Run, labels_run: Run, data: Run) -> None:
                 f"{run.name} was {what} from other data than {data.name}; its models may have seen this test split.",
                 "Generate and label a batch with this data, or go back to the other with: ganfer data use NAME.",
             )
+
+
+def faces_notes(batch_run: Run, labels_run: Run) -> list[str]:
+    """What must be known of faces from elsewhere that were labelled before they were compared with held-out images."""
+    if not from_elsewhere(batch_run) or "held_out" in labels_run.record.get("key", {}):
+        return []
+    return [
+        f"{batch_run.name} comes from elsewhere and was not compared with the validation and test images: copies of "
+        "them would make the faces look good. Label it again: ganfer label."
+    ]
 
 
 def _asked(batch_run: Run, labels: Labels) -> np.ndarray:

@@ -19,7 +19,7 @@ from ganfer.experiment.board import write_hparams
 from ganfer.experiment.budget import Budget, budget_of
 from ganfer.experiment.ceiling import held_back, is_thinned, say_ceiling
 from ganfer.experiment.comparisons import LEVEL, mean_level, selected
-from ganfer.experiment.faces import kept_faces, refuse_other_data, unscreened_faces
+from ganfer.experiment.faces import faces_notes, kept_faces, refuse_other_data, unscreened_faces
 from ganfer.experiment.findings import Experiment, experiment_results
 from ganfer.experiment.fitted import mean_of_cross_fitted, with_fitted_biases
 from ganfer.experiment.history import uses_notes
@@ -99,7 +99,10 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
         experiment = _experiment(config, arms, material, trainings, leaks, budget)
         results = experiment_results(run, config, data, images, experiment, batch_run, labels_run)
         results["classifiers"] = keep_best(run, config, experiment, trainings, results["recommendation"]["arm"])
-        results["data"]["notes"] += uses_notes(workspace, run, data, key)
+        results["data"]["notes"] += [
+            *faces_notes(batch_run, labels_run),
+            *uses_notes(workspace, run, data, key),
+        ]
         page = write_report(run.path, results)
         if config.classifier.tensorboard:
             write_hparams(run.path, config, results)

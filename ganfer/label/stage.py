@@ -19,7 +19,8 @@ from ganfer.data.imageset import ImageSet, read_set
 from ganfer.data.sheets import contact_sheet
 from ganfer.errors import DataError
 from ganfer.generate.batch import Batch, read_batch
-from ganfer.label.labels import COPY, REASONS, Labels, newest_labels, write_labels
+from ganfer.label.held_out import copies_of_held_out, from_elsewhere
+from ganfer.label.labels import COPY, HELD_OUT, REASONS, Labels, newest_labels, write_labels
 from ganfer.label.screener import Look, Screener, look_at
 from ganfer.metrics.diversity import relative_entropy_to_uniform
 from ganfer.results import Result, table
@@ -40,12 +41,18 @@ def labelled(batch: Run) -> bool:
     return newest_labels(batch) is not None
 
 
-def label_run(config: Config, batch: Path, batch_digest: str, classifier_run: Run, data: Run) -> tuple[Run, Any]:
-    """The run of this labelling inside the batch's folder, and its key."""
+def label_run(
+    config: Config, batch: Path, batch_digest: str, classifier_run: Run, data: Run, *, elsewhere: bool = False
+) -> tuple[Run, Any]:
+    """The run of this labelling inside the batch's folder, and its key.
+
+    elsewhere: no GAN of this workspace drew the batch, so it is compared with validation and test as well.
+    """
     settings = {name: value for name, value in dataclasses.asdict(config.label).items() if name != "draws"}
     key = {
         "config": settings,
         "inputs": {"batch": batch_digest, "classifier": classifier_run.digest, "data": data.digest},
+        **({"held_out": "compared"} if elsewhere else {}),
     }
     return Run(batch / "labels" / f"{classifier_run.name.split('-')[0]}-{digest_json(key)[:8]}"), key
 
@@ -53,7 +60,9 @@ def label_run(config: Config, batch: Path, batch_digest: str, classifier_run: Ru
 def label(workspace: Workspace, config: Config, batch_run: Run, classifier_run: Run, data: Run) -> Result:
     """Label and screen a batch; writes `labels/<run>/labels.csv` in it and refreshes its `metadata.csv`."""
     del workspace  # the labels live inside the batch's own folder
-    run, key = label_run(config, batch_run.path, batch_run.digest, classifier_run, data)
+    run, key = label_run(
+        config, batch_run.path, batch_run.digest, classifier_run, data, elsewhere=from_elsewhere(batch_run)
+    )
     with run.work("label", key) as record:
         if record.get("status") == "complete":
             return _result(run, batch_run, "was already labelled")
@@ -83,6 +92,8 @@ def _finish(
     quota = batch_run.figures.get("quota")
     wanted = None if quota is None else np.array([int(quota.get(name, 0)) for name in names])
     reason = screener.judge(look, asked, batch.images, wanted)
+    if from_elsewhere(batch_run):
+        reason[copies_of_held_out(screener, batch, images)] = HELD_OUT
     labels = Labels(run, names, look.predicted, look.confidence, look.probabilities, reason)
     write_labels(run, batch, labels, _columns(look, images))
     _write_sheet(run.path / "sheet.png", batch, labels)

@@ -10,6 +10,7 @@ Learning Benchmarks"). How well that holds where the truth is known: docs/verdic
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from scipy import optimize, special
@@ -47,7 +48,8 @@ class Estimate:
         if not self.error > 0:
             return 1.0
         if not self.parts:
-            return float(2 * special.stdtr(min(self.freedom, _NORMAL), -abs(self.mean) / self.error))
+            normal, ratio = self.freedom >= _NORMAL, -abs(self.mean) / self.error
+            return float(2 * (special.ndtr(ratio) if normal else special.stdtr(self.freedom, ratio)))
 
         def beyond(log_p: float) -> float:
             return _half(self.parts, float(np.exp(log_p))) - abs(self.mean)
@@ -249,7 +251,8 @@ def estimates(arm: Measured, level: float = 0.95) -> dict[str, Estimate]:
     for name, plain in arm.plain.items():
         seeds = len(plain)
         luck = Part(float(plain.var(ddof=1)) / seeds, seeds - 1) if seeds > 1 else None
-        found[name] = _interval(plain, arm.resampled[name], arm.floors[name], level, (0.0, 1.0), luck)
+        spread = spread_of(arm.resampled[name])
+        found[name] = estimate(plain, spread, arm.floors[name], level, (0.0, 1.0), luck)
     return found
 
 
@@ -273,9 +276,9 @@ def changes(
         drawn = next((one.generators for one in (arm, baseline) if one.generators is not None), None)
         if luck is not None and drawn is not None:
             luck = generator_part(change, drawn, luck)
-        found[name] = _interval(
+        found[name] = estimate(
             change,
-            arm.resampled[name] - baseline.resampled[name],
+            spread_of(arm.resampled[name] - baseline.resampled[name]),
             arm.floors[name],
             level,
             (-1.0, 1.0),
@@ -285,25 +288,37 @@ def changes(
     return found
 
 
-def _interval(
+class Spread(NamedTuple):
+    """Variances over test resamples: of the seeds' mean, and of a single seed's figure (the mean of the seeds')."""
+
+    together: float
+    alone: float
+
+
+def spread_of(resampled: np.ndarray) -> Spread:
+    """From a figure's values (S, R) in each resample."""
+    together = float(np.nanvar(resampled.mean(axis=0), ddof=1))
+    return Spread(together, float(np.nanvar(resampled, axis=1, ddof=1).mean()) if len(resampled) > 1 else together)
+
+
+def estimate(
     plain: np.ndarray,
-    resampled: np.ndarray,
+    spread: Spread,
     floor: float,
     level: float,
     limits: tuple[float, float],
     luck: Part | None,
     by_fold: np.ndarray | None = None,
 ) -> Estimate:
-    """The interval from the variances over test images, seeds and folds. plain (S,); resampled (S, R); by_fold (F, S).
+    """A figure with its interval, from the variances over test images, seeds and folds. plain (S,); by_fold (F, S).
 
     What a single prediction's luck brings shows in both of the first two: it is taken out of the images' part, because
-    the spread over the seeds holds all of it.
+    the spread over the seeds holds all of it. floor: the least that the images' part may be.
     """
     mean, seeds = float(plain.mean()), len(plain)
-    together = float(np.nanvar(resampled.mean(axis=0), ddof=1))
+    together, alone = spread
     images = together
     if seeds > 1:
-        alone = float(np.nanvar(resampled, axis=1, ddof=1).mean())
         images = max(0.0, together - max(0.0, alone - together) / (seeds - 1))
     training = luck.variance if luck else 0.0
     images = max(images, floor - training)
