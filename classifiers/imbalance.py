@@ -4,7 +4,7 @@ images pasted into others or changed more strongly."""
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -13,12 +13,10 @@ from torch import Tensor, nn
 from classifiers.augment import augment, make_strength
 from classifiers.config import TrainConfig
 from classifiers.losses import balanced_class_weights
-from classifiers.parts import Order, lr_factor
+from classifiers.models import ImageClassifier
+from classifiers.parts import Average, Order, lr_factor
 
-if TYPE_CHECKING:
-    from classifiers.state import Run
-
-_SEED = 5  # of the images that are pasted, beside the run's own seed
+PASTED = 5  # the purpose of a seed: which images are pasted
 
 
 class Imbalance:
@@ -44,20 +42,22 @@ class Imbalance:
             return lr_factor(config.schedule, step / self.refit, config.warmup)
         return lr_factor("cosine", (step - self.refit) / (self.total - self.refit), 0.0)
 
-    def begin(self, run: Run) -> None:
+    def begin(
+        self, step: int, model: ImageClassifier, optimizer: torch.optim.Optimizer, average: Average | None
+    ) -> None:
         """Before a step: at the turn, freeze the body and give it a new head (cRT, Kang et al. 2020)."""
-        if run.step < self.refit or self.refit >= self.total:
+        if step < self.refit or self.refit >= self.total:
             return
-        run.model.body.requires_grad_(False)
-        if run.step > self.refit:
+        model.body.requires_grad_(False)
+        if step > self.refit:
             return
-        for module in run.model.head.modules():
+        for module in model.head.modules():
             if isinstance(module, nn.Linear):
                 module.reset_parameters()
-        for parameter in run.model.head.parameters():
-            run.optimizer.state.pop(parameter, None)
-        if run.average is not None:
-            run.average.model.head.load_state_dict(run.model.head.state_dict())
+        for parameter in model.head.parameters():
+            optimizer.state.pop(parameter, None)
+        if average is not None:
+            average.model.head.load_state_dict(model.head.state_dict())
 
     def weigh(self, targets: Tensor, step: int) -> Tensor:
         """Targets (B, K) times their classes' weights, from where these set in (DRW, Cao et al. 2019)."""
@@ -73,22 +73,26 @@ class Imbalance:
         strong = augment(images, self._strength, generator)
         return torch.where(rows.view(-1, 1, 1, 1), strong, plain)
 
-    def pasted(self, run: Run, images: Tensor, targets: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def pasted(
+        self,
+        images: Tensor,
+        targets: Tensor,
+        draw: np.random.Generator,
+        take: Callable[[np.ndarray], tuple[Tensor, Tensor]],
+    ) -> tuple[Tensor, Tensor]:
         """CMO (Park et al. 2022): patches of images whose classes are drawn by rarity, pasted into the batch.
 
-        images (B, C, H, W) float; the share of the patch goes from each target to the pasted image's.
+        images (B, C, H, W) float; the share of the patch goes from each target to the pasted image's. draw: of this
+        step and process. take: augmented images and their targets, by index.
         """
-        if not self._by_class or random.random() >= self.config.cmo:
+        if not self._by_class or draw.random() >= self.config.cmo:
             return images, targets
         odds = np.array([1.0 / len(members) for members in self._by_class])
-        draw = np.random.default_rng([run.seed, _SEED, run.fabric.global_rank, run.step])
         classes = draw.choice(len(odds), len(images), p=odds / odds.sum())
-        index = np.array([draw.choice(self._by_class[k]) for k in classes])
-        pasted, other = run.data.take(index)
-        pasted = augment(pasted, run.strength, run.generator)
+        pasted, other = take(np.array([draw.choice(self._by_class[k]) for k in classes]))
         h, w = images.shape[2:]
-        side = math.sqrt(1 - random.random())
-        cy, cx = random.random(2)
+        side = math.sqrt(1 - draw.random())
+        cy, cx = draw.random(2)
         top, bottom = (int(np.clip(round((cy + s * side / 2) * h), 0, h)) for s in (-1, 1))
         left, right = (int(np.clip(round((cx + s * side / 2) * w), 0, w)) for s in (-1, 1))
         images = images.clone()

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from classifiers.augment import early_side, make_strength
+from classifiers.augment import augment, early_side, make_strength
 from classifiers.config import TrainConfig
 from classifiers.device import DeviceSet
 from classifiers.errors import ClassifierError
 from classifiers.files import UNREADABLE, save_history, write_atomic
-from classifiers.imbalance import Imbalance, late_weights, make_order
+from classifiers.imbalance import PASTED, Imbalance, late_weights, make_order
 from classifiers.losses import balanced_class_weights, make_loss, smoothing_shares
 from classifiers.models import ImageClassifier, create_model
 from classifiers.parts import Average, make_optimizer, quick_figures, total_steps, validation_steps
@@ -124,6 +124,16 @@ class Run:
         torch.manual_seed(first)  # dropout
         self.generator.manual_seed(second)  # augmentation
         return np.random.default_rng([self.seed, 2, self.step])
+
+    def paste(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Rare classes' images pasted into a batch, where the configuration asks for it."""
+        draw = np.random.default_rng([self.seed, PASTED, self.fabric.global_rank, self.step])
+
+        def take(index: np.ndarray) -> tuple[Tensor, Tensor]:
+            raw, others = self.data.take(index)
+            return augment(raw, self.strength, self.generator), others
+
+        return self.imbalance.pasted(images, targets, draw, take)
 
     def my_share(self, index: np.ndarray) -> np.ndarray:
         """This process's part of a batch."""

@@ -114,7 +114,7 @@ def _fit(run: Run, advance: Advance, watch: Watch | None) -> None:
     with tensorboard(run.folder, run.step, config.tensorboard and run.fabric.is_global_zero) as record:
         while run.step < run.total:
             random = run.reseed()
-            run.imbalance.begin(run)
+            run.imbalance.begin(run.step, run.model, run.optimizer, run.average)
             factor = run.imbalance.lr_share(run.step)
             for group in run.optimizer.param_groups:
                 group["lr"] = factor * group["peak_lr"]
@@ -124,7 +124,7 @@ def _fit(run: Run, advance: Advance, watch: Watch | None) -> None:
             raw, targets = run.data.take(run.my_share(run.order.batch(run.step)))
             images = augment(raw, run.strength, run.generator)
             images = run.imbalance.changed(raw, images, targets, run.generator)
-            images, targets = run.imbalance.pasted(run, images, run.imbalance.weigh(targets, run.step), random)
+            images, targets = run.paste(images, run.imbalance.weigh(targets, run.step))
             images, targets = mix(images, targets, config.mixup, config.cutmix, random)
             if run.step < run.early_steps:
                 images = shrink(images, run.early_side)
