@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize, special
 
+from classifiers.scores import scores as class_scores
 from ganfer.runtime.seeding import stream
 from ganfer.statistics.luck import Part, fold_part, generator_part, seed_part
 
@@ -138,23 +139,10 @@ def scores(
     support = (weights @ truth).astype(np.float64)
     guessed = (weights @ guess).astype(np.float64)
     hits = (weights @ (truth * guess)).astype(np.float64)
-    present = [i for i in range(count) if truth[:, i].any()]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        recall = hits / support
-        precision = np.where(guessed > 0, hits / guessed, 0.0)
-        f1 = 2 * hits / (support + guessed)
-    # resampled by subject a class may be drawn away; it is left out of that resample's means
-    there = support[:, present] > 0
-    counted = np.maximum(1, there.sum(axis=1))
-    table = {
-        "accuracy": hits.sum(axis=1) / support.sum(axis=1),
-        "balanced_accuracy": np.where(there, recall[:, present], 0.0).sum(axis=1) / counted,
-        "macro_f1": np.where(there, f1[:, present], 0.0).sum(axis=1) / counted,
-    }
-    for i in present:
-        table[f"recall:{class_names[i]}"] = recall[:, i]
-        table[f"precision:{class_names[i]}"] = precision[:, i]
-        table[f"f1:{class_names[i]}"] = f1[:, i]
+    found = class_scores(hits, support, guessed)
+    table = {name: found[name] for name in OVERALL}
+    for i in np.flatnonzero(truth.any(axis=0)).tolist():
+        table |= {f"{figure}:{class_names[i]}": found[figure][:, i] for figure in PER_CLASS}
     return table
 
 
@@ -296,7 +284,7 @@ class Spread(NamedTuple):
 
 
 def spread_of(resampled: np.ndarray) -> Spread:
-    """From a figure's values (S, R) in each resample."""
+    """From a figure's values (S, R) in each resample; NaN where subjects were drawn without one of a class."""
     together = float(np.nanvar(resampled.mean(axis=0), ddof=1))
     return Spread(together, float(np.nanvar(resampled, axis=1, ddof=1).mean()) if len(resampled) > 1 else together)
 
