@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganfer.cli.options import common, setting_option
+from ganfer.cli.options import daily, setting_option
 from ganfer.errors import ConfigError
 from ganfer.results import Result
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @setting_option("retrain.workers", "--workers")
 @setting_option("classifier.model", "--model")
 @setting_option("classifier.epochs", "--epochs")
-@common
+@daily
 def retrain(project: "Project", dry_run: bool, drop_leaks: bool | None) -> Result:
     """Train with and without the synthetic faces, with paired seeds and equal steps, and report what changed."""
     if drop_leaks:

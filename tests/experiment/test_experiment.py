@@ -180,7 +180,12 @@ def test_the_command_line_takes_lists_of_arms(given: list[str], arms: tuple[str,
     out = CliRunner().invoke(cli, ["retrain", *given, "--dry-run", "--json", "-w", str(tmp_path / "empty")])
     assert out.exit_code == 0, out.output
     wanted = ", ".join(arms or DEFAULT)
-    assert f"train compact with 3 seed(s) in each arm: {wanted}" in json.loads(out.stdout)["plan"]
+    plan = json.loads(out.stdout)["plan"]
+    assert f"train compact-small with 3 seed(s) in each arm: {wanted}" in plan
+    assert plan[0].startswith("draw 3,000 training faces")  # in an empty folder, with the demo's small settings
+    assert "with the settings of the config demo" in out.stderr
+    named = ["retrain", *given, "--dry-run", "--json", "-w", str(tmp_path / "empty"), "--config", "fer2013-cpu"]
+    assert "config demo" not in CliRunner().invoke(cli, named).stderr
 
 
 def test_a_warm_up_tells_the_time_where_no_record_does(tmp_path: Path) -> None:
