@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @setting_option("retrain.ratios", "--ratios")
 @setting_option("retrain.weights", "--weights")
 @setting_option("retrain.soft_labels", "--soft-labels/--hard-labels")
+@setting_option("retrain.batches", "--batches")
 @setting_option("retrain.tries", "--tries")
 @setting_option("retrain.keep", "--keep")
 @click.option("--drop-leaks/--keep-leaks", "drop_leaks", default=None, hidden=True)

@@ -23,6 +23,10 @@ class RetrainConfig:
     )
     weights: str = setting("", "loss weights of a synthetic image to try, like 0.25,0.5,1; validation decides")
     soft_labels: bool = setting(False, "train on the labeller's probabilities of a synthetic image, not on one class")
+    batches: str = setting(
+        "",
+        "labelled batches of several GANs, comma-separated; the seeds take turns with them; empty = the newest batch",
+    )
     tries: int = setting(
         0, "settings tried in each arm on validation; 0 = two where the faces have several (ratios, weights), else one",
         low=0, high=2,

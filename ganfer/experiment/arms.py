@@ -25,7 +25,8 @@ class Material:
     many of each class from the whole batch, labelled as what they were asked to be. weight: loss weight of a synthetic
     face. seed: of the placebos' draws. best: the rebalancing arm (and setting) that is best on validation, "" until
     that is known. held_back: real training images that thinning took away, None where none were. teacher: (N, K) what
-    an ensemble of the original says of the real images, None until it is trained.
+    an ensemble of the original says of the real images, None until it is trained. turns: the kept faces of several
+    generators, as many of each class, which the seeds take turns with; `kept` is the first, empty for one generator.
     """
 
     real: ImageSet
@@ -36,15 +37,24 @@ class Material:
     best: str = ""
     held_back: ImageSet | None = None
     teacher: np.ndarray | None = None
+    turns: tuple[ImageSet, ...] = ()
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What an arm trains on: the images, each one's loss weight (N,) float32, and how it is trained."""
+    """What an arm trains on: the images, each one's loss weight (N,) float32, and how it is trained.
+
+    turns: the images by generator, as many of each class in each, where the seeds take turns; the first is `images`.
+    """
 
     images: ImageSet
     weights: np.ndarray
     config: TrainConfig
+    turns: tuple[ImageSet, ...] = ()
+
+    def of_seed(self, place: int) -> ImageSet:
+        """What the seed at this place trains on."""
+        return self.turns[place % len(self.turns)] if self.turns else self.images
 
 
 @dataclass(frozen=True)
@@ -120,7 +130,9 @@ def with_faces(material: Material, config: TrainConfig, faces: ImageSet | None =
     faces = material.kept if faces is None else faces
     real = np.ones(len(material.real), np.float32)
     weights = np.concatenate([real, np.full(len(faces), material.weight, np.float32)])
-    return TrainingData(joined(material.real, faces), weights, config)
+    turns = material.turns if faces is material.kept else ()
+    several = tuple(joined(material.real, other) for other in turns)
+    return TrainingData(joined(material.real, faces), weights, config, several)
 
 
 def build_of(name: str) -> Build:

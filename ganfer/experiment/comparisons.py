@@ -185,9 +185,11 @@ def decide(
         against = f"{title[baseline]} alone, the best arm without synthetic images (on validation)"
         return Claim("the original training" if baseline == first else against, table[about, baseline])
 
+    turns = max(len(outcome.data.turns) for outcome in outcomes)
+    faces = f"Synthetic faces of such generators (of {turns})" if turns > 1 else "These synthetic faces"
     what = {
-        "synthetic": "These synthetic faces",
-        "synthetic+best": f"These synthetic faces, with {title.get(selection.best_rebalancing, '')},",
+        "synthetic": faces,
+        "synthetic+best": f"{faces}, with {title.get(selection.best_rebalancing, '')},",
     }.get(about, f"The arm {about}")
     evidence = Evidence(
         claim(baselines[0]),

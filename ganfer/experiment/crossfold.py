@@ -43,6 +43,8 @@ _FEWEST = 2
 def folds_lines(config: Config) -> list[str]:
     """The plan in words. ConfigError for a number of folds that holds nothing out."""
     folds = config.retrain.folds
+    if config.retrain.batches:
+        raise ConfigError("retrain.batches and retrain.folds.", "Every fold trains a GAN of its own; leave one out.")
     if folds < _FEWEST:
         raise ConfigError(f"retrain.folds = {folds}.", f"Give at least {_FEWEST}, or 0 for the data's own test split.")
     return [

@@ -57,7 +57,13 @@ def experiment_results(
     subjects = subjects_of(experiment.test)
     measured = [
         verdict.measure(
-            truth, predictions(outcome), names, resamples=settings.resamples, seed=config.seed, groups=subjects
+            truth,
+            predictions(outcome),
+            names,
+            resamples=settings.resamples,
+            seed=config.seed,
+            groups=subjects,
+            generators=_generators(outcome),
         )
         for outcome in outcomes
     ]
@@ -128,6 +134,12 @@ def _counts(outcome: Outcome, experiment: Experiment, config: Config) -> dict[st
         "folder": folder,
         "folders": [f"trainings/{folder}-{seed}" for seed in seeds],
     }
+
+
+def _generators(outcome: Outcome) -> np.ndarray | None:
+    """(S,) which generator drew each seed's faces; None where it was one, or none."""
+    turns = len(outcome.data.turns)
+    return np.arange(len(outcome.trained)) % turns if turns > 1 else None
 
 
 def subjects_of(test: ImageSet) -> np.ndarray | None:

@@ -19,7 +19,7 @@ from ganfer.experiment.board import write_hparams
 from ganfer.experiment.budget import Budget, budget_of
 from ganfer.experiment.ceiling import held_back, is_thinned, say_ceiling
 from ganfer.experiment.comparisons import LEVEL, mean_level, selected
-from ganfer.experiment.faces import faces_notes, kept_faces, refuse_other_data, unscreened_faces
+from ganfer.experiment.faces import alike, faces_notes, kept_faces, refuse_other_data, several_batches, unscreened_faces
 from ganfer.experiment.findings import Experiment, experiment_results
 from ganfer.experiment.fitted import mean_of_cross_fitted, with_fitted_biases
 from ganfer.experiment.history import uses_notes
@@ -72,9 +72,11 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
     labels_run = newest_labels(batch_run)
     assert labels_run is not None, "the pipeline labels the batch first"
     refuse_other_data(batch_run, labels_run, data)
+    several = _several(workspace, config, data)
     key = {
         "config": {"retrain": _identity(config), "classifier": dataclasses.asdict(config.classifier)},
         "inputs": {"data": data.digest, "batch": batch_run.digest, "labels": labels_run.digest},
+        **({"batches": [labels.digest for _, labels in several]} if several else {}),
         "seed": config.seed,
         "rule": RULE,
     }
@@ -87,11 +89,13 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
         val, test = (real_only(images, split).labelled() for split in ("val", "test"))
         refuse_too_few(test)
         kept = kept_faces(batch_run, labels_run, images, soft_labels=config.retrain.soft_labels)
+        turns = alike([kept_faces(*pair, images) for pair in several], config.seed) if several else ()
+        kept = turns[0] if turns else kept
         leaks = leaks_of(workspace, config, data, images)
         real = images.of("train").labelled()
         unscreened = unscreened_faces(batch_run, labels_run, images, kept.counts(), config.seed)
         taken = held_back(data, images) if any(arm.name == "oracle" for arm in arms) else None
-        material = Material(real, kept, unscreened, config.retrain.weight, config.seed, held_back=taken)
+        material = Material(real, kept, unscreened, config.retrain.weight, config.seed, held_back=taken, turns=turns)
         trainings = Trainings(run, val, test, _seeds(config), device=config.device, workers=config.retrain.workers)
         budget = budget_of(config, number_of_trainings(config, data), workspace, data, real=real, val=val)
         for line in budget.lines():
@@ -110,6 +114,18 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
         digest = digest_of(run.path / "results.json")
         run.finish(digest=digest, figures=figures, device=experiment.outcomes[0].trained[0].device)
     return report_result(run)
+
+
+def _several(workspace: Workspace, config: Config, data: Run) -> list[tuple[Run, Run]]:
+    """The batches that the seeds take turns with, and their labellings; empty for the newest alone."""
+    settings = config.retrain
+    pairs = []
+    for batch in several_batches(workspace, settings.batches, settings.seeds) if settings.batches else []:
+        labels = newest_labels(batch)
+        assert labels is not None, "asked for before"
+        refuse_other_data(batch, labels, data)
+        pairs.append((batch, labels))
+    return pairs
 
 
 def _experiment(

@@ -57,12 +57,19 @@ class Trainings:
         left = [pair for pair in pairs if not (self.folder(pair[0], pair[2]) / _VAL).is_file()]
         if not left:
             return
-        inputs = {name: samples(data.images, data.weights) for name, data, _ in left}
+        made: dict[tuple[str, int], Samples] = {}  # jobs that share arrays share them in memory
+
+        def inputs(name: str, data: TrainingData, seed: int) -> Samples:
+            turn = self.seeds.index(seed) % max(1, len(data.turns))
+            if (name, turn) not in made:
+                made[name, turn] = samples(data.of_seed(turn), data.weights)
+            return made[name, turn]
+
         names = self.val.class_names
         for name, data, seed in left:
-            self._adopt(data.config, inputs[name], name, seed)
+            self._adopt(data.config, inputs(name, data, seed), name, seed)
         jobs = [
-            Job(data.config, inputs[name], self._val_samples, names, self.folder(name, seed), seed)
+            Job(data.config, inputs(name, data, seed), self._val_samples, names, self.folder(name, seed), seed)
             for name, data, seed in left
         ]
         with _kept_awake(self.run) as watched:
