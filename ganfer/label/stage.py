@@ -13,14 +13,17 @@ from typing import Any
 
 import numpy as np
 
+from ganfer.classifier import starter
 from ganfer.classifier.train import learned_shares
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set
+from ganfer.data.provenance import picture_text
 from ganfer.data.sheets import contact_sheet
 from ganfer.errors import DataError
 from ganfer.generate.batch import Batch, read_batch
 from ganfer.label.held_out import copies_of_held_out, from_elsewhere
 from ganfer.label.labels import COPY, HELD_OUT, REASONS, Labels, newest_labels, write_labels
+from ganfer.label.photos import ConfidenceScreener
 from ganfer.label.screener import Look, Screener, look_at
 from ganfer.metrics.diversity import relative_entropy_to_uniform
 from ganfer.results import Result, table
@@ -42,7 +45,13 @@ def labelled(batch: Run) -> bool:
 
 
 def label_run(
-    config: Config, batch: Path, batch_digest: str, classifier_run: Run, data: Run, *, elsewhere: bool = False
+    config: Config,
+    batch: Path,
+    batch_digest: str,
+    classifier_run: Run,
+    data: Run | None,
+    *,
+    elsewhere: bool = False,
 ) -> Run:
     """The run of this labelling inside the batch's folder.
 
@@ -51,14 +60,21 @@ def label_run(
     settings = {name: value for name, value in dataclasses.asdict(config.label).items() if name != "draws"}
     key = {
         "config": settings,
-        "inputs": {"batch": batch_digest, "classifier": classifier_run.digest, "data": data.digest},
-        **({"held_out": "compared"} if elsewhere else {}),
+        "inputs": {
+            "batch": batch_digest,
+            "classifier": classifier_run.digest,
+            "data": data.digest if data else starter.NAME,
+        },
+        **({"held_out": "compared"} if elsewhere and data else {}),
     }
     return Run(batch / "labels" / f"{classifier_run.name.split('-')[0]}-{digest_json(key)[:8]}", key)
 
 
-def label(config: Config, batch_run: Run, classifier_run: Run, data: Run) -> Result:
-    """Label and screen a batch; writes `labels/<run>/labels.csv` in it and refreshes its `metadata.csv`."""
+def label(config: Config, batch_run: Run, classifier_run: Run, data: Run | None) -> Result:
+    """Label and screen a batch; writes `labels/<run>/labels.csv` in it and refreshes its `metadata.csv`.
+
+    data: None for photographs that only the starter reads.
+    """
     run = label_run(config, batch_run.path, batch_run.digest, classifier_run, data, elsewhere=from_elsewhere(batch_run))
     with run.work("label") as record:
         if record.get("status") == "complete":
@@ -66,9 +82,9 @@ def label(config: Config, batch_run: Run, classifier_run: Run, data: Run) -> Res
         batch = read_batch(batch_run)
         if not len(batch):
             raise DataError(f"{batch_run.path} holds no images.", "Generate some: ganfer generate --n 500.")
-        images = read_set(data.path)
+        images = read_set(data.path) if data else starter.no_images()
         with ranks.leader_first():
-            screener = Screener(config, classifier_run, data, images)
+            screener = Screener(config, classifier_run, data, images) if data else ConfidenceScreener(config)
         with progress("label", len(batch)) as advance:
             look = look_at(screener, len(batch), batch.images, run.path / LOOKS, advance)
         if ranks.leads():
@@ -89,7 +105,7 @@ def _finish(
     quota = batch_run.figures.get("quota")
     wanted = None if quota is None else np.array([int(quota.get(name, 0)) for name in names])
     reason = screener.judge(look, asked, batch.images, wanted)
-    if from_elsewhere(batch_run):
+    if not isinstance(screener, ConfidenceScreener) and from_elsewhere(batch_run):
         reason[copies_of_held_out(screener, batch, images)] = HELD_OUT
     labels = Labels(run, names, look.predicted, look.confidence, look.probabilities, reason)
     write_labels(run, batch, labels, _columns(look, images))
@@ -220,4 +236,6 @@ def _write_copies(path: Path, batch: Batch, labels: Labels, look: Look, images: 
 def _save_sheet(path: Path, pixels: np.ndarray, columns: int, captions: Sequence[str]) -> None:
     if len(captions):
         with atomic_path(path) as temporary:
-            contact_sheet(pixels, columns=columns, captions=captions).save(temporary, format="PNG")
+            contact_sheet(pixels, columns=columns, captions=captions).save(
+                temporary, format="PNG", pnginfo=picture_text("contact sheet")
+            )
