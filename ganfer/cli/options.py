@@ -97,6 +97,7 @@ def classifier_option(
 
 
 common = common_with()
+common_shared = common_with(shared=True)
 daily = common_with(daily=True)
 daily_shared = common_with(shared=True, daily=True)
 _DRAWN = "demo"  # the config of the drawn faces
