@@ -22,6 +22,7 @@ Results: benchmarks/results/verdict_rule.json.
 import argparse
 import json
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -38,7 +39,9 @@ from ganfer.statistics.rule import Claim, Evidence, verdict
 from ganfer.statistics.verdict import WORDS, Estimate, Spread, estimate
 
 RESULT = Path(__file__).parent / "results" / "verdict_rule.json"
+MEDIUM_TEST = (130, 16, 138, 250, 182, 116, 170)
 SMALL_TEST = (65, 8, 69, 125, 91, 58, 85)
+MOVED = {"oversample": 0.5, "logit-adjusted": 0.5, "synthetic": 0.0}  # of the bias that is left, by arm
 SKILLS = np.array([1.75, 2.0, 1.5, 3.0, 1.8, 2.7, 2.1])  # in units of the liking's spread
 ARMS = ("original", "oversample", "logit-adjusted", "synthetic", "synthetic+best")
 CHEAP = ("oversample", "logit-adjusted")
@@ -71,30 +74,24 @@ def faces(gain: float = 0.0, rare: float = 0.0) -> dict[str, Any]:
 
 
 ROWS: dict[str, Row] = {
-    **{
-        f"A/A, {name}, {seeds} seeds": Row(counts, seeds)
-        for name, counts in (("FER2013's test", FER_TEST), ("501 images", SMALL_TEST))
-        for seeds in (2, 3, 5)
-    },
-    "A/A, capricious seeds, 3 seeds": Row(luck=0.2),
-    "A/A, one wild arm, 3 seeds": Row(wild={"logit-adjusted": 4.0}),
-    "A/A, noisy faces, 3 seeds": Row(wild={"synthetic": 2.0, "synthetic+best": 2.0}),
-    **{
-        f"{words}, FER2013's test, {seeds} seeds": Row(seeds=seeds, **faces(gain))
-        for words, gain in (("gain of 1.5", 0.075), ("gain of 3", 0.15), ("loss of 2", -0.1))
-        for seeds in (3, 5)
-    },
-    "gain of 3, 501 images, 5 seeds": Row(SMALL_TEST, 5, **faces(0.15)),
-    "never: copies of real images": Row(shift={"synthetic": 0.2}),
-    "never: shuffled labels": Row(**faces(-0.08, -0.3)),
-    "never: unscreened, no skill": Row(shift={"synthetic": 0.4}),
-    "never: a moved threshold": Row(shift={"oversample": 0.5, "logit-adjusted": 0.5, "synthetic": 0.0}),
-    "never: a moved threshold, 5 seeds": Row(
-        seeds=5, shift={"oversample": 0.5, "logit-adjusted": 0.5, "synthetic": 0.0}
-    ),
-    "never: a moved threshold, balanced test": Row(
-        (513,) * 7, 5, shift={"oversample": 0.5, "logit-adjusted": 0.5, "synthetic": 0.0}
-    ),
+    "A/A, FER2013's test, 2 seeds": Row(seeds=2),
+    "A/A, FER2013's test, 3 seeds": Row(),
+    "A/A, FER2013's test, 5 seeds": Row(seeds=5),
+    **{f"A/A, 1,002 images, {seeds} seeds": Row(MEDIUM_TEST, seeds) for seeds in (2, 3, 5)},
+    "A/A, 501 images, 3 seeds": Row(SMALL_TEST),
+    "A/A, 1,002 images, capricious seeds": Row(MEDIUM_TEST, luck=0.2),
+    "A/A, 1,002 images, one wild arm": Row(MEDIUM_TEST, wild={"logit-adjusted": 4.0}),
+    "A/A, 1,002 images, noisy faces": Row(MEDIUM_TEST, wild={"synthetic": 2.0, "synthetic+best": 2.0}),
+    **{f"gain of 2, FER2013's test, {seeds} seeds": Row(seeds=seeds, **faces(0.075)) for seeds in (3, 5)},
+    **{f"gain of 4, 1,002 images, {seeds} seeds": Row(MEDIUM_TEST, seeds, **faces(0.15)) for seeds in (3, 5)},
+    "gain of 8, 1,002 images, 3 seeds": Row(MEDIUM_TEST, **faces(0.32)),
+    "loss of 2, 1,002 images, 3 seeds": Row(MEDIUM_TEST, **faces(-0.1)),
+    "never: copies of real images": Row(MEDIUM_TEST, shift={"synthetic": 0.2}),
+    "never: shuffled labels": Row(MEDIUM_TEST, **faces(-0.08, -0.3)),
+    "never: unscreened, no skill": Row(MEDIUM_TEST, shift={"synthetic": 0.4}),
+    "never: a moved threshold": Row(MEDIUM_TEST, shift=MOVED),
+    "never: a moved threshold, balanced test": Row((513,) * 7, 5, shift=MOVED),
+    "never: a moved threshold, balanced test, 1,001 images": Row((143,) * 7, 5, shift=MOVED),
 }
 
 
@@ -219,12 +216,12 @@ def _earlier_help(table: Mapping[str, Estimate]) -> bool:
 def truths(row: Row) -> dict[str, float]:
     """The true balanced accuracy of every arm, and of the faces' arm with fitted biases less the best without."""
     rng = np.random.default_rng(0)
-    large = replace(row, seeds=40)
+    large = replace(row, seeds=30)
     sums = dict.fromkeys(ARMS, 0.0)
-    rounds = 6
+    rounds = 4
     for _ in range(rounds):
         seeds = {arm: lucks(rng, large, arm) for arm in ARMS}
-        found = experiment(rng, large, np.full(len(row.counts), 1500), seeds)
+        found = experiment(rng, large, np.full(len(row.counts), 600), seeds)
         for arm in ARMS:
             sums[arm] += float(figures_of(found[arm][0], found["labels"])[0].mean()) / rounds
     return sums
@@ -235,7 +232,7 @@ def run_row(job: tuple[str, int]) -> dict[str, Any]:
     name, trials = job
     row, started = ROWS[name], time.monotonic()
     true = truths(row)
-    rng = np.random.default_rng([5, list(ROWS).index(name)])
+    rng = np.random.default_rng([5, zlib.crc32(name.encode())])
     found = [trial(rng, row) for _ in range(trials)]
     said = [one["word"] for one in found]
     held = [one["change"].low <= true["synthetic+best"] - true[one["base"]] <= one["change"].high for one in found]
@@ -275,8 +272,10 @@ def main() -> None:
     wanted = [name for name in options.row or ROWS if options.row or name not in done]
     with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
         for row in pool.map(run_row, [(name, options.trials) for name in wanted]):
+            if options.out.is_file():  # another process may have added to it
+                stored = json.loads(options.out.read_text())
             stored["rows"] = [one for one in stored["rows"] if one["row"] != row["row"]] + [row]
-            stored["rows"].sort(key=lambda one: list(ROWS).index(one["row"]))
+            stored["rows"].sort(key=lambda one: list(ROWS).index(one["row"]) if one["row"] in ROWS else len(ROWS))
             stored["environment"] = environment()
             options.out.parent.mkdir(parents=True, exist_ok=True)
             options.out.write_text(json.dumps(stored, indent=1) + "\n")
