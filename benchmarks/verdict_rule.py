@@ -83,6 +83,7 @@ ROWS: dict[str, Row] = {
     "A/A, 1,002 images, one wild arm": Row(MEDIUM_TEST, wild={"logit-adjusted": 4.0}),
     "A/A, 1,002 images, noisy faces": Row(MEDIUM_TEST, wild={"synthetic": 2.0, "synthetic+best": 2.0}),
     **{f"gain of 2, FER2013's test, {seeds} seeds": Row(seeds=seeds, **faces(0.075)) for seeds in (3, 5)},
+    "gain of 3, FER2013's test, 3 seeds": Row(**faces(0.15)),
     **{f"gain of 4, 1,002 images, {seeds} seeds": Row(MEDIUM_TEST, seeds, **faces(0.15)) for seeds in (3, 5)},
     "gain of 8, 1,002 images, 3 seeds": Row(MEDIUM_TEST, **faces(0.32)),
     "loss of 2, 1,002 images, 3 seeds": Row(MEDIUM_TEST, **faces(-0.1)),
@@ -92,6 +93,13 @@ ROWS: dict[str, Row] = {
     "never: a moved threshold": Row(MEDIUM_TEST, shift=MOVED),
     "never: a moved threshold, balanced test": Row((513,) * 7, 5, shift=MOVED),
     "never: a moved threshold, balanced test, 1,001 images": Row((143,) * 7, 5, shift=MOVED),
+}
+
+SEEDS = {  # of the rows that were drawn first
+    "A/A, FER2013's test, 2 seeds": 0,
+    "A/A, FER2013's test, 3 seeds": 1,
+    "gain of 3, FER2013's test, 3 seeds": 11,
+    "never: a moved threshold, balanced test": 21,
 }
 
 
@@ -232,7 +240,7 @@ def run_row(job: tuple[str, int]) -> dict[str, Any]:
     name, trials = job
     row, started = ROWS[name], time.monotonic()
     true = truths(row)
-    rng = np.random.default_rng([5, zlib.crc32(name.encode())])
+    rng = np.random.default_rng([5, SEEDS.get(name, zlib.crc32(name.encode()))])
     found = [trial(rng, row) for _ in range(trials)]
     said = [one["word"] for one in found]
     held = [one["change"].low <= true["synthetic+best"] - true[one["base"]] <= one["change"].high for one in found]
