@@ -19,8 +19,8 @@ from ganfer.experiment.groups import group_tables
 from ganfer.experiment.operating_point import at_equal_shares
 from ganfer.experiment.preflight import Leaks
 from ganfer.experiment.recommend import recommendation
+from ganfer.experiment.select import REBALANCED, Selected
 from ganfer.experiment.showcase import showcase
-from ganfer.experiment.tuning import REBALANCED, Tuned
 from ganfer.experiment.unfinished import unfinished, words
 from ganfer.statistics import verdict
 from ganfer.statistics.significance import fewest_images
@@ -42,7 +42,7 @@ class Experiment:
     val: ImageSet
     test: ImageSet
     selection: Selection
-    tuned: Tuned
+    selected: Selected
     leaks: Leaks
     budget: Budget
     material: Material
@@ -101,7 +101,7 @@ def experiment_results(
         },
         "recommendation": recommendation(outcomes, compared, selection, decided),
         "exchange": exchange(outcomes, measured, experiment.material),
-        "tuning": experiment.tuned.curve or None,
+        "tuning": experiment.selected.curve or None,
         "equal_shares": equal,
         "groups": group_tables(experiment.test, outcomes, about, decided["baseline"], settings.resamples, config.seed),
         **labels.figures,
@@ -113,9 +113,9 @@ def experiment_results(
             "resamples": settings.resamples,
             "margin": settings.margin,
             "accuracy_margin": settings.accuracy_margin,
-            "ratio": experiment.tuned.chosen.ratio,
-            "weight": experiment.tuned.chosen.weight,
-            "weight_with_best": experiment.tuned.candidate(ARMS[REBALANCED]).weight,
+            "ratio": experiment.selected.chosen.ratio,
+            "weight": experiment.selected.chosen.weight,
+            "weight_with_best": experiment.selected.candidate(ARMS[REBALANCED]).weight,
             "soft_labels": settings.soft_labels,
         },
         "run": _run_facts(run, experiment),

@@ -1,6 +1,6 @@
 """Train the same classifier with and without the synthetic faces, paired seeds, equal steps; say what changed.
 
-The data's path: training split and kept synthetic faces -> `tuning` (how many, on validation) -> `arms` ->
+The data's path: training split and kept synthetic faces -> `select` (how many, on validation) -> `arms` ->
 `trainings` (many at a time, chosen on validation) -> one look at the test split per trained model -> `verdict` and
 `rule` -> `findings` -> `results.json`, the classifier `best` and the page of `ganfer.report`.
 """
@@ -24,16 +24,16 @@ from ganfer.experiment.findings import Experiment, experiment_results
 from ganfer.experiment.fitted import mean_of_cross_fitted, with_fitted_biases
 from ganfer.experiment.history import uses_notes
 from ganfer.experiment.preflight import Leaks, leaks_of, refuse_too_few
-from ganfer.experiment.trainings import Trainings
-from ganfer.experiment.tuning import (
+from ganfer.experiment.select import (
     folder_of,
     ratios_of,
+    select,
+    select_rebalanced,
     trainings_of,
     tries_of,
-    tune,
-    tune_rebalanced,
     weights_of,
 )
+from ganfer.experiment.trainings import Trainings
 from ganfer.label.labels import newest_labels
 from ganfer.report import read_results, terminal_summary, write_report
 from ganfer.results import Result
@@ -139,14 +139,14 @@ def _experiment(
     tries = tries_of(config.retrain)
     first = {arm.name: settings_of(arm, tries) for arm in arms if not arm.faces and not arm.after}
     built = {name: build(material, recipe) for settings in first.values() for name, build in settings.items()}
-    tuned = tune(trainings, material, recipe, config.retrain, LEVEL, along=built)
+    choice = select(trainings, material, recipe, config.retrain, LEVEL, along=built)
     means = validated(trainings, built)
     folders = {name: best_of(means, list(settings)) for name, settings in first.items()}
     say_ceiling(trainings, folders, material, config.retrain.resamples)
     best = ""
     if any(arm.after == "best" for arm in arms):
         best = best_of(means, [folders[name] for name in REBALANCING if name in folders])
-        tuned = tune_rebalanced(trainings, tuned, best, recipe, config.retrain, LEVEL)
+        choice = select_rebalanced(trainings, choice, best, recipe, config.retrain, LEVEL)
     if any(arm.after == "teacher" for arm in arms):
         material = dataclasses.replace(material, teacher=trainings.ensemble("original", material.real.images))
     for arm in arms:
@@ -155,7 +155,7 @@ def _experiment(
             folders[arm.name] = best_of(validated(trainings, later), list(later))
             built |= later
         elif arm.faces:
-            candidate = tuned.candidate(arm)
+            candidate = choice.candidate(arm)
             folders[arm.name] = folder_of(arm, candidate, best)
             built[folders[arm.name]] = arm.build(dataclasses.replace(candidate.material, best=best), recipe)
     found = validated(trainings, {name: built[name] for name in folders.values()})
@@ -172,7 +172,7 @@ def _experiment(
         outcomes.append(Outcome(arm, built[folders[arm.name]], steps, trainings.look(folders[arm.name])))
         validation[arm.name] = found[folders[arm.name]]
     return Experiment(
-        outcomes, folders, trainings.val, trainings.test, selected(validation), tuned, leaks, budget, material
+        outcomes, folders, trainings.val, trainings.test, selected(validation), choice, leaks, budget, material
     )
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from ganfer.classifier import starter
-from ganfer.classifier.train import learned_shares
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.data.provenance import picture_text
@@ -24,7 +23,7 @@ from ganfer.generate.batch import Batch, read_batch
 from ganfer.label.held_out import copies_of_held_out, from_elsewhere
 from ganfer.label.labels import COPY, HELD_OUT, REASONS, Labels, newest_labels, write_labels
 from ganfer.label.photos import ConfidenceScreener
-from ganfer.label.screener import Look, Screener, look_at
+from ganfer.label.screener import ImageFacts, Screener, image_facts
 from ganfer.metrics.diversity import relative_entropy_to_uniform
 from ganfer.results import Result, table
 from ganfer.runtime import ranks
@@ -32,7 +31,7 @@ from ganfer.runtime.console import progress, say
 from ganfer.runtime.files import atomic_path, digest_json, digest_of
 from ganfer.workspace import Run
 
-__all__ = ["label", "label_run", "labelled", "learned_shares"]
+__all__ = ["label", "label_run", "labelled"]
 
 LOOKS = "looks"
 _SHEET = 12  # faces per class on the sheet
@@ -86,7 +85,7 @@ def label(config: Config, batch_run: Run, classifier_run: Run, data: Run | None)
         with ranks.leader_first():
             screener = Screener(config, classifier_run, data, images) if data else ConfidenceScreener(config)
         with progress("label", len(batch)) as advance:
-            look = look_at(screener, len(batch), batch.images, run.path / LOOKS, advance)
+            look = image_facts(screener, len(batch), batch.images, run.path / LOOKS, advance)
         if ranks.leads():
             _finish(run, batch_run, batch, look, screener, images, classifier_run.name)
             shutil.rmtree(run.path / LOOKS)
@@ -97,7 +96,7 @@ def label(config: Config, batch_run: Run, classifier_run: Run, data: Run | None)
 
 
 def _finish(
-    run: Run, batch_run: Run, batch: Batch, look: Look, screener: Screener, images: ImageSet, classifier: str
+    run: Run, batch_run: Run, batch: Batch, look: ImageFacts, screener: Screener, images: ImageSet, classifier: str
 ) -> None:
     """The verdict over the whole batch, and the files."""
     names = images.class_names
@@ -115,7 +114,7 @@ def _finish(
     run.finish(digest=digest_of(run.path / "labels.csv"), figures=figures, device=str(screener.classifier.device))
 
 
-def _columns(look: Look, images: ImageSet) -> dict[str, list[str]]:
+def _columns(look: ImageFacts, images: ImageSet) -> dict[str, list[str]]:
     """What labels.csv says besides the label: realism, and the nearest training image where it was looked for."""
 
     def figure(values: np.ndarray) -> list[str]:
@@ -224,7 +223,7 @@ def _write_sheet(path: Path, batch: Batch, labels: Labels) -> None:
     _save_sheet(path, batch.images(chosen), _SHEET, captions)
 
 
-def _write_copies(path: Path, batch: Batch, labels: Labels, look: Look, images: ImageSet) -> None:
+def _write_copies(path: Path, batch: Batch, labels: Labels, look: ImageFacts, images: ImageSet) -> None:
     """The rejected copies, each beside its nearest training image, the likest first."""
     copies = np.flatnonzero(labels.reason == COPY)
     copies = copies[np.argsort(-look.likeness[copies], kind="stable")][:_COPIES]

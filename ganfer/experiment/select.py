@@ -31,7 +31,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Tuned:
+class Selected:
     """The chosen candidate, and what the report shows of the choice (empty when there was nothing to choose).
 
     rebalanced: the same faces with the weight that is best beside the best rebalancing; None where that was not asked.
@@ -85,7 +85,7 @@ def trainings_of(settings: RetrainConfig) -> int:
     return max(0, ratios - 1) + searches * max(0, weights - 1) + others
 
 
-def tune(
+def select(
     trainings: Trainings,
     material: Material,
     config: TrainConfig,
@@ -93,7 +93,7 @@ def tune(
     level: float,
     *,
     along: Mapping[str, TrainingData] | None = None,
-) -> Tuned:
+) -> Selected:
     """The ratio first, at the set weight, then the weight at that ratio; every one trained with every seed.
 
     Of the ratios the smallest is taken that is within one standard error of the best (the one-standard-error rule,
@@ -104,7 +104,7 @@ def tune(
     weights = weights_of(settings)
     if len(ratios) == 1 and len(weights) < 2:
         only = ratios[0] if not weights else weighted(ratios[0], weights[0])
-        return Tuned(only, {})
+        return Selected(only, {})
     curve: dict[str, Any] = {"metric": METRIC, "split": "validation"}
     chosen = ratios[0]
     if len(ratios) > 1:
@@ -124,12 +124,12 @@ def tune(
         if len(ratios) == 1 and along:
             trainings.train({**along, **dict(prepare(weighted(chosen, weight)) for weight in weights)})
         chosen, curve["weights"] = _best_weight(trainings, chosen, weights, prepare, level, settings.resamples)
-    return Tuned(chosen, curve)
+    return Selected(chosen, curve)
 
 
-def tune_rebalanced(
-    trainings: Trainings, tuned: Tuned, best: str, config: TrainConfig, settings: RetrainConfig, level: float
-) -> Tuned:
+def select_rebalanced(
+    trainings: Trainings, selected: Selected, best: str, config: TrainConfig, settings: RetrainConfig, level: float
+) -> Selected:
     """The weight once more, for the same faces beside the rebalancing arm `best`.
 
     There it decides more than how much a face teaches: priors and class weights count a face as its weight, so the
@@ -137,14 +137,14 @@ def tune_rebalanced(
     """
     weights = weights_of(settings)
     if len(weights) < 2:
-        return tuned
+        return selected
     arm = ARMS[REBALANCED]
 
     def prepare(candidate: Candidate) -> tuple[str, TrainingData]:
         return folder_of(arm, candidate, best), arm.build(replace(candidate.material, best=best), config)
 
-    chosen, points = _best_weight(trainings, tuned.chosen, weights, prepare, level, settings.resamples)
-    return replace(tuned, rebalanced=chosen, curve={**tuned.curve, "weights_with_best": points})
+    chosen, points = _best_weight(trainings, selected.chosen, weights, prepare, level, settings.resamples)
+    return replace(selected, rebalanced=chosen, curve={**selected.curve, "weights_with_best": points})
 
 
 def folder_of(arm: Arm, candidate: Candidate, best: str) -> str:
