@@ -147,7 +147,7 @@ def main() -> None:
 
 def print_table() -> None:
     """What is recorded, whole trainings and shortened ones, as Markdown."""
-    print("| config | theirs | must reach | reached |\n|---|---|---|---|")
+    print("| config | reported | target | reached |\n|---|---|---|---|")
     for recipe in RECIPES:
         cells = []
         for name in ("recipes.json", "recipes_short.json"):
