@@ -105,7 +105,7 @@ def told_by(options: argparse.Namespace, generator: str, base: Project, judge: C
         wanted = {"to": options.to} if knows else {"n": options.to * len(names)}
         batch = _run(project.generate(gan=gan.name, **wanted))  # type: ignore[arg-type]
         batch = fill(workspace, config, batch, labeller, data) if knows else batch
-        labelled = label(workspace, config, batch, labeller, data)
+        labelled = label(config, batch, labeller, data)
         found["labelling"] = labelled.figures
         found["experiment"] = experiment(retrain(workspace, config, data, batch))
     return found

@@ -36,12 +36,12 @@ def make_runs(workspace: Workspace, width: int) -> tuple[Run, Run]:
         np.zeros((n, 1, 48, 48), np.uint8), np.arange(n), NAMES, np.full(n, "train"), np.full(n, ""),
         np.full(n, "real"), np.arange(n).astype(str),
     )  # fmt: skip
-    with data.work("data add", {}):
+    with data.work("data add"):
         data.finish(digest=save_set(data.path, faces), figures={})
     torch.manual_seed(0)
     spec = NetworkSpec("dcgan", 48, 1, n, 100, width)
     gan = workspace.run("gans", "bench", {})
-    with gan.work("train gan", {}):
+    with gan.work("train gan"):
         gan.finish(digest=save_generator(gan.path, build_generator(spec).state_dict(), spec, NAMES, {}), figures={})
     return data, gan
 

@@ -83,7 +83,7 @@ def own_speed(images: np.ndarray, steps: int, batch: int, width: int) -> tuple[f
             images, np.zeros(n, np.int64), ("faces",), np.full(n, "train"), np.full(n, ""), np.full(n, "real"),
             np.arange(n).astype(str),
         )  # fmt: skip
-        with run.work("data add", {}):
+        with run.work("data add"):
             run.finish(digest=save_set(run.path, faces), figures={})
         total = steps // LEFT_OUT * LEFT_OUT
         settings = {

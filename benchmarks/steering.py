@@ -74,7 +74,7 @@ def balanced_faces(workspace: Workspace) -> Run:
     """As many drawn faces of each class, as a data set of the workspace; no person is in two splits."""
     key = {"config": {"per_class": PER_CLASS}, "inputs": {}, "seed": 0}
     run = workspace.run("data", "balanced", key)
-    with run.work("draw", key) as record:
+    with run.work("draw") as record:
         if record.get("status") != "complete":
             split = np.repeat(list(PER_CLASS), [len(EXPRESSIONS) * count for count in PER_CLASS.values()])
             labels = np.concatenate([np.tile(np.arange(len(EXPRESSIONS)), count) for count in PER_CLASS.values()])

@@ -10,6 +10,7 @@ import numpy as np
 
 from classifiers.calibration import ece
 from classifiers.errors import ClassifierError
+from classifiers.scores import scores
 
 
 @dataclass
@@ -55,32 +56,27 @@ def evaluate(
     probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str], *, beta: float = 2.0
 ) -> Evaluation:
     """Figures of probabilities (N, K), rows summing to 1, against labels (N,) in 0..K-1."""
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-
     probabilities, labels = _checked(probabilities, labels, len(class_names))
-    predicted, ids = probabilities.argmax(axis=1), np.arange(len(class_names))
-    options: dict[str, Any] = {"labels": ids, "zero_division": 0.0}
-    precision, recall, f1, support = precision_recall_fscore_support(labels, predicted, **options)
-    f_beta = precision_recall_fscore_support(labels, predicted, beta=beta, **options)[2]
-    confusion = confusion_matrix(labels, predicted, labels=ids)
-    present, called = support > 0, confusion.sum(axis=0) > 0
+    predicted, count = probabilities.argmax(axis=1), len(class_names)
+    confusion = np.bincount(labels * count + predicted, minlength=count**2).reshape(count, count)
+    support, called = confusion.sum(axis=1), confusion.sum(axis=0)
+    figures = scores(confusion.diagonal(), support, called, beta=beta)
+    present = support > 0
     per_class: dict[str, dict[str, float | int | None]] = {}
     for k, name in enumerate(class_names):
         per_class[name] = {
-            "precision": float(precision[k]) if called[k] else None,
-            "recall": float(recall[k]) if present[k] else None,
-            "f1": float(f1[k]) if present[k] else None,
-            "f_beta": float(f_beta[k]) if present[k] else None,
+            "precision": float(figures["precision"][k]) if called[k] else None,
+            **{name: float(figures[name][k]) if present[k] else None for name in ("recall", "f1", "f_beta")},
             "support": int(support[k]),
         }
     absent = [name for name, there in zip(class_names, present, strict=True) if not there]
     likelihood = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return Evaluation(
         num_images=len(labels),
-        accuracy=float((predicted == labels).mean()),
-        balanced_accuracy=float(recall[present].mean()),
-        macro_f1=float(f1[present].mean()),
-        f_beta=float(f_beta[present].mean()),
+        accuracy=float(figures["accuracy"]),
+        balanced_accuracy=float(figures["balanced_accuracy"]),
+        macro_f1=float(figures["macro_f1"]),
+        f_beta=float(figures["f_beta_mean"]),
         beta=beta,
         nll=float(-np.log(np.maximum(likelihood, 1e-12)).mean()),
         ece=ece(probabilities, labels),

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from classifiers.config import TrainConfig
 from classifiers.models import ImageClassifier
 from classifiers.muon import Muon
+from classifiers.scores import scores
 
 DEFAULT_LR = {"adamw": 3e-3, "muon": 1e-2, "sgd": 0.05}
 _MUON_FEATURES = 512  # of `compact`, with which Muon's rate was found
@@ -167,12 +168,6 @@ def quick_figures(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     loss = np.mean(np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels])
     confusion = np.bincount(labels * k + logits.argmax(axis=1), minlength=k * k).reshape(k, k)
-    right, support, called = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
-    present = support > 0
-    f1 = 2 * right[present] / (support + called)[present]
-    return {
-        "val_loss": float(loss),
-        "val_accuracy": float(right.sum() / support.sum()),
-        "val_balanced_accuracy": float((right[present] / support[present]).mean()),
-        "val_macro_f1": float(f1.mean()),
-    }
+    figures = scores(confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0))
+    chosen = ("accuracy", "balanced_accuracy", "macro_f1")
+    return {"val_loss": float(loss), **{f"val_{name}": float(figures[name]) for name in chosen}}

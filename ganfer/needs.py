@@ -74,7 +74,7 @@ class Needs:
 
         batch = self.batch()
         if not labelled(batch):
-            label(self.workspace, self.config, batch, self.classifier(), self.data())
+            label(self.config, batch, self.classifier(), self.data())
         return batch
 
     # --- looked up ------------------------------------------------------------------------------------------------

@@ -38,14 +38,14 @@ class Project:
         from ganfer.data.stats import stats
 
         plan = self._first("data stats", ["data"], ["write contact sheets of the active set"], dry_run)
-        return plan or stats(self.workspace, self.config, self.needs.data())
+        return plan or stats(self.config, self.needs.data())
 
     def check(self, *, drop: bool = False, dry_run: bool = False) -> Result:
         """Duplicates, leaks between splits, conflicting labels, damaged images of the active data set."""
         from ganfer.data.check import check
 
         plan = self._first("data check", ["data"], ["compare all images of the active set with each other"], dry_run)
-        return plan or check(self.workspace, self.config, self.needs.data(), drop=drop)
+        return plan or check(self.workspace, self.needs.data(), drop=drop)
 
     def thin(
         self, *, imbalance: float | None = None, counts: Mapping[str, int] | None = None, dry_run: bool = False
@@ -93,32 +93,33 @@ class Project:
         to: int | None = None,
         classes: Mapping[str, int] | None = None,
         gan: str | None = None,
-        source: str = "dcgan",
+        source: str = "gan",
         seeds: Sequence[int] | None = None,
         steer: bool | None = None,
         dry_run: bool = False,
     ) -> Result:
         """Draw synthetic faces: `n` spread evenly, or as many as fill every class up to the largest (or to `to`).
 
-        source: the kind of generator; all but "dcgan" are opened from `stylegan.network`. seeds: exactly these. steer:
+        source: the kind of generator; all but "gan" are opened from `stylegan.network`. seeds: exactly these. steer:
         lead the generator to the classes; None does so where classes are asked of a generator that knows none.
         """
         from ganfer.generate.draw import draw, plan_lines
         from ganfer.generate.quota import plan_counts, plan_seeds
-        from ganfer.generate.source import gan_source, look_ahead
+        from ganfer.generate.source import OWN, gan_source, preview, registered
         from ganfer.generate.steer import generate_steered
         from ganfer.generate.steer import plan_lines as steering_lines
 
-        own = source == "dcgan"
+        source = registered(source)
+        own = source == OWN
         there = self.workspace.find("gans", gan) if gan else self.needs.newest("gans") if own else None
-        ahead = look_ahead(source, there, self.config, fetch=not dry_run)  # what is wrong with it is said at once
+        known = preview(source, there, self.config, fetch=not dry_run)  # what is wrong with it is said at once
         asks_classes = balance or to is not None or bool(classes)
-        steered = steer if steer is not None else asks_classes and ahead.class_names is None
+        steered = steer if steer is not None else asks_classes and known.class_names is None
         if steered and ranks.count() > 1:
             raise GanferError("Steering runs in one process.", "Give the command without torchrun.")
         needed = ["data", *(["gan"] if own and not gan else []), *(["classifier", "judge"] if steered else [])]
         if dry_run and self.workspace.active_data is None:
-            return self._plan("generate", needed, ahead.steps)
+            return self._plan("generate", needed, known.steps)
         if not dry_run:
             self.needs.announce(*needed)
         data = self.needs.data()
@@ -127,9 +128,9 @@ class Project:
         if dry_run:
             steering = [*quota.lines(), *steering_lines(self.config.steering, quota), "judge the faces independently"]
             return self._plan(
-                "generate", needed, [*ahead.steps, *(steering if steered else plan_lines(quota, ahead.class_names))]
+                "generate", needed, [*known.steps, *(steering if steered else plan_lines(quota, known.class_names))]
             )
-        chosen = ahead.source or gan_source(self.needs.gan(gan), self.config)
+        chosen = known.source or gan_source(self.needs.gan(gan), self.config)
         if not steered:
             return draw(self.workspace, self.config, chosen, data, quota, seeds)
         guide = self.needs.classifier()
@@ -161,7 +162,7 @@ class Project:
         labeller = named or self.needs.classifier()
         if fill:
             batch = fill_batch(self.workspace, self.config, batch, labeller, data)
-        return label(self.workspace, self.config, batch, labeller, data)
+        return label(self.config, batch, labeller, data)
 
     def quality(self, batch: str | None = None, *, classifier: str | None = None, dry_run: bool = False) -> Result:
         """Measure a batch (the newest) beside held-back real images: distances, variety, copies, what is learned."""

@@ -37,10 +37,11 @@ _VERSIONED = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow"
 
 
 class Run:
-    """One folder of the workspace and its `record.json`."""
+    """One folder of the workspace and its `record.json`; key: what names it, where it is to be worked on."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, key: Mapping[str, Any] | None = None) -> None:
         self.path = path
+        self.key = key
         self.name = path.name
         self.kind = path.parent.name
 
@@ -75,12 +76,13 @@ class Run:
         return str(self.record.get("digest", ""))
 
     @contextmanager
-    def work(self, command: str, key: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def work(self, command: str) -> Iterator[dict[str, Any]]:
         """Hold the run alone; yields its record, empty if this is the first time.
 
         Another process working on the same run is waited for, and says so. The record is marked `running` until
         `finish` is called inside the block.
         """
+        assert self.key is not None, "only a run that was asked for by its key can be worked on"
         self.path.mkdir(parents=True, exist_ok=True)
         if not ranks.leads():  # the leader holds the run for all of them
             yield self.record
@@ -90,7 +92,12 @@ class Run:
             if record.get("status") != "complete":
                 now = datetime.now(UTC).isoformat(timespec="seconds")
                 self._write(
-                    {**_origin(command), "key": dict(key), "status": "running", "started": record.get("started", now)}
+                    {
+                        **_origin(command),
+                        "key": dict(self.key),
+                        "status": "running",
+                        "started": record.get("started", now),
+                    }
                 )
             self._since = time.monotonic()
             self._seconds_before = float(record.get("seconds", 0.0))
@@ -145,7 +152,7 @@ class Workspace:
             self.root.mkdir(parents=True, exist_ok=True)
             write_json(self.root / "workspace.json", {"format": FORMAT, "ganfer": __version__})
             write_text(self.root / ".gitignore", "*\n")
-        return Run(self.root / kind / f"{prefix}-{digest_json(dict(key))[:8]}")
+        return Run(self.root / kind / f"{prefix}-{digest_json(dict(key))[:8]}", key)
 
     def runs(self, kind: str) -> list[Run]:
         """All runs of a kind that were begun, the most recently finished last, unfinished ones first."""

@@ -49,6 +49,7 @@ def test_finished_work_is_found_again(old: Path) -> None:
     assert "already" in str(own.train_classifier())
     assert "already" in str(own.train_gan())
     assert "already" in str(own.generate(n=8))
+    assert "already" in str(own.generate(n=8, source="dcgan"))  # the name the workspace's own GANs had before
     report = own.report()
     assert report.path is not None
     assert (report.path / "index.html").is_file()

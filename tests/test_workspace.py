@@ -17,7 +17,7 @@ KEY = {"config": {"steps": 3}, "inputs": {"data": "abc"}, "seed": 0}
 
 def finish(workspace: Workspace, kind: str = "gans", key: dict | None = None, prefix: str = "dcgan") -> str:
     run = workspace.run(kind, prefix, key or KEY)
-    with run.work("test", key or KEY):
+    with run.work("test"):
         run.finish(digest="d1", figures={"kid": 0.5})
     return run.name
 
@@ -34,12 +34,12 @@ def test_the_same_key_finds_the_same_run(tmp_path: Path) -> None:
 
 def test_an_interrupted_run_is_not_complete_and_keeps_its_seconds(tmp_path: Path) -> None:
     run = Workspace(tmp_path).run("gans", "dcgan", KEY)
-    with pytest.raises(KeyboardInterrupt), run.work("test", KEY):
+    with pytest.raises(KeyboardInterrupt), run.work("test"):
         time.sleep(0.05)
         run.tick()
         raise KeyboardInterrupt
     assert not run.complete
-    with run.work("test", KEY) as record:
+    with run.work("test") as record:
         assert record["status"] == "running"
         run.finish(digest="d", figures={})
     assert run.record["seconds"] >= 0.05
@@ -51,7 +51,7 @@ def test_latest_is_the_last_finished_on_the_given_inputs(tmp_path: Path) -> None
     second = finish(workspace, key={**KEY, "seed": 1})
     finish(workspace, key={**KEY, "inputs": {"data": "other"}})
     unfinished = workspace.run("gans", "dcgan", {**KEY, "seed": 5})
-    with unfinished.work("test", KEY):
+    with unfinished.work("test"):
         pass
     newest = workspace.latest("gans", data="abc")
     assert newest is not None
@@ -75,7 +75,7 @@ def test_find_by_beginning(tmp_path: Path) -> None:
 
 def hold(root: Path, held: Event, release: Event) -> None:
     run = Workspace(root).run("gans", "dcgan", KEY)
-    with run.work("test", KEY):
+    with run.work("test"):
         held.set()
         release.wait(20)
         run.finish(digest="theirs", figures={})
@@ -88,7 +88,7 @@ def test_a_second_process_waits_and_finds_the_work_done(tmp_path: Path, capfd: p
     other.start()
     assert held.wait(20)
     context.Process(target=_set_later, args=(release,)).start()
-    with Workspace(tmp_path).run("gans", "dcgan", KEY).work("test", KEY) as record:
+    with Workspace(tmp_path).run("gans", "dcgan", KEY).work("test") as record:
         assert record["digest"] == "theirs"
     other.join(20)
     assert "another ganfer process is at work on it" in capfd.readouterr().err

@@ -62,7 +62,7 @@ def add_set(workspace: Workspace, images: ImageSet, name: str = "tiny") -> Run:
     """Put a set into the workspace and make it the active one."""
     key = {"config": {"name": name}, "inputs": {}, "seed": 0}
     run = workspace.run("data", name, key)
-    with run.work("add", key):
+    with run.work("add"):
         run.finish(digest=save_set(run.path, images), figures={"count": len(images)})
     workspace.activate_data(run)
     return run
@@ -73,7 +73,7 @@ def add_batch(workspace: Workspace, data: Run, labels: np.ndarray, pixels: np.nd
     key = {"config": {"n": len(labels)}, "inputs": {"data": data.digest, "gan": "g"}, "seed": 0}
     run = workspace.run("synthetic", "test", key)
     images = striped(labels, seed=99) if pixels is None else pixels
-    with run.work("generate", key):
+    with run.work("generate"):
         (run.path / "images").mkdir()
         names = [f"images/{i:06d}.png" for i in range(len(labels))]
         for name, image, label in zip(names, images, labels, strict=True):

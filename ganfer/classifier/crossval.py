@@ -66,7 +66,7 @@ def crossval(workspace: Workspace, config: Config, data: Run) -> Result:
         "seed": config.seed,
     }
     run = workspace.run("crossvals", config.classifier.model.replace(":", "-"), key)
-    with run.work("crossval", key) as record:
+    with run.work("crossval") as record:
         if record.get("status") == "complete":
             say(f"{run.name} was already done.")
             return crossval_result(run)

@@ -53,7 +53,7 @@ def evaluate(
         "seed": config.seed,
     }
     run = workspace.run("evaluations", "evaluate", key)
-    with run.work("evaluate", key) as record:
+    with run.work("evaluate") as record:
         if record.get("status") == "complete":
             say(f"{run.name} was already done.")
             return evaluation_result(run)

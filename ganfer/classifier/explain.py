@@ -45,7 +45,7 @@ def explain(
         "inputs": {"classifier": chosen.classifier.digest, "images": [digest_of(path) for path in images]},
     }
     run = workspace.run("explanations", "explain", key)
-    with run.work("explain", key) as record:
+    with run.work("explain") as record:
         if record.get("status") == "complete":
             say(f"{run.name} was already done.")
             return explanation_result(run)

@@ -35,7 +35,7 @@ def export(workspace: Workspace, config: Config, classifier: Path, data: Run | N
     run = workspace.run("exports", chosen.path.stem if chosen.path.is_file() else chosen.name, key)
     if out is not None and out.exists() and not (run.complete and digest_of(out) == run.digest):
         raise GanferError(f"{out} exists already.", "Remove it or give another name.")
-    with run.work("export", key) as record:
+    with run.work("export") as record:
         if record.get("status") != "complete" or not (run.path / MODEL).is_file():
             exported = export_onnx(chosen.classifier, run.path / MODEL, images)
             digest = digest_of(run.path / MODEL)

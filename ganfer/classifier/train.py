@@ -18,7 +18,7 @@ def train_classifier(workspace: Workspace, config: Config, data: Run) -> Result:
     settings = dataclasses.asdict(config.classifier)
     key = {"config": settings, "inputs": {"data": data.digest}, "seed": config.seed}
     run = workspace.run("classifiers", config.classifier.model.replace(":", "-"), key)
-    with run.work("train classifier", key) as record:
+    with run.work("train classifier") as record:
         if record.get("status") == "complete":
             return _result(run, "was already trained")
         images = read_set(data.path)

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--source",
-    default="dcgan",
+    default="gan",
     show_default=True,
     metavar="NAME",
-    help="Generator: dcgan (the workspace's), stylegan2, or one that another package registers",
+    help="Generator: gan (the workspace's own; also dcgan), stylegan2, or one that another package registers",
 )
 @click.option("--gan", metavar="NAME", help="A GAN of the workspace  [default: the newest, or a new one]")
 @setting_option("generate.truncation", "--truncation")

@@ -31,7 +31,7 @@ def train() -> None:
 @setting_option("gan.balance", "--balance")
 @setting_option("gan.transition", "--transition")
 @setting_option("gan.precision", "--precision")
-@setting_option("gan.classic", "--unconditional", is_flag=True)
+@setting_option("gan.classic", "--classic", "--unconditional", is_flag=True)
 @common_shared
 def gan(project: "Project", dry_run: bool) -> Result:
     """Train the generator; keeps the best snapshot, judged on held-back training images.

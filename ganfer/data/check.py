@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ganfer.config import Config
 from ganfer.data.duplicates import NEAR
 from ganfer.data.examine import Findings, conflicts, examine, shared_subjects, summarise
 from ganfer.data.imageset import ImageSet, read_set
@@ -24,14 +23,13 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def check(workspace: Workspace, config: Config, data: Run, *, drop: bool = False) -> Result:
+def check(workspace: Workspace, data: Run, *, drop: bool = False) -> Result:
     """Look for duplicates within and across splits, conflicting labels, damaged images and subjects in several splits.
 
     Writes `check.json`, `duplicates.csv`, `pairs.png` and `damaged.png` into the data run's folder `check/`.
     drop: make a variant without the training images that leak into validation or test and the validation images that
     leak into the test, and use it from now on. How the search works and why these thresholds: docs/data-check.md.
     """
-    del config  # nothing here is random or has settings
     image_set = read_set(data.path)
     with progress("checking", 2 * len(image_set)) as advance:
         found = examine(image_set, advance)

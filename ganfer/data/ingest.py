@@ -75,7 +75,7 @@ def add(
     inputs = {"source": digest} | ({"parent": parent.digest} if parent else {})
     key = {"inputs": inputs, "options": options}
     run = workspace.run("data", source_stem(source.path), key)
-    with run.work("data add", key) as record:
+    with run.work("data add") as record:
         if record.get("status") == "complete":
             say(f"{source.path} was added before; nothing to do.")
         else:
@@ -96,7 +96,7 @@ def draw(workspace: Workspace, config: Config) -> Run:
     options = {**dataclasses.asdict(drawn), "size": data.size, "channels": data.channels}
     key = {"inputs": {}, "options": {**options, "version": DRAWN_VERSION}}
     run = workspace.run("data", "drawn", key)
-    with run.work("data draw", key) as record:
+    with run.work("data draw") as record:
         if record.get("status") != "complete":
             say(f"Drawing {drawn.total:,} training faces, and those for choosing and testing.")
             started = time.monotonic()

@@ -10,18 +10,17 @@ from ganfer.config import Config
 from ganfer.data.imageset import SPLITS, ImageSet, read_set
 from ganfer.data.sheets import class_sheet, contact_sheet, pick, save_sheet
 from ganfer.results import Result, table
-from ganfer.workspace import Run, Workspace
+from ganfer.workspace import Run
 
 _PER_CLASS_SHEET = 100
 _PER_OVERVIEW_ROW = 12
 
 
-def stats(workspace: Workspace, config: Config, data: Run) -> Result:
+def stats(config: Config, data: Run) -> Result:
     """Counts, shares, imbalance ratio, subjects and sources of a data set, and its contact sheets.
 
     Writes `sheets/<class>.png` and `sheets/overview.png` into the data run's folder.
     """
-    del workspace  # every command takes it; this one writes beside the data it describes
     image_set = read_set(data.path)
     figures = describe(image_set)
     folder = data.path / "sheets"

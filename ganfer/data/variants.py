@@ -21,7 +21,7 @@ def make_variant(
     """
     key = {"inputs": {"data": data.digest}, "options": {"variant": what, **options}}
     run = workspace.run("data", f"{_stem(data.name)}-{what}", key)
-    with run.work(f"data {what}", key) as record:
+    with run.work(f"data {what}") as record:
         if record.get("status") != "complete":
             digest = save_variant(run.path, data.path, indices)
             made = read_set(run.path)

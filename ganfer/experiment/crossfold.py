@@ -55,7 +55,7 @@ def retrain_in_folds(workspace: Workspace, config: Config, data: Run, batch: Run
     counts = None if batch is None else _asked(batch, data)
     key = {"config": settings, "inputs": {"data": data.digest}, "seed": config.seed, "faces": counts}
     run = workspace.run("reports", "folds", key)
-    with run.work("retrain in folds", key) as record:
+    with run.work("retrain in folds") as record:
         if record.get("status") == "complete":
             say(f"{run.name} was already done.")
             return _result(run)
@@ -100,7 +100,7 @@ def _fold_data(own: Workspace, data: Run, images: ImageSet, fold: np.ndarray, k:
     """The data with fold k as its test split and a part of the rest for validation, by subject where known."""
     key = {"inputs": {"data": data.digest}, "options": {"fold": k, "of": config.retrain.folds, "seed": config.seed}}
     run = own.run("data", f"fold-{k}", key)
-    with run.work("data fold", key) as record:
+    with run.work("data fold") as record:
         if record.get("status") != "complete":
             made = dataclasses.replace(images, split=_splits(images, fold, k, config))
             _share_pixels(images, run.path / "images.npy")

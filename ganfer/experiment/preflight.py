@@ -71,7 +71,7 @@ def leaks_of(workspace: Workspace, config: Config, data: Run, images: ImageSet) 
         from ganfer.data.check import check
 
         say("Looking for images that are in two splits (ganfer data check).")
-        check(workspace, config, data)
+        check(workspace, data)
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         leaking = {str(name): str(split) for name, split in found["leaking_images"].items()}

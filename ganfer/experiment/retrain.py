@@ -70,7 +70,7 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
         "seed": config.seed,
     }
     run = workspace.run("reports", "retrain", key)
-    with run.work("retrain", key) as record:
+    with run.work("retrain") as record:
         if record.get("status") == "complete":
             say(f"{run.name} was already done.")
             return report_result(run)

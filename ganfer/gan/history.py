@@ -18,7 +18,6 @@ ALWAYS = (
     "augmentation",
     *LOSSES,
     *_DETAILS,
-    "overfitting",
     "kid",
     "score",
 )

@@ -20,6 +20,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ganfer.errors import GanferError
+from ganfer.gan.generator import Generator
 from ganfer.gan.latents import latents
 from ganfer.gan.networks import GENERATORS, NetworkSpec, build_generator
 from ganfer.runtime.device import resolve_device
@@ -30,7 +31,7 @@ FILE = "generator.safetensors"
 _INTERNAL_BATCH = {"cpu": 32, "cuda": 512}  # images per pass; fixed, see above
 
 
-class GanGenerator:
+class GanGenerator(Generator):
     """A GAN's generator as the rest of ganfer uses it (`ganfer.gan.generator.Generator`)."""
 
     def __init__(
@@ -47,6 +48,7 @@ class GanGenerator:
         self.device = torch.device(device)
         self.spec, self.class_names, self.digest = spec, class_names, digest
         self.truncation, self.card = truncation, dict(card or {})
+        self.facts = {"truncation": truncation}
         self.name, self.size, self.channels = spec.network, spec.size, spec.channels
         self._network = network.to(self.device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
         self._batch = _INTERNAL_BATCH[self.device.type]

@@ -27,7 +27,7 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
     """
     key = run_key(config, data)
     run = workspace.run("gans", config.gan.network if config.gan.conditional else f"{config.gan.network}-plain", key)
-    with run.work("train gan", key) as record:
+    with run.work("train gan") as record:
         if record.get("status") == "complete":
             return _result(run, "was already trained")
         images = read_set(data.path)

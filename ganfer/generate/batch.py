@@ -19,6 +19,7 @@ from ganfer.generate.shards import read_image_bytes
 from ganfer.workspace import Run
 
 METADATA = "metadata.csv"
+_WORTH_A_POOL = 16  # images from which eight threads are quicker than one
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,11 @@ class Batch:
     def images(self, indices: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
         """The pixels (N, C, H, W) uint8, all or those at the indices. DataError when a file is unreadable."""
         chosen = range(len(self)) if indices is None else indices
-        with ThreadPoolExecutor(8) as pool:
-            pixels = list(pool.map(lambda i: _read_image(self.folder, self.file_names[i]), chosen))
+        if len(chosen) <= _WORTH_A_POOL:
+            pixels = [_read_image(self.folder, self.file_names[i]) for i in chosen]
+        else:
+            with ThreadPoolExecutor(8) as pool:
+                pixels = list(pool.map(lambda i: _read_image(self.folder, self.file_names[i]), chosen))
         if not pixels:
             return np.zeros((0, 1, 1, 1), np.uint8)
         if len({image.shape for image in pixels}) > 1:

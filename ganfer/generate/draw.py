@@ -19,10 +19,10 @@ from ganfer.data.imageset import read_set
 from ganfer.data.provenance import encode_png, write_png
 from ganfer.data.sheets import row_sheet, save_sheet
 from ganfer.errors import GanferError
-from ganfer.gan.generator import Generator, facts_of
+from ganfer.gan.generator import Generator
 from ganfer.generate import shards
 from ganfer.generate.quota import Quota, plan_counts, plan_quota
-from ganfer.generate.source import Source, gan_source
+from ganfer.generate.source import GeneratorChoice, gan_source
 from ganfer.results import Result
 from ganfer.runtime import ranks
 from ganfer.runtime.console import progress, say
@@ -61,7 +61,7 @@ def generate(workspace: Workspace, config: Config, gan: Run, data: Run, quota: Q
 def draw(
     workspace: Workspace,
     config: Config,
-    source: Source,
+    source: GeneratorChoice,
     data: Run,
     quota: Quota,
     seeds: Sequence[int] | None = None,
@@ -79,7 +79,7 @@ def draw(
         settings["seeds"] = list(seeds)
     key = {"config": settings, "inputs": {"data": data.digest, source.input: source.digest}, "seed": config.seed}
     run = workspace.run("synthetic", "batch", key)
-    with run.work("generate", key) as record:
+    with run.work("generate") as record:
         if record.get("status") == "complete":
             return _result(run, quota, "was already generated")
         images = read_set(data.path)
@@ -89,7 +89,7 @@ def draw(
             plan = _in_shards(plan, config.generate.shard_size)
         for line in plan_lines(quota, generator.class_names):
             say(line)
-        facts: dict[str, Any] = {"generator": generator.digest, **facts_of(generator)}
+        facts: dict[str, Any] = {"generator": generator.digest, **generator.facts}
         device = resolve_device(config.device)
         size = config.generate.shard_size if sharded else 1
         mine = _share_of(plan, size)
@@ -104,7 +104,7 @@ def draw(
             _remove_temporary(run.path / (shards.FOLDER if sharded else "images"))
             save_sheet(run.path / "contact.png", _sheet(generator, plan))
             write_csv(run.path / "metadata.csv", ("file_name", "asked", "seed", *facts), _rows(plan, facts))
-            for note in _notes(generator):
+            for note in list(generator.notes()):
                 say(note)
             figures = {
                 "count": len(plan.names),
@@ -112,15 +112,11 @@ def draw(
                 "gan": source.name,
                 "generator": generator.digest,
                 "resumed_with": len(mine) - len(missing),
-                "notes": _notes(generator),
+                "notes": list(generator.notes()),
             }
             run.finish(digest=digest_json(key), figures=figures, device=describe(device))
     ranks.barrier()
     return _result(run, quota, "generated")
-
-
-def _notes(generator: Generator) -> list[str]:
-    return list(generator.notes()) if hasattr(generator, "notes") else []
 
 
 def plan_lines(quota: Quota, class_names: Sequence[str] | None) -> list[str]:
@@ -174,7 +170,7 @@ def draw_more(
 
 def _seeds(generator: Generator, count: int, seed: int, given: Sequence[int] | None) -> np.ndarray:
     """The given seeds, or those that a batch of this seed has; (N,) int64. GanferError for one out of range."""
-    highest: int | None = getattr(generator, "max_seed", None)
+    highest = generator.max_seed
     if given is None:
         return image_seeds(seed, count) if highest is None else short_seeds(seed, count, highest)
     if highest is not None and max(given) > highest:
@@ -227,7 +223,7 @@ def _draw_files(
         own: dict[str, str | int] = {"seed": int(plan.seeds[index]), "class": plan.asked[index]}
         write_png(folder / plan.names[index], image, {**facts, **own})
 
-    chunk = min(_CHUNK, getattr(generator, "chunk", _CHUNK))
+    chunk = min(_CHUNK, generator.chunk)
     with writers(folder / "images") as pool:
         writing: list[Future[None]] = []
         for start in range(0, len(missing), chunk):

@@ -38,7 +38,7 @@ def import_batch(workspace: Workspace, config: Config, folder: Path, data: Run) 
         "inputs": {"data": data.digest, "folder": digest_json(listing)},
     }
     run = workspace.run("synthetic", "folder", key)
-    with run.work("import", key) as record:
+    with run.work("import") as record:
         if record.get("status") == "complete":
             return run
         (run.path / "images").mkdir(exist_ok=True)

@@ -62,8 +62,7 @@ def train_judge(workspace: Workspace, config: Config, data: Run, classifier_mode
     """Train the judge on its half of the training split, choose and calibrate it on validation."""
     settings = judge_settings(config, classifier_model)
     run = judge_run(workspace, config, data, classifier_model)
-    key = {"config": dataclasses.asdict(settings), "inputs": {"data": data.digest}, "seed": config.seed}
-    with run.work("train judge", key) as record:
+    with run.work("train judge") as record:
         if record.get("status") == "complete":
             return _result(run, "was already trained")
         images = read_set(data.path)

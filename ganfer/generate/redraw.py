@@ -8,7 +8,7 @@ import torch
 
 from ganfer.data.provenance import read_facts
 from ganfer.errors import DataError
-from ganfer.gan.generator import Generator, facts_of
+from ganfer.gan.generator import Generator
 from ganfer.generate.spaces import latent_space
 from ganfer.runtime.files import digest_of
 
@@ -28,7 +28,7 @@ def redraw(path: Path, generator: Generator) -> np.ndarray:
         raise DataError(
             f"{path} was drawn by generator {facts['generator'][:12]}, not {generator.digest[:12]}.", "Open that one."
         )
-    for name, value in facts_of(generator).items():
+    for name, value in generator.facts.items():
         if facts.get(name) != str(value):
             raise DataError(
                 f"{path} was drawn with {name} {facts.get(name)}, not {value}.", "Open the generator with that."

@@ -12,9 +12,11 @@ from ganfer.gan.generator import Generator, check_source, open_generator
 from ganfer.runtime.files import digest_of
 from ganfer.workspace import Run
 
+OWN = "dcgan"  # the registered name of ganfer's own GANs, whatever their network; commands say "gan"
+
 
 @dataclass(frozen=True)
-class Source:
+class GeneratorChoice:
     """A generator that can be opened, and what is known of it before.
 
     kind: the registered name. input: the name of its digest among a record's inputs. options: for `open_generator`;
@@ -32,11 +34,11 @@ class Source:
     @property
     def settings(self) -> dict[str, Any]:
         """What names the images besides the weights, for the key of a run."""
-        return dict(self.options) if self.kind == "dcgan" else {"source": self.kind, **self.options}
+        return dict(self.options) if self.kind == OWN else {"source": self.kind, **self.options}
 
     def open(self, device: str, size: int, channels: int) -> Generator:
         """The generator; one from outside the workspace draws images of this size and channels, or is refused."""
-        if self.kind == "dcgan":
+        if self.kind == OWN:
             return open_generator(self.kind, self.path, device, **self.options)
         generator = open_generator(self.kind, self.path, device, size=size, channels=channels, **self.options)
         if (generator.size, generator.channels) != (size, channels):
@@ -48,7 +50,7 @@ class Source:
         return generator
 
 
-def gan_source(run: Run, config: Config) -> Source:
+def gan_source(run: Run, config: Config) -> GeneratorChoice:
     """A GAN of the workspace."""
     card = run.path / "card.json"
     try:
@@ -56,10 +58,10 @@ def gan_source(run: Run, config: Config) -> Source:
     except (OSError, ValueError, KeyError) as error:
         raise GanferError(f"{card} is missing or damaged ({error}).", "Train the GAN again.") from error
     options = {"truncation": config.generate.truncation}
-    return Source("dcgan", run.name, run.path, run.digest, None if names is None else tuple(names), options, "gan")
+    return GeneratorChoice(OWN, run.name, run.path, run.digest, None if names is None else tuple(names), options, "gan")
 
 
-def network_source(kind: str, config: Config) -> Source:
+def network_source(kind: str, config: Config) -> GeneratorChoice:
     """A StyleGAN2 network (downloaded if need be), or what another package registered as `kind`."""
     if kind == "stylegan2":
         from ganfer.generate.stylegan2 import class_names, find_network, options_of
@@ -67,43 +69,48 @@ def network_source(kind: str, config: Config) -> Source:
         network = find_network(config.stylegan)
         names = class_names(config.stylegan, network.info)
         options = options_of(config.stylegan, network)
-        return Source(kind, network.name, network.path, network.info.sha256, names, options)
+        return GeneratorChoice(kind, network.name, network.path, network.info.sha256, names, options)
     path = Path(config.stylegan.network)
     if not config.stylegan.network or not path.exists():
         raise GanferError(f"--source {kind} needs its file.", "Give it with --network FILE.")
     generator = open_generator(kind, path, config.device)
     digest = generator.digest or (digest_of(path) if path.is_file() else "")
-    return Source(kind, generator.name, path, digest, generator.class_names, {})
+    return GeneratorChoice(kind, generator.name, path, digest, generator.class_names, {})
 
 
 @dataclass(frozen=True)
-class Ahead:
+class Preview:
     """What is known of a generator before it is trained or fetched. class_names: None if it knows none.
 
     steps: what has to be done to have it, in words.
     """
 
-    source: Source | None
+    source: GeneratorChoice | None
     class_names: tuple[str, ...] | None
     steps: tuple[str, ...] = ()
 
 
-def look_ahead(kind: str, gan: Run | None, config: Config, *, fetch: bool) -> Ahead:
+def preview(kind: str, gan: Run | None, config: Config, *, fetch: bool) -> Preview:
     """The source that is there, or what is known of it. fetch: download what is not here.
 
     GanferError for a kind nobody registered and for what is wrong with a network or its settings.
     """
     check_source(kind)
-    if kind == "dcgan":
+    if kind == OWN:
         if gan is None:
-            return Ahead(None, ("",) if config.gan.conditional else None)
+            return Preview(None, ("",) if config.gan.conditional else None)
         source = gan_source(gan, config)
-        return Ahead(source, source.class_names)
+        return Preview(source, source.class_names)
     if kind == "stylegan2" and not fetch:
         from ganfer.generate.stylegan2 import is_here, named_ahead
 
         if not is_here(config.stylegan):
             names, step = named_ahead(config.stylegan)
-            return Ahead(None, names, (step,))
+            return Preview(None, names, (step,))
     source = network_source(kind, config)
-    return Ahead(source, source.class_names)
+    return Preview(source, source.class_names)
+
+
+def registered(source: str) -> str:
+    """The name a kind of generator is registered by: "gan" means the workspace's own, once called "dcgan"."""
+    return OWN if source == "gan" else source

@@ -1,12 +1,11 @@
 """Where faces are steered: the latent spaces of ganfer's own GANs, as `stylegan_bridge.steering` wants them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ganfer.errors import GanferError
 from ganfer.gan.generator import Generator
 from ganfer.gan.sampling import GanGenerator
 from stylegan_bridge.steering import LatentSpace
@@ -48,9 +47,5 @@ def latent_space(generator: Generator, label: int | None = None) -> LatentSpace:
     """Where a generator can be steered; label: the class that a conditional one draws. GanferError where it cannot."""
     if isinstance(generator, GanGenerator):
         return GanSpace(generator, label)
-    make: Callable[[int | None], LatentSpace] | None = getattr(generator, "latent_space", None)
-    if make is None:
-        raise GanferError(
-            f"The generator {generator.name!r} has no latent space to steer in.", "Draw with --n and `ganfer label`."
-        )
-    return make(label)
+    space: LatentSpace = generator.latent_space(label)
+    return space

@@ -22,11 +22,11 @@ from ganfer.data.imageset import ImageSet, read_set
 from ganfer.data.provenance import write_png
 from ganfer.data.sheets import row_sheet, save_sheet
 from ganfer.errors import GanferError
-from ganfer.gan.generator import Generator, facts_of
+from ganfer.gan.generator import Generator
 from ganfer.generate.draw import SHEET_FACES, image_name, writers
 from ganfer.generate.quota import Quota
 from ganfer.generate.redraw import CODES
-from ganfer.generate.source import Source
+from ganfer.generate.source import GeneratorChoice
 from ganfer.generate.spaces import latent_space
 from ganfer.metrics.diversity import relative_entropy_to_uniform
 from ganfer.results import Result, table
@@ -103,7 +103,7 @@ class _Kept:
 
 
 def generate_steered(
-    workspace: Workspace, config: Config, source: Source, data: Run, quota: Quota, guide: Run, judge: Run
+    workspace: Workspace, config: Config, source: GeneratorChoice, data: Run, quota: Quota, guide: Run, judge: Run
 ) -> Result:
     """Fill the quota by steering; writes synthetic/<batch>/ with the codes, and returns its figures.
 
@@ -120,12 +120,12 @@ def generate_steered(
         "seed": config.seed,
     }
     run = workspace.run("synthetic", "steered", key)
-    with run.work("generate", key) as record:
+    with run.work("generate") as record:
         if record.get("status") == "complete":
             return _result(run, quota, "was already generated")
         images = read_set(data.path)
         generator = source.open(config.device, images.size, images.channels)
-        if getattr(generator, "mix_seeds", None):
+        if generator.mix_seeds:
             raise GanferError("Style mixing and steering do not go together.", "Leave --mix-seeds out, or use --n.")
         for line in [*quota.lines(), *plan_lines(config.steering, quota)]:
             say(line)
@@ -138,7 +138,7 @@ def generate_steered(
                 "Raise steering.evaluations, or lower steering.confidence or steering.diversity.",
             )
         device = resolve_device(config.device)
-        _write(run, kept, {**facts_of(generator), "generator": generator.digest, "device": device.type})
+        _write(run, kept, {**generator.facts, "generator": generator.digest, "device": device.type})
         figures = {
             "gan": source.name,
             "generator": generator.digest,

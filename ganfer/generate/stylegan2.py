@@ -10,6 +10,7 @@ import numpy as np
 
 from ganfer.config import StyleganConfig
 from ganfer.errors import GanferError
+from ganfer.gan.generator import Generator as FaceGenerator
 from ganfer.runtime.console import Advance, progress, say
 from ganfer.runtime.seeding import parse_ranges
 
@@ -167,7 +168,7 @@ def open_stylegan2(path: str | Path, device: str = "auto", **options: Any) -> "S
     return StyleganGenerator(network, info.sha256, **options)
 
 
-class StyleganGenerator:
+class StyleganGenerator(FaceGenerator):
     """A StyleGAN2 network as the rest of ganfer uses one (`ganfer.gan.generator.Generator`).
 
     Seeds are NVIDIA's: seed s draws from `RandomState(s)`, so 0..2**32 - 1. facts: what besides seed and weights makes

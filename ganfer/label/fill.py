@@ -20,11 +20,11 @@ from scipy.stats import beta
 from ganfer.config import Config
 from ganfer.data.imageset import read_set
 from ganfer.errors import DataError, GanferError
-from ganfer.gan.generator import Generator, facts_of
+from ganfer.gan.generator import Generator
 from ganfer.generate.batch import Batch, read_batch, read_rows
 from ganfer.generate.draw import draw_more
 from ganfer.generate.shards import file_of
-from ganfer.generate.source import Source, gan_source, network_source
+from ganfer.generate.source import GeneratorChoice, gan_source, network_source
 from ganfer.label.labels import KEPT
 from ganfer.label.screener import Look, Screener, look_at
 from ganfer.label.stage import LOOKS, label_run
@@ -144,19 +144,19 @@ def fill(workspace: Workspace, config: Config, batch_run: Run, classifier_run: R
     seed = int(batch_run.record["key"].get("seed", config.seed))
     key = {"config": settings, "inputs": inputs, "seed": seed}
     run = workspace.run("synthetic", "filled", key)
-    with run.work("generate", key) as record:
+    with run.work("generate") as record:
         if record.get("status") == "complete":
             return run
         images = read_set(data.path)
         generator = source.open(config.device, images.size, images.channels)
         device = resolve_device(config.device)
-        facts = {"generator": generator.digest, **facts_of(generator), "device": device.type}
+        facts = {"generator": generator.digest, **generator.facts, "device": device.type}
         rows = _linked(batch_run, run)
         before = len(rows)
         filling = _Filling(run, generator, images.class_names, rows, facts, seed)
         screener = Screener(config, classifier_run, data, images)
         digest = digest_json(key)
-        looks = label_run(config, run.path, digest, classifier_run, data)[0].path / LOOKS
+        looks = label_run(config, run.path, digest, classifier_run, data).path / LOOKS
         tallies, stops = _rounds(filling, screener, quota, config.label.draws, looks)
         columns = list(dict.fromkeys(name for row in (filling.rows[0], filling.rows[-1]) for name in row))
         write_csv(run.path / "metadata.csv", columns, filling.rows)
@@ -248,7 +248,7 @@ def quota_of(batch_run: Run) -> dict[str, int]:
     return {str(name): int(count) for name, count in counts.items() if count}
 
 
-def source_of(workspace: Workspace, config: Config, batch_run: Run) -> Source:
+def source_of(workspace: Workspace, config: Config, batch_run: Run) -> GeneratorChoice:
     """The generator that drew a batch. GanferError when it cannot draw more of the same."""
     key = batch_run.record.get("key", {})
     settings, inputs = key.get("config", {}), key.get("inputs", {})

@@ -26,7 +26,7 @@ from ganfer.results import Result, table
 from ganfer.runtime import ranks
 from ganfer.runtime.console import progress, say
 from ganfer.runtime.files import atomic_path, digest_json, digest_of
-from ganfer.workspace import Run, Workspace
+from ganfer.workspace import Run
 
 __all__ = ["label", "label_run", "labelled", "learned_shares"]
 
@@ -40,21 +40,20 @@ def labelled(batch: Run) -> bool:
     return newest_labels(batch) is not None
 
 
-def label_run(config: Config, batch: Path, batch_digest: str, classifier_run: Run, data: Run) -> tuple[Run, Any]:
-    """The run of this labelling inside the batch's folder, and its key."""
+def label_run(config: Config, batch: Path, batch_digest: str, classifier_run: Run, data: Run) -> Run:
+    """The run of this labelling inside the batch's folder."""
     settings = {name: value for name, value in dataclasses.asdict(config.label).items() if name != "draws"}
     key = {
         "config": settings,
         "inputs": {"batch": batch_digest, "classifier": classifier_run.digest, "data": data.digest},
     }
-    return Run(batch / "labels" / f"{classifier_run.name.split('-')[0]}-{digest_json(key)[:8]}"), key
+    return Run(batch / "labels" / f"{classifier_run.name.split('-')[0]}-{digest_json(key)[:8]}", key)
 
 
-def label(workspace: Workspace, config: Config, batch_run: Run, classifier_run: Run, data: Run) -> Result:
+def label(config: Config, batch_run: Run, classifier_run: Run, data: Run) -> Result:
     """Label and screen a batch; writes `labels/<run>/labels.csv` in it and refreshes its `metadata.csv`."""
-    del workspace  # the labels live inside the batch's own folder
-    run, key = label_run(config, batch_run.path, batch_run.digest, classifier_run, data)
-    with run.work("label", key) as record:
+    run = label_run(config, batch_run.path, batch_run.digest, classifier_run, data)
+    with run.work("label") as record:
         if record.get("status") == "complete":
             return _result(run, batch_run, "was already labelled")
         batch = read_batch(batch_run)

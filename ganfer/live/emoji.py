@@ -59,7 +59,6 @@ def _face(name: str) -> Face:
         glasses=0,
         wrinkles=0.0,
         freckles=0.0,
-        earrings=0.0,
         lip_red=_LIP,
     )
     left, right, pose = face.left, face.right, Pose()

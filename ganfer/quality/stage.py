@@ -60,7 +60,7 @@ def quality(workspace: Workspace, config: Config, batch_run: Run, classifier_run
     settings = {"quality": asdict(config.quality), "classifier": asdict(config.classifier)}
     key = {"config": settings, "inputs": inputs, "seed": config.seed}
     run = workspace.run("qualities", "quality", key)
-    with run.work("quality", key) as record:
+    with run.work("quality") as record:
         if record.get("status") == "complete":
             say(f"{run.name} was already done.")
             return quality_result(run)

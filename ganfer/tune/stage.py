@@ -60,7 +60,7 @@ def tune(workspace: Workspace, config: Config, data: Run, search: Sequence[str] 
         "seed": config.seed,
     }
     run = workspace.run("studies", space.name, key)
-    with run.work("tune", key):
+    with run.work("tune"):
         study = open_study(f"ganfer-{run.name}", run.path, space, settings, config.seed)
         before = len(finished(study))
         setting = Setting(data.path, config.seed, config.device, settings.metric)

@@ -16,7 +16,7 @@ from ganfer.workspace import Run, Workspace
 def add_run(workspace: Workspace, kind: str, name: str, data: str = "d") -> Run:
     key = {"config": {"name": name}, "inputs": {"data": data}, "seed": 0}
     run = workspace.run(kind, name, key)
-    with run.work("test", key):
+    with run.work("test"):
         if kind == "classifiers":
             write_model(run.path)
         run.finish(digest=name, figures={"validation": {"balanced_accuracy": 0.5}})

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from textures import image_set, textures
 
-from ganfer.config import Config
 from ganfer.data.check import check
 from ganfer.data.damage import damage_of, grey_chunks
 from ganfer.data.examine import examine, summarise
@@ -20,7 +19,7 @@ def add(images: ImageSet) -> tuple[Workspace, Run]:
     """A workspace with this set as the active one."""
     workspace = Workspace("work")
     run = workspace.run("data", "faces", {"inputs": {}})
-    with run.work("data add", {"inputs": {}}):
+    with run.work("data add"):
         figures = {"kind": "folder", "images": len(images), "size": images.size, "channels": 1, "skipped": {}}
         run.finish(digest=save_set(run.path, images), figures=figures, taken=[{"source": "x"}])
     workspace.activate_data(run)
@@ -40,7 +39,7 @@ def leaky() -> ImageSet:
 
 def test_everything_planted_is_reported() -> None:
     workspace, run = add(leaky())
-    figures = check(workspace, Config(), run).figures
+    figures = check(workspace, run).figures
     assert figures["exact"] == {"groups": 3, "surplus_images": 3}
     assert (figures["near_pairs"], figures["mirrored_pairs"]) == (1, 1)
     assert figures["pairs_by_splits"] == {"train-test": 2, "train-train": 1, "train-val": 1, "val-test": 1}
@@ -54,7 +53,7 @@ def test_everything_planted_is_reported() -> None:
 
 def test_the_files_name_the_images() -> None:
     workspace, run = add(leaky())
-    check(workspace, Config(), run)
+    check(workspace, run)
     folder = run.path / "check"
     written = json.loads((folder / "check.json").read_text())
     assert written["leaking_images"] == {
@@ -78,7 +77,7 @@ def test_the_files_name_the_images() -> None:
 
 def test_drop_removes_the_leaking_images_and_no_others() -> None:
     workspace, run = add(leaky())
-    result = check(workspace, Config(), run, drop=True)
+    result = check(workspace, run, drop=True)
     active = workspace.active_data
     assert active is not None
     assert active.path == result.path != run.path
@@ -87,16 +86,16 @@ def test_drop_removes_the_leaking_images_and_no_others() -> None:
     assert active.figures["counts"]["train"] == {"angry": 1, "happy": 1, "sad": 0}
     assert active.figures["size"] == 48  # what a later merge needs to know
     assert active.record["taken"] == [{"source": "x"}]
-    again = check(workspace, Config(), active, drop=True)
+    again = check(workspace, active, drop=True)
     assert again.figures["leaks"]["total"] == again.figures["dropped"] == 0
     assert workspace.active_data is not None
     assert workspace.active_data.name == active.name
-    assert check(workspace, Config(), run, drop=True).path == active.path  # the same command finds the work done
+    assert check(workspace, run, drop=True).path == active.path  # the same command finds the work done
 
 
 def test_a_clean_set_is_called_clean_and_left_alone() -> None:
     workspace, run = add(image_set(textures(9), split=["train", "val", "test"] * 3))
-    result = check(workspace, Config(), run, drop=True)
+    result = check(workspace, run, drop=True)
     assert result.path == run.path
     assert "leaks between splits: none" in result.lines
     assert result.lines[-1] == "Nothing leaks, so nothing was dropped."
@@ -124,7 +123,7 @@ def test_the_sheets_of_an_earlier_check_do_not_outlive_what_they_show() -> None:
     stale = run.path / "check" / "pairs.png"
     stale.parent.mkdir()
     stale.write_bytes(b"old")
-    check(workspace, Config(), run)
+    check(workspace, run)
     assert not stale.exists()
 
 
@@ -159,7 +158,7 @@ def test_colour_becomes_grey_by_luma() -> None:
 def test_subjects_in_several_splits_are_named() -> None:
     split, group = ["train", "train", "test", "val"], ["S1", "S2", "S2", ""]
     workspace, run = add(image_set(textures(4), split=split, group=group))
-    result = check(workspace, Config(), run)
+    result = check(workspace, run)
     assert result.figures["subjects_in_several_splits"] == 1
     assert json.loads(Path(run.path / "check" / "check.json").read_text())["shared_subjects"] == {
         "S2": ["train", "test"]

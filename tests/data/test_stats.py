@@ -21,7 +21,7 @@ def small(names: tuple[str, ...] = ("angry", "happy", "sad")) -> ImageSet:
 def run_with(images: ImageSet) -> tuple[Workspace, Run]:
     workspace = Workspace("work")
     run = workspace.run("data", "faces", {"inputs": {}})
-    with run.work("data add", {"inputs": {}}):
+    with run.work("data add"):
         run.finish(digest=save_set(run.path, images), figures={})
     return workspace, run
 
@@ -41,13 +41,13 @@ def test_figures_worked_out_by_hand() -> None:
 def test_an_empty_class_has_no_ratio_and_is_named() -> None:
     assert imbalance_ratio({"a": 5, "b": 0}) is None
     assert imbalance_ratio({}) is None
-    workspace, run = run_with(image_set(textures(2, size=16), labels=[0, 1]))
-    assert "imbalance: no training image of sad" in stats(workspace, Config(), run).lines
+    _workspace, run = run_with(image_set(textures(2, size=16), labels=[0, 1]))
+    assert "imbalance: no training image of sad" in stats(Config(), run).lines
 
 
 def test_the_table_and_the_sheets() -> None:
-    workspace, run = run_with(small())
-    result = stats(workspace, Config(), run)
+    _workspace, run = run_with(small())
+    result = stats(Config(), run)
     table = [line.split() for line in result.lines]
     assert ["angry", "6", "0", "1", "7", "66.7%"] in table
     assert ["all", "9", "1", "3", "13"] in table
@@ -64,7 +64,7 @@ def test_the_table_and_the_sheets() -> None:
 
 
 def test_class_names_that_are_no_file_names_or_meet_in_one() -> None:
-    workspace, run = run_with(small(names=("../a b", "overview", "_a_b")))
-    stats(workspace, Config(), run)
+    _workspace, run = run_with(small(names=("../a b", "overview", "_a_b")))
+    stats(Config(), run)
     made = sorted(p.name for p in (run.path / "sheets").iterdir())
     assert made == ["_a_b-0.png", "_a_b-2.png", "overview-1.png", "overview.png"]

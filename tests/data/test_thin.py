@@ -27,7 +27,7 @@ def faces(train: tuple[int, ...] = (30, 50, 8), other: int = 4) -> ImageSet:
 def workspace_with(images: ImageSet) -> tuple[Workspace, Run]:
     workspace = Workspace("work")
     run = workspace.run("data", "faces", {"inputs": {}})
-    with run.work("data add", {"inputs": {}}):
+    with run.work("data add"):
         run.finish(digest=save_set(run.path, images), figures={})
     workspace.activate_data(run)
     return workspace, run

@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from examples import PAGES, ROOT, Block, blocks
@@ -23,7 +24,7 @@ from ganfer.pipeline import Project
 from ganfer.runtime.files import write_csv
 from ganfer.workspace import Workspace
 
-NAMES = ("angry", "happy", "sad")
+NAMES = ("disgust", "fear", "happy")
 DEFAULTS = {"classifier.model": "compact-small"}
 #: What keeps a training at a second, whatever a command asks for.
 LIMITS = {
@@ -39,7 +40,10 @@ SESSIONS = {f"docs/{name}.md" for name in (
     "tutorials/own-folder", "tutorials/stylegan2", "tutorials/does-it-help", "extending/generator", "data-check",
 )}  # fmt: skip
 #: Commands that only plan everywhere: what they do takes a download, or does not end.
-PLANNED = ("ganfer predict", "ganfer timeline", "ganfer serve", "ganfer demo", "ganfer tune", "ganfer crossval")
+PLANNED = (
+    "ganfer predict", "ganfer timeline", "ganfer serve", "ganfer demo", "ganfer tune", "ganfer crossval",
+    "ganfer generate --source stylegan2 --network faces.pkl --class",  # random weights: there is nothing to steer to
+)  # fmt: skip
 
 
 def write_faces(folder: Path, counts: dict[str, tuple[int, int, int]]) -> Path:
@@ -68,7 +72,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sys.path.append(str(ROOT / "tests" / "stylegan_bridge"))
     checkpoints = import_module("bridge_checkpoints")
     root = tmp_path_factory.mktemp("shelf")
-    faces = write_faces(root / "photos", {"train": (20, 20, 12), "val": (8, 8, 8), "test": (8, 8, 8)})
+    faces = write_faces(root / "photos", {"train": (12, 20, 20), "val": (8, 8, 8), "test": (8, 8, 8)})
     zipped(faces, root / "faces.zip")
     for label, name in enumerate(("happy", "sadness", "surprise")):
         write_pictures(root / "ck" / name, label, 12, 90 + label, f"S{{:03d}}_{label:03d}_00000001.png")
@@ -87,13 +91,16 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [{"source": "a", "time": i, "frame": i, "person": 1} for i in range(3)]
     for name in ("anna.csv", "boris.csv"):
         write_csv(root / name, list(rows[0]), rows)
-    (root / "lecture.mp4").write_bytes(b"")
+    film = cv2.VideoWriter(str(root / "lecture.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 5, (64, 48))
+    for _ in range(5):
+        film.write(np.zeros((48, 64, 3), np.uint8))
+    film.release()
     settings = {**LIMITS, **DEFAULTS, "retrain.arms": "original,synthetic"}
     project = Project(Workspace(root / "ganfer-work"), load_config(overrides=settings))
     project.add(root / "faces.zip")
     data = project.workspace.active_data
     assert data is not None
-    add_batch(project.workspace, data, np.repeat([0, 1, 2], [2, 2, 8]), striped(np.repeat([0, 1, 2], [2, 2, 8]), 99, 32))
+    add_batch(project.workspace, data, np.repeat([0, 1, 2], [8, 2, 2]), striped(np.repeat([0, 1, 2], [8, 2, 2]), 99, 32))
     project.label()
     project.retrain()
     return root

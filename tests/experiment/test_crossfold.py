@@ -146,7 +146,7 @@ def test_one_fold_and_a_batch_from_elsewhere_are_refused(tmp_path: Path) -> None
     workspace = Workspace(tmp_path)
     data = add_set(workspace, tiny_set((10, 10, 10)))
     run = workspace.run("synthetic", "folder", {"inputs": {"data": data.digest, "folder": "f"}})
-    with run.work("import", {"inputs": {"data": data.digest, "folder": "f"}}):
+    with run.work("import"):
         run.finish(digest="x", figures={})
     with pytest.raises(DataError, match="was not drawn by a GAN that can be trained anew"):
         Project(workspace, settings()).retrain()

@@ -44,7 +44,7 @@ def tiny_set(counts: dict[str, int], size: int = 16, channels: int = 1) -> Image
 def store(workspace: Workspace, images: ImageSet) -> Run:
     """The set as the workspace's active data."""
     run = workspace.run("data", "tiny", {"counts": images.counts(), "shape": list(images.images.shape)})
-    with run.work("data add", {}):
+    with run.work("data add"):
         run.finish(digest=save_set(run.path, images), figures={})
     workspace.activate_data(run)
     return run

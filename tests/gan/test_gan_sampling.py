@@ -52,7 +52,7 @@ def gan_folder(tmp_path: Path) -> Path:
 def gan(workspace, data) -> Run:
     """A finished GAN run with an untrained network."""
     run = workspace.run("gans", "dcgan", {"inputs": {"data": data.digest}})
-    with run.work("train gan", {"inputs": {"data": data.digest}}):
+    with run.work("train gan"):
         digest = save_generator(run.path, lively_network().state_dict(), SPEC, NAMES, {"seed": 0})
         run.finish(digest=digest, figures={})
     return run
@@ -197,7 +197,7 @@ def test_redraw_refuses_what_it_cannot_draw(workspace, data, gan, make_config, t
 def test_an_unconditional_generator_leaves_the_class_open(workspace, data, make_config):
     spec = NetworkSpec("dcgan", 32, 3, 0, latent_dim=8, base_channels=4)
     run = workspace.run("gans", "plain", {})
-    with run.work("train gan", {}):
+    with run.work("train gan"):
         run.finish(digest=save_generator(run.path, build_generator(spec).state_dict(), spec, None, {}), figures={})
     folder = generate(workspace, make_config(), run, data, QUOTA).path
     names = sorted(path.name for path in (folder / "images").iterdir())

@@ -300,7 +300,7 @@ def plain_gan(workspace: Workspace, data: Run) -> Run:
         places[:] = places[:, :1] * 20
         network.ups[0].weight.mul_(10)
         network.ups[-1].weight[:] = torch.tensor([1.0, 1.0, -1.0, -1.0]).view(4, 1, 1, 1) * 0.3
-    with run.work("train gan", key):
+    with run.work("train gan"):
         run.finish(digest=save_generator(run.path, network.state_dict(), SPEC, None, {}), figures={})
     return run
 

@@ -9,6 +9,7 @@ import pytest
 from tiny import NAMES, add_batch, add_set, fast_config, striped, tiny_set
 
 from ganfer.errors import GanferError
+from ganfer.gan.generator import Generator
 from ganfer.generate.batch import read_batch
 from ganfer.label.fill import Tally, fill, next_step, quota_of, source_of
 from ganfer.label.labels import newest_labels, read_labels
@@ -19,7 +20,7 @@ GOOD = (1.0, 0.5, 0.0)  # share of the generator's images of each class that sho
 
 
 @dataclass
-class Striped:
+class Striped(Generator):
     """A generator whose image depends on its seed and label; some show another class. chunk: images at a time."""
 
     class_names: tuple[str, ...] | None = NAMES
@@ -27,7 +28,6 @@ class Striped:
     size = 16
     channels = 1
     digest = "striped"
-    truncation = 0.0
     drawn = 0
 
     def sample(self, seeds: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:

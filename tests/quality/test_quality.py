@@ -183,7 +183,7 @@ def test_the_kept_faces_alone(workspace: Workspace) -> None:
     data = own.needs.data()
     from ganfer.label.stage import label
 
-    label(workspace, own.config, workspace.find("synthetic", "screened"), own.needs.classifier(), data)
+    label(own.config, workspace.find("synthetic", "screened"), own.needs.classifier(), data)
     found = own.quality("screened")
     assert found.figures["counts"]["angry"]["faces"] <= 20
 

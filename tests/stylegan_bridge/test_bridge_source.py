@@ -293,7 +293,10 @@ def test_generators_of_other_packages(project: Project, monkeypatch: pytest.Monk
     with pytest.raises(GanferError, match="has no latent space"):
         from ganfer.generate.spaces import latent_space
 
-        latent_space(Grey())
+        latent_space(open_generator("grey", tmp_path / "grey.bin", size=16, channels=1))
+    del Grey.sample
+    with pytest.raises(GanferError, match="Grey is no generator: it has no sample"):
+        open_generator("grey", tmp_path / "grey.bin")
 
 
 def test_the_latent_space_is_cut_as_the_faces_are(network: Path) -> None:

@@ -89,7 +89,6 @@ class Identity:
     facial_hair_density: float
     glasses: int  # into GLASSES
     glasses_dark: float  # tint of the lenses
-    earrings: float
 
     @classmethod
     def sample(cls, seed: int) -> "Identity":
@@ -147,7 +146,6 @@ class Identity:
             facial_hair_density=draws.uniform(0.45, 0.95),
             glasses=draws.pick((74, 10, 16)),
             glasses_dark=draws.uniform(0.55, 0.95) if draws.chance(0.12) else draws.uniform(0.0, 0.1),
-            earrings=1.0 if not is_male and draws.chance(0.3) else 0.0,
         )
 
 
