@@ -161,6 +161,8 @@ def notebook(path: Path) -> str:
 
 
 def _output(output: dict[str, Any]) -> str:
+    if output["output_type"] == "stream" and output["name"] == "stderr":
+        return ""  # plans and progress
     if output["output_type"] == "stream":
         return f"```text\n{''.join(output['text']).rstrip()}\n```"
     data = output.get("data", {})
