@@ -13,6 +13,8 @@ from classifiers.calibration import ece, reliability
 from classifiers.evaluation import Evaluation
 from classifiers.files import write_atomic
 
+_MARK = {"ganfer:picture": "plot"}  # so that ganfer never takes a plot for a face
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -171,5 +173,5 @@ def _figure(width: float, height: float) -> Figure:
 
 def _write(figure: Figure, path: str | Path) -> None:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
+    figure.savefig(buffer, format="png", dpi=120, metadata=_MARK)
     write_atomic(Path(path), buffer.getvalue())
