@@ -67,7 +67,7 @@ def _command(group: click.Command, context: click.Context, level: int) -> Iterat
         yield "```text\n" + " ".join([inner.command_path, *command.collect_usage_pieces(inner)]) + "\n```\n"
         records = [record for p in command.get_params(inner) if (record := p.get_help_record(inner)) is not None]
         yield "| option | meaning |\n|---|---|"
-        yield "\n".join(f"| `{_cell(names)}` | {_cell(text)} |" for names, text in records) + "\n"
+        yield "\n".join(f"| {_code(names)} | {_cell(text)} |" for names, text in records) + "\n"
 
 
 def settings() -> str:
@@ -97,7 +97,7 @@ def _rows(fields: Any, cls: type, prefix: str) -> list[str]:
     for field in fields:
         meta = field.metadata
         default = "none" if field.default is None else repr(field.default) if field.default == "" else str(field.default)
-        rows.append(f"| `{prefix}{field.name}` | `{_cell(default)}` | {_cell(meta.get('help', ''))} | {_range(meta)} |")
+        rows.append(f"| `{prefix}{field.name}` | {_code(default)} | {_cell(meta.get('help', ''))} | {_range(meta)} |")
     return [*rows, ""]
 
 
@@ -107,6 +107,11 @@ def _range(meta: Any) -> str:
     low, high = meta.get("low"), meta.get("high")
     limits = [f"{word} {value:,}" for word, value in (("from", low), ("to", high)) if value is not None]
     return " ".join(limits)
+
+
+def _code(text: str) -> str:
+    """Code in a table's cell, where a bar would end the cell and backticks would show an escaped one."""
+    return "<code>" + " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;") + "</code>"
 
 
 def _cell(text: str) -> str:
