@@ -45,8 +45,8 @@ def commands() -> str:
     context = click.Context(cli, info_name="ganfer")
     parts = [
         "# Commands\n",
-        "Every command prints its plan with `--dry-run`, can be interrupted, and goes on when given again. `ganfer COMMAND --help` "
-        "shows the same text.\n\nExit codes: 0 done, 1 an expected failure (one line says what to do), 2 wrong usage, "
+        "Every command prints its plan with `--dry-run`, can be interrupted, and goes on when given again. "
+        "`ganfer COMMAND --help` shows the same text.\n\nExit codes: 0 done, 1 an expected failure (one line says what to do), 2 wrong usage, "
         "130 interrupted.\n",
     ]
     return "\n".join([*parts, *_command(cli, context, level=2)])
@@ -74,8 +74,8 @@ def settings() -> str:
     """Every setting with its default and range, as the config's dataclasses hold them."""
     parts = [
         "# Settings\n",
-        "Change one with `--set gan.steps=8000`, or write several into a TOML file and give it with `--config FILE`. An unknown "
-        "key is an error that names the nearest key.\n",
+        "Change one with `--set gan.steps=8000`, or write several into a TOML file and give it with `--config FILE`. "
+        "An unknown key is an error that names the nearest key.\n",
     ]
     top = [f for f in dataclasses.fields(Config) if not dataclasses.is_dataclass(_type(Config, f.name))]
     parts += ["## All commands\n", *_rows(top, Config, "")]
@@ -96,7 +96,9 @@ def _rows(fields: Any, cls: type, prefix: str) -> list[str]:
     rows = ["| setting | default | meaning | range |", "|---|---|---|---|"]
     for field in fields:
         meta = field.metadata
-        default = "none" if field.default is None else repr(field.default) if field.default == "" else str(field.default)
+        default = (
+            "none" if field.default is None else repr(field.default) if field.default == "" else str(field.default)
+        )
         rows.append(f"| `{prefix}{field.name}` | {_code(default)} | {_cell(meta.get('help', ''))} | {_range(meta)} |")
     return [*rows, ""]
 
@@ -111,7 +113,9 @@ def _range(meta: Any) -> str:
 
 def _code(text: str) -> str:
     """Code in a table's cell, where a bar would end the cell and backticks would show an escaped one."""
-    return "<code>" + " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;") + "</code>"
+    return (
+        "<code>" + " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;") + "</code>"
+    )
 
 
 def _cell(text: str) -> str:
@@ -133,8 +137,8 @@ def not_run() -> str:
     """The fenced blocks that no test runs, with the reason that stands above each."""
     parts = [
         "# Examples that no test runs\n",
-        "The tests run the commands and the Python examples of this site: commands that need hours or a download with `--dry-run` "
-        "or with tiny settings. These need something that the tests do not have:\n",
+        "The tests run the commands and the Python examples of this site: commands that need hours or a download with "
+        "`--dry-run` or with tiny settings. These need something that the tests do not have:\n",
     ]
     for path in sorted((ROOT / "docs").rglob("*.md")):
         for reason, code in NOT_RUN.findall(path.read_text(encoding="utf-8")):

@@ -2,14 +2,11 @@
 
 import json
 import re
-import shlex
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from evaluation_tiny import small_config
-from tiny import striped, tree
 
 from ganfer.cli import main as main_module
 from ganfer.pipeline import Project
@@ -29,7 +26,8 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
 
 
 def test_the_documents_search_space_is_one(run, tmp_path: Path) -> None:
-    (text,) = blocks("toml")
+    page = Path(__file__).resolve().parents[2] / "docs" / "classifiers.md"
+    (text,) = re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     (tmp_path / "mine.toml").write_text(text)
     code, out, err = run("tune", "--space", "mine.toml", "--dry-run")
     assert code == 0, err

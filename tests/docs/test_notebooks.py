@@ -20,8 +20,12 @@ def cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_and_shows_what_it_did(path: Path, tmp_path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
-    stored = [[output.output_type for output in cell.outputs if output.get("name") != "stderr"] for cell in cells(notebook)]
-    NotebookClient(notebook, timeout=150, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+    stored = [
+        [output.output_type for output in cell.outputs if output.get("name") != "stderr"] for cell in cells(notebook)
+    ]
+    NotebookClient(
+        notebook, timeout=150, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
     for cell, kinds in zip(cells(notebook), stored, strict=True):
         now = [output.output_type for output in cell.outputs if output.get("name") != "stderr"]
         assert list(dict.fromkeys(now)) == list(dict.fromkeys(kinds)), cell.source

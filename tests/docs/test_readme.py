@@ -24,7 +24,9 @@ def test_its_demo_and_test_commands_are_marked_for_those_who_run_them() -> None:
     assert marked["test"][0].endswith("pytest")
 
 
-@pytest.mark.parametrize("line", ["ganfer generate --n 500", "ganfer label", "ganfer retrain", "ganfer generate --balance"])
+@pytest.mark.parametrize(
+    "line", ["ganfer generate --n 500", "ganfer label", "ganfer retrain", "ganfer generate --balance"]
+)
 def test_a_daily_command_plans_in_an_empty_folder(
     line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
