@@ -46,7 +46,8 @@ def commands() -> str:
     parts = [
         "# Commands\n",
         "Every command prints its plan with `--dry-run`, can be interrupted, and goes on when given again. "
-        "`ganfer COMMAND --help` shows the same text.\n\nExit codes: 0 done, 1 an expected failure (one line says what to do), 2 wrong usage, "
+        "`ganfer COMMAND --help` shows the same text.\n\n"
+        "Exit codes: 0 done, 1 an expected failure (one line says what to do), 2 wrong usage, "
         "130 interrupted.\n",
     ]
     return "\n".join([*parts, *_command(cli, context, level=2)])

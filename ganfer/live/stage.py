@@ -65,7 +65,7 @@ def predict_plan(
     """Finds the sources; a wrong path is said before any work. request: further fields of `Request`."""
     sources = tuple(find_sources([str(argument) for argument in arguments]))
     if not sources:
-        raise DataError("Nothing to look at.", "Give a picture, a video, a folder or a camera's number.")
+        raise DataError("No source was given.", "Give a picture, a video, a folder or a camera's number.")
     folder = Path(out) if out is not None else workspace.root / "predictions" / slug(Path(str(arguments[0])).name)
     if request.get("log") is not None:
         request = {**request, "log": Path(request["log"])}

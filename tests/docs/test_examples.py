@@ -34,7 +34,8 @@ LIMITS = {
     "classifier.ema": 0.0, "retrain.seeds": 2, "retrain.resamples": 100, "retrain.workers": 1, "steering.pool": 8,
     "steering.judge_epochs": 1, "steering.confidence": 0.01, "steering.diversity": 0.0, "evaluate.resamples": 100,
     "quality.halvings": 2, "quality.cas": False, "device": "cpu", "data.size": 32, "live.detector": "none",
-    "label.require_match": False, "label.min_confidence": "0", "label.manifold": 0.0, "label.copies": False, "label.diverse": False,
+    "label.require_match": False, "label.min_confidence": "0", "label.manifold": 0.0, "label.copies": False,
+    "label.diverse": False,
 }  # fmt: skip
 #: Pages whose commands do their work; those of the other pages print their plan. A session of commands, in their order.
 SESSIONS = (
