@@ -86,6 +86,8 @@ def train(
     The same call again resumes an interrupted training exactly (bit for bit on a CPU), or finds it done. Raises
     ClassifierError for bad input, and for a loss that isn't finite: the best weights until then stay as
     best.safetensors. What `watch` raises ends the training, which can be resumed from its last resume point.
+
+    Example: `train(TrainConfig(epochs=20), faces, val_faces, names, "run")`.
     """
     folder, names = Path(folder), list(class_names)
     if resume and (done := find_finished(config, train, val, names, folder, seed=seed)):

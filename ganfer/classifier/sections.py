@@ -59,7 +59,8 @@ def recognised(
     if mistake:
         names = list(per_class)
         share, true, called = mistake
-        text += f". The most frequent mistake: {names[true]} predicted as {names[called]}, {points(share)}% of {names[true]}"
+        taken = f"{names[true]} predicted as {names[called]}"
+        text += f". The most frequent mistake: {taken}, {points(share)}% of {names[true]}"
     return text + "."
 
 

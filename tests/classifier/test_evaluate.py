@@ -77,7 +77,7 @@ def test_it_leaves_a_page_plots_and_tables(work: Path) -> None:
             assert image.width > 300
     html = (result.path / "index.html").read_text(encoding="utf-8")
     text = checked_text(html)
-    for words in ("Balanced accuracy", "Class by class", "Confusion matrix", "Calibration", "How it was trained"):
+    for words in ("Balanced accuracy", "Figures per class", "Confusion matrix", "Calibration", "How it was trained"):
         assert words in text
     assert "macro avg" in text
     assert html.count("data:image/png;base64,") >= 10
