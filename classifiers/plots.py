@@ -47,9 +47,10 @@ def plot_confusion(evaluation: Evaluation, path: str | Path) -> None:
     figure = _figure(2 * side + 1, side + 0.6)
     left, right = figure.subplots(1, 2)
     _matrix(left, shares, [[f"{int(n)}" for n in row] for row in counts], evaluation.class_names, "images")
-    _matrix(
-        right, shares, [[f"{100 * s:.0f}" for s in row] for row in shares], evaluation.class_names, "% of the class"
-    )
+    texts = [
+        [f"{100 * s:.0f}" if there else "–" for s in row] for row, there in zip(shares, counts.sum(1), strict=True)
+    ]
+    _matrix(right, shares, texts, evaluation.class_names, "% of the class")
     _write(figure, path)
 
 

@@ -17,7 +17,7 @@ from ganfer.data.imageset import SPLITS, ImageSet, read_set
 from ganfer.data.names import is_loose
 from ganfer.data.pool import decode_items
 from ganfer.data.selection import Selection, check_counts, check_splits
-from ganfer.data.sources import Source, source_stem
+from ganfer.data.sources import DatasetSource, source_stem
 from ganfer.data.sources.items import Item, Note, Refused
 from ganfer.data.splits import NO_GROUP, Splits, assign
 from ganfer.data.text import printable
@@ -32,7 +32,7 @@ class Importer:
     """One import: from items to a set, with the list of what was left out."""
 
     def __init__(
-        self, run: Run, source: Source, selection: Selection, settings: DataConfig, allow_synthetic: bool
+        self, run: Run, source: DatasetSource, selection: Selection, settings: DataConfig, allow_synthetic: bool
     ) -> None:
         self.run = run
         self.source = source

@@ -9,7 +9,7 @@ import numpy as np
 
 from ganfer.data.imageset import SPLITS
 from ganfer.data.names import canonical, in_order
-from ganfer.data.sources import Source
+from ganfer.data.sources import DatasetSource
 from ganfer.data.splits import NO_GROUP
 from ganfer.data.text import printable
 from ganfer.errors import DataError, did_you_mean
@@ -29,7 +29,7 @@ class Selection:
     present: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, source: Source, classes: Sequence[str], renames: Mapping[str, str]) -> "Selection":
+    def of(cls, source: DatasetSource, classes: Sequence[str], renames: Mapping[str, str]) -> "Selection":
         """The user's choice among a source's classes. DataError for a name that the source does not have."""
         labels = source.labels()
         raw = None if labels is None else {printable(label) for label in labels}

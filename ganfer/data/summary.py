@@ -10,7 +10,7 @@ from ganfer.config import DataConfig
 from ganfer.data.imageset import SPLITS
 from ganfer.data.names import in_order
 from ganfer.data.selection import Selection
-from ganfer.data.sources import Source
+from ganfer.data.sources import DatasetSource
 from ganfer.data.sources.items import Note, Refused
 from ganfer.data.text import printable
 from ganfer.results import Result, table
@@ -19,7 +19,7 @@ from ganfer.workspace import Run
 SHOWN_SKIPPED = 5
 
 
-def plan(source: Source, selection: Selection, settings: DataConfig) -> Result:
+def plan(source: DatasetSource, selection: Selection, settings: DataConfig) -> Result:
     """What would be added, counted without decoding anything."""
     counts: Counter[tuple[str, str]] = Counter()
     refused: Counter[str] = Counter()

@@ -146,6 +146,13 @@ def test_a_photo_with_a_second_picture_inside_is_its_first() -> None:
     assert np.allclose([*left, *right], [10, 200], atol=4)
 
 
+def test_heic_of_a_phone_is_read_where_its_reader_is() -> None:
+    heif = pytest.importorskip("pillow_heif", reason="needs the extra heif")
+    heif.register_heif_opener()
+    left, right = ends(encoded(half(10, 200, "L", 64).convert("RGB"), "HEIF", quality=95))
+    assert np.allclose([*left, *right], [10, 200], atol=6)
+
+
 def test_ganfers_own_pictures_are_refused_by_their_mark() -> None:
     sheet = encoded(half(10, 200, "L"), "PNG", pnginfo=picture_text("contact sheet"))
     photo = encoded(half(10, 200, "L"), "JPEG", comment=picture_comment("annotated photo"))

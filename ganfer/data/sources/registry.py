@@ -104,7 +104,7 @@ _STANDS_FOR = {
 
 
 @dataclass(frozen=True)
-class Source:
+class DatasetSource:
     """A path together with its layout. `items()` starts the stream anew each time.
 
     workspaces: folders of an archive that are ganfer's own, and are left out.
@@ -169,7 +169,7 @@ class Source:
         return self.tree.digest()
 
 
-def open_source(path: Path, kind: str | None = None, options: ReadOptions | None = None) -> Source:
+def open_source(path: Path, kind: str | None = None, options: ReadOptions | None = None) -> DatasetSource:
     """The source at `path`. DataError when it is missing, holds nothing ganfer reads, or does not fit `kind`."""
     if kind is not None and kind not in KINDS:
         raise DataError(f"Unknown kind {kind!r}.", did_you_mean(kind, KINDS))
@@ -187,7 +187,7 @@ def open_source(path: Path, kind: str | None = None, options: ReadOptions | None
             f"--class-level and --subject-level are for class folders; {path} is read as {kind}.",
             "Leave them away, or add --as folder.",
         )
-    return Source(path, kind, KINDS[kind], tree, seen, options, workspaces)
+    return DatasetSource(path, kind, KINDS[kind], tree, seen, options, workspaces)
 
 
 def _found_out(path: Path, seen: Survey, options: ReadOptions) -> str:
