@@ -10,7 +10,7 @@ from tiny import fast_config
 from ganfer.pipeline import Project
 from ganfer.workspace import Workspace
 
-ARCHIVES = sorted((Path(__file__).parent / "workspaces").glob("*.tar.xz"))
+ARCHIVES = sorted((Path(__file__).parent / "made_before").glob("*.tar.xz"))
 MADE_WITH = {
     "classifier.model": "cnn-binary",
     "classifier.epochs": 20,

@@ -7,7 +7,7 @@ import pytest
 
 from ganfer.version import __version__
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_version_is_the_same_everywhere() -> None:

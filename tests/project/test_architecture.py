@@ -9,7 +9,7 @@ import pytest
 
 from ganfer.cli.main import COMMANDS
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("ganfer", "classifiers", "stylegan_bridge")
 
 
