@@ -76,8 +76,10 @@ class Project:
 
     def train_classifier(self, *, dry_run: bool = False) -> Result:
         """Train and calibrate the classifier on the active data's training split."""
+        from ganfer.classifier.early import check_training
         from ganfer.classifier.train import train_classifier
 
+        check_training(self.config)
         settings = self.config.classifier
         length = f"{settings.steps:,} steps" if settings.steps else f"{settings.epochs} epochs"
         steps = [f"train the classifier ({settings.model}) for {length}"]
@@ -106,6 +108,7 @@ class Project:
         lead the generator to the classes; None does so where classes are asked of a generator that knows none. sign: a
         certificate and its key; every face drawn now gets content credentials (C2PA).
         """
+        from ganfer.classifier.early import check_classes
         from ganfer.data.credentials import signed
         from ganfer.generate.draw import draw, plan_lines
         from ganfer.generate.quota import plan_counts, plan_seeds
@@ -113,6 +116,7 @@ class Project:
         from ganfer.generate.steer import generate_steered
         from ganfer.generate.steer import plan_lines as steering_lines
 
+        check_classes(self.workspace, classes or {}, "--class")  # a wrong word is said before any work
         signer = signed(sign)  # what is wrong with the certificate is said at once, too
         source = registered(source)
         own = source == OWN
@@ -155,7 +159,8 @@ class Project:
         fill: have more faces drawn until the screen has kept as many of each class as were asked for.
         """
         from ganfer.classifier import starter
-        from ganfer.generate.foreign import import_batch
+        from ganfer.classifier.early import check_training
+        from ganfer.generate.foreign import image_files, import_batch
         from ganfer.label.fill import fill as fill_batch
         from ganfer.label.photos import are_photos
         from ganfer.label.stage import label
@@ -163,6 +168,10 @@ class Project:
         if folder and classifier in (None, starter.NAME) and are_photos(self.workspace, Path(folder)):
             return self._label_photos(Path(folder), fill=fill, dry_run=dry_run)
         named = self.needs.classifier(classifier) if classifier else None  # a wrong name is said before any work
+        if folder:
+            image_files(Path(folder))
+        if not named:
+            check_training(self.config)
         needed = ["data", *([] if named else ["classifier"]), *([] if folder else ["batch"])]
         more = ["draw more faces until as many of each class are kept as were asked for"] if fill else []
         if plan := self._first("label", needed, ["label and screen the batch", *more], dry_run):
@@ -191,10 +200,13 @@ class Project:
 
     def quality(self, batch: str | None = None, *, classifier: str | None = None, dry_run: bool = False) -> Result:
         """Measure a batch (the newest) beside held-back real images: distances, variety, copies, what is learned."""
+        from ganfer.classifier.early import check_file
         from ganfer.quality.stage import quality
 
         named = self.needs.classifier(classifier) if classifier else None
         chosen = self.workspace.find("synthetic", batch) if batch else None
+        check_file(self.config.quality.inception, "--inception")
+        check_file(self.config.quality.lpips, "--lpips")
         kept = self.config.quality.faces == "kept"
         needed = ["data", *([] if named else ["classifier"])]
         needed += [] if chosen else ["labels" if kept else "batch"]
@@ -206,8 +218,10 @@ class Project:
 
     def retrain(self, *, dry_run: bool = False) -> Result:
         """Train with and without the synthetic faces, paired seeds, and report what changed."""
+        from ganfer.classifier.early import check_training
         from ganfer.experiment.retrain import plan_lines, retrain
 
+        check_training(self.config)
         steps = plan_lines(self.config, self.workspace, self.workspace.active_data)  # a wrong arm is said at once
         if self.config.retrain.folds:
             return self._retrain_in_folds(steps, dry_run=dry_run)
@@ -252,9 +266,14 @@ class Project:
     ) -> Result:
         """Measure the newest classifier, or several as one, on the test split (`evaluate.split`), or on a folder."""
         from ganfer.classifier.catalogue import sources
+        from ganfer.classifier.early import check_evaluation
         from ganfer.classifier.evaluate import evaluate
+        from ganfer.classifier.subject import image_files
 
         paths: list[Any] = list(sources(self.workspace, classifiers)) if classifiers else []
+        check_evaluation(self.workspace, self.config, paths)
+        if folder:
+            image_files(Path(folder))
         needed = ["data"] if paths and not folder else [] if paths else ["data", "classifier"]
         what = str(folder) if folder else f"the {self.config.evaluate.split} split"
         if plan := self._first("evaluate", needed, [f"measure the classifier on {what}"], dry_run):
@@ -266,14 +285,19 @@ class Project:
     def crossval(self, *, dry_run: bool = False) -> Result:
         """k-fold cross-validation of the classifier's settings, at random and by subject where subjects are known."""
         from ganfer.classifier.crossval import crossval, plan_lines
+        from ganfer.classifier.early import check_training
 
+        check_training(self.config)
         plan = self._first("crossval", ["data"], plan_lines(self.config, self.workspace.active_data), dry_run)
         return plan or crossval(self.workspace, self.config, self.needs.data())
 
     def tune(self, search: Sequence[str] = (), *, dry_run: bool = False) -> Result:
         """Search for better classifier settings, judged on validation; `search` has lines like `lr=1e-4..1e-2:log`."""
+        from ganfer.classifier.early import check_extra
         from ganfer.tune.stage import plan_lines, tune
 
+        if not dry_run:
+            check_extra("tune", "optuna")
         plan = self._first("tune", ["data"], plan_lines(self.config, search), dry_run)
         return plan or tune(self.workspace, self.config, self.needs.data(), search)
 
@@ -287,9 +311,13 @@ class Project:
     ) -> Result:
         """Where in the images the classifier found its evidence: Grad-CAM, scores, first-layer maps."""
         from ganfer.classifier.catalogue import choose
+        from ganfer.classifier.early import check_classes, check_images
         from ganfer.classifier.explain import explain
 
         path: Any = choose(self.workspace, classifier) if classifier else self.needs.reader()
+        check_images([Path(image) for image in images])
+        if target and not path:
+            check_classes(self.workspace, [target], "--class")
         needed = [] if path else ["data", "classifier"]
         if plan := self._first("explain", needed, [f"explain {len(images)} image(s)"], dry_run):
             return plan
@@ -299,9 +327,13 @@ class Project:
     def export(self, out: str | Path | None = None, *, classifier: str | None = None, dry_run: bool = False) -> Result:
         """Write the classifier as ONNX, checked against torch, with a JSON card."""
         from ganfer.classifier.catalogue import choose
-        from ganfer.classifier.export import export
+        from ganfer.classifier.early import check_extra
+        from ganfer.classifier.export import check_name, export
 
         path: Any = choose(self.workspace, classifier) if classifier else None
+        check_name(Path(out) if out else None)
+        if not dry_run:
+            check_extra("export", "onnx", "onnxruntime", "onnxscript")
         needed = [] if path else ["data", "classifier"]
         if plan := self._first("export", needed, ["write the classifier as ONNX and check it"], dry_run):
             return plan
@@ -327,7 +359,7 @@ class Project:
         check_opencv()
         from ganfer.classifier import starter
         from ganfer.classifier.catalogue import sources as catalogue
-        from ganfer.live.stage import predict_plan, predict_stage
+        from ganfer.live.stage import open_eyes, predict_plan, predict_stage
 
         if classifiers:
             catalogue(self.workspace, classifiers)  # a wrong name is said before any work
@@ -337,9 +369,9 @@ class Project:
         needed = [] if classifiers else ["data", "classifier"]
         if plan := self._first("predict", needed, opened.lines, dry_run):
             return plan
+        eyes = open_eyes(self.config, opened, (detector_model, landmarker_model), landmarks=landmarks)
         classifiers = classifiers or [str(self.needs.classifier().path)]
-        models = (detector_model, landmarker_model)
-        return predict_stage(self.workspace, self.config, opened, classifiers, models, landmarks=landmarks)
+        return predict_stage(self.workspace, self.config, opened, classifiers, eyes, landmarks=landmarks)
 
     def timeline(
         self,
@@ -351,22 +383,25 @@ class Project:
         dry_run: bool = False,
     ) -> Result:
         """Who attended and showed what when, from the logs of `predict(attention=True)`, as a page with a scrubber."""
+        from ganfer.live.outputs import check_folder
         from ganfer.live.timeline import timeline
 
         for log in logs:
             if not Path(log).is_file():
                 raise DataError(f"{log} is not there.", "Give logs of: ganfer predict --attention --log FILE.")
         folder = Path(out) if out is not None else self.workspace.root / "predictions" / "timeline"
+        check_folder(folder, "--out")
         plan = self._first("timeline", [], [f"put {len(logs)} log(s) into {folder / 'index.html'}"], dry_run)
         return plan or timeline([Path(log) for log in logs], folder, title=title, offsets=offsets, people=people)
 
     def serve(self, classifiers: Sequence[str] = (), *, dry_run: bool = False, **options: Any) -> Result:
         """Answer over HTTP and show the live page until interrupted; see `ganfer.serve.command.serve`."""
-        from ganfer.serve.command import plan_lines, serve
+        from ganfer.serve.command import check, plan_lines, serve
 
         needed = [] if classifiers or self.needs.reader() else ["data", "classifier"]
         if dry_run:
             return self._plan("serve", needed, plan_lines(self.workspace, self.config, classifiers))
+        check(options)
         self.needs.announce(*needed)
         if needed:
             self.needs.classifier()

@@ -184,7 +184,9 @@ def _one_side(report: Run, name: str) -> Source:
 
 def recommended(report: Run) -> Source:
     """The classifier that a report recommends; WorkspaceError where it names none or its file is gone."""
-    entry = read_results(report.path).get(BEST)
+    results = read_results(report.path)
+    kept = results.get("classifiers")
+    entry = kept.get(BEST) if isinstance(kept, Mapping) else results.get(BEST)
     entry = {"folder": entry} if isinstance(entry, str) else entry
     if not isinstance(entry, Mapping) or not any(entry.get(key) for key in ("file", "folder")):
         raise WorkspaceError(
@@ -197,6 +199,8 @@ def recommended(report: Run) -> Source:
         raise WorkspaceError(
             f"--classifier {BEST}: {file} of {report.name} is gone.", f"Remove {report.path} and retrain."
         )
+    chosen = results.get("recommendation")
+    entry = {**(chosen if isinstance(chosen, Mapping) else {}), **entry}
     about = ", ".join(f"{key} {entry[key]}" for key in ("arm", "seed") if entry.get(key) is not None)
     return _of_file(BEST, file, f"{report.name}{', ' + about if about else ''}: recommended", report)
 

@@ -40,6 +40,11 @@ COMMANDS = {
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called, so that `--help` is instant."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        from ganfer.cli.options import common_last
+
+        return super().parse_args(ctx, common_last(self, ctx, args))
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -115,12 +120,26 @@ def _memory_line(error: RuntimeError) -> str | None:
 
 
 def _file_system_line(error: OSError) -> str | None:
-    """One line for the failures of a disk or a folder that a user can mend; None for all others."""
-    where = f" ({error.filename})" if error.filename else ""
+    """One line for the failures of a disk or a path that a user can mend; None for all others."""
+    names = [str(name) for name in (error.filename, error.filename2) if name]
+    where = f" ({' to '.join(names)})" if names else ""
+    writable = "Choose a place you can write to: -w DIR, --out DIR."
+    denied = f"No permission{where}. "
+    readable = bool(names) and os.path.exists(names[0]) and not os.access(names[0], os.R_OK)
+    denied += "Change the rights of what is to be read: chmod u+r FILE." if readable else writable
     return {
         errno.ENOSPC: f"No space left on the disk{where}. Free some; the same command goes on from what is finished.",
         errno.EDQUOT: f"The disk quota is used up{where}. Free some; the same command goes on from what is finished.",
-        errno.EACCES: f"No permission{where}. Choose a workspace you can write to with -w DIR.",
-        errno.EROFS: f"The file system is read-only{where}. Choose another workspace with -w DIR.",
+        errno.EACCES: denied,
+        errno.EPERM: denied,
+        errno.EROFS: f"The file system is read-only{where}. {writable}",
         errno.EMFILE: f"Too many open files{where}. Raise the limit with `ulimit -n 4096`.",
+        errno.ENAMETOOLONG: f"A name is too long for the file system{where}. Choose a shorter one.",
+        errno.EEXIST: f"Something of that name is there already{where}. Choose another place, or remove it.",
+        errno.ENOTEMPTY: f"The folder is not empty{where}. Choose another place, or remove it.",
+        errno.ENOTDIR: f"A file stands where a folder is needed{where}. Choose another place.",
+        errno.EISDIR: f"A folder stands where a file is needed{where}. Choose another place.",
+        errno.ENOENT: f"It is not there (any more){where}. Look at the path, and run the command again.",
+        errno.ELOOP: f"A link leads back to itself{where}. Remove it.",
+        errno.EIO: f"The disk failed{where}. Copy the data to another one.",
     }.get(error.errno or 0)

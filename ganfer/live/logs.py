@@ -194,7 +194,8 @@ def _recording(label: str, source: str, rows: list[_Row]) -> Recording:
 
 def _fill_gaps(recording: Recording) -> int:
     """Frames without a face, of which an earlier ganfer wrote no rows: the gaps of the clock. Returns how many."""
-    step, places, clock = recording.step, [], []
+    step, places = recording.step, []
+    clock: list[float] = []
     if step <= 0:
         return 0
     for seconds in recording.clock:

@@ -20,7 +20,6 @@ from ganfer.live.law import NOTICE
 from ganfer.live.moments import Curves, Moment, curves, moments
 from ganfer.live.viewers import Session, Viewer, read_session
 from ganfer.results import Result
-from ganfer.runtime.console import say
 from ganfer.runtime.files import write_csv, write_json, write_text
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -42,7 +41,6 @@ def timeline(
     people: how many are in each recording at most; None: as the logs show.
     """
     session = read_session(paths, offsets, people)
-    say(NOTICE)
     found = curves(session)
     marked = moments(session, found)
     figures = _figures(session, found, marked)
@@ -53,7 +51,7 @@ def timeline(
     said = [f"{len(session.viewers)} viewer(s), {as_clock(session.duration)}"]
     said += [f"{as_clock(m.seconds):>8}  most {m.kind}: {m.reason}" for m in marked] or ["no moment stands out"]
     said += [f"Note: {note}" for note in session.notes]
-    return Result("ganfer timeline", out, figures, [*said, "", f"page: {page.resolve()}"])
+    return Result("ganfer timeline", out, figures, [*said, "", f"page: {page.resolve()}", NOTICE])
 
 
 def render(session: Session, found: Curves, marked: Sequence[Moment], title: str) -> str:
@@ -105,6 +103,7 @@ def _figures(session: Session, found: Curves, marked: Sequence[Moment]) -> dict[
             for v in session.viewers
         ],
         "notes": list(session.notes),
+        "notice": NOTICE,
         "seconds": round(session.duration, 3),
         "seconds_per_bin": session.seconds,
         "attending": _number(_average(found.attending)),

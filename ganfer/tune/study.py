@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import optuna
 
 _HOPELESS = 3  # so many first trials that cannot be trained, and the search stops
+_DRIVERS = {"postgresql": "psycopg2", "mysql": "MySQLdb", "oracle": "oracledb"}  # SQLAlchemy's own choice
+_PACKAGES = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # where the package is called otherwise
 LOWER_IS_BETTER = ("nll",)
 
 
@@ -68,8 +70,10 @@ def open_study(name: str, folder: Path, space: Space, settings: TuneConfig, seed
         # a sampler with the seed of the first call would draw the first call's settings again
         study.sampler = _sampler(space, settings, seed, len(study.get_trials(deepcopy=False)) if known else 0)
     except ImportError as error:
+        driver = _missing_driver(error, url)
         raise GanferError(
-            f"--storage {_hidden(url)} needs the package {error.name}.", f"Install it: pip install {error.name}."
+            f"--storage {_hidden(url)} needs the driver {driver}.",
+            f"Install it: pip install {_PACKAGES.get(driver, driver)}.",
         ) from error
     except (SQLAlchemyError, optuna.exceptions.OptunaError, ValueError, RuntimeError) as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
@@ -142,6 +146,17 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         return True
     return pid > 0
+
+
+def _missing_driver(error: BaseException, url: str) -> str:
+    """The module of the database's driver: as the failed import names it, else as the URL's scheme does."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ImportError) and cause.name and not cause.name.startswith(("optuna", "sqlalchemy")):
+            return cause.name
+        cause = cause.__cause__ or cause.__context__
+    dialect, _, driver = url.partition(":")[0].partition("+")
+    return driver or _DRIVERS.get(dialect, dialect)
 
 
 def _hidden(url: str) -> str:
