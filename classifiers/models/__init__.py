@@ -1,4 +1,8 @@
-"""The zoo: a dict of constructors, `create_model` and `list_models`."""
+"""The models: a dict of constructors, `create_model` and `list_models`.
+
+`base` is what all share, `compact` the default, `classic` the earlier projects' networks, `pretrained` torchvision's
+and timm's.
+"""
 
 from __future__ import annotations
 
