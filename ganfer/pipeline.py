@@ -15,6 +15,7 @@ from ganfer.needs import Needs
 from ganfer.results import Result
 from ganfer.runtime import ranks
 from ganfer.runtime.console import say
+from ganfer.runtime.extras import require
 from ganfer.workspace import Run, Workspace
 
 
@@ -76,6 +77,7 @@ class Project:
 
     def train_classifier(self, *, dry_run: bool = False) -> Result:
         """Train and calibrate the classifier on the active data's training split."""
+        _require_model(self.config)
         from ganfer.classifier.early import check_training
         from ganfer.classifier.train import train_classifier
 
@@ -293,6 +295,8 @@ class Project:
 
     def tune(self, search: Sequence[str] = (), *, dry_run: bool = False) -> Result:
         """Search for better classifier settings, judged on validation; `search` has lines like `lr=1e-4..1e-2:log`."""
+        require("ganfer tune", "tune", "optuna")
+        _require_model(self.config)
         from ganfer.classifier.early import check_extra
         from ganfer.tune.stage import plan_lines, tune
 
@@ -326,6 +330,7 @@ class Project:
 
     def export(self, out: str | Path | None = None, *, classifier: str | None = None, dry_run: bool = False) -> Result:
         """Write the classifier as ONNX, checked against torch, with a JSON card."""
+        require("ganfer export", "export", "onnx", "onnxruntime", "onnxscript")
         from ganfer.classifier.catalogue import choose
         from ganfer.classifier.early import check_extra
         from ganfer.classifier.export import check_name, export
@@ -396,6 +401,11 @@ class Project:
 
     def serve(self, classifiers: Sequence[str] = (), *, dry_run: bool = False, **options: Any) -> Result:
         """Answer over HTTP and show the live page until interrupted; see `ganfer.serve.command.serve`."""
+        require("ganfer serve", "serve", "fastapi", "uvicorn", "python_multipart", "prometheus_client")
+        if options.get("attention"):
+            require("--attention", "gaze", "mediapipe")
+        if self.config.serve.backend == "onnx":
+            require("backend onnx", "export", "onnx", "onnxruntime", "onnxscript")
         from ganfer.serve.command import check, plan_lines, serve
 
         needed = [] if classifiers or self.needs.reader() else ["data", "classifier"]
@@ -450,6 +460,11 @@ class Project:
         plan = [*self.needs.missing(*needed), *steps]
         lines = ["Plan (nothing was done):", *(f"  {step}" for step in plan)]
         return Result(f"ganfer {command} --dry-run", None, {"plan": plan}, lines)
+
+
+def _require_model(config: Config) -> None:
+    if config.classifier.model.startswith("timm:"):
+        require(f"model {config.classifier.model}", "timm", "timm")
 
 
 def open(workspace: str | Path | None = None, config: str | Path | Config | None = None, **overrides: Any) -> Project:

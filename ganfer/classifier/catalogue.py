@@ -16,6 +16,7 @@ from ganfer.data.sets import drawn_digests
 from ganfer.errors import GanferError, WorkspaceError
 from ganfer.page.node import RESULTS, read_results
 from ganfer.runtime.files import digest_of
+from ganfer.runtime.text import one_line
 from ganfer.workspace import Run, Workspace
 
 NEWEST = "expression"
@@ -132,7 +133,7 @@ def _named(workspace: Workspace, name: str) -> Source:
     if file.is_file():
         if file.suffix != ".safetensors":
             raise GanferError(f"--classifier {name} is no .safetensors file.", "Only those are opened.")
-        plain = path.resolve().name if path.is_dir() else file.stem
+        plain = one_line(path.resolve().name if path.is_dir() else file.stem)
         return _of_file(plain.replace("=", "-"), file, f"{file}")
     if path.is_dir() and not workspace.runs("classifiers"):
         raise GanferError(f"--classifier {name}: the folder has no {_WEIGHTS}.", f"Give {GRAMMAR}.")

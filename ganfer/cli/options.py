@@ -10,6 +10,7 @@ import click
 from ganfer.config import field_of, load_config, shipped_configs
 from ganfer.results import Result
 from ganfer.runtime import ranks
+from ganfer.runtime.text import safe_lines
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SETTING = "set__"
@@ -70,7 +71,7 @@ def common_with(
             finally:
                 ranks.stop()
             if ranks.leads():
-                click.echo(json.dumps(result.to_json(), indent=1) if as_json else str(result))
+                click.echo(json.dumps(result.to_json(), indent=1) if as_json else safe_lines(str(result)))
 
         return command  # type: ignore[return-value]
 

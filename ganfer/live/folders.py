@@ -102,7 +102,7 @@ def has_mark(path: Path, mark: str = MARK) -> bool:
 def _is_workspace(folder: Path) -> bool:
     try:
         return "ganfer" in json.loads((folder / "workspace.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return False
 
 

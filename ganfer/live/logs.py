@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ganfer.errors import DataError
+from ganfer.runtime.tables import unmarked
 
 _NEEDED = {"source", "seconds", "person", "expression"}
 _DELIMITERS = ",;\t"
@@ -118,7 +119,7 @@ def _table(path: Path) -> tuple[str, list[tuple[int, list[str]]]]:
         heading = body.partition("\n")[0]
         delimiter = max(_DELIMITERS, key=heading.count)
         reader = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter)
-        rows = [(reader.line_num + skipped, [cell.strip() for cell in cells]) for cells in reader]
+        rows = [(reader.line_num + skipped, [unmarked(cell.strip()) for cell in cells]) for cells in reader]
     except (OSError, csv.Error) as error:
         raise DataError(f"{path} cannot be read ({error}).", "Give logs of: ganfer predict --log.") from error
     return delimiter, rows

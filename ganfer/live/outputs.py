@@ -14,7 +14,7 @@ from pathlib import Path
 from ganfer.errors import GanferError
 from ganfer.live.folders import MARK, RESULTS, has_mark
 from ganfer.live.journal import NAME as JOURNAL
-from ganfer.live.sources import Source
+from ganfer.live.sources import MediaSource
 from ganfer.runtime.console import say
 
 _LONGEST_NAME, _KEPT_NAME = 100, 80  # bytes of a copy's name; file systems take 255
@@ -24,18 +24,18 @@ _LONGEST_PART = 255
 def slug(name: str) -> str:
     """A name that any file system takes; a long one is cut and ends in its digest."""
     plain = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "faces"
-    data = plain.encode()
+    data = os.fsencode(plain)
     if len(data) <= _LONGEST_NAME:
         return plain
-    return data[:_KEPT_NAME].decode(errors="ignore") + "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
+    return data[:_KEPT_NAME].decode(errors="ignore") + "-" + hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
 
 
-def mark_of(source: Source) -> str:
+def mark_of(source: MediaSource) -> str:
     """What the annotated copy of a source carries: that it is ganfer's, and of which file, without telling its path."""
-    return f"{MARK} {hashlib.sha256(_whole(source).encode()).hexdigest()[:16]}"
+    return f"{MARK} {hashlib.sha256(os.fsencode(_whole(source))).hexdigest()[:16]}"
 
 
-def picture_names(out: Path, sources: Sequence[Source]) -> list[Path]:
+def picture_names(out: Path, sources: Sequence[MediaSource]) -> list[Path]:
     """Where each annotated copy goes: the source's own name, numbered where another file has it."""
     names: list[Path] = []
     taken: set[str] = set()
@@ -50,7 +50,7 @@ def picture_names(out: Path, sources: Sequence[Source]) -> list[Path]:
     return names
 
 
-def default_folder(parent: Path, name: str, sources: Sequence[Source]) -> Path:
+def default_folder(parent: Path, name: str, sources: Sequence[MediaSource]) -> Path:
     """`parent`/`name`, numbered where that holds the results of another file."""
     folder, number = parent / slug(name), 2
     while _held(folder) and not _held(folder) <= _files(sources):
@@ -58,7 +58,7 @@ def default_folder(parent: Path, name: str, sources: Sequence[Source]) -> Path:
     return folder
 
 
-def check_outputs(out: Path, log: Path | None, sources: Sequence[Source]) -> None:
+def check_outputs(out: Path, log: Path | None, sources: Sequence[MediaSource]) -> None:
     """GanferError where the results could not be written, or would replace what is not ganfer's."""
     check_folder(out, "--out")
     if log is not None:
@@ -97,7 +97,7 @@ def _check_name(path: Path, option: str) -> None:
         )
 
 
-def make_room(out: Path, csv_path: Path, sources: Sequence[Source]) -> None:
+def make_room(out: Path, csv_path: Path, sources: Sequence[MediaSource]) -> None:
     """Results of other files in the way are renamed, and that is said."""
     held = _held(out)
     if csv_path != out / "faces.csv" or not held:
@@ -117,11 +117,11 @@ def make_room(out: Path, csv_path: Path, sources: Sequence[Source]) -> None:
         say(f"{one} held results of other files; they are kept as {kept.name}.")
 
 
-def _whole(source: Source) -> str:
+def _whole(source: MediaSource) -> str:
     return source.name if isinstance(source.place, int) else str(source.place.resolve())
 
 
-def _files(sources: Sequence[Source]) -> set[str]:
+def _files(sources: Sequence[MediaSource]) -> set[str]:
     return {_whole(source) for source in sources}
 
 

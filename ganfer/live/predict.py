@@ -27,7 +27,7 @@ from ganfer.live.journal import Journal
 from ganfer.live.outputs import make_room, mark_of, picture_names
 from ganfer.live.pictures import unreadable
 from ganfer.live.records import Recorder, face_of
-from ganfer.live.sources import Source
+from ganfer.live.sources import MediaSource
 from ganfer.live.summary import Seen, lines_of, totals
 from ganfer.live.track import Tracker
 from ganfer.live.videos import Frame
@@ -69,7 +69,7 @@ class Request:
 
 def predict(
     analyser: Analyser,
-    sources: Sequence[Source],
+    sources: Sequence[MediaSource],
     config: LiveConfig,
     request: Request,
     *,
@@ -162,7 +162,7 @@ def predict(
 
 def _key(
     analyser: Analyser,
-    sources: Sequence[Source],
+    sources: Sequence[MediaSource],
     config: LiveConfig,
     request: Request,
     about: Mapping[str, Any] | None,
@@ -178,7 +178,7 @@ def _key(
     }
 
 
-def _identities(sources: Sequence[Source]) -> list[tuple[str, int, int]]:
+def _identities(sources: Sequence[MediaSource]) -> list[tuple[str, int, int]]:
     """Whole path, bytes and time of every source's file."""
     found = []
     for source in sources:
@@ -193,7 +193,7 @@ def _identities(sources: Sequence[Source]) -> list[tuple[str, int, int]]:
     return found
 
 
-def _recall(state: Mapping[str, Any], source: Source, seen: list[Seen], failures: list[str]) -> None:
+def _recall(state: Mapping[str, Any], source: MediaSource, seen: list[Seen], failures: list[str]) -> None:
     if "failed" in state:
         failures.append(str(state["failed"]))
         return
@@ -205,7 +205,7 @@ def _recall(state: Mapping[str, Any], source: Source, seen: list[Seen], failures
 def _one(
     analyser: Analyser,
     number: int,
-    source: Source,
+    source: MediaSource,
     picture: Path,
     config: LiveConfig,
     request: Request,
@@ -299,7 +299,7 @@ def _from_mark(
     return int(mark["next"]), known
 
 
-def _chunks(source: Source, request: Request, stop: Callable[[], bool], start: int) -> Iterator[list[Frame]]:
+def _chunks(source: MediaSource, request: Request, stop: Callable[[], bool], start: int) -> Iterator[list[Frame]]:
     """Frames in small lists, until the source ends, the time is over or the user has enough."""
     size = 1 if request.show or source.kind == "camera" else _TOGETHER
     frames = source.frames(request.every, start) if start else source.frames(request.every)

@@ -1,6 +1,5 @@
 """Every face of every frame as a row: in CSV as they come, and at the end the same as JSON."""
 
-import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from ganfer.live.journal import Journal
 from ganfer.live.mesh import BLENDSHAPES
 from ganfer.live.videos import Frame
 from ganfer.runtime.files import atomic_path
+from ganfer.runtime.tables import TableWriter
 
 NO_FACE = "no face"
 _FACE = ("source", "frame", "seconds", "person", "x", "y", "width", "height", "detection", "expression", "confidence")
@@ -51,7 +51,7 @@ class Recorder:
         self._path, self._models, self._names = csv_path, models, names
         self._attention, self._blendshapes = attention, blendshapes
         self._out: IO[str] | None = None
-        self._csv: csv.DictWriter[str] | None = None
+        self._csv: TableWriter | None = None
 
     def begin(self) -> None:
         """Open the CSV, with the rows that the journal kept; nothing to do when it is open."""
@@ -60,10 +60,9 @@ class Recorder:
         columns = columns_of(self._models, self._names, attention=self._attention, blendshapes=self._blendshapes)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._out = self._path.open("w", newline="", encoding="utf-8")
-        self._csv = csv.DictWriter(self._out, columns, restval="", extrasaction="ignore")
-        self._csv.writeheader()
+        self._csv = TableWriter(self._out, columns)
         for row in self.journal.rows():
-            self._csv.writerow(self._flat(row))
+            self._csv.write(self._flat(row))
         self._out.flush()
 
     def write(self, number: int, source: str, frame: Frame, faces: Sequence[FaceResult]) -> None:
@@ -74,7 +73,7 @@ class Recorder:
             self.begin()
             assert self._csv is not None
             self.journal.add(number, row)
-            self._csv.writerow(self._flat(row))
+            self._csv.write(self._flat(row))
 
     def flush(self) -> None:
         """What was written so far survives the end of this process."""
@@ -125,7 +124,9 @@ class Recorder:
         flat = {key: value for key, value in row.items() if key not in ("scores", "blendshapes") and value is not None}
         for model, scores in row.get("scores", {}).items():
             flat |= {_column(self._models, model, name): p for name, p in scores.items()}
-        return flat | {f"b_{name}": value for name, value in row.get("blendshapes", {}).items()}
+        flat |= {f"b_{name}": value for name, value in row.get("blendshapes", {}).items()}
+        assert self._csv is not None
+        return {key: value for key, value in flat.items() if key in self._csv.columns}
 
 
 def face_of(row: dict[str, Any], frame: Frame) -> FaceResult:

@@ -34,7 +34,7 @@ VIDEOS = {
 
 
 @dataclass
-class Source:
+class MediaSource:
     """A photo, video or camera that can be opened. notes: what went wrong on the way without ending it."""
 
     name: str
@@ -91,14 +91,14 @@ class Source:
 
 def find_sources(
     arguments: Sequence[str | Path], left_out: LeftOut | None = None, results: Path | None = None
-) -> list[Source]:
+) -> list[MediaSource]:
     """The sources that paths, folders and camera numbers stand for, each once.
 
     left_out: gathers what of the folders is not looked at. results: a folder that will be written. DataError for a path
     that is not there, is neither picture nor video, or a folder without any.
     """
     left_out = LeftOut() if left_out is None else left_out
-    found: dict[object, Source] = {}
+    found: dict[object, MediaSource] = {}
     for argument in arguments:
         for source in _of_argument(argument, left_out, results):
             key = source.place if isinstance(source.place, int) else source.place.resolve()
@@ -107,7 +107,7 @@ def find_sources(
     return list(found.values())
 
 
-def _of_argument(argument: str | Path, left_out: LeftOut, results: Path | None) -> list[Source]:
+def _of_argument(argument: str | Path, left_out: LeftOut, results: Path | None) -> list[MediaSource]:
     path = Path(argument)
     try:
         if path.is_dir():
@@ -121,7 +121,7 @@ def _of_argument(argument: str | Path, left_out: LeftOut, results: Path | None) 
         if path.is_file():
             return [_by_content(path)]
         if str(argument).isdecimal():
-            return [Source(f"camera {argument}", "camera", int(str(argument)))]
+            return [MediaSource(f"camera {argument}", "camera", int(str(argument)))]
         path.stat()
     except FileNotFoundError:
         pass
@@ -130,26 +130,26 @@ def _of_argument(argument: str | Path, left_out: LeftOut, results: Path | None) 
     raise DataError(f"{argument} does not exist.", "Give a picture, a video, a folder or a camera's number.")
 
 
-def _by_name(path: Path, left_out: LeftOut) -> Source | None:
+def _by_name(path: Path, left_out: LeftOut) -> MediaSource | None:
     """A file of a folder; None for a picture that ganfer made."""
     if path.suffix.lower() in VIDEOS:
-        return Source(str(path), "video", path)
+        return MediaSource(str(path), "video", path)
     source, own = _picture(path)
     left_out.own += own
     return None if own else source
 
 
-def _picture(path: Path) -> tuple[Source, bool]:
+def _picture(path: Path) -> tuple[MediaSource, bool]:
     """A picture, and whether ganfer made it to be looked at."""
     try:
         moving, pages, own = frames_in(path)
     except DataError:
-        return Source(str(path), "photo", path), False  # reading it will say what is wrong
+        return MediaSource(str(path), "photo", path), False  # reading it will say what is wrong
     notes = [f"{path} has {pages} pages; the first is looked at."] if pages > 1 else []
-    return Source(str(path), "animation" if moving else "photo", path, notes), own
+    return MediaSource(str(path), "animation" if moving else "photo", path, notes), own
 
 
-def _by_content(path: Path) -> Source:
+def _by_content(path: Path) -> MediaSource:
     """Whatever the file is called: a picture if Pillow reads it, else a video if OpenCV does."""
     try:
         with path.open("rb") as file:
@@ -159,7 +159,7 @@ def _by_content(path: Path) -> Source:
     if empty:
         raise DataError(f"{path} is empty (0 bytes).", "Give a picture or a video.")
     if path.suffix.lower() in VIDEOS:
-        return Source(str(path), "video", path)
+        return MediaSource(str(path), "video", path)
     try:
         frames_in(path)
         return _picture(path)[0]
@@ -170,7 +170,7 @@ def _by_content(path: Path) -> Source:
         open_capture(path, str(path)).release()
     except DataError as error:
         raise DataError(f"{path} is neither a picture nor a video.", "Give another file.") from error
-    return Source(str(path), "video", path)
+    return MediaSource(str(path), "video", path)
 
 
 def _animation(path: Path, every: float) -> Iterator[Frame]:

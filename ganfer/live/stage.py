@@ -22,7 +22,7 @@ from ganfer.live.mesh import Landmarker, open_landmarker
 from ganfer.live.opinion import Opinion, best_weight, blendshapes_of, fit, load_opinion, pooled, save_opinion
 from ganfer.live.outputs import check_outputs, default_folder, slug
 from ganfer.live.predict import Request, check_window, predict
-from ganfer.live.sources import Source, find_sources
+from ganfer.live.sources import MediaSource, find_sources
 from ganfer.results import Result
 from ganfer.runtime.console import progress, say
 from ganfer.workspace import Workspace
@@ -52,7 +52,7 @@ def open_classifiers(workspace: Workspace, names: Sequence[str], device: str) ->
 class Plan:
     """What `predict` will look at and where its results go. lines: in words. notes: what is left out."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[MediaSource, ...]
     request: Request
     notes: tuple[str, ...] = ()
 

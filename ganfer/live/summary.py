@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ganfer.live.faces import FaceResult, best
-from ganfer.live.sources import Source
+from ganfer.live.sources import MediaSource
 from ganfer.live.videos import Frame
 from ganfer.results import table
 
@@ -62,7 +62,7 @@ class Person:
 class Seen:
     """One source, added up over its frames."""
 
-    source: Source
+    source: MediaSource
     frames: int = 0
     faces: int = 0
     faceless: int = 0

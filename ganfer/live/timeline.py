@@ -21,6 +21,7 @@ from ganfer.live.moments import Curves, Moment, curves, moments
 from ganfer.live.viewers import Session, Viewer, read_session
 from ganfer.results import Result
 from ganfer.runtime.files import write_csv, write_json, write_text
+from ganfer.runtime.text import for_page
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _EMOJI = 96
@@ -57,7 +58,7 @@ def timeline(
 def render(session: Session, found: Curves, marked: Sequence[Moment], title: str) -> str:
     """The self-contained page."""
     span = session.bins * session.seconds
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True)
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, finalize=for_page)
     attention = area([np.nan_to_num(found.attending if session.measured_attention else found.seen)], ["here"])
     mix = np.nan_to_num(found.scores.T) * np.nan_to_num(found.seen)
     top = max(0.05, float(max(found.engagement.max(), found.confusion.max())))

@@ -74,7 +74,7 @@ def open_capture(place: Path | int, name: str) -> Any:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg's own lines say less than ours
     with quiet_opencv():
         try:
-            capture = cv2.VideoCapture(place if isinstance(place, int) else str(place))
+            capture = cv2.VideoCapture(place if isinstance(place, int) else os.fsencode(place))  # type: ignore[arg-type]
         except cv2.error as error:
             raise DataError(f"{name} cannot be opened ({error.err}).", "Give another video.") from error
     if capture.isOpened():

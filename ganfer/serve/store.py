@@ -12,6 +12,7 @@ from ganfer.classifier.catalogue import Source
 from ganfer.config import ServeConfig
 from ganfer.errors import GanferError
 from ganfer.runtime.console import say
+from ganfer.runtime.text import one_line
 from ganfer.serve.backend import open_predictor
 from ganfer.serve.batching import Batcher
 from ganfer.serve.errors import Refused
@@ -19,6 +20,12 @@ from ganfer.serve.metrics import Metrics
 
 Image = np.ndarray
 """One face as a model takes it: (C, S, S) uint8."""
+
+
+def _reason(error: Exception) -> str:
+    """One line: an expected failure says all by itself, of others the kind helps."""
+    expected = isinstance(error, GanferError | ClassifierError | OSError)
+    return str(error) if expected else f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 class Served:
@@ -59,7 +66,7 @@ class Served:
 
     @property
     def class_names(self) -> list[str]:
-        return list(self.predictor.class_names)
+        return [one_line(name) for name in self.predictor.class_names]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -127,18 +134,20 @@ class ModelStore:
         loop = asyncio.get_running_loop()
         try:
             found = await loop.run_in_executor(self._loader, self._find)
-        except (GanferError, OSError) as error:
-            say(f"looking for newer models: {error}")  # a workspace being changed; the next look will tell
+        except Exception as error:  # a workspace being changed, or a stranger's file in it; the next look will tell
+            say(f"looking for newer models: {_reason(error)}")
             return
         for source in found:
             served = self._models.get(source.name)
             if (served is None or served.source != source) and self._failed.get(source.name) != source:
                 try:
                     await self._load(source)
-                except (GanferError, ClassifierError, OSError) as error:
+                except Exception as error:  # whatever is wrong with that file, the others are still watched
                     self._failed[source.name] = source
                     self._metrics.reloads.labels(source.name, "failed").inc()
-                    say(f"{source.name}: the newer version is not served: {error}")
+                    say(f"{source.name}: the newer version is not served: {_reason(error)}")
+                else:
+                    self._failed.pop(source.name, None)
 
     async def close(self) -> None:
         """Stop watching; finish what every model still has to do."""

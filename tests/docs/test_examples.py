@@ -21,6 +21,7 @@ from tiny import add_batch, striped
 
 from ganfer.cli import main as main_module
 from ganfer.config import Config, field_of, load_config
+from ganfer.live.records import columns_of
 from ganfer.pipeline import Project
 from ganfer.runtime.files import write_csv
 from ganfer.workspace import Workspace
@@ -91,9 +92,9 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "blobs.txt").write_text(" ".join(NAMES))
     generator = checkpoints.tiny_generator(checkpoints.tiny_config(32))
     checkpoints.write_nvidia_torch(generator, root / "faces.pkl")
-    rows = [{"source": "a", "time": i, "frame": i, "person": 1} for i in range(3)]
+    columns = columns_of((), NAMES)
     for name in ("anna.csv", "boris.csv"):
-        write_csv(root / name, list(rows[0]), rows)
+        write_csv(root / name, columns, [])
     film = cv2.VideoWriter(str(root / "lecture.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 5, (64, 48))
     for _ in range(5):
         film.write(np.zeros((48, 64, 3), np.uint8))

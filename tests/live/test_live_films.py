@@ -10,7 +10,7 @@ from making_films import make_film, streams_of, times_of
 
 from ganfer.live.films import film
 from ganfer.live.folders import has_mark
-from ganfer.live.sources import Source, find_sources
+from ganfer.live.sources import MediaSource, find_sources
 from ganfer.live.videos import film_facts
 
 STEADY = [i / 25 for i in range(20)]
@@ -84,4 +84,4 @@ def test_a_film_whose_sound_is_unreadable_says_so_or_goes_without(tmp_path: Path
     with film(tmp_path / "copy.mp4", 10, tmp_path / "no film.txt") as copy:
         copy.add(np.zeros((33, 47, 3), np.uint8), 0.0)
     assert list(streams_of(tmp_path / "copy.mp4")) == ["video"]
-    assert next(Source("x", "video", tmp_path / "copy.mp4").frames()).image.shape == (32, 46, 3)
+    assert next(MediaSource("x", "video", tmp_path / "copy.mp4").frames()).image.shape == (32, 46, 3)

@@ -23,7 +23,7 @@ from ganfer.live.detect import Detector
 from ganfer.live.films import film
 from ganfer.live.geometry import Face
 from ganfer.live.predict import Request, predict
-from ganfer.live.sources import Source, find_sources
+from ganfer.live.sources import MediaSource, find_sources
 from ganfer.live.videos import Frame
 from ganfer.pipeline import Project
 from ganfer.results import Result
@@ -130,6 +130,18 @@ def test_a_frame_stays_in_the_copy_until_the_next_ones_time(tmp_path: Path) -> N
     assert [value for _, value in shown] == pytest.approx([30, 200, 90], abs=8)
 
 
+def test_names_that_are_no_utf8_are_read_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "f\udcffolder"
+    folder.mkdir()
+    Image.fromarray(quarters(250)).save(tmp_path / "plain.png")
+    (tmp_path / "plain.png").rename(folder / "caf\udce9.png")
+    make_film(tmp_path / "plain.avi", [250, 250]).rename(folder / "fil\udce9.avi")
+    result = run([folder / "caf\udce9.png", folder / "fil\udce9.avi"], tmp_path / "out")
+    assert str(result)
+    rows = rows_of(tmp_path / "out" / "faces.csv")
+    assert {row["source"].rpartition("/")[2] for row in rows} == {"caf\\xe9.png", "fil\\xe9.avi"}
+
+
 def test_two_files_of_one_name_keep_apart_and_a_damaged_one_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -146,7 +158,7 @@ def test_two_files_of_one_name_keep_apart_and_a_damaged_one_is_named(
 
 def test_a_damaged_file_alone_fails_and_leaves_nothing_half_written(tmp_path: Path) -> None:
     (tmp_path / "y.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
-    source = Source("y.png", "photo", tmp_path / "y.png")
+    source = MediaSource("y.png", "photo", tmp_path / "y.png")
     with pytest.raises(DataError, match=r"y\.png"):
         predict(Analyser(ByBrightness(), FourBoxes()), [source], LiveConfig(), Request(out=tmp_path / "out"))
     assert not (tmp_path / "out").exists()
@@ -157,7 +169,7 @@ def test_a_damaged_file_alone_fails_and_leaves_nothing_half_written(tmp_path: Pa
 def test_ctrl_c_ends_a_camera_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = [Frame(quarters(250, side=100), i, i / 10) for i in range(50)]
 
-    class Endless(Source):
+    class Endless(MediaSource):
         def frames(self, every: float = 0.0) -> Iterator[Frame]:
             return iter(shown)
 

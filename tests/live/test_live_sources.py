@@ -12,7 +12,7 @@ from PIL import Image
 
 from ganfer.errors import DataError
 from ganfer.live import videos
-from ganfer.live.sources import Source, find_sources
+from ganfer.live.sources import MediaSource, find_sources
 from ganfer.live.videos import Facts
 
 COUNT, RATE = 24, 12
@@ -29,7 +29,7 @@ def write_video(path: Path, codec: str = "MJPG", *, grey: bool = False, count: i
     return path
 
 
-def only(path: object) -> Source:
+def only(path: object) -> MediaSource:
     (source,) = find_sources([str(path)])
     return source
 
@@ -83,7 +83,7 @@ def test_only_what_is_known_is_said_of_a_film_that_ends(
     camera.promised = 100.0
     facts, said = FACTS[case]
     monkeypatch.setattr(videos, "film_facts", lambda path: facts)
-    source = Source("cut.mp4", "video", Path("cut.mp4"))
+    source = MediaSource("cut.mp4", "video", Path("cut.mp4"))
     assert [frame.index for frame in source.frames()] == [0, 1, 2, 3, 4]
     assert len(source.notes) == bool(said)
     assert said in " ".join(source.notes)
@@ -91,7 +91,7 @@ def test_only_what_is_known_is_said_of_a_film_that_ends(
 
 def test_frames_that_cannot_be_decoded_are_not_counted(camera: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     camera.promised, camera.gaps = 9.0, (2, 3)
-    source = Source("torn.avi", "video", Path("torn.avi"))
+    source = MediaSource("torn.avi", "video", Path("torn.avi"))
     assert [frame.index for frame in source.frames()] == [0, 1, 2]
 
 
