@@ -189,9 +189,10 @@ class Project:
         """Photographs, where no data of the workspace is of real people: the starter labels them."""
         from ganfer.classifier import starter
         from ganfer.classifier.catalogue import chosen_run
-        from ganfer.generate.foreign import import_batch
+        from ganfer.generate.foreign import image_files, import_batch
         from ganfer.label.stage import label
 
+        image_files(folder)
         if fill:
             raise GanferError("--fill draws more faces, and a folder has no generator.", "Leave one of them out.")
         if plan := self._first("label", [], [f"label {folder} with the {starter.NAME}"], dry_run):
@@ -318,8 +319,8 @@ class Project:
         from ganfer.classifier.early import check_classes, check_images
         from ganfer.classifier.explain import explain
 
-        path: Any = choose(self.workspace, classifier) if classifier else self.needs.reader()
         check_images([Path(image) for image in images])
+        path: Any = choose(self.workspace, classifier) if classifier else self.needs.reader()
         if target and not path:
             check_classes(self.workspace, [target], "--class")
         needed = [] if path else ["data", "classifier"]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from classifiers.models import require_model
-from ganfer.classifier.catalogue import Source
+from ganfer.classifier.catalogue import ServedModel
 from ganfer.classifier.selective import parse_thresholds
 from ganfer.config import Config
 from ganfer.data.drawn import EXPRESSIONS
@@ -62,7 +62,7 @@ def check_extra(extra: str, *modules: str) -> None:
         )
 
 
-def check_evaluation(workspace: Workspace, config: Config, chosen: Sequence[Source]) -> None:
+def check_evaluation(workspace: Workspace, config: Config, chosen: Sequence[ServedModel]) -> None:
     """The thresholds, where the classes they may name are known already."""
     if not chosen:
         parse_thresholds(config.evaluate.thresholds, known_classes(workspace))

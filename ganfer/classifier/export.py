@@ -8,7 +8,7 @@ import numpy as np
 
 from classifiers import ExportResult, export_onnx
 from classifiers.export import TOLERANCE
-from ganfer.classifier.catalogue import Source
+from ganfer.classifier.catalogue import ServedModel
 from ganfer.classifier.choose import Chosen, open_chosen
 from ganfer.config import Config
 from ganfer.data.imageset import read_set
@@ -23,7 +23,7 @@ _CHECKED = 64  # real images that the check adds to noise
 
 
 def export(
-    workspace: Workspace, config: Config, classifier: Source | Path, data: Run | None, out: Path | None = None
+    workspace: Workspace, config: Config, classifier: ServedModel | Path, data: Run | None, out: Path | None = None
 ) -> Result:
     """Write `exports/<run>/model.onnx` and card.json, and copies as `out` and `out`.json when it is given.
 

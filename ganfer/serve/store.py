@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from classifiers import ClassifierError, Predictor
-from ganfer.classifier.catalogue import Source
+from ganfer.classifier.catalogue import ServedModel
 from ganfer.config import ServeConfig
 from ganfer.errors import GanferError
 from ganfer.runtime.console import say
@@ -34,7 +34,7 @@ class Served:
     To be used as a context (`with store.get(...) as served`): a version that is replaced meanwhile lives on until then.
     """
 
-    def __init__(self, source: Source, predictor: Predictor, batcher: Batcher[Image, np.ndarray]) -> None:
+    def __init__(self, source: ServedModel, predictor: Predictor, batcher: Batcher[Image, np.ndarray]) -> None:
         self.source, self.predictor, self.batcher = source, predictor, batcher
         self._users = 0
         self._unused = asyncio.Event()
@@ -84,7 +84,7 @@ class ModelStore:
 
     def __init__(
         self,
-        find: Callable[[], list[Source]],
+        find: Callable[[], list[ServedModel]],
         config: ServeConfig,
         metrics: Metrics,
         *,
@@ -94,7 +94,7 @@ class ModelStore:
         self._find, self._config, self._metrics, self._device = find, config, metrics, device
         self._arriving = arriving
         self._models: dict[str, Served] = {}
-        self._failed: dict[str, Source] = {}
+        self._failed: dict[str, ServedModel] = {}
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._watcher: asyncio.Task[None] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
@@ -167,7 +167,7 @@ class ModelStore:
             await asyncio.sleep(self._config.reload_seconds)
             await self.refresh()
 
-    async def _load(self, source: Source) -> None:
+    async def _load(self, source: ServedModel) -> None:
         """Load a version beside the old one, exchange them, let the old one finish its work."""
         loop = asyncio.get_running_loop()
         load = functools.partial(open_predictor, source.file, self._config.backend, self._device)

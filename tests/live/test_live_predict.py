@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from live_scenes import Placed, scene
 from live_stubs import ByBrightness, rows_of
 from PIL import Image
+from starting import stand_in
 from tiny import add_set, fast_config, tiny_set
 
 from ganfer.cli.main import cli
@@ -280,10 +281,12 @@ def test_the_command_opens_detector_and_landmarker(
         invoke("predict", tmp_path / "one.png", "-w", workspace, *models, "--landmarks")
 
 
-def test_the_plan_and_wrong_arguments(workspace: Path, tmp_path: Path) -> None:
+def test_the_plan_and_wrong_arguments(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(tmp_path / "package", monkeypatch)
     Image.fromarray(quarters(200, side=64)).save(tmp_path / "crop.png")
     plan = invoke("predict", tmp_path / "crop.png", "-w", tmp_path / "fresh", "--dry-run")
-    assert "train the classifier" in plan
+    assert "ganfer's starter reads the faces" in plan
+    assert "train the classifier" not in plan
     assert "find and read the faces of 1 photo" in plan
     assert not (tmp_path / "fresh").exists()
     assert "is no time" in invoke("predict", tmp_path / "crop.png", "--every", "soon")

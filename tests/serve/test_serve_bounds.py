@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 from serving import Bright, config, encoded, faces, scene, server_of, source_of, write_model
 
-from ganfer.classifier.catalogue import Source
+from ganfer.classifier.catalogue import ServedModel
 from ganfer.serve import pixels, weighing
 from ganfer.serve.errors import Refused
 from ganfer.serve.metrics import Metrics
@@ -288,7 +288,7 @@ def test_the_watcher_outlives_any_file(damage, tmp_path: Path, capsys: pytest.Ca
 def test_the_watcher_outlives_a_failure_of_looking(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, turns = write_model(tmp_path), iter(range(1000))
 
-    def find() -> list[Source]:
+    def find() -> list[ServedModel]:
         if next(turns) == 1:
             raise KeyError("finished")
         return [source_of("m", file)]
