@@ -57,7 +57,9 @@ def read_all(files: list[Path]) -> np.ndarray:
         return np.stack(list(pool.map(read, files)))
 
 
-def usual_training(folder: Path, epochs: int, device: torch.device, model: str) -> float:
+def usual_training(
+    folder: Path, epochs: int, device: torch.device, model: str, workers: int | None = None, batch: int = BATCH
+) -> float:
     """Images per second, decoding included, as it happens every epoch; the first batch's worker start-up is not."""
     augmentation = transforms.Compose(
         [
@@ -69,8 +71,8 @@ def usual_training(folder: Path, epochs: int, device: torch.device, model: str) 
         ]
     )
     loader = torch.utils.data.DataLoader(
-        ImageFolder(str(folder), augmentation), BATCH, shuffle=True, drop_last=True,
-        num_workers=os.cpu_count() or 1, persistent_workers=True, pin_memory=device.type == "cuda",
+        ImageFolder(str(folder), augmentation), batch, shuffle=True, drop_last=True,
+        num_workers=workers or os.cpu_count() or 1, persistent_workers=True, pin_memory=device.type == "cuda",
     )  # fmt: skip
     network = create_model(model, CLASSES, 1, SIZE).to(device)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3, weight_decay=0.05)

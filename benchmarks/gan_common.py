@@ -9,9 +9,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from ganfer.data.imageset import ImageSet, save_set
 from ganfer.runtime.device import describe, resolve_device
+from ganfer.workspace import Run, Workspace
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -45,3 +48,17 @@ def save(name: str, result: dict[str, Any]) -> None:
     text = json.dumps(result, indent=1)
     (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     print(text)
+
+
+def workspace_of(folder: Path, images: Any, labels: Any, names: Sequence[str]) -> tuple[Workspace, Run]:
+    """A workspace in `folder` with these training images (N, C, H, W) uint8 as its data."""
+    n = len(images)
+    image_set = ImageSet(
+        images=images, labels=np.asarray(labels, np.int64), class_names=tuple(names), split=np.full(n, "train"),
+        group=np.full(n, ""), source=np.full(n, "real"), ids=np.array([f"{i}.png" for i in range(n)]),
+    )  # fmt: skip
+    workspace = Workspace(folder)
+    data = workspace.run("data", "images", {})
+    with data.work("data add"):
+        data.finish(digest=save_set(data.path, image_set), figures={})
+    return workspace, data

@@ -85,7 +85,8 @@ def crossval(
             inner = _inner_validation(labels[outside], None if groups is None else groups[outside], seed)
             train, val = _subset(samples, outside[~inner]), _subset(samples, outside[inner])
             jobs.append(Job(config, train, val, names, folder / f"fold-{k}", seed=seed + k))
-        trainings += train_many(jobs, device=device, workers=workers, progress=progress)
+        settled = str(trainings[0].card.get("precision", "32-true")) if trainings else None  # one for all folds
+        trainings += train_many(jobs, device=device, workers=workers, progress=progress, auto_precision=settled)
 
     probabilities = np.zeros((len(labels), len(names)), np.float32)
     per_fold = []

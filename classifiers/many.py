@@ -28,8 +28,10 @@ from classifiers.config import TrainConfig
 from classifiers.device import resolve_device
 from classifiers.errors import ClassifierError, StorageError
 from classifiers.files import read_weights
+from classifiers.mps import overlapping
 from classifiers.parts import total_steps
 from classifiers.prediction import WEIGHTS
+from classifiers.probe import precision_of
 from classifiers.samples import Samples
 from classifiers.training import Advance, Progress, TrainResult, find_finished, silent, train
 
@@ -56,11 +58,14 @@ def train_many(
     threads: int = 1,
     progress: Progress | None = None,
     resume: bool = True,
+    auto_precision: str | None = None,
 ) -> list[TrainResult]:
     """`train` every job, `workers` at a time (none: as many as measure well); results in the jobs' order.
 
-    Each result is bit for bit what `train` gives alone at the same number of `threads`. When jobs fail, the others
-    are finished first; then ClassifierError names the failures, and the same call again only does what is missing.
+    auto_precision: what precision "auto" comes to; none is what a finished one of the jobs had, else what is measured
+    once for all jobs of one kind. Each result is bit for bit what `train` gives alone at the same number of `threads`.
+    When jobs fail, the others are finished first; then ClassifierError names the failures, and the same call again only
+    does what is missing.
 
     Example: `train_many([Job(config, faces, val_faces, names, f"run-{seed}", seed) for seed in range(3)])`.
     """
@@ -76,12 +81,17 @@ def train_many(
     with bar as advance:
         advance(sum(steps) - sum(steps[number] for number in left))
         todo = [jobs[number] for number in left]
+        done = next((r.card for r in found if r is not None and r.card["config"].get("precision") == "auto"), None)
+        if auto_precision is None and done is not None and str(done.get("device", "")).startswith("cpu"):
+            auto_precision = str(done.get("precision", "32-true"))
+        precisions = [auto_precision or _settled(job, device, threads) for job in todo]
         if workers <= 1:
-            fresh = _one_by_one(todo, device, threads, advance, resume)
+            fresh = _one_by_one(todo, precisions, device, threads, advance, resume)
         else:
-            with _scratch(folders) as scratch:
-                described = _described(todo, device, resume, scratch)
-                fresh = _side_by_side(described, todo, workers, threads, advance)
+            gpu = resolve_device(device).type == "cuda"
+            with _scratch(folders) as scratch, overlapping(workers * gpu) as shared:
+                described = _described(todo, precisions, device, resume, scratch)
+                fresh = _side_by_side(described, todo, workers, threads, advance, shared)
     results = dict(zip(left, fresh, strict=True))
     return [result or results[number] for number, result in enumerate(found)]
 
@@ -131,16 +141,37 @@ def _default_workers(device: str, threads: int) -> int:
     return max(1, min(_WORKERS_PER_GPU * torch.cuda.device_count(), cores - 2))
 
 
-def _one_by_one(jobs: Sequence[Job], device: str, threads: int, advance: Advance, resume: bool) -> list[TrainResult]:
+def _settled(job: Job, device: str, threads: int) -> str | None:
+    """What precision "auto" comes to for this job, measured at the threads it will have; bad input is refused later."""
+    place = resolve_device(device)
+    if job.config.precision != "auto" or place.type != "cpu" or job.train.images.ndim != 4:
+        return None
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        shape = (max(1, len(job.train)), *job.train.images.shape[1:3])
+        return precision_of(job.config, shape, len(job.class_names), place)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _one_by_one(
+    jobs: Sequence[Job],
+    precisions: Sequence[str | None],
+    device: str,
+    threads: int,
+    advance: Advance,
+    resume: bool,
+) -> list[TrainResult]:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     results, failures = [], []
     try:
-        for job in jobs:
+        for job, precision in zip(jobs, precisions, strict=True):
             try:
                 results.append(
                     train(job.config, job.train, job.val, job.class_names, job.folder, seed=job.seed, device=device,
-                          progress=lambda *_: nullcontext(advance), resume=resume)
+                          progress=lambda *_: nullcontext(advance), resume=resume, auto_precision=precision)
                 )  # fmt: skip
             except ClassifierError as error:
                 failures.append(f"{job.folder}: {error.message}")
@@ -150,7 +181,9 @@ def _one_by_one(jobs: Sequence[Job], device: str, threads: int, advance: Advance
     return results
 
 
-def _described(jobs: Sequence[Job], device: str, resume: bool, scratch: Path) -> list[dict[str, Any]]:
+def _described(
+    jobs: Sequence[Job], precisions: Sequence[str | None], device: str, resume: bool, scratch: Path
+) -> list[dict[str, Any]]:
     """The jobs as JSON; arrays go to files that the workers map, each array once."""
     written: dict[int, str] = {}
 
@@ -168,18 +201,23 @@ def _described(jobs: Sequence[Job], device: str, resume: bool, scratch: Path) ->
         {
             "job": number, "config": asdict(job.config), "train": files(job.train), "val": files(job.val),
             "class_names": list(job.class_names), "folder": str(Path(job.folder).resolve()), "seed": job.seed,
-            "device": device, "resume": resume,
+            "device": device, "resume": resume, "auto_precision": precision,
         }
-        for number, job in enumerate(jobs)
+        for number, (job, precision) in enumerate(zip(jobs, precisions, strict=True))
     ]  # fmt: skip
 
 
 def _side_by_side(
-    todo: list[dict[str, Any]], jobs: Sequence[Job], workers: int, threads: int, advance: Advance
+    todo: list[dict[str, Any]],
+    jobs: Sequence[Job],
+    workers: int,
+    threads: int,
+    advance: Advance,
+    environment: dict[str, str],
 ) -> list[TrainResult]:
     """Feed the workers one job after another until all are done."""
     answers: queue.Queue[tuple[int, dict[str, Any] | None]] = queue.Queue()
-    processes = [_start(number, threads, answers) for number in range(workers)]
+    processes = [_start(number, threads, answers, environment) for number in range(workers)]
     waiting, running, finished = list(reversed(todo)), dict[int, int](), dict[int, dict[str, Any]]()
     try:
         for number in range(workers):
@@ -208,13 +246,18 @@ def _side_by_side(
     return [_result(jobs[number], finished[number]) for number in range(len(jobs))]
 
 
-def _start(number: int, threads: int, answers: queue.Queue[tuple[int, dict[str, Any] | None]]) -> subprocess.Popen[str]:
+def _start(
+    number: int,
+    threads: int,
+    answers: queue.Queue[tuple[int, dict[str, Any] | None]],
+    environment: dict[str, str],
+) -> subprocess.Popen[str]:
     """A worker process, and a thread that puts its answers into the queue (None when it ends)."""
     here = str(Path(__file__).resolve().parents[1])
     path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
     # torchrun's: a worker is a world of its own.
     env = {k: v for k, v in os.environ.items() if k not in ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "RANK", "LOCAL_RANK")}
-    env |= {"PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)}
+    env |= environment | {"PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)}
     process = subprocess.Popen(
         [sys.executable, "-m", "classifiers.worker", str(threads)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env,

@@ -74,7 +74,7 @@ class Muon(torch.optim.Optimizer):
         if group["weight_decay"]:
             torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
         for stack in self._stacks_for(params):
-            torch._foreach_copy_(stack.gradients, [p.grad for p in stack.params])
+            torch._foreach_copy_(stack.gradients, [p.grad for p in stack.params if p.grad is not None])
             stack.velocity.lerp_(stack.gradient, 1 - group["momentum"])
             stack.velocity.masked_fill_(stack.velocity.abs() < _VANISHED, 0.0)
             step = orthogonalised(stack.gradient.lerp(stack.velocity, group["momentum"]))

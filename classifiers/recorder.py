@@ -53,7 +53,7 @@ class Recorder:
         self._aside = torch.cuda.Stream(device) if active else None
 
     def __call__(self, kind: Hashable, step: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-        """step(*inputs), whose tensor the next call may overwrite. kind: all else that the step's launches depend on."""
+        """step(*inputs), whose tensor the next call may overwrite. kind: all else that its launches depend on."""
         if not self.active:
             return step(*inputs)
         kind = (kind, *((x.shape, x.dtype, x.stride()) for x in inputs))

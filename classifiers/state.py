@@ -145,7 +145,8 @@ class Run:
             f"out of GPU memory: each batch of {self.config.batch_size} is split into {self.micro_batches} "
             f"micro-batches, {effect}; a smaller batch_size needs no splitting"
         ]
-        log.warning(self.notes[0])
+        if self.micro_batches <= 2:  # said once; the result's notes tell how small they became
+            log.warning("out of GPU memory: each batch is split into micro-batches, %s", effect)
 
     def seconds(self) -> float:
         """Training time so far, over all resumptions."""
@@ -211,6 +212,7 @@ class Run:
                 "best_row": self.best_row,
                 "seconds": self.seconds(),
                 "micro_batches": self.micro_batches,
+                "precision": self.precision,
             },
         }
         buffer = io.BytesIO()
@@ -225,9 +227,7 @@ class Run:
         if not path.is_file():
             return []
         try:
-            content = io.BytesIO(unseal(path.read_bytes()))
-            # to the CPU: an optimiser's step counts live there, and on a GPU every step would wait for them
-            state: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
+            state = _read(path)
         except UNREADABLE:
             return [f"{path} is damaged: training started anew"]
         if state.get("identity") != self.identity:
@@ -245,6 +245,29 @@ class Run:
         if self.micro_batches > 1:
             self.note_micro_batches()
         return []
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A resume point, on the CPU: an optimiser's step counts live there, and a GPU would be waited for every step."""
+    content: dict[str, Any] = torch.load(io.BytesIO(unseal(path.read_bytes())), map_location="cpu", weights_only=True)
+    return content
+
+
+def stored_precision(folder: Path, identity: str, device: torch.device) -> str | None:
+    """What "auto" came to in the training that this folder's resume point goes on with, on a processor.
+
+    None without one, and on a GPU, where it always comes to the same.
+    """
+    path = folder / RESUME
+    if device.type != "cpu" or not path.is_file():
+        return None
+    try:
+        state = _read(path)
+    except UNREADABLE:
+        return None  # `restore` says so
+    if state.get("identity") != identity:
+        return None
+    return str(state["plain"].get("precision", "32-true"))  # before it was measured, that was all
 
 
 def _targets(train: Samples, counts: np.ndarray, loss: str, *, weigh: bool = True) -> np.ndarray:

@@ -20,7 +20,7 @@ from torch import Tensor
 from classifiers.augment import augment, mix, shrink
 from classifiers.calibration import fit_temperature, softmax
 from classifiers.config import TrainConfig
-from classifiers.device import make_fabric
+from classifiers.device import make_fabric, resolve_device
 from classifiers.errors import ClassifierError
 from classifiers.evaluation import evaluate
 from classifiers.files import json_bytes, read_weights, save_history, save_weights, write_atomic
@@ -29,9 +29,10 @@ from classifiers.memory import is_out_of_memory
 from classifiers.parts import lr_factor, set_lr, unfreeze
 from classifiers.plots import plot_curves
 from classifiers.prediction import WEIGHTS, Classifier, load_classifier
+from classifiers.probe import precision_of
 from classifiers.records import make_card, tensorboard
 from classifiers.samples import Samples, check_samples, class_counts, fingerprint
-from classifiers.state import RESUME, Run
+from classifiers.state import RESUME, Run, stored_precision
 
 log = logging.getLogger("classifiers")
 
@@ -80,12 +81,14 @@ def train(
     progress: Progress | None = None,
     resume: bool = True,
     watch: Watch | None = None,
+    auto_precision: str | None = None,
 ) -> TrainResult:
     """Train on `train`, keep the weights that validate best on `val`, calibrate them, and write them to `folder`.
 
     The same call again resumes an interrupted training exactly (bit for bit on a CPU), or finds it done. Raises
     ClassifierError for bad input, and for a loss that isn't finite: the best weights until then stay as
     best.safetensors. What `watch` raises ends the training, which can be resumed from its last resume point.
+    auto_precision: what precision "auto" comes to, where that is settled (for several trainings that are compared).
 
     Example: `train(TrainConfig(epochs=20), faces, val_faces, names, "run")`.
     """
@@ -98,7 +101,13 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ClassifierError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from error
-    fabric = make_fabric(device, config.precision, unused_parameters=config.freeze > 0)
+    precision = config.precision
+    if precision == "auto":
+        place = resolve_device(device)
+        shape = (len(train), *train.images.shape[1:3])
+        known = (stored_precision(folder, identity, place) if resume else None) or auto_precision
+        precision = known if known and place.type == "cpu" else precision_of(config, shape, len(names), place)
+    fabric = make_fabric(device, precision, unused_parameters=config.freeze > 0)
     for note in notes:
         log.info(note)  # they are in the result, too
     with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):

@@ -65,6 +65,7 @@ def _work(job: dict[str, Any], answers: TextIO) -> None:
             device=job["device"],
             progress=progress,
             resume=job["resume"],
+            auto_precision=job["auto_precision"],
         )
         answer(steps=result.steps, seconds=result.seconds, notes=result.notes)
     except ClassifierError as error:

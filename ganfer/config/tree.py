@@ -17,7 +17,7 @@ class Config:
     """All settings of one workspace run; `classifier` is the `classifiers` package's own `TrainConfig`."""
 
     seed: int = setting(0, "seed of everything that is random", low=0)
-    device: str = setting("auto", "where to compute", choices=("auto", "cpu", "cuda"))
+    device: str = setting("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
     data: DataConfig = field(default_factory=DataConfig)
     drawn: DrawnConfig = field(default_factory=DrawnConfig)
     gan: GanConfig = field(default_factory=GanConfig)

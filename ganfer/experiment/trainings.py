@@ -12,6 +12,7 @@ import numpy as np
 
 from classifiers import Classifier, Job, Samples, TrainConfig, TrainResult, load_classifier, train_many
 from classifiers.errors import ClassifierError
+from classifiers.files import read_weights
 from classifiers.training import Progress, find_finished
 from ganfer.classifier.train import samples
 from ganfer.data.imageset import ImageSet
@@ -52,7 +53,10 @@ class Trainings:
                 for name, data, seed in left
             ]
             with _kept_awake(self.run) as watched:
-                results = train_many(jobs, device=self.device, workers=self.workers or None, progress=watched)
+                results = train_many(
+                    jobs, device=self.device, workers=self.workers or None, progress=watched,
+                    auto_precision=self._settled_precision(),
+                )  # fmt: skip
             _say_notes(left, results)
             for result in results:
                 self._judge(result)
@@ -70,13 +74,26 @@ class Trainings:
         """Where a training lives."""
         return self.run.path / "trainings" / f"{name}-{seed}"
 
+    def _settled_precision(self) -> str | None:
+        """What precision "auto" came to in the experiment's first trainings: its arms must differ in nothing else."""
+        for file in sorted(self.run.path.glob("trainings/*/model.safetensors")):
+            try:
+                card = read_weights(file)[1]
+            except ClassifierError:
+                continue  # damaged: it is trained again
+            if card["config"].get("precision") == "auto" and str(card.get("device", "")).startswith("cpu"):
+                return str(card.get("precision", "32-true"))
+        return None
+
     def _adopt(self, config: TrainConfig, images: Samples, name: str, seed: int) -> None:
         """Take this very training over from another experiment of the workspace, where one has made it before."""
         own = self.folder(name, seed)
         if own.exists():
             return
         for folder in sorted(self.run.path.parent.glob(f"*/trainings/{glob.escape(own.name)}")):
-            if find_finished(config, images, self._val_samples, self.val.class_names, folder, seed=seed):
+            found = find_finished(config, images, self._val_samples, self.val.class_names, folder, seed=seed)
+            settled = self._settled_precision()
+            if found and settled in (None, found.card.get("precision", "32-true")):
                 own.parent.mkdir(parents=True, exist_ok=True)
                 copying = own.with_name(f".{own.name}.tmp")
                 shutil.rmtree(copying, ignore_errors=True)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from classifiers.device_set import on_device, to_device
 from ganfer.runtime import ranks
+from ganfer.runtime.device import wide_float
 from ganfer.runtime.seeding import stream
 
 
@@ -45,7 +46,7 @@ class Batches:
         self.images = on_device(self.host, device)
         self.counts = torch.from_numpy(counts).to(device)
         self.starts = torch.from_numpy(np.cumsum(counts) - counts).to(device)
-        self.share_ends = torch.from_numpy(ends).to(device)
+        self.share_ends = torch.from_numpy(ends).to(wide_float(device)).to(device)
         self.latent_dim, self.batch_size, self.flip, self.device = latent_dim, batch_size, flip, device
         self.seed = seed
         self.rng = torch.Generator(device)
@@ -63,7 +64,7 @@ class Batches:
     def draw_next(self) -> Batch:
         """The batch that `rng` stands before. Nothing here asks the device for a value, if all images are there."""
         n, device, rng = self.batch_size, self.device, self.rng
-        which, where = torch.rand((2, n), generator=rng, device=device, dtype=torch.float64)
+        which, where = torch.rand((2, n), generator=rng, device=device, dtype=self.share_ends.dtype)
         labels = torch.searchsorted(self.share_ends, which, right=True).clamp_(max=len(self.counts) - 1)
         index = self.starts[labels] + (where * self.counts[labels]).long()
         real = self._pixels(index).float().div_(127.5).sub_(1.0)

@@ -34,7 +34,7 @@ from ganfer.gan.stylegan2 import write_bridge_file
 from ganfer.metrics import features
 from ganfer.runtime import ranks
 from ganfer.runtime.console import Advance, progress, say
-from ganfer.runtime.device import average_gradients, resolve_precision
+from ganfer.runtime.device import average_gradients, resolve_precision, wide_float
 from ganfer.version import __version__
 from ganfer.workspace import Run
 
@@ -401,6 +401,6 @@ def new_state(spec: NetworkSpec, config: GanConfig, seed: int, fabric: Fabric) -
         optimizer_g=optimizers[0],
         optimizer_d=optimizers[1],
         precision=fabric.strategy.precision,
-        sums=torch.zeros(NUM_SUMS, dtype=torch.float64, device=fabric.device),
+        sums=torch.zeros(NUM_SUMS, dtype=wide_float(fabric.device), device=fabric.device),
         ada=fresh_ada(fabric.device),
     )

@@ -24,7 +24,9 @@ def distance_blocks(
 
 
 def as_tensor(features: np.ndarray, device: Device, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Features (N, d) on the device."""
+    """Features (N, d) on the device; float64 stays on the processor where the device is Apple's, which has none."""
+    if dtype == torch.float64 and torch.device(device).type == "mps":
+        device = "cpu"
     kind = np.float64 if dtype == torch.float64 else np.float32
     return torch.from_numpy(features.astype(kind)).to(device=device, dtype=dtype)  # a copy: maps are read-only
 

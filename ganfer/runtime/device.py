@@ -44,6 +44,11 @@ def resolve_device(device: str) -> torch.device:
     raise GanferError(f"--device {device!r} is unknown.", "Known: auto, cpu, cuda, mps.")
 
 
+def wide_float(device: torch.device) -> torch.dtype:
+    """float64, or float32 on Apple's GPUs, which have nothing wider."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def resolve_precision(precision: str, device: torch.device) -> str:
     """`auto` as the precision used on the device: bf16 on CUDA that has it in hardware, else fp32."""
     if precision == "auto":

@@ -21,7 +21,7 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True)
 class Scenario:
-    """run(gpu, folder, **settings) on a GPU as `machine` (arguments of FakeCuda) says; plainly or with recorded steps."""
+    """run(gpu, folder, **settings) on a GPU as `machine` (arguments of FakeCuda) says. graphs: auto records steps."""
 
     run: Callable[..., Figures]
     settings: dict[str, Any] = field(default_factory=dict)
@@ -100,6 +100,24 @@ def recorded(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
     return meter.per_step(4, 6)
 
 
+def refused(gpu: FakeCuda, folder: Path) -> Figures:
+    """A step that asks the device for a value is not recorded: it goes on plainly, and none is lost or doubled."""
+    from classifiers.recorder import Recorder
+
+    total = torch.zeros(3, device="cuda")
+    recorder = Recorder(torch.device("cuda", 0), [], active=True)
+
+    def step(given: torch.Tensor) -> torch.Tensor:
+        total.add_(given)
+        return total.sum() * float(total[0])
+
+    for number in range(6):
+        found = recorder("kind", step, torch.ones(3, device="cuda"))
+        assert float(found) == 3 * (number + 1) ** 2
+    assert not recorder.active
+    return {"syncs": 0.0}
+
+
 class Stop(Exception):
     """Ends a training from outside."""
 
@@ -131,7 +149,7 @@ def gan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
     import ganfer.gan.train as stage
     from ganfer.config import load_config
     from ganfer.data.imageset import ImageSet, save_set
-    from ganfer.gan import history, open_gan
+    from ganfer.gan import history, loop, open_gan, sampling, snapshots
     from ganfer.workspace import Workspace
 
     n, size = 60, 16
@@ -142,7 +160,7 @@ def gan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
     )  # fmt: skip
     workspace = Workspace(folder)
     data = workspace.run("data", "tiny", {})
-    with data.work("data add", {}):
+    with data.work("data add"):
         data.finish(digest=save_set(data.path, images), figures={})
     small = {"base_channels": 4, "latent_dim": 8, "batch_size": 8, "steps": 9, "snapshot_every": 9, "guide_epochs": 1}
     config = load_config(None, {"device": "cuda", **{f"gan.{k}": v for k, v in small.items()}, **settings})
@@ -156,9 +174,14 @@ def gan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
 
         yield never
 
-    with mock.patch.object(history, "plot_losses"), mock.patch.object(stage, "graceful_stop", asked):
+    with contextlib.ExitStack() as small:
+        small.enter_context(mock.patch.object(history, "plot_losses"))
+        small.enter_context(mock.patch.object(stage, "graceful_stop", asked))
+        small.enter_context(mock.patch.dict(sampling._INTERNAL_BATCH, cuda=16))
+        small.enter_context(mock.patch.object(snapshots, "_SAMPLES", 4))
+        small.enter_context(mock.patch.object(loop, "_RECALIBRATION_BATCHES", 1))
         run = stage.train_gan(workspace, config, data)
-    open_gan(run.path, "cuda").sample(np.arange(3), np.arange(3))
+        open_gan(run.path, "cuda").sample(np.arange(3), np.arange(3))
     facts = json.loads((run.path / "record.json").read_text())
     assert facts["device"] == "Fake H100"
     if len(meter.seen) > 10:
@@ -251,6 +274,7 @@ SCENARIOS = {
     "classifier": Scenario(classifier, {"model": "compact"}),
     "classifier recorded": Scenario(recorded, {"augment": "strong", "progressive": 0.5, "steps": 12}, graphs="auto"),
     "classifier recorded AdamW": Scenario(recorded, {"optimizer": "adamw", "dropout": 0.3}, graphs="auto"),
+    "classifier not to be recorded": Scenario(refused),
     "classifier AdamW": Scenario(classifier, {"optimizer": "adamw"}),
     "classifier SGD": Scenario(classifier, {"optimizer": "sgd"}),
     "classifier without bf16": Scenario(classifier, machine={"capability": (7, 5)}),
@@ -271,12 +295,12 @@ SCENARIOS = {
     "stylegan2 recorded": Scenario(
         recorded_gan, {"gan.network": "stylegan2", "gan.r1_interval": 20, "gan.guidance": 0.0}, graphs="auto"
     ),
-    "dcgan": Scenario(gan, {"gan.network": "dcgan"}, {"devices": 8}),
-    "dcgan larger than the GPU": Scenario(gan, {"gan.network": "dcgan"}, {"free_bytes": 1000}),
-    "dcgan out of memory": Scenario(gan_out_of_memory, {"gan.network": "dcgan"}, {"oom_above": 4}),
-    "stylegan2": Scenario(gan, {"gan.network": "stylegan2"}),
-    "resgan fp16": Scenario(gan, {"gan.precision": "fp16"}),
-    "resgan fp32": Scenario(gan, {"gan.precision": "fp32"}),
+    "dcgan": Scenario(gan, {"gan.network": "dcgan", "gan.guidance": 0.0}, {"devices": 8}),
+    "dcgan larger than the GPU": Scenario(gan, {"gan.network": "dcgan", "gan.guidance": 0.0}, {"free_bytes": 1000}),
+    "dcgan out of memory": Scenario(gan_out_of_memory, {"gan.network": "dcgan", "gan.guidance": 0.0}, {"oom_above": 4}),
+    "stylegan2": Scenario(gan, {"gan.network": "stylegan2", "gan.guidance": 0.0}),
+    "resgan fp16": Scenario(gan, {"gan.precision": "fp16", "gan.guidance": 0.0}),
+    "resgan fp32": Scenario(gan, {"gan.precision": "fp32", "gan.guidance": 0.0}),
     "StyleGAN2 drawing": Scenario(stylegan),
     "serving": Scenario(serve),
     "KID": Scenario(kid),

@@ -189,6 +189,27 @@ def test_a_warm_up_tells_the_time_where_no_record_does(tmp_path: Path) -> None:
     assert budget.steps == 8  # 120 images in batches of 32, two passes
 
 
+def test_the_warm_up_leaves_out_the_slow_first_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from ganfer.experiment import budget
+
+    waits: list[int] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: waits.append(1))
+    now = 0.0
+    monkeypatch.setattr(budget.time, "monotonic", lambda: now)
+    first, timed = budget._WARM_UP["cuda"]
+    clock = budget._Clock(torch.device("cuda"), first, first + timed)
+    with clock.watched("train", first + timed) as advance:
+        advance(0)
+        for step in range(first + timed):
+            now += 2.0 if step < first else 0.01  # libraries load; the last step's validation is not timed
+            now += 5.0 if step == first + timed - 1 else 0.0
+            advance(1)
+    assert clock.seconds / timed == pytest.approx(0.01)
+    assert len(waits) == 2, "the device has done the steps that are timed"
+
+
 # --- input that is refused, or survived -------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from gan_tiny import tiny_images
 from ganfer.errors import GanferError
 from ganfer.gan import ada, batches
 from ganfer.gan.train import train_gan
-from ganfer.runtime.device import drawn_on, resolve_device, resolve_precision
+from ganfer.runtime.device import drawn_on, resolve_device, resolve_precision, wide_float
 from ganfer.runtime.memory import NamingTheSetting
 from stylegan_bridge.exact import exact
 
@@ -64,6 +64,32 @@ def test_augmentation_adapts_to_all_images_of_a_step(processes, monkeypatch):
     assert float(state[0]) == pytest.approx(expected, rel=0.1)
 
 
+def test_several_processes_agree_now_and_then(workspace, data, make_config, monkeypatch):
+    """An agreement is a wait for the slowest: one in ten steps, and then all stop together."""
+    from ganfer.gan import loop
+    from ganfer.runtime import ranks
+
+    asked: list[tuple[float, ...]] = []
+
+    def from_leader(*values: float) -> tuple[float, ...]:
+        asked.append(values)
+        return values
+
+    monkeypatch.setattr(loop.ranks, "from_leader", from_leader)
+    monkeypatch.setattr(loop.ranks, "count", lambda: 2)
+    training = object.__new__(loop.Training)
+    training.state = type("State", (), {"step": 0})()  # type: ignore[assignment]
+    training._agreed, training._snapshot_seconds = None, 0.0
+    training._seconds_before, training._began = 0.0, 0.0
+    stopped = []
+    for step in range(1, 31):
+        training.state.step = step
+        stopped.append(training._agree(step >= 13))
+    assert len(asked) == 1 + 30 // loop.AGREE_EVERY
+    assert stopped.index(True) == 19, "the first agreement after the leader was asked"
+    assert ranks.count() == 2
+
+
 def test_drawing_on_a_gpu_is_deterministic_and_without_tf32():
     def seen() -> tuple[object, ...]:
         cudnn = torch.backends.cudnn
@@ -101,6 +127,7 @@ def test_devices_are_this_process_own_or_refused(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert resolve_device("mps") == torch.device("mps")
     assert resolve_precision("auto", torch.device("mps")) == "fp32"
+    assert (wide_float(torch.device("mps")), wide_float(torch.device("cpu"))) == (torch.float32, torch.float64)
     with pytest.raises(GanferError, match="fp16 needs a CUDA GPU"):
         resolve_precision("fp16", torch.device("mps"))
 
