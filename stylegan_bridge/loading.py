@@ -170,6 +170,8 @@ def read_tensors(path: StrPath) -> dict[str, np.ndarray]:
     """The tensors of any network's state dict in a file that torch.save wrote, by name; arrays may be read-only.
 
     BridgeError when it is another kind of file, or asks for what a state dict has no need of; nothing in it is run.
+
+    Example: `read_tensors("backbone.pth")["features.0.weight"]`.
     """
     try:
         content = _read_torch(Path(path))

@@ -63,6 +63,7 @@ def test_its_report_still_says_what_it_said(old: Path) -> None:
     assert results["verdict"]["sentence"][:30] in said
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on(old: Path) -> None:
     begun = next(path.parent for path in (old / "gans").glob("*/record.json") if '"running"' in path.read_text())
     changes = {"gan.steps": 400, "gan.snapshot_every": 100, "gan.checkpoint_seconds": 0.1}
