@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganfer.cli.options import common_shared, parse_counts, setting_option
+from ganfer.cli.options import daily_shared, parse_counts, setting_option
 from ganfer.results import Result
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 @setting_option("steering.evaluations", "--evaluations")
 @setting_option("generate.format", "--format")
 @click.option("--sign", metavar="CERT,KEY", help="Sign each PNG with content credentials (C2PA); PEM files")
-@common_shared
+@daily_shared
 def generate(
     project: "Project",
     dry_run: bool,

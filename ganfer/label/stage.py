@@ -21,7 +21,8 @@ from ganfer.data.provenance import picture_text
 from ganfer.data.sheets import contact_sheet
 from ganfer.errors import DataError
 from ganfer.generate.batch import Batch, read_batch
-from ganfer.label.labels import COPY, REASONS, Labels, newest_labels, write_labels
+from ganfer.label.held_out import copies_of_held_out, from_elsewhere
+from ganfer.label.labels import COPY, HELD_OUT, REASONS, Labels, newest_labels, write_labels
 from ganfer.label.photos import ConfidenceScreener
 from ganfer.label.screener import Look, Screener, look_at
 from ganfer.metrics.diversity import relative_entropy_to_uniform
@@ -43,8 +44,19 @@ def labelled(batch: Run) -> bool:
     return newest_labels(batch) is not None
 
 
-def label_run(config: Config, batch: Path, batch_digest: str, classifier_run: Run, data: Run | None) -> Run:
-    """The run of this labelling inside the batch's folder."""
+def label_run(
+    config: Config,
+    batch: Path,
+    batch_digest: str,
+    classifier_run: Run,
+    data: Run | None,
+    *,
+    elsewhere: bool = False,
+) -> Run:
+    """The run of this labelling inside the batch's folder.
+
+    elsewhere: no GAN of this workspace drew the batch, so it is compared with validation and test as well.
+    """
     settings = {name: value for name, value in dataclasses.asdict(config.label).items() if name != "draws"}
     key = {
         "config": settings,
@@ -53,6 +65,7 @@ def label_run(config: Config, batch: Path, batch_digest: str, classifier_run: Ru
             "classifier": classifier_run.digest,
             "data": data.digest if data else starter.NAME,
         },
+        **({"held_out": "compared"} if elsewhere and data else {}),
     }
     return Run(batch / "labels" / f"{classifier_run.name.split('-')[0]}-{digest_json(key)[:8]}", key)
 
@@ -62,7 +75,7 @@ def label(config: Config, batch_run: Run, classifier_run: Run, data: Run | None)
 
     data: None for photographs that only the starter reads.
     """
-    run = label_run(config, batch_run.path, batch_run.digest, classifier_run, data)
+    run = label_run(config, batch_run.path, batch_run.digest, classifier_run, data, elsewhere=from_elsewhere(batch_run))
     with run.work("label") as record:
         if record.get("status") == "complete":
             return _result(run, batch_run, "was already labelled")
@@ -92,6 +105,8 @@ def _finish(
     quota = batch_run.figures.get("quota")
     wanted = None if quota is None else np.array([int(quota.get(name, 0)) for name in names])
     reason = screener.judge(look, asked, batch.images, wanted)
+    if not isinstance(screener, ConfidenceScreener) and from_elsewhere(batch_run):
+        reason[copies_of_held_out(screener, batch, images)] = HELD_OUT
     labels = Labels(run, names, look.predicted, look.confidence, look.probabilities, reason)
     write_labels(run, batch, labels, _columns(look, images))
     _write_sheet(run.path / "sheet.png", batch, labels)

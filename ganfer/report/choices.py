@@ -68,16 +68,20 @@ def evidence_section(report: Report) -> Section | None:
     classes = _reach(report)
     if classes:
         blocks.append(classes)
-    tests = [_test_row(report, c) for c in overall]
-    columns = ("Change, points", "p", "p, Holm", "McNemar: better / worse", "p")
+    counted = any(c.evidence.mcnemar for c in report.compared("accuracy"))
+    tests = [_test_row(report, c, counted) for c in overall]
+    columns = ("Change, points", "p", "p, Holm", *(("McNemar: better / worse", "p") if counted else ()))
     blocks.append(Details("Every comparison’s tests", [Panel("Tests of balanced accuracy", "Arm", columns, tests)]))
     lead = (
         "A change smaller than “least” cannot be told from no change with these test images and seeds; one as large as "
         "“likely” would be found four times in five. The words beside the other comparisons are Holm-corrected for "
-        "their number. McNemar’s exact test counts the "
-        "test images that one arm gets right in more seeds than the other; it is about accuracy, and about these "
-        "trained models only."
+        "their number."
     )
+    if counted:
+        lead += (
+            " McNemar’s exact test counts the test images that one arm gets right and the other does not; it is about "
+            "accuracy, and about these trained models only."
+        )
     return Section("evidence", "What this experiment could have shown", lead, blocks)
 
 
@@ -103,16 +107,17 @@ def _reach_row(label: str, c: Comparison, note: str = "") -> Row:
     return Row(label, cells, note=note)
 
 
-def _test_row(report: Report, c: Comparison) -> Row:
+def _test_row(report: Report, c: Comparison, counted: bool) -> Row:
     accuracy = next((o for o in report.compared("accuracy") if (o.arm, o.baseline) == (c.arm, c.baseline)), None)
     test = accuracy.evidence.mcnemar if accuracy else None
     cells = [
         Cell(change_with_interval(c.change.mean, c.change.low, c.change.high)),
         Cell(_p(c.evidence.p)),
         Cell(_p(c.evidence.p_holm)),
-        Cell(f"{count(test.better)} / {count(test.worse)}" if test else ABSENT),
-        Cell(_p(test.p if test else None)),
     ]
+    if counted:
+        cells.append(Cell(f"{count(test.better)} / {count(test.worse)}" if test else ABSENT))
+        cells.append(Cell(_p(test.p if test else None)))
     return Row(report.arm(c.arm).title, cells, note=f"against {report.arm(c.baseline).title}")
 
 

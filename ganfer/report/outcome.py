@@ -33,7 +33,9 @@ from ganfer.page.numbers import (
 from ganfer.report.choices import selection_words
 from ganfer.report.model import MEASURES, WORDS, Arm, Comparison, Report
 
-_SHAPES = {"helps": "up", "hurts": "down", "no difference": "circle", "cannot tell": "hollow"}
+_SHAPES = {
+    "helps": "up", "hurts": "down", "does not help": "circle", "no difference": "circle", "cannot tell": "hollow",
+}  # fmt: skip
 FEW = 3  # up to so many arms share the rows of one plot; more get a panel per metric and class
 
 
@@ -122,6 +124,11 @@ def change_section(report: Report) -> Section | None:
         f"Points gained or lost against the baseline, with the {level} interval; zero is the bold line. "
         "An interval that includes zero is compatible with no change at all."
     )
+    if any(c.level is not None for c in report.comparisons):
+        lead += (
+            " Where several changes are judged side by side, the intervals are widened for their number (Holm), so "
+            "that words and intervals agree."
+        )
     return Section("change", "What changed", lead, blocks)
 
 
@@ -232,6 +239,8 @@ def _level(stat: Stat) -> str:
 def _class_changes(report: Report, level: str) -> list[Block]:
     """One forest of recalls per comparison, the verdict's open; precision and F1 in tables."""
     per_class = [c for c in report.comparisons if c.cls is not None]
+    if any(c.level is not None for c in per_class):
+        level = f"{level}, adjusted for {len({c.cls for c in per_class})} classes"
     scale = _change_scale(per_class)
     blocks: list[Block] = []
     headline = tuple(arm.name for arm in report.headline) if report.headline else None

@@ -1,4 +1,4 @@
-"""Tests beside the intervals: McNemar, Holm's correction, and the smallest change a test split can show. Pure."""
+"""Beside the intervals: McNemar, Holm's correction and its levels, the smallest change a test can show. Pure."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -48,6 +48,20 @@ def holm(p_values: Mapping[K, float]) -> dict[K, float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[name]))
         corrected[name] = largest
     return {name: corrected[name] for name in p_values}
+
+
+def holm_levels(p_values: Mapping[K, float], alpha: float = 0.05) -> dict[K, float]:
+    """By name, the alpha at which Holm judged each claim of a family.
+
+    Its interval at level 1 - alpha excludes 0 exactly when Holm rejects it, so that words and intervals agree.
+    """
+    order = sorted(p_values, key=lambda name: p_values[name])
+    rejected = 0
+    for rank, name in enumerate(order):
+        if p_values[name] >= alpha / (len(order) - rank):
+            break
+        rejected = rank + 1
+    return {name: alpha / (len(order) - min(order.index(name), rejected)) for name in p_values}
 
 
 @dataclass(frozen=True)

@@ -123,5 +123,8 @@ def test_lists_that_are_no_ratios(text: str) -> None:
 def test_the_budget_counts_the_search() -> None:
     assert trainings_of(fast_config().retrain) == 0
     search = {"retrain__ratios": "0.1,0.2,0.5", "retrain__weights": "0.5,1"}
-    assert trainings_of(fast_config(**search).retrain) == 3
-    assert trainings_of(fast_config(**search, retrain__arms="quick").retrain) == 4
+    assert trainings_of(fast_config(**search, retrain__arms="original,synthetic").retrain) == 3
+    quick = trainings_of(fast_config(**search, retrain__arms="quick").retrain)
+    assert quick == 5  # the weight beside the rebalancing, and its own other setting: as many tries as the faces have
+    assert trainings_of(fast_config(retrain__tries=2).retrain) == 4  # two cheap arms, the weight twice
+    assert trainings_of(fast_config(**search, retrain__tries=1, retrain__arms="quick").retrain) == 4
