@@ -89,6 +89,8 @@ def train(
     ClassifierError for bad input, and for a loss that isn't finite: the best weights until then stay as
     best.safetensors. What `watch` raises ends the training, which can be resumed from its last resume point.
     auto_precision: what precision "auto" comes to, where that is settled (for several trainings that are compared).
+
+    Example: `train(TrainConfig(epochs=20), faces, val_faces, names, "run")`.
     """
     folder, names = Path(folder), list(class_names)
     if resume and (done := find_finished(config, train, val, names, folder, seed=seed)):

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     "--steer/--no-steer",
     default=None,
     help="Lead the generator to the classes by the classifier, with an independent judge  [default: where classes are "
-    "asked of a generator that knows none]",
+    "asked of an unconditional generator]",
 )
 @setting_option("steering.evaluations", "--evaluations")
 @setting_option("generate.format", "--format")

@@ -30,7 +30,7 @@ COMMANDS = {
     "evaluate": ("ganfer.cli.classify:evaluate", "A classifier on the test split: figures, confusions, mistakes."),
     "crossval": ("ganfer.cli.classify:crossval", "k-fold cross-validation, at random and by subject."),
     "tune": ("ganfer.cli.tune:tune", "Search for better classifier settings."),
-    "explain": ("ganfer.cli.classify:explain", "What in an image a classifier goes by."),
+    "explain": ("ganfer.cli.classify:explain", "Where in an image the classifier finds its evidence."),
     "export": ("ganfer.cli.classify:export", "A classifier as ONNX, checked against torch."),
     "stylegan": ("ganfer.cli.stylegan:stylegan", "Look into StyleGAN2 checkpoints, convert them to safetensors."),
     "serve": ("ganfer.cli.serve:serve", "REST (TensorFlow Serving, Open Inference v2) and the live page."),

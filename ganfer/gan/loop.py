@@ -317,7 +317,7 @@ class Training:
         if self.config.regulariser == "none":
             remedies += ", or set gan.regulariser=spectral"
         return GanferError(
-            f"{self.run.path.name}: the losses were no numbers by step {self.state.step:,}. {kept}",
+            f"{self.run.path.name}: the losses became NaN or infinite by step {self.state.step:,}. {kept}",
             f"Change the settings: {remedies}.",
         )
 

@@ -167,7 +167,7 @@ def _search(
         missing = [name for name in quota.counts if name not in known]
         if missing:
             raise GanferError(
-                f"The generator knows no {missing[0]!r}; it knows {', '.join(known)}.",
+                f"The generator has no class {missing[0]!r}; it knows {', '.join(known)}.",
                 "Ask for those, or name a class of the data for each of the network's.",
             )
         parts = [(known.index(names[target]), {target: count}) for target, count in wanted.items()]

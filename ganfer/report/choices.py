@@ -33,8 +33,8 @@ def tuning_section(report: Report) -> Section | None:
         diagrams.append(_curve(title, tuning.weights_with_best, "loss weight of a face", _weight, interval))
         chosen = next((point for point in tuning.weights_with_best if point.chosen), None)
         words.append(f"Beside {beside} it is {_weight(chosen)}." if chosen else "")
-    lead = " ".join(["Balanced accuracy on validation; the test split was not looked at for this.", *words]).strip()
-    return Section("tuning", "How many, and how much they weigh", lead, [Diagrams(diagrams)])
+    lead = " ".join(["Balanced accuracy on validation; the test split was not used for this.", *words]).strip()
+    return Section("tuning", "How many faces, and their weight", lead, [Diagrams(diagrams)])
 
 
 def _curve(title: str, tried: Sequence[Tried], x_label: str, name: Callable[[Tried], str], interval: str) -> Diagram:
@@ -82,7 +82,7 @@ def evidence_section(report: Report) -> Section | None:
             " McNemar’s exact test counts the test images that one arm gets right and the other does not; it is about "
             "accuracy, and about these trained models only."
         )
-    return Section("evidence", "What this test could have shown", lead, blocks)
+    return Section("evidence", "What this experiment could have shown", lead, blocks)
 
 
 def _reach(report: Report) -> Panel | None:
@@ -140,7 +140,7 @@ def groups_section(report: Report) -> Section | None:
     if not panels:
         return None
     lead = (
-        f"{arm.title} against {base.title} within groups of the test images: who gains, and who loses. A group’s "
+        f"{arm.title} against {base.title} within groups of the test images: who gains and who loses. A group’s "
         "balanced accuracy is over the classes it has; groups of fewer than 20 images are counted only."
     )
     return Section("groups", "By group", lead, [Panels(panels)])

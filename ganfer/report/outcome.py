@@ -96,7 +96,7 @@ def recall_section(report: Report) -> Section | None:
     blocks.append(Details("Precision, recall and F1 of every class and arm", [_per_class_table(report, classes)]))
     lead = (
         "Of the test images that truly show an expression, the share that was recognised. "
-        "Few test images make long lines: such a class cannot show a small change."
+        "Few test images mean long lines: such a class cannot show a small change."
     )
     return Section("recall", "Recall per class", lead, blocks)
 
@@ -121,7 +121,7 @@ def change_section(report: Report) -> Section | None:
                 blocks += [_forest(name, "Arm", rows, scale, level)] if rows else []
     blocks += _class_changes(report, level)
     lead = (
-        f"Points gained or lost against the baseline, with the {level} interval; zero is the heavy line. "
+        f"Points gained or lost against the baseline, with the {level} interval; zero is the bold line. "
         "An interval that includes zero is compatible with no change at all."
     )
     if any(c.level is not None for c in report.comparisons):
@@ -146,9 +146,9 @@ def confusion_section(report: Report) -> Section | None:
             blocks.append(Details(arm.title, [Matrices([_matrix(report, arm), *_difference(report, arm)])]))
     lead = (
         "Rows are the true class, columns what was predicted, in percent of the true class, over all seeds. "
-        "In a difference, plus means that the second arm says so more often; on the diagonal, plus is good."
+        "In a difference, plus means that the second arm predicts so more often; on the diagonal, plus is good."
     )
-    return Section("confusion", "What is taken for what", lead, blocks)
+    return Section("confusion", "Confusion matrix", lead, blocks)
 
 
 # --- levels: a mark per arm, at the arm's value ---------------------------------------------------------------------

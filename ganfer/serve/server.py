@@ -154,7 +154,7 @@ def checked_token(host: str, token: str | None) -> str | None:
     if token:
         if not _TOKEN.fullmatch(token):
             raise GanferError(
-                "The token does not do.", "It needs 8 to 200 letters, digits or '-._~'. Leave it out to get one made."
+                "The token is not valid.", "It needs 8 to 200 letters, digits or '-._~'. Leave it out to get one made."
             )
         return token
     return None if is_loopback(host) else secrets.token_urlsafe(24)

@@ -25,6 +25,8 @@ def mcnemar(labels: np.ndarray, arm: np.ndarray, baseline: np.ndarray) -> McNema
     labels: (N,). arm, baseline: predictions (S, N), rows paired by seed. With several seeds an image counts for the arm
     that gets it right more often, so an image is one observation however many seeds there are. The test speaks of these
     trained models; what other seeds would bring is in the intervals only.
+
+    Example: `mcnemar(labels, after, before).p`.
     """
     right = (arm == labels).sum(axis=0) - (baseline == labels).sum(axis=0)
     better, worse = int((right > 0).sum()), int((right < 0).sum())
@@ -36,7 +38,10 @@ K = TypeVar("K", bound=Hashable)
 
 
 def holm(p_values: Mapping[K, float]) -> dict[K, float]:
-    """p-values corrected for being a family of claims, by name (Holm 1979): each at most 1, order kept."""
+    """p-values corrected for being a family of claims, by name (Holm 1979): each at most 1, order kept.
+
+    Example: `holm({"angry": 0.01, "sad": 0.04})`.
+    """
     corrected: dict[K, float] = {}
     largest = 0.0
     for rank, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
@@ -72,6 +77,8 @@ def detectable(change: Estimate, *, level: float = 0.95, power: float = 0.8) -> 
     """The smallest change that this experiment's test images and seeds could show, from the change's standard error.
 
     `likely` takes the usual normal-theory sum of two quantiles (Cohen 1988).
+
+    Example: `detectable(change).least`.
     """
     if not change.error >= 0:
         return Detectable(1.0, 1.0)
@@ -82,7 +89,10 @@ def detectable(change: Estimate, *, level: float = 0.95, power: float = 0.8) -> 
 
 def fewest_images(level: float = 0.95) -> int:
     """Test images without which no change at all can be shown: even if every one of them changed for the better, an
-    exact McNemar test would not call it significant. 6 at 95%."""
+    exact McNemar test would not call it significant. 6 at 95%.
+
+    Example: `fewest_images() == 6`.
+    """
     images = 1
     while 2 * 0.5**images >= 1 - level:
         images += 1
