@@ -298,11 +298,8 @@ class Project:
         """Search for better classifier settings, judged on validation; `search` has lines like `lr=1e-4..1e-2:log`."""
         require("ganfer tune", "tune", "optuna")
         _require_model(self.config)
-        from ganfer.classifier.early import check_extra
         from ganfer.tune.stage import plan_lines, tune
 
-        if not dry_run:
-            check_extra("tune", "optuna")
         plan = self._first("tune", ["data"], plan_lines(self.config, search), dry_run)
         return plan or tune(self.workspace, self.config, self.needs.data(), search)
 
@@ -333,13 +330,10 @@ class Project:
         """Write the classifier as ONNX, checked against torch, with a JSON card."""
         require("ganfer export", "export", "onnx", "onnxruntime", "onnxscript")
         from ganfer.classifier.catalogue import choose
-        from ganfer.classifier.early import check_extra
         from ganfer.classifier.export import check_name, export
 
         path: Any = choose(self.workspace, classifier) if classifier else None
         check_name(Path(out) if out else None)
-        if not dry_run:
-            check_extra("export", "onnx", "onnxruntime", "onnxscript")
         needed = [] if path else ["data", "classifier"]
         if plan := self._first("export", needed, ["write the classifier as ONNX and check it"], dry_run):
             return plan

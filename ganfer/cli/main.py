@@ -121,14 +121,15 @@ def _tell(text: str) -> None:
 
 
 _GO_ON = "Free some; the same command goes on from what is finished."
-_READABLE = "Choose a file you can read, a folder you can write to (-w DIR for the workspace)."
+_READABLE = "Change its rights (chmod u+r), or choose a file you can read."
+_WRITABLE = "Choose a folder you can write to (-w DIR for the workspace, --out DIR for results)."
 #: What a disk or a folder can fail with that a user can mend, and how.
 _FILE_SYSTEM = {
     errno.ENOSPC: ("No space left on the disk", _GO_ON),
     errno.EDQUOT: ("The disk quota is used up", _GO_ON),
     errno.EFBIG: ("The file is larger than the file system or `ulimit -f` allows", _GO_ON),
-    errno.EACCES: ("No permission", _READABLE),
-    errno.EPERM: ("No permission", _READABLE),
+    errno.EACCES: ("No permission", _WRITABLE),
+    errno.EPERM: ("No permission", _WRITABLE),
     errno.EROFS: ("The file system is read-only", "Choose another workspace with -w DIR."),
     errno.EMFILE: ("Too many open files", "Raise the limit with `ulimit -n 4096`."),
     errno.ENFILE: ("Too many open files on this machine", "Close other programs."),
@@ -171,5 +172,7 @@ def _file_system_line(error: OSError) -> str | None:
     if number not in _FILE_SYSTEM or (number == errno.ENOENT and not error.filename):
         return None
     problem, remedy = _FILE_SYSTEM[number]
+    if remedy == _WRITABLE and error.filename and os.path.exists(error.filename):
+        remedy = remedy if os.access(error.filename, os.R_OK) else _READABLE
     where = f" ({os.fsdecode(error.filename)})" if isinstance(error.filename, str | bytes | os.PathLike) else ""
     return f"{problem}{where}. {remedy}"

@@ -24,12 +24,9 @@ def plan_lines(workspace: Workspace, config: Config, wanted: Sequence[str]) -> l
 
 
 def check(options: Mapping[str, Any]) -> None:
-    """GanferError for packages and files that are missing, before a classifier is trained to be served."""
-    from ganfer.classifier.early import check_extra, check_file
+    """GanferError for files that are missing, before a classifier is trained to be served."""
+    from ganfer.classifier.early import check_file
 
-    check_extra("serve", "fastapi", "uvicorn", "python_multipart", "prometheus_client")
-    if options.get("attention"):
-        check_extra("gaze", "mediapipe")
     for name in ("certificate", "key", "detector_model", "landmarker_model"):
         check_file(options.get(name), "--" + name.replace("_", "-"))
 

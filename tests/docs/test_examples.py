@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from examples import PAGES, ROOT, Block, blocks
+from documented import PAGES, ROOT, Block, blocks
 from PIL import Image
 from tiny import add_batch, striped
 

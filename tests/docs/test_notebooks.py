@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from examples import ROOT
+from documented import ROOT
 from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from examples import ROOT, blocks
+from documented import ROOT, blocks
 
 from ganfer.cli import main as main_module
 
