@@ -60,6 +60,7 @@ LAYERS = (
     ("gan", "live", "tune"),
     ("generate", "serve"),
     ("label",),
+    ("review",),
     ("quality", "experiment"),
     ("needs", "status"),
     ("pipeline",),

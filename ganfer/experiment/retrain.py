@@ -33,6 +33,7 @@ from ganfer.experiment.tuning import (
 from ganfer.label.labels import newest_labels
 from ganfer.report import read_results, terminal_summary, write_report
 from ganfer.results import Result
+from ganfer.review.effect import decisions_input, people_notes, people_said
 from ganfer.runtime.console import say
 from ganfer.runtime.files import digest_of
 from ganfer.workspace import Run, Workspace
@@ -66,7 +67,12 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
     refuse_other_data(batch_run, labels_run, data)
     key = {
         "config": {"retrain": _identity(config), "classifier": dataclasses.asdict(config.classifier)},
-        "inputs": {"data": data.digest, "batch": batch_run.digest, "labels": labels_run.digest},
+        "inputs": {
+            "data": data.digest,
+            "batch": batch_run.digest,
+            "labels": labels_run.digest,
+            **decisions_input(batch_run),
+        },
         "seed": config.seed,
     }
     run = workspace.run("reports", "retrain", key)
@@ -90,6 +96,9 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
             say(line)
         experiment = _experiment(config, arms, material, trainings, leaks, budget)
         results = experiment_results(run, config, data, images, experiment, batch_run, labels_run)
+        people = people_said(batch_run, labels_run, images.class_names)
+        results |= people
+        results["data"]["notes"] += people_notes(people)
         page = write_report(run.path, results)
         if config.classifier.tensorboard:
             write_hparams(run.path, config, results)

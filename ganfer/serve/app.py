@@ -36,13 +36,13 @@ def create_app(service: Service, eyes: photos.Eyes, token: str | None = None) ->
         app.include_router(router)
     pages.add_documents(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    _handle_errors(app)
+    handle_errors(app)
     app.add_middleware(Guard, token=token)
     app.add_middleware(_Count, metrics=service.metrics)
     return app
 
 
-def _handle_errors(app: FastAPI) -> None:
+def handle_errors(app: FastAPI) -> None:
     """Every error leaves as one line of JSON."""
 
     @app.exception_handler(Refused)
