@@ -201,5 +201,9 @@ def _applied_lines(data: Run, variant: Run) -> list[str]:
 
 def doubted_rows(data: Run) -> Sequence[dict[str, str]]:
     """The table of a set's newest audit; none where it was not audited."""
-    path = data.path / FOLDER / TABLE
-    return read_rows(path) if path.is_file() else []
+    return read_rows(data.path / FOLDER / TABLE) if audited(data) else []
+
+
+def audited(data: Run) -> bool:
+    """Whether a data set was audited."""
+    return (data.path / FOLDER / TABLE).is_file()

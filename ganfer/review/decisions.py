@@ -1,9 +1,9 @@
 """A person's decisions on images: a log that is only ever appended to, and what it says now.
 
 One line of JSON per act, flushed to the disk before the page is told: `{"id", "at", "by", "do", "names", "label"}` (a
-class, or one per image), or `{"id", "at", "by", "undo": ID}`. A kill in the middle of a line leaves a torn last line, which never counted and is cut
-off by the next act. Where several people decided on one image, the newest decision counts: that is how a disagreement
-is settled.
+class, or one per image), or `{"id", "at", "by", "undo": ID}`. A kill in the middle of a line leaves a torn last line,
+which never counted and is cut off by the next act. Where several people decided on one image, the newest decision
+counts: that is how a disagreement is settled.
 """
 
 import json

@@ -2,6 +2,7 @@
 
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from ganfer.serve.errors import Refused
 from ganfer.workspace import Run, Workspace
 
 FACES, LABELS = "faces", "labels"
+_STILL = 2.0  # seconds in which a wall is not looked for anew: a page asks for many sheets at once
 
 
 class Desk:
@@ -25,6 +27,7 @@ class Desk:
         """batch: the name of the batch to begin with; None is the newest."""
         self.workspace, self.reviewer, self._first, self._blind_faces = workspace, reviewer, batch, blind_faces
         self.version = secrets.token_hex(4)  # of addresses that browsers may keep
+        self._seen: dict[tuple[str, str], tuple[float, Wall]] = {}
         self._walls: dict[tuple[str, str, str], Wall] = {}
         self._blind: tuple[str, BlindTest] | None = None
         self._lock = threading.Lock()
@@ -40,6 +43,16 @@ class Desk:
 
     def wall(self, kind: str, name: str) -> Wall:
         """The wall of a batch or a data set. Refused (404) when there is none."""
+        with self._lock:
+            seen, open_wall = self._seen.get((kind, name), (0.0, None))
+        if open_wall is not None and time.monotonic() - seen < _STILL:
+            return open_wall
+        found = self._find(kind, name)
+        with self._lock:
+            self._seen[kind, name] = (time.monotonic(), found)
+        return found
+
+    def _find(self, kind: str, name: str) -> Wall:
         if kind == FACES:
             run = _named(self.batches(), name)
             labels = newest_labels(run)

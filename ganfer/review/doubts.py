@@ -6,7 +6,7 @@ import numpy as np
 
 from ganfer.data.imageset import read_set
 from ganfer.errors import DataError
-from ganfer.review.audit import doubted_rows
+from ganfer.review.audit import audited, doubted_rows
 from ganfer.review.decisions import log_of
 from ganfer.review.thumbs import small
 from ganfer.review.wall import Wall
@@ -18,7 +18,7 @@ KINDS = ("train", "val")
 def audited_sets(workspace: Workspace) -> list[Run]:
     """The data sets that were audited, the active one first."""
     active = workspace.active_data
-    runs = [run for run in reversed(workspace.runs("data")) if run.complete and doubted_rows(run)]
+    runs = [run for run in reversed(workspace.runs("data")) if run.complete and audited(run)]
     return sorted(runs, key=lambda run: active is None or run.name != active.name)
 
 
