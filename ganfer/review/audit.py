@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from ganfer.classifier.crossval import crossval
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.data.sheets import contact_sheet, save_sheet
@@ -50,6 +49,8 @@ def audit(workspace: Workspace, config: Config, data: Run, apply: str = "") -> R
     apply: "decided" makes a new active set with people's decisions carried out; "all" also leaves the doubted training
     images out that nobody decided on.
     """
+    from ganfer.classifier.crossval import crossval  # torch is loaded for this alone, not for looking at its table
+
     confident_learning()
     images = read_set(data.path)
     way = "group" if (images.group != "").any() else "random"

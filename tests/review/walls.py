@@ -5,10 +5,13 @@ from pathlib import Path
 import numpy as np
 from tiny import NAMES, add_set, striped, tiny_set
 
+from ganfer.config import load_config
 from ganfer.data.provenance import encode_png
 from ganfer.generate.batch import read_batch
 from ganfer.generate.shards import SEPARATOR, shard_name, write_shard
 from ganfer.label.labels import KEPT, REASONS, Labels, write_labels
+from ganfer.review.desk import Desk
+from ganfer.review.server import ReviewServer
 from ganfer.runtime.files import digest_of, write_csv
 from ganfer.workspace import Run, Workspace
 
@@ -54,3 +57,11 @@ def labelled_batch(workspace: Workspace, data: Run, faces: int, *, size: int = 1
         write_labels(labels, read_batch(run), found, {"nearest": nearest, "likeness": ["0.5000"] * faces})
         labels.finish(digest=digest_of(labels.path / "labels.csv"), figures={})
     return run
+
+
+def review_server(
+    workspace: Workspace, reviewer: str, *, token: str | None = None, blind_faces: int = 12
+) -> ReviewServer:
+    """A server on a free port of 127.0.0.1."""
+    desk = Desk(workspace, reviewer, None, blind_faces)
+    return ReviewServer(desk, load_config(overrides={"serve.port": 0}).serve, token=token)

@@ -34,7 +34,7 @@ async function open(name) {
   faces.choose(chosen());
   grid = new Grid(byId("wall"), byId("long"), faces, path, wall.version, wall.tile, labels ? [] : TONES);
   grid.onLaidOut = () => showFocus(false);
-  window.ganferGrid = grid; // for measurements from outside
+  Object.assign(window, { ganferGrid: grid, ganferFaces: () => faces }); // for measurements from outside
   move(0, false);
   tell();
 }
