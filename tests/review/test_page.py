@@ -73,6 +73,25 @@ def spoken(page: Page) -> str:
     script = """(() => { const active = document.getElementById("wall").getAttribute("aria-activedescendant");
       return document.getElementById(active).getAttribute("aria-label"); })()"""
     return str(page.run(script))
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+def test_faces_are_decided_on_by_the_keyboard_alone(
+    chromium: Page, listening: Listening, walled: tuple[Workspace, Run], width: int
+) -> None:
+    batch, names = walled[1], read_batch(walled[1]).file_names
+    before = log_of(batch.path).state()
+    ready(chromium, listening, width=width)
+    for _ in range(20):
+        press(chromium, "Tab")
+        if chromium.run("document.activeElement.id") == "wall":
+            break
+    assert chromium.run("document.activeElement.id") == "wall"
+    shown = chromium.run("[...ganferFaces().shown.slice(0, 5)]")
+    doubts = chromium.run("[...ganferFaces().shown].map((i) => ganferFaces().doubt[i])")
+    assert doubts == sorted(doubts, reverse=True)
+    press(chromium, "ArrowRight", "r", "k", "3")  # each moves on
+    chromium.until(f"ganferFaces().decision[{shown[3]}] === 2")
     after = log_of(batch.path).state()
     assert after[names[shown[1]]].word == "reject"
     assert after[names[shown[2]]].keep
@@ -166,7 +185,7 @@ def test_the_blind_test_goes_by_keys_and_the_past_is_shown(
     for k in range(12):
         chromium.until(f"document.getElementById('place').textContent === 'Face {k + 1} of 12'")
         press(chromium, "m" if k % 2 else "r", "2", "Enter")
-    chromium.until("document.querySelector('#result td')")
+    chromium.until("!!document.querySelector('#result td')")
     assert chromium.run("document.querySelector('#result th[scope=row]').textContent") == "ada"
     at_peace(chromium, listening)
     ready(chromium, listening, "experiment", width=400)
