@@ -75,6 +75,7 @@ def _splits(config: Config, path: Path) -> tuple[dict[str, Any], list[dict[str, 
     leaking = {name for pair in pairs for name in (pair["id_a"], pair["id_b"])}
     turned = [pair for pair in _turned(images) if not {pair["id_a"], pair["id_b"]} <= leaking]
     figures["turned_copies"] = len({pair["id_a"] for pair in turned})
+    figures["skipped"] = dict(data.figures.get("skipped", {}))
     figures["splits"] = {split: int((images.split == split).sum()) for split in ("train", "val", "test")}
     return figures, [*pairs, *turned]
 
@@ -95,7 +96,10 @@ def _turned(images: ImageSet) -> list[dict[str, Any]]:
         both = np.concatenate([images.images[train], _turn(images.images[held], degrees)])
         rank = np.concatenate([np.zeros(len(train), np.int64), np.ones(len(held), np.int64)])
         near = find_duplicates(both, np.ones(len(both), dtype=bool), rank)
-        for i, j, similarity in zip(near.first.tolist(), near.second.tolist(), near.similarity.tolist(), strict=True):
+        equal = np.flatnonzero(near.same_as[: len(train)] >= len(train))
+        first, second = np.append(near.first, equal), np.append(near.second, near.same_as[equal])
+        likeness = np.append(near.similarity, np.ones(len(equal), np.float32))
+        for i, j, similarity in zip(first.tolist(), second.tolist(), likeness.tolist(), strict=True):
             if i < len(train) <= j:
                 pair = (int(train[i]), int(held[j - len(train)]))
                 found[pair] = max(found.get(pair, (0.0, 0)), (similarity, degrees))
@@ -134,6 +138,7 @@ def _split_lines(path: Path, figures: dict[str, Any]) -> list[str]:
     rows.append(["turned copies of val or test in train", f"{figures['turned_copies']:,}"])
     return [
         f"{path}: {figures['images']:,} images ({sizes})",
+        *(f"not looked at: {count:,} {reason}" for reason, count in figures["skipped"].items() if count),
         *table(["images found in two splits (equal, alike, mirrored)", "images"], rows),
         f"equal images with different labels: {figures['conflicts']['exact_groups']:,} groups",
         f"alike from a similarity of {NEAR:g} on",
