@@ -6,12 +6,12 @@ Every config is run through ganfer itself: data added, classifier trained, kept 
 test split (for FER2013 the public test; the six-expression configs report validation as the earlier project did, and
 the test beside it; CK+48 goes over ten folds, at random and by subject). `--short` cuts every training to a few minutes
 of two CPU cores, which proves that a config runs and learns and reaches no bar; the record says so. An interrupted
-training resumes with the same command. Results: benchmarks/results/recipes.json, or recipes_short.json.
+training resumes with the same command. Results: benchmarks/results/recipes.json, or recipes_short.json. `--merge` adds
+what other machines or nights have recorded; `--table` prints all of it, `--docs` puts it into docs/earlier-projects.md.
 """
 
 import argparse
 import json
-import math
 import os
 import platform
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from recipe_records import DOCS, FULL, RESULTS, SHORT, merge, rows, table, wilson, write_table
 
 from classifiers import Classifier, crossval, evaluate
 from ganfer.classifier.train import open_classifier, samples
@@ -29,7 +30,6 @@ from ganfer.pipeline import Project
 from ganfer.runtime.console import progress
 from ganfer.workspace import Run
 
-RESULTS = Path(__file__).parent / "results"
 SIX = ("angry", "fear", "happy", "sad", "surprise", "neutral")
 
 
@@ -104,6 +104,8 @@ RECIPES = (
     ),
 )  # fmt: skip
 
+BY_NAME = {recipe.config: recipe for recipe in RECIPES}
+
 
 def main() -> None:
     """Run what isn't recorded, one after the other; a config that can't run here is said and passed over."""
@@ -114,18 +116,27 @@ def main() -> None:
     parser.add_argument("--embarrassed", type=Path, help="the eighth class")
     parser.add_argument("--workspace", type=Path, default=Path("recipes-work"))
     parser.add_argument("--short", action="store_true", help="minutes instead of hours, for a machine without a GPU")
-    parser.add_argument("--again", action="store_true", help="run what is recorded, too")
+    parser.add_argument("--again", action="store_true", help="run, or with --merge replace, what is recorded")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--table", action="store_true", help="print what is recorded, for docs/earlier-projects.md")
+    parser.add_argument(
+        "--merge", type=Path, nargs="+", metavar="FILE", help="add the results in these files, --again replaces"
+    )
+    parser.add_argument("--table", action="store_true", help="print what is recorded")
+    parser.add_argument("--docs", action="store_true", help="write what is recorded into docs/earlier-projects.md")
     options = parser.parse_args()
+    if options.merge:
+        print("\n".join(merge(options.merge, options.out or RESULTS / FULL, known=set(BY_NAME), again=options.again)))
     if options.table:
-        print_table()
+        print("\n".join(table(rows(RECIPES))))
+    if options.docs:
+        write_table(DOCS, table(rows(RECIPES)))
+    if options.merge or options.table or options.docs:
         return
-    out = options.out or RESULTS / ("recipes_short.json" if options.short else "recipes.json")
+    out = options.out or RESULTS / (SHORT if options.short else FULL)
     results: dict[str, Any] = json.loads(out.read_text()) if out.is_file() else {}
     sources = {"fer": options.fer, "ck": options.ck, "embarrassed": options.embarrassed}
-    if unknown := set(options.names) - {recipe.config for recipe in RECIPES}:
-        raise SystemExit(f"no recipe {', '.join(sorted(unknown))}; there are {', '.join(r.config for r in RECIPES)}")
+    if unknown := set(options.names) - set(BY_NAME):
+        raise SystemExit(f"no recipe {', '.join(sorted(unknown))}; there are {', '.join(BY_NAME)}")
     for recipe in RECIPES:
         if options.names and recipe.config not in options.names:
             continue
@@ -143,33 +154,6 @@ def main() -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(results, indent=1) + "\n")
         print(f"{recipe.config}: {results[recipe.config]['figures']}", flush=True)
-
-
-def print_table() -> None:
-    """What is recorded, whole trainings and shortened ones, as Markdown."""
-    print("| config | theirs | must reach | reached |\n|---|---|---|---|")
-    for recipe in RECIPES:
-        cells = []
-        for name in ("recipes.json", "recipes_short.json"):
-            file = RESULTS / name
-            found = json.loads(file.read_text()).get(recipe.config) if file.is_file() else None
-            if found:
-                short = ", ".join(f"{k.split('.')[-1]} {v}" for k, v in found["shortened"].items())
-                cells.append(_in_words(found["figures"]) + (f" *(shortened: {short})*" if short else ""))
-        bars = ", ".join(f"{name} {100 * bar:g}%" for name, bar in recipe.bars.items() if bar) or "–"
-        print(f"| `{recipe.config}` | {recipe.theirs or '–'} | {bars} | {'; '.join(cells) or 'not run yet'} |")
-
-
-def _in_words(figures: dict[str, Any]) -> str:
-    """The main figures of a record, with their intervals."""
-    parts = []
-    for name in ("val accuracy", "test accuracy", "random folds accuracy", "subject folds accuracy"):
-        if name in figures:
-            low, high = figures[f"{name} interval"]
-            parts.append(f"{name} {100 * figures[name]:.1f}% [{100 * low:.1f}, {100 * high:.1f}]")
-    if len([name for name in figures if name.startswith("test recall")]) == 2:
-        parts.append(f"test recall angry {100 * figures['test recall angry']:.1f}%")
-    return ", ".join(parts)
 
 
 def run(recipe: Recipe, sources: dict[str, Path], root: Path, *, short: bool) -> dict[str, Any]:
@@ -222,12 +206,6 @@ def _figures(classifier: Classifier, images: ImageSet, split: str, tta: str) -> 
         f"{split} balanced accuracy": found.balanced_accuracy, f"{split} macro-F1": found.macro_f1,
         f"{split} NLL": found.nll, f"{split} ECE": found.ece, **recalls,
     }  # fmt: skip
-
-
-def wilson(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's 95% interval of a share of n."""
-    centre, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return (centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)
 
 
 def _over_folds(project: Project, images: ImageSet, name: str, folds: int, tta: str) -> dict[str, Any]:

@@ -10,14 +10,17 @@ import numpy as np
 
 from classifiers.calibration import ece
 from classifiers.errors import ClassifierError
+from classifiers.scores import scores
+
+_ABSENT = "–"
 
 
 @dataclass
 class Evaluation:
     """All in 0..1 but `nll` (nats) and counts. `balanced_accuracy` and `macro_f1` average the classes with test images.
 
-    `per_class[name]` holds precision, recall, f1, f_beta and support; recall, f1 and f_beta are None for a class
-    without images, precision is None for one that is never predicted. `confusion[i][j]` counts images of class i
+    `per_class[name]` holds precision, recall, f1, f_beta and support; all but support are None for a class without
+    images, precision is None for one that is never predicted. `confusion[i][j]` counts images of class i
     called j. `notes` says in words what is missing.
     """
 
@@ -30,7 +33,7 @@ class Evaluation:
     nll: float
     ece: float
     class_names: list[str]
-    per_class: dict[str, dict[str, float | int | None]]
+    per_class: dict[str, dict[str, Any]]
     confusion: list[list[int]]
     notes: list[str] = field(default_factory=list)
 
@@ -39,48 +42,59 @@ class Evaluation:
         return asdict(self)
 
     def report(self) -> str:
-        """scikit-learn's classification report, in its usual layout."""
-        from sklearn.metrics import classification_report
+        """scikit-learn's classification report in its layout, with – where a class has no figure.
 
-        counts = np.array(self.confusion)
-        true, called = (np.repeat(ids.ravel(), counts.ravel()) for ids in np.indices(counts.shape))
-        ids = np.arange(len(self.class_names))
-        text = classification_report(
-            true, called, labels=ids, target_names=self.class_names, zero_division=0.0, digits=3
-        )
-        return str(text)
+        The averages are those of `macro_f1` and `balanced_accuracy`: over the classes with test images, a class that is
+        never predicted counting as precision 0. (scikit-learn itself counts classes without images as 0.)
+        """
+        figures = ("precision", "recall", "f1")
+        present = [(row, row["support"]) for row in self.per_class.values() if row["support"]]
+        weights = [support for _, support in present]
+        known = {name: [row[name] or 0.0 for row, _ in present] for name in figures}
+        width = max(len("weighted avg"), *map(len, self.class_names))
+
+        def line(name: str, values: Sequence[float | None], count: int | None) -> str:
+            cells = "".join(f" {_ABSENT if value is None else f'{value:.3f}':>9}" for value in values)
+            return f"{name:>{width}s} {cells} {count:>9}\n"
+
+        rows = [line(name, [row[figure] for figure in figures], row["support"]) for name, row in self.per_class.items()]
+        macro = [float(np.mean(known[name])) for name in figures]
+        weighted = [float(np.average(known[name], weights=weights)) for name in figures]
+        blank = " " * 10
+        return (
+            f"{'':>{width}s} " + "".join(f" {head:>9}" for head in ("precision", "recall", "f1-score", "support"))
+            + "\n\n" + "".join(rows) + "\n"
+            + f"{'accuracy':>{width}s} {blank}{blank} {self.accuracy:>9.3f} {self.num_images:>9}\n"
+            + line("macro avg", macro, self.num_images)
+            + line("weighted avg", weighted, self.num_images)
+        )  # fmt: skip
 
 
 def evaluate(
     probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str], *, beta: float = 2.0
 ) -> Evaluation:
     """Figures of probabilities (N, K), rows summing to 1, against labels (N,) in 0..K-1."""
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-
     probabilities, labels = _checked(probabilities, labels, len(class_names))
-    predicted, ids = probabilities.argmax(axis=1), np.arange(len(class_names))
-    options: dict[str, Any] = {"labels": ids, "zero_division": 0.0}
-    precision, recall, f1, support = precision_recall_fscore_support(labels, predicted, **options)
-    f_beta = precision_recall_fscore_support(labels, predicted, beta=beta, **options)[2]
-    confusion = confusion_matrix(labels, predicted, labels=ids)
-    present, called = support > 0, confusion.sum(axis=0) > 0
-    per_class: dict[str, dict[str, float | int | None]] = {}
+    predicted, count = probabilities.argmax(axis=1), len(class_names)
+    confusion = np.bincount(labels * count + predicted, minlength=count**2).reshape(count, count)
+    support, called = confusion.sum(axis=1), confusion.sum(axis=0)
+    figures = scores(confusion.diagonal(), support, called, beta=beta)
+    present = support > 0
+    per_class: dict[str, dict[str, Any]] = {}
     for k, name in enumerate(class_names):
         per_class[name] = {
-            "precision": float(precision[k]) if called[k] else None,
-            "recall": float(recall[k]) if present[k] else None,
-            "f1": float(f1[k]) if present[k] else None,
-            "f_beta": float(f_beta[k]) if present[k] else None,
+            "precision": float(figures["precision"][k]) if called[k] and present[k] else None,
+            **{name: float(figures[name][k]) if present[k] else None for name in ("recall", "f1", "f_beta")},
             "support": int(support[k]),
         }
     absent = [name for name, there in zip(class_names, present, strict=True) if not there]
     likelihood = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return Evaluation(
         num_images=len(labels),
-        accuracy=float((predicted == labels).mean()),
-        balanced_accuracy=float(recall[present].mean()),
-        macro_f1=float(f1[present].mean()),
-        f_beta=float(f_beta[present].mean()),
+        accuracy=float(figures["accuracy"]),
+        balanced_accuracy=float(figures["balanced_accuracy"]),
+        macro_f1=float(figures["macro_f1"]),
+        f_beta=float(figures["f_beta_mean"]),
         beta=beta,
         nll=float(-np.log(np.maximum(likelihood, 1e-12)).mean()),
         ece=ece(probabilities, labels),

@@ -31,6 +31,8 @@ from classifiers.prediction import WEIGHTS
 from classifiers.samples import Samples
 from classifiers.training import Advance, Progress, TrainResult, find_finished, silent, train
 
+_WORKERS_PER_GPU = 10
+
 
 @dataclass(frozen=True)
 class Job:
@@ -88,11 +90,11 @@ def _found(job: Job) -> TrainResult | None:
 
 
 def _default_workers(device: str, threads: int) -> int:
-    """A process per core on the CPU; on a GPU as many as keep two cores each for launching kernels, ten at most."""
+    """A process per core on the CPU; with GPUs ten each, as far as there is a core for each to launch kernels with."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if resolve_device(device).type == "cpu":
+    if resolve_device(device).type != "cuda":
         return max(1, cores // threads)
-    return max(1, min(10, cores // 2))
+    return max(1, min(_WORKERS_PER_GPU * torch.cuda.device_count(), cores - 2))
 
 
 def _one_by_one(jobs: Sequence[Job], device: str, threads: int, advance: Advance, resume: bool) -> list[TrainResult]:
@@ -147,7 +149,7 @@ def _side_by_side(
     waiting, running, finished = list(reversed(todo)), dict[int, int](), dict[int, dict[str, Any]]()
     try:
         for number in range(workers):
-            running[number] = _give(processes[number], waiting)
+            running[number] = _give(processes[number], waiting, number)
         while running:
             number, message = answers.get()
             if message is None:  # the process ended in the middle of a job
@@ -159,7 +161,7 @@ def _side_by_side(
                 finished[message["job"]] = message
                 del running[number]
                 if waiting:
-                    running[number] = _give(processes[number], waiting)
+                    running[number] = _give(processes[number], waiting, number)
     finally:
         for process in processes:
             process.kill()  # idle by now, unless we were interrupted: then the resume points remain
@@ -176,8 +178,8 @@ def _start(number: int, threads: int, answers: queue.Queue[tuple[int, dict[str, 
     """A worker process, and a thread that puts its answers into the queue (None when it ends)."""
     here = str(Path(__file__).resolve().parents[1])
     path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
-    # WORLD_SIZE is torchrun's: a worker is a world of its own.
-    env = {k: v for k, v in os.environ.items() if k not in ("WORLD_SIZE", "LOCAL_WORLD_SIZE")}
+    # torchrun's: a worker is a world of its own.
+    env = {k: v for k, v in os.environ.items() if k not in ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "RANK", "LOCAL_RANK")}
     env |= {"PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)}
     process = subprocess.Popen(
         [sys.executable, "-m", "classifiers.worker", str(threads)],
@@ -195,14 +197,22 @@ def _start(number: int, threads: int, answers: queue.Queue[tuple[int, dict[str, 
     return process
 
 
-def _give(process: subprocess.Popen[str], waiting: list[dict[str, Any]]) -> int:
+def _give(process: subprocess.Popen[str], waiting: list[dict[str, Any]], worker: int) -> int:
     """Hand the next job to a worker; returns its number."""
     job = waiting.pop()
+    job = job | {"device": device_of(worker, job["device"])}
     assert process.stdin is not None
     with suppress(BrokenPipeError):  # a worker that has died: its listener says so
         process.stdin.write(json.dumps(job) + "\n")
         process.stdin.flush()
     return int(job["job"])
+
+
+def device_of(worker: int, device: str) -> str:
+    """The device of a worker: with several GPUs each takes the next, where none was chosen by its number."""
+    if resolve_device(device).type != "cuda" or ":" in device:
+        return device
+    return f"cuda:{worker % torch.cuda.device_count()}"
 
 
 def _close(process: subprocess.Popen[str]) -> None:

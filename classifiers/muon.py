@@ -1,4 +1,8 @@
-"""Muon (Jordan et al. 2024): momentum whose matrices are orthogonalised; AdamW for everything that isn't a matrix."""
+"""Muon (Jordan et al. 2024): momentum whose matrices are orthogonalised; AdamW for everything that isn't a matrix.
+
+On a GPU a step's length is its number of kernels, so all matrices are worked on together there (`MatrixStack`) and
+the rest by torch's fused AdamW. torch.optim.Muon does one matrix after the other, and takes no kernels of convolutions.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,20 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.optim.adamw import adamw
+
+from classifiers.muon_stack import MatrixStack, as_matrix, orthogonalised, stacks_of
 
 _VANISHED = 1e-30  # momentum below this belongs to a unit that gets no gradient any more
-_NEGLIGIBLE = 1e-9  # of a matrix's norm: entries that the iteration cannot raise to anything that counts
 
 
 class Muon(torch.optim.Optimizer):
     """Groups with `muon=True` (kernels and matrices) get Muon's step, the others AdamW's, at the same learning rate.
 
     The step's size is scaled to AdamW's (Liu et al. 2025: 0.2 sqrt(max(rows, columns))), so that learning rates and
-    weight decays carry over.
+    weight decays carry over. batched: work on all matrices at once; none does so on CUDA. A group's "lr" may there be
+    a tensor, which a recorded step reads anew.
     """
 
     def __init__(
@@ -26,8 +32,12 @@ class Muon(torch.optim.Optimizer):
         lr: float,
         momentum: float = 0.95,
         betas: tuple[float, float] = (0.9, 0.99),
+        *,
+        batched: bool | None = None,
     ) -> None:
         super().__init__(groups, {"lr": lr, "momentum": momentum, "betas": betas, "weight_decay": 0.0, "muon": False})
+        self._batched = batched
+        self._stacks: dict[tuple[int, ...], list[MatrixStack]] = {}  # by the parameters that have a gradient
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -36,11 +46,16 @@ class Muon(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            if not params:
+                continue
+            if params[0].is_cuda if self._batched is None else self._batched:
+                (self._orthogonal_together if group["muon"] else self._adam_together)(params, group)
+                continue
             update = self._orthogonal if group["muon"] else self._adam
-            for p in group["params"]:
-                if p.grad is not None:
-                    p.mul_(1 - group["lr"] * group["weight_decay"])
-                    p.add_(update(p, group), alpha=-group["lr"])
+            for p in params:
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                p.add_(update(p, group), alpha=-group["lr"])
         return loss
 
     def _orthogonal(self, p: Tensor, group: dict[str, Any]) -> Tensor:
@@ -51,11 +66,33 @@ class Muon(torch.optim.Optimizer):
         velocity = state["momentum"].lerp_(p.grad, 1 - group["momentum"])
         velocity.masked_fill_(velocity.abs() < _VANISHED, 0.0)
         ahead = p.grad.lerp(velocity, group["momentum"])  # Nesterov's look ahead
-        # The order of a kernel's columns doesn't matter; its own order in memory saves copies.
-        ahead = ahead.movedim(1, -1) if ahead.ndim == 4 else ahead
-        matrix = ahead.flatten(1)
+        matrix = as_matrix(ahead)
         step = orthogonalised(matrix) * (0.2 * max(matrix.shape) ** 0.5)
-        return step.view(ahead.shape).movedim(-1, 1) if ahead.ndim == 4 else step
+        return step.view(ahead.movedim(1, -1).shape).movedim(-1, 1) if ahead.ndim == 4 else step
+
+    def _orthogonal_together(self, params: list[Tensor], group: dict[str, Any]) -> None:
+        if group["weight_decay"]:
+            torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
+        for stack in self._stacks_for(params):
+            torch._foreach_copy_(stack.gradients, [p.grad for p in stack.params])
+            stack.velocity.lerp_(stack.gradient, 1 - group["momentum"])
+            stack.velocity.masked_fill_(stack.velocity.abs() < _VANISHED, 0.0)
+            step = orthogonalised(stack.gradient.lerp(stack.velocity, group["momentum"]))
+            torch._foreach_sub_(stack.params, stack.views(step * (stack.scale * group["lr"])))
+
+    def _stacks_for(self, params: list[Tensor]) -> list[MatrixStack]:
+        """The stacks of these parameters; their momentum is a view of the stack's, also after a state was loaded."""
+        key = tuple(id(p) for p in params)
+        if key not in self._stacks:  # also when more layers begin to learn: each has its momentum in one stack only
+            self._stacks = {k: v for k, v in self._stacks.items() if not set(k) & set(key)}
+            self._stacks[key] = stacks_of(params)
+        for stack in self._stacks[key]:
+            for p, momentum in zip(stack.params, stack.momenta, strict=True):
+                if (known := self.state[p].get("momentum")) is not momentum:
+                    if known is not None:
+                        momentum.copy_(known)
+                    self.state[p]["momentum"] = momentum
+        return self._stacks[key]
 
     def _adam(self, p: Tensor, group: dict[str, Any]) -> Tensor:
         state, (beta1, beta2) = self.state[p], group["betas"]
@@ -63,25 +100,23 @@ class Muon(torch.optim.Optimizer):
             state["steps"] = 0
             state["mean"], state["square"] = torch.zeros_like(p), torch.zeros_like(p)
         assert p.grad is not None
-        state["steps"] += 1
+        state["steps"] = int(state["steps"]) + 1  # a tensor in a resume point that a GPU has left
         mean = state["mean"].lerp_(p.grad, 1 - beta1) / (1 - beta1 ** state["steps"])
         square = state["square"].lerp_(p.grad.square(), 1 - beta2) / (1 - beta2 ** state["steps"])
         return mean / square.sqrt().add_(1e-8)
 
-
-def orthogonalised(matrix: Tensor, iterations: int = 5) -> Tensor:
-    """The nearest matrix with orthonormal rows (or columns), roughly: singular values end up around 0.7 to 1.2.
-
-    A Newton-Schulz iteration of the fifth order whose coefficients were chosen for speed; bfloat16 on CUDA. Entries
-    below a billionth of the norm count as zero: the momentum of units that died decays into denormal numbers, with
-    which a CPU multiplies a hundred times more slowly.
-    """
-    a, b, c = 3.4445, -4.7750, 2.0315
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    x = x.bfloat16() if x.is_cuda else x
-    x = F.hardshrink(x / (x.norm() + 1e-7), _NEGLIGIBLE)
-    for _ in range(iterations):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return (x.T if tall else x).to(matrix.dtype)
+    def _adam_together(self, params: list[Tensor], group: dict[str, Any]) -> None:
+        for p in params:
+            state = self.state[p]
+            if not state:
+                state["mean"], state["square"] = torch.zeros_like(p), torch.zeros_like(p)
+                state["steps"] = 0
+            if not isinstance(state["steps"], Tensor) or state["steps"].device != p.device:
+                state["steps"] = torch.full((), float(state["steps"]), dtype=torch.float32, device=p.device)
+        states = [self.state[p] for p in params]
+        adamw(
+            params, [p.grad for p in params if p.grad is not None],
+            [s["mean"] for s in states], [s["square"] for s in states], [], [s["steps"] for s in states],
+            fused=True, amsgrad=False, beta1=group["betas"][0], beta2=group["betas"][1], lr=group["lr"],
+            weight_decay=group["weight_decay"], eps=1e-8, maximize=False,
+        )  # fmt: skip

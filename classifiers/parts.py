@@ -5,14 +5,17 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from classifiers.config import TrainConfig
+from classifiers.device import resolve_precision
 from classifiers.models import ImageClassifier
 from classifiers.muon import Muon
+from classifiers.scores import scores
 
 DEFAULT_LR = {"adamw": 3e-3, "muon": 1e-2, "sgd": 0.05}
 _MUON_FEATURES = 512  # of `compact`, with which Muon's rate was found
@@ -45,9 +48,11 @@ class Order:
         first, end = step * self.batch_size, (step + 1) * self.batch_size
         epochs = range(first // self._n, (end - 1) // self._n + 1)
         self._cache = {e: self._cache.get(e) if e in self._cache else self._epoch(e) for e in epochs}  # type: ignore[misc]
-        run = np.concatenate([self._cache[e] for e in epochs])
         offset = first - epochs[0] * self._n
-        return run[offset : offset + self.batch_size]
+        parts = [self._cache[epochs[0]][offset : offset + self.batch_size]]
+        for epoch in epochs[1:]:  # a batch larger than what is left of an epoch goes on in the next
+            parts.append(self._cache[epoch][: end - epoch * self._n])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _epoch(self, epoch: int) -> np.ndarray:
         rng = np.random.default_rng([self._seed, 1, epoch])
@@ -95,6 +100,17 @@ def lr_factor(schedule: str, done: float, warmup: float) -> float:
     return max(left, 1e-3) if schedule == "onecycle" else 1.0
 
 
+def set_lr(group: dict[str, Any], lr: float, recorded: bool, device: torch.device) -> None:
+    """The group's learning rate; for recorded steps in a tensor that stays the same one."""
+    known = group["lr"]
+    if not recorded:
+        group["lr"] = lr
+    elif isinstance(known, Tensor) and known.device == device:
+        known.fill_(lr)
+    else:
+        group["lr"] = torch.full((), lr, device=device)
+
+
 def make_optimizer(config: TrainConfig, model: ImageClassifier) -> torch.optim.Optimizer:
     """The setting's optimiser, else the model's own; weight decay on kernels and matrices; body and head apart."""
     kind = config.optimizer or model.optimizer
@@ -108,11 +124,14 @@ def make_optimizer(config: TrainConfig, model: ImageClassifier) -> torch.optim.O
             if kind == "muon":  # its authors leave the last layer to AdamW
                 group["muon"] = matrices and part is model.body
             groups.append(group)
-    if kind == "sgd":
-        return torch.optim.SGD(groups, lr=lr, momentum=config.momentum, nesterov=config.momentum > 0)
     if kind == "muon":
         return Muon(groups, lr=lr)
-    return torch.optim.AdamW(groups, lr=lr, betas=(config.momentum, 0.99))
+    # One kernel per group on a GPU. Float16's gradient scaler lets no fused optimiser clip, and is rare.
+    device = next(model.parameters()).device
+    fused = True if device.type == "cuda" and resolve_precision(config.precision, device) != "16-mixed" else None
+    if kind == "sgd":
+        return torch.optim.SGD(groups, lr=lr, momentum=config.momentum, nesterov=config.momentum > 0, fused=fused)
+    return torch.optim.AdamW(groups, lr=lr, betas=(config.momentum, 0.99), fused=fused, capturable=bool(fused))
 
 
 def default_lr(kind: str, model: ImageClassifier) -> float:
@@ -167,12 +186,6 @@ def quick_figures(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     loss = np.mean(np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels])
     confusion = np.bincount(labels * k + logits.argmax(axis=1), minlength=k * k).reshape(k, k)
-    right, support, called = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
-    present = support > 0
-    f1 = 2 * right[present] / (support + called)[present]
-    return {
-        "val_loss": float(loss),
-        "val_accuracy": float(right.sum() / support.sum()),
-        "val_balanced_accuracy": float((right[present] / support[present]).mean()),
-        "val_macro_f1": float(f1.mean()),
-    }
+    figures = scores(confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0))
+    chosen = ("accuracy", "balanced_accuracy", "macro_f1")
+    return {"val_loss": float(loss), **{f"val_{name}": float(figures[name]) for name in chosen}}

@@ -13,6 +13,8 @@ from classifiers.calibration import ece, reliability
 from classifiers.evaluation import Evaluation
 from classifiers.files import write_atomic
 
+_MARK = {"ganfer:picture": "plot"}  # so that ganfer never takes a plot for a face
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -45,9 +47,10 @@ def plot_confusion(evaluation: Evaluation, path: str | Path) -> None:
     figure = _figure(2 * side + 1, side + 0.6)
     left, right = figure.subplots(1, 2)
     _matrix(left, shares, [[f"{int(n)}" for n in row] for row in counts], evaluation.class_names, "images")
-    _matrix(
-        right, shares, [[f"{100 * s:.0f}" for s in row] for row in shares], evaluation.class_names, "% of the class"
-    )
+    texts = [
+        [f"{100 * s:.0f}" if there else "–" for s in row] for row, there in zip(shares, counts.sum(1), strict=True)
+    ]
+    _matrix(right, shares, texts, evaluation.class_names, "% of the class")
     _write(figure, path)
 
 
@@ -171,5 +174,5 @@ def _figure(width: float, height: float) -> Figure:
 
 def _write(figure: Figure, path: str | Path) -> None:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
+    figure.savefig(buffer, format="png", dpi=120, metadata=_MARK)
     write_atomic(Path(path), buffer.getvalue())

@@ -15,9 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from classifiers.calibration import fit_temperature, softmax
-from classifiers.device import resolve_device
+from classifiers.device import computes_in, resolve_device
+from classifiers.device_set import to_device
 from classifiers.errors import ClassifierError
 from classifiers.files import read_weights
+from classifiers.memory import is_out_of_memory
 from classifiers.models import ImageClassifier, create_model
 from classifiers.samples import check_images
 
@@ -78,6 +80,11 @@ class Classifier(Predictor):
         self.model = model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.class_names, self.size, self.channels = list(class_names), model.size, model.in_channels
         self.temperature, self.digest, self.card = float(temperature), digest, card or {}
+        # its temperature was fitted in the precision it was trained in, which is also the fastest there
+        at_home = str(self.card.get("device", "")).partition(":")[0] == self.device.type
+        self.precision = str(self.card.get("precision", "32-true")) if at_home else "32-true"
+        #: Sizes to which smaller batches are filled up, ascending: libraries prepare for every new shape.
+        self.pad_to: tuple[int, ...] = ()
 
     def logits(self, images: np.ndarray, *, tta: Tta = "none", batch_size: int = 512) -> np.ndarray:
         return self._map(images, batch_size, lambda x: _with_tta(self.model, x, tta))
@@ -91,8 +98,12 @@ class Classifier(Predictor):
         if len(images) == 0:  # one blank image tells the width
             blank = np.zeros((1, self.channels, self.size, self.size), np.uint8)
             return self._map(blank, 1, function)[:0]
-        parts = [part.float().cpu().numpy() for part in map_batches(function, images, self.device, batch_size)]
-        return np.concatenate(parts)
+        count, padded = len(images), next((size for size in self.pad_to if size >= len(images)), len(images))
+        if padded > count:
+            images = np.concatenate([images, np.zeros((padded - count, *images.shape[1:]), np.uint8)])
+        with computes_in(self.precision, self.device):
+            waiting = [to_host(part.float()) for part in map_batches(function, images, self.device, batch_size)]
+        return np.concatenate([arrived().numpy() for arrived in waiting])[:count]
 
 
 class Ensemble(Predictor):
@@ -129,16 +140,42 @@ def map_batches(
     start = 0
     with torch.inference_mode():
         while start < len(images):
-            batch = torch.from_numpy(np.array(images[start : start + batch_size])).to(device)
-            try:
-                result = function(batch.contiguous(memory_format=torch.channels_last))
-            except torch.OutOfMemoryError:
+            result = _tried(function, images[start : start + batch_size], device)
+            if result is None:
                 if batch_size == 1:
-                    raise ClassifierError(f"out of memory on {device} for a single image; use device='cpu'") from None
+                    raise ClassifierError(f"out of memory on {device} for a single image; use device='cpu'")
                 batch_size = (batch_size + 1) // 2
                 continue
             yield result
-            start += len(batch)
+            start += len(result)
+
+
+def _tried(function: Callable[[Tensor], Tensor], images: np.ndarray, device: torch.device) -> Tensor | None:
+    """`function` of a batch on the device; None when memory ran out."""
+    try:
+        batch = to_device(torch.from_numpy(np.array(images)), device)
+        return function(batch.contiguous(memory_format=torch.channels_last))
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
+
+
+def to_host(tensor: Tensor) -> Callable[[], Tensor]:
+    """Begin to copy a tensor to the CPU; the returned function waits until it is there."""
+    if tensor.device.type != "cuda":
+        arrived = tensor.cpu()
+        return lambda: arrived
+    pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    pinned.copy_(tensor, non_blocking=True)
+    copied = torch.cuda.Event()
+    copied.record()
+
+    def wait() -> Tensor:
+        copied.synchronize()
+        return pinned
+
+    return wait
 
 
 def _with_tta(model: ImageClassifier, images: Tensor, tta: Tta) -> Tensor:

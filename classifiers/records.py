@@ -34,6 +34,7 @@ def make_card(run: Run, temperature: float, validation: dict[str, Any] | None, n
         "best_step": int(run.best_row["step"]) if run.best_row else 0,
         "seconds": round(run.seconds(), 3),
         "device": str(run.fabric.device),
+        "precision": run.precision,
         "versions": {"python": platform.python_version(), "torch": version("torch"), "numpy": version("numpy")},
         "history": run.history,
         "validation": validation,

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import io
+import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from classifiers.augment import early_side, make_strength
 from classifiers.config import TrainConfig
-from classifiers.device import DeviceSet
+from classifiers.device_set import DeviceSet
 from classifiers.errors import ClassifierError
 from classifiers.files import UNREADABLE, save_history, write_atomic
 from classifiers.losses import balanced_class_weights, make_loss, smoothing_shares
 from classifiers.models import ImageClassifier, create_model
 from classifiers.parts import Average, Order, make_optimizer, quick_figures, total_steps, validation_steps
 from classifiers.prediction import map_batches
+from classifiers.recorder import Recorder, wanted
 from classifiers.samples import Samples, class_counts, class_mass
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+log = logging.getLogger("classifiers")
 
 RESUME = "resume.pt"
 
@@ -46,6 +50,7 @@ class Run:
         self.config, self.train, self.val, self.names = config, train, val, names
         self.folder, self.seed, self.fabric, self.identity = folder, seed, fabric, identity
         device = fabric.device
+        self.precision = str(fabric.strategy.precision.precision)
         torch.manual_seed(seed)
         channels, size = train.images.shape[1:3]
         self.model = create_model(
@@ -75,17 +80,24 @@ class Run:
             flip=config.flip, cutout=config.cutout, magnitude=config.magnitude,
         )  # fmt: skip
         self.generator = torch.Generator(device)
+        self.recorder = Recorder(device, [self.generator], active=self._can_be_recorded())
         self.total = total_steps(config, len(train))
         self.early_side = early_side(size)
         self.early_steps = round(self._progressive(channels) * self.total)
         self.validation_steps = set(validation_steps(config, len(train)))
-        self.micro_batches = 1
+        self.micro_batches, self.notes = 1, list[str]()
         self.step, self.since_best, self._steps_summed = 0, 0, 0
         self.loss_sum = torch.zeros((), device=device)
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Tensor] | None = None
         self.best_row: dict[str, float] = {}
         self._seconds_before, self._started, self._saved = 0.0, time.monotonic(), time.monotonic()
+
+    def _can_be_recorded(self) -> bool:
+        """Whether steps are alike but for their images: nothing drawn on the CPU, scaled, frozen or shared."""
+        config, alone = self.config, self.fabric.world_size == 1
+        plain = not (config.mixup or config.cutmix or config.freeze or config.compile)
+        return wanted(self.fabric.device) and alone and plain and self.precision != "16-mixed"
 
     def model_options(self) -> dict[str, Any]:
         """The architecture's options that were set, as `create_model` takes them."""
@@ -120,6 +132,20 @@ class Run:
     def my_share(self, index: np.ndarray) -> np.ndarray:
         """This process's part of a batch."""
         return index[self.fabric.global_rank :: self.fabric.world_size]
+
+    def note_micro_batches(self) -> None:
+        """Say, and keep for the card, that memory is too small for the batch, and what that changes."""
+        same = not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.model.modules())
+        effect = (
+            "with the same gradients"
+            if same
+            else "whose own statistics batch norm uses: results differ from those of a GPU with more memory"
+        )
+        self.notes = [
+            f"out of GPU memory: each batch of {self.config.batch_size} is split into {self.micro_batches} "
+            f"micro-batches, {effect}; a smaller batch_size needs no splitting"
+        ]
+        log.warning(self.notes[0])
 
     def seconds(self) -> float:
         """Training time so far, over all resumptions."""
@@ -199,7 +225,8 @@ class Run:
         if not path.is_file():
             return []
         try:
-            state: dict[str, Any] = torch.load(path, map_location=self.fabric.device, weights_only=True)
+            # to the CPU: an optimiser's step counts live there, and on a GPU every step would wait for them
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except UNREADABLE:
             return [f"{path} is damaged: training started anew"]
         if state.get("identity") != self.identity:
@@ -208,12 +235,14 @@ class Run:
         if self.average is not None:
             self.average.model.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.loss_sum = state["loss_sum"]
-        self.best = None if state["best"] is None else {k: v.cpu() for k, v in state["best"].items()}
+        self.loss_sum = state["loss_sum"].to(self.fabric.device)
+        self.best = state["best"]
         plain = state["plain"]
         self.step, self.total, self.since_best = plain["step"], plain["total"], plain["since_best"]
         self.history, self.best_row, self._seconds_before = plain["history"], plain["best_row"], plain["seconds"]
         self.micro_batches = plain["micro_batches"]
+        if self.micro_batches > 1:
+            self.note_micro_batches()
         return []
 
 

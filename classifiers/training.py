@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from classifiers.errors import ClassifierError
 from classifiers.evaluation import evaluate
 from classifiers.files import json_bytes, read_weights, save_history, save_weights, write_atomic
 from classifiers.losses import smooth
-from classifiers.parts import lr_factor, unfreeze
+from classifiers.memory import is_out_of_memory
+from classifiers.parts import lr_factor, set_lr, unfreeze
 from classifiers.plots import plot_curves
 from classifiers.prediction import WEIGHTS, Classifier, load_classifier
 from classifiers.records import make_card, tensorboard
@@ -94,7 +96,7 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ClassifierError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from error
-    fabric = make_fabric(device, config.precision)
+    fabric = make_fabric(device, config.precision, unused_parameters=config.freeze > 0)
     for note in notes:
         log.info(note)  # they are in the result, too
     with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
@@ -116,22 +118,15 @@ def _fit(run: Run, advance: Advance, watch: Watch | None) -> None:
             random = run.reseed()
             factor = lr_factor(config.schedule, run.step / run.total, config.warmup)
             for group in run.optimizer.param_groups:
-                group["lr"] = factor * group["peak_lr"]
+                set_lr(group, factor * group["peak_lr"], run.recorder.active, run.fabric.device)
             if config.freeze:
                 unfreeze(run.model, min(1.0, run.step / (config.freeze * run.total)))
 
             images, targets = run.data.take(run.my_share(run.order.batch(run.step)))
-            images = augment(images, run.strength, run.generator)
-            images, targets = mix(images, targets, config.mixup, config.cutmix, random)
-            if run.step < run.early_steps:
-                images = shrink(images, run.early_side)
-            images = images.contiguous(memory_format=torch.channels_last)
-            loss = _backward(run, images, smooth(targets, config.label_smoothing, run.shares))
-            if config.clip_norm:
-                run.fabric.clip_gradients(run.net, run.optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
-            run.optimizer.step()
-            run.optimizer.zero_grad()
-
+            if run.step + 1 < run.total:
+                run.data.prefetch(run.my_share(run.order.batch(run.step + 1)))
+            early = run.step < run.early_steps
+            loss = run.recorder((early, run.micro_batches), partial(_step, run, random, early), images, targets)
             run.step += 1
             if run.average is not None:
                 run.average.update(run.step)
@@ -154,27 +149,56 @@ def _fit(run: Run, advance: Advance, watch: Watch | None) -> None:
             advance(1, note=note)
 
 
+def _step(run: Run, random: np.random.Generator, early: bool, images: Tensor, targets: Tensor) -> Tensor:
+    """One optimiser step on images (B, C, H, W) uint8 and targets (B, K); returns the loss. Nothing here may ask the
+    device for a value: the step is recorded where that is possible."""
+    config = run.config
+    images = augment(images, run.strength, run.generator)
+    images, targets = mix(images, targets, config.mixup, config.cutmix, random)
+    if early:
+        images = shrink(images, run.early_side)
+    images = images.contiguous(memory_format=torch.channels_last)
+    loss = _backward(run, images, smooth(targets, config.label_smoothing, run.shares))
+    if config.clip_norm:
+        run.fabric.clip_gradients(run.net, run.optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
+    run.optimizer.step()
+    run.optimizer.zero_grad()
+    return loss
+
+
 def _backward(run: Run, images: Tensor, targets: Tensor) -> Tensor:
     """Gradients of the batch's weighted mean loss, in as many micro-batches as memory demands; returns the loss."""
     weight = run.fabric.all_reduce(targets.sum(), reduce_op="mean").clamp_min(1e-8)  # all of a batch may weigh nothing
     while True:
         try:
-            total = torch.zeros((), device=images.device)
-            pieces = list(zip(images.chunk(run.micro_batches), targets.chunk(run.micro_batches), strict=True))
-            for i, (x, t) in enumerate(pieces, 1):
-                with run.fabric.no_backward_sync(run.net, enabled=i < len(pieces)):
-                    loss = run.loss(run.net(x).float(), t).sum() / weight
-                    run.fabric.backward(loss)
-                total += loss.detach()
-            return total
-        except torch.OutOfMemoryError:
-            if run.micro_batches >= len(images):
-                raise ClassifierError("out of GPU memory for a single image: use a smaller model or size") from None
-            run.optimizer.zero_grad()
-            if run.micro_batches == 1:  # said once; the result's card tells how small they became
-                log.warning("out of GPU memory: each batch is split into micro-batches, with the same gradients")
-            run.micro_batches *= 2
-            torch.cuda.empty_cache()
+            return _in_micro_batches(run, images, targets, weight)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        # outside of the handler, whose traceback holds the tensors that are to be freed
+        if run.micro_batches >= len(images):
+            raise ClassifierError("out of GPU memory for a single image: use a smaller model or size")
+        if run.fabric.world_size > 1:  # the other processes wait for this one's gradients
+            raise ClassifierError(
+                f"out of GPU memory at batch_size = {run.config.batch_size} on {run.fabric.world_size} processes: "
+                "set a smaller batch_size"
+            )
+        run.optimizer.zero_grad()
+        run.micro_batches *= 2
+        run.note_micro_batches()
+        torch.cuda.empty_cache()
+
+
+def _in_micro_batches(run: Run, images: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
+    """One pass over the batch in `run.micro_batches` pieces; returns the loss."""
+    total = torch.zeros((), device=images.device)
+    pieces = list(zip(images.chunk(run.micro_batches), targets.chunk(run.micro_batches), strict=True))
+    for i, (x, t) in enumerate(pieces, 1):
+        with run.fabric.no_backward_sync(run.net, enabled=i < len(pieces)):
+            loss = run.loss(run.net(x).float(), t).sum() / weight
+            run.fabric.backward(loss)
+        total += loss.detach()
+    return total
 
 
 def _stop_if_diverged(run: Run, loss: float) -> None:
@@ -199,6 +223,7 @@ def _finish(run: Run, notes: list[str]) -> TrainResult:
     logits, labels = run.val_logits(run.model.eval()), np.asarray(run.val.labels)
     temperature = fit_temperature(logits, labels)
     figures = evaluate(softmax(logits, temperature), labels, run.names)
+    notes += run.notes
     card = make_card(run, temperature, figures.to_json(), notes)
     if run.fabric.is_global_zero:
         save_history(run.folder, run.history)

@@ -5,12 +5,16 @@ What a command needs is looked for in the workspace, and made with the configure
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ganfer.config import Config
 from ganfer.results import Result
 from ganfer.runtime import ranks
 from ganfer.runtime.console import say
 from ganfer.workspace import Run, Workspace
+
+if TYPE_CHECKING:
+    from ganfer.classifier.catalogue import Source
 
 
 class Needs:
@@ -42,11 +46,31 @@ class Needs:
 
     def classifier(self, name: str | None = None) -> Run:
         """A finished classifier: the named one, else the newest trained on the active data, else a new one."""
+        from ganfer.classifier import starter
+        from ganfer.classifier.catalogue import chosen_run
         from ganfer.classifier.train import train_classifier
 
         if name:
-            return self.workspace.find("classifiers", name)
+            run = chosen_run(self.workspace, name)
+            starter.refuse(run.path, "labels, the screen and the experiment")
+            return run
         return self.newest("classifiers") or _made(lambda: train_classifier(self.workspace, self.config, self.data()))
+
+    def reader(self) -> "Source | None":
+        """What reads photographs of people: a classifier trained on real images, else the starter; which is said.
+
+        None in an installation without the starter, before a classifier was trained.
+        """
+        from ganfer.classifier import starter
+        from ganfer.classifier.catalogue import for_people
+
+        found = for_people(self.workspace)
+        data = self.workspace.active_data
+        if found is not None and found.file == starter.FILE:
+            say(starter.notice())
+        elif found is not None and data is not None and found.data_digest != data.digest:
+            say(f"{found.name} reads the faces, trained on other data than {data.name}: ganfer train classifier.")
+        return found
 
     def judge(self) -> Run:
         """The finished judge of steered faces for the active data, else a new one."""

@@ -14,6 +14,7 @@ from ganfer.errors import DataError, GanferError, WorkspaceError
 from ganfer.needs import Needs
 from ganfer.results import Result
 from ganfer.runtime import ranks
+from ganfer.runtime.console import say
 from ganfer.workspace import Run, Workspace
 
 
@@ -124,19 +125,23 @@ class Project:
         source: str = "gan",
         seeds: Sequence[int] | None = None,
         steer: bool | None = None,
+        sign: tuple[Path, Path] | None = None,
         dry_run: bool = False,
     ) -> Result:
         """Draw synthetic faces: `n` spread evenly, or as many as fill every class up to the largest (or to `to`).
 
         source: the kind of generator; all but "gan" are opened from `stylegan.network`. seeds: exactly these. steer:
-        lead the generator to the classes; None does so where classes are asked of a generator that knows none.
+        lead the generator to the classes; None does so where classes are asked of a generator that knows none. sign: a
+        certificate and its key; every face drawn now gets content credentials (C2PA).
         """
+        from ganfer.data.credentials import signed
         from ganfer.generate.draw import draw, plan_lines
         from ganfer.generate.quota import plan_counts, plan_seeds
         from ganfer.generate.source import OWN, gan_source, preview, registered
         from ganfer.generate.steer import generate_steered
         from ganfer.generate.steer import plan_lines as steering_lines
 
+        signer = signed(sign)  # what is wrong with the certificate is said at once, too
         source = registered(source)
         own = source == OWN
         there = self.workspace.find("gans", gan) if gan else self.needs.newest("gans") if own else None
@@ -159,10 +164,11 @@ class Project:
                 "generate", needed, [*known.steps, *(steering if steered else plan_lines(quota, known.class_names))]
             )
         chosen = known.source or gan_source(self.needs.gan(gan), self.config)
-        if not steered:
-            return draw(self.workspace, self.config, chosen, data, quota, seeds)
-        guide = self.needs.classifier()
-        return generate_steered(self.workspace, self.config, chosen, data, quota, guide, self.needs.judge())
+        with signer:
+            if not steered:
+                return draw(self.workspace, self.config, chosen, data, quota, seeds)
+            guide = self.needs.classifier()
+            return generate_steered(self.workspace, self.config, chosen, data, quota, guide, self.needs.judge())
 
     def label(
         self,
@@ -176,10 +182,14 @@ class Project:
 
         fill: have more faces drawn until the screen has kept as many of each class as were asked for.
         """
+        from ganfer.classifier import starter
         from ganfer.generate.foreign import import_batch
         from ganfer.label.fill import fill as fill_batch
+        from ganfer.label.photos import are_photos
         from ganfer.label.stage import label
 
+        if folder and classifier in (None, starter.NAME) and are_photos(self.workspace, Path(folder)):
+            return self._label_photos(Path(folder), fill=fill, dry_run=dry_run)
         named = self.needs.classifier(classifier) if classifier else None  # a wrong name is said before any work
         needed = ["data", *([] if named else ["classifier"]), *([] if folder else ["batch"])]
         more = ["draw more faces until as many of each class are kept as were asked for"] if fill else []
@@ -191,6 +201,21 @@ class Project:
         if fill:
             batch = fill_batch(self.workspace, self.config, batch, labeller, data)
         return label(self.config, batch, labeller, data)
+
+    def _label_photos(self, folder: Path, *, fill: bool, dry_run: bool) -> Result:
+        """Photographs, where no data of the workspace is of real people: the starter labels them."""
+        from ganfer.classifier import starter
+        from ganfer.classifier.catalogue import chosen_run
+        from ganfer.generate.foreign import import_batch
+        from ganfer.label.stage import label
+
+        if fill:
+            raise GanferError("--fill draws more faces, and a folder has no generator.", "Leave one of them out.")
+        if plan := self._first("label", [], [f"label {folder} with the {starter.NAME}"], dry_run):
+            return plan
+        say(starter.notice())
+        reader = chosen_run(self.workspace, starter.NAME)
+        return label(self.config, import_batch(self.workspace, self.config, folder, None), reader, None)
 
     def quality(self, batch: str | None = None, *, classifier: str | None = None, dry_run: bool = False) -> Result:
         """Measure a batch (the newest) beside held-back real images: distances, variety, copies, what is learned."""
@@ -287,10 +312,10 @@ class Project:
         self, folder: str | Path | None = None, *, classifiers: Sequence[str] = (), dry_run: bool = False
     ) -> Result:
         """Measure the newest classifier, or several as one, on the test split (`evaluate.split`), or on a folder."""
-        from ganfer.classifier.choose import locate
+        from ganfer.classifier.catalogue import sources
         from ganfer.classifier.evaluate import evaluate
 
-        paths = [locate(self.workspace, name) for name in classifiers]
+        paths: list[Any] = list(sources(self.workspace, classifiers)) if classifiers else []
         needed = ["data"] if paths and not folder else [] if paths else ["data", "classifier"]
         what = str(folder) if folder else f"the {self.config.evaluate.split} split"
         if plan := self._first("evaluate", needed, [f"measure the classifier on {what}"], dry_run):
@@ -322,10 +347,10 @@ class Project:
         dry_run: bool = False,
     ) -> Result:
         """Where in the images the classifier found its evidence: Grad-CAM, scores, first-layer maps."""
-        from ganfer.classifier.choose import locate
+        from ganfer.classifier.catalogue import choose
         from ganfer.classifier.explain import explain
 
-        path = locate(self.workspace, classifier) if classifier else None
+        path: Any = choose(self.workspace, classifier) if classifier else self.needs.reader()
         needed = [] if path else ["data", "classifier"]
         if plan := self._first("explain", needed, [f"explain {len(images)} image(s)"], dry_run):
             return plan
@@ -334,10 +359,10 @@ class Project:
 
     def export(self, out: str | Path | None = None, *, classifier: str | None = None, dry_run: bool = False) -> Result:
         """Write the classifier as ONNX, checked against torch, with a JSON card."""
-        from ganfer.classifier.choose import locate
+        from ganfer.classifier.catalogue import choose
         from ganfer.classifier.export import export
 
-        path = locate(self.workspace, classifier) if classifier else None
+        path: Any = choose(self.workspace, classifier) if classifier else None
         needed = [] if path else ["data", "classifier"]
         if plan := self._first("export", needed, ["write the classifier as ONNX and check it"], dry_run):
             return plan
@@ -361,9 +386,15 @@ class Project:
         from ganfer.live.opencv import check_opencv
 
         check_opencv()
+        from ganfer.classifier import starter
+        from ganfer.classifier.catalogue import sources as catalogue
         from ganfer.live.stage import predict_plan, predict_stage
 
+        if classifiers:
+            catalogue(self.workspace, classifiers)  # a wrong name is said before any work
         opened = predict_plan(self.workspace, sources, out, request)
+        if not classifiers and (reader := self.needs.reader()):
+            classifiers = [starter.NAME if reader.file == starter.FILE else str(reader.file.parent)]
         needed = [] if classifiers else ["data", "classifier"]
         if plan := self._first("predict", needed, opened.lines, dry_run):
             return plan
@@ -376,6 +407,7 @@ class Project:
         *logs: str | Path,
         title: str = "Lecture timeline",
         offsets: Mapping[str, float] | None = None,
+        people: int | None = None,
         out: str | Path | None = None,
         dry_run: bool = False,
     ) -> Result:
@@ -387,17 +419,17 @@ class Project:
                 raise DataError(f"{log} is not there.", "Give logs of: ganfer predict --attention --log FILE.")
         folder = Path(out) if out is not None else self.workspace.root / "predictions" / "timeline"
         plan = self._first("timeline", [], [f"put {len(logs)} log(s) into {folder / 'index.html'}"], dry_run)
-        return plan or timeline([Path(log) for log in logs], folder, title=title, offsets=offsets)
+        return plan or timeline([Path(log) for log in logs], folder, title=title, offsets=offsets, people=people)
 
     def serve(self, classifiers: Sequence[str] = (), *, dry_run: bool = False, **options: Any) -> Result:
         """Answer over HTTP and show the live page until interrupted; see `ganfer.serve.command.serve`."""
         from ganfer.serve.command import plan_lines, serve
 
-        needed = [] if classifiers else ["data", "classifier"]
+        needed = [] if classifiers or self.needs.reader() else ["data", "classifier"]
         if dry_run:
             return self._plan("serve", needed, plan_lines(self.workspace, self.config, classifiers))
         self.needs.announce(*needed)
-        if not classifiers:
+        if needed:
             self.needs.classifier()
         return serve(self.workspace, self.config, classifiers, **options)
 

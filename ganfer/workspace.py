@@ -7,6 +7,7 @@ complete, and there is nothing to do; begun, and it resumes.
 """
 
 import json
+import multiprocessing
 import os
 import platform
 import shlex
@@ -74,6 +75,11 @@ class Run:
     def digest(self) -> str:
         """Digest of what the run produced, for the records of the runs that use it."""
         return str(self.record.get("digest", ""))
+
+    @property
+    def cache(self) -> Path:
+        """Where to keep what is worked out from the run and can be worked out again."""
+        return self.path
 
     @contextmanager
     def work(self, command: str) -> Iterator[dict[str, Any]]:
@@ -205,16 +211,46 @@ class Workspace:
 
 @contextmanager
 def _exclusive(path: Path, what: str) -> Iterator[None]:
-    lock = FileLock(path)
+    lock, holder = FileLock(path), path.with_name(".holder")
     try:
         lock.acquire(timeout=0)
     except Timeout:
+        if _holder_of(holder) in _ancestors():
+            raise WorkspaceError(
+                f"{what}: the process that started this one is at work on it and would be waited for for ever.",
+                'A script that starts processes must put its own lines under `if __name__ == "__main__":`.',
+            ) from None
         say(f"{what}: another ganfer process is at work on it; waiting for it (Ctrl-C gives up).")
         lock.acquire()
     try:
+        holder.write_text(str(os.getpid()))
         yield
     finally:
+        holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _holder_of(file: Path) -> int:
+    """The process that says it holds a run; 0 where none does."""
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _ancestors() -> set[int]:
+    """The processes that this one descends from, as far as the system tells."""
+    parent = multiprocessing.parent_process()
+    found = {os.getppid()} | ({parent.pid} if parent is not None and parent.pid is not None else set())
+    for pid in tuple(found):
+        while pid > 1:
+            try:
+                stat = Path(f"/proc/{pid}/stat").read_text()
+            except OSError:  # no such folder on this system, or the process has ended
+                break
+            pid = int(stat.rpartition(")")[2].split()[1])
+            found.add(pid)
+    return found - {0, 1}
 
 
 def command_line() -> str:

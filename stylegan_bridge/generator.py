@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from stylegan_bridge.config import GeneratorConfig
 from stylegan_bridge.errors import BridgeError
+from stylegan_bridge.exact import exact
 from stylegan_bridge.graphs import Recorded
 from stylegan_bridge.network import MappingNetwork, NoiseMode, Noises, SynthesisNetwork
+from stylegan_bridge.transfer import to_host
 
 MAX_SEED = 2**32 - 1
 #: Where a file holds no average w, it is taken over the latents of this many seeds, counted from 0.
@@ -234,22 +236,41 @@ class Generator(nn.Module):
         size = self.micro_batch or default_micro_batch(self.config, self.device)
         side = self.resolution
         out = torch.empty(count, self.img_channels, side, side, dtype=torch.uint8)
-        for start in range(0, count, size):
-            rows = [min(start + i, count - 1) for i in range(size)]
-            try:
-                images = draw(rows)
-            except torch.OutOfMemoryError as error:
-                raise BridgeError(
-                    f"{size} images of {side} px do not fit on {self.device}; set micro_batch below {size}"
-                ) from error
-            if not bool(torch.isfinite(images).all()):
+        waiting: tuple[int, Callable[[], list[Tensor]]] | None = None
+
+        def take(start: int, arrived: Callable[[], list[Tensor]]) -> None:
+            pixels, finite = arrived()
+            if not bool(finite):
                 raise BridgeError(
                     "the network drew values that are not finite; its weights are damaged, or float16 overflows:"
                     " load it with precision='float32'"
                 )
-            kept = min(size, count - start)
-            out[start : start + kept] = to_uint8(images)[:kept].cpu()
+            out[start : start + size] = pixels[: count - start]
+
+        with exact(self.device):
+            for start in range(0, count, size):
+                rows = [min(start + i, count - 1) for i in range(size)]
+                try:
+                    images = draw(rows)
+                    begun = start, to_host(to_uint8(images), torch.isfinite(images).all())
+                except RuntimeError as error:
+                    if not _out_of_memory(error):
+                        raise
+                    raise BridgeError(
+                        f"{size} images of {side} px do not fit on {self.device}; set micro_batch below {size}"
+                    ) from error
+                if waiting:  # the device is at the next pass by now
+                    take(*waiting)
+                waiting = begun
+            if waiting:
+                take(*waiting)
         return out
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """As torch says it, or a library that cannot get its workspace."""
+    words = ("STATUS_ALLOC_FAILED", "out of memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
 
 def default_micro_batch(config: GeneratorConfig, device: torch.device) -> int:

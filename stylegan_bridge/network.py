@@ -29,7 +29,10 @@ Noises = list[Tensor | None]
 
 
 class Linear(nn.Module):
-    """A fully connected layer with run-time weight scaling ("equalized learning rate", Karras et al. 2018)."""
+    """A fully connected layer with run-time weight scaling ("equalized learning rate", Karras et al. 2018).
+
+    Always in float32, also under autocast: latents and styles are small, and every pixel depends on them.
+    """
 
     def __init__(self, inputs: int, outputs: int, *, lr_multiplier: float = 1.0, bias_init: float = 0.0) -> None:
         super().__init__()
@@ -39,8 +42,9 @@ class Linear(nn.Module):
         self.bias_gain = lr_multiplier
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, inputs) -> (N, outputs)."""
-        return torch.addmm(self.bias, x, self.weight.t(), beta=self.bias_gain, alpha=self.weight_gain)
+        """(N, inputs) -> (N, outputs) float32."""
+        with torch.autocast(x.device.type, enabled=False):
+            return torch.addmm(self.bias, x.float(), self.weight.t(), beta=self.bias_gain, alpha=self.weight_gain)
 
 
 class MappingNetwork(nn.Module):

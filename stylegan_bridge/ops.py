@@ -5,6 +5,8 @@ Filters are one-dimensional (the networks' filters are separable) and normalised
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -80,30 +82,43 @@ class Derived:
 
     def __init__(self) -> None:
         self._key: tuple[int, int, torch.device] | None = None
-        self._energy: Tensor | None = None
-        self._winograd: Tensor | None = None
+        self._kept: dict[str, Tensor] = {}
 
-    def _refresh(self, weight: Tensor) -> None:
+    def _keep(self, name: str, weight: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
+        """make(weight), made once; anew where it takes part in a gradient, or where a change would go unseen."""
+        if (weight.requires_grad and torch.is_grad_enabled()) or weight.is_inference():
+            return make(weight)
         key = (weight.data_ptr(), weight._version, weight.device)
         if key != self._key:
-            self._key, self._energy, self._winograd = key, None, None
+            self._key, self._kept = key, {}
+        if name not in self._kept:
+            with torch.inference_mode(False):  # it also serves where gradients are taken
+                self._kept[name] = make(weight.detach())
+        return self._kept[name]
 
     def energy(self, weight: Tensor) -> Tensor:
         """(O, I, k, k) -> (O, I), the sum of squares over the kernel: all that demodulation needs of the weights."""
-        if weight.requires_grad and torch.is_grad_enabled():  # in training the energy takes part in the gradient
-            return weight.square().sum(dim=(2, 3))
-        self._refresh(weight)
-        if self._energy is None:
-            with torch.inference_mode(False):  # it also serves where gradients are taken
-                self._energy = weight.detach().square().sum(dim=(2, 3))
-        return self._energy
+        return self._keep("energy", weight, _energy)
+
+    def normalised(self, weight: Tensor) -> Tensor:
+        """(O, I, k, k) with each output channel's largest weight at 1 / sqrt(fan-in): float16 holds the sums."""
+        return self._keep("normalised", weight, _normalised)
+
+    def normalised_energy(self, weight: Tensor) -> Tensor:
+        """`energy` of the `normalised` weights."""
+        return self._keep("normalised energy", weight, lambda w: _energy(_normalised(w)))
 
     def winograd(self, weight: Tensor) -> Tensor:
         """The weights as `winograd.scaled_conv2d` takes them."""
-        self._refresh(weight)
-        if self._winograd is None:
-            self._winograd = winograd.transform_weight(weight)
-        return self._winograd
+        return self._keep("winograd", weight, winograd.transform_weight)
+
+
+def _energy(weight: Tensor) -> Tensor:
+    return weight.square().sum(dim=(2, 3))
+
+
+def _normalised(weight: Tensor) -> Tensor:
+    return weight * (weight[0].numel() ** -0.5 / weight.abs().amax(dim=(1, 2, 3), keepdim=True))
 
 
 def modulated_conv2d(
@@ -129,11 +144,12 @@ def modulated_conv2d(
     derived = derived or Derived()
     if demodulate:
         if x.dtype == torch.float16:
-            fan_in = weight[0].numel()
-            weight = weight * (fan_in**-0.5 / weight.abs().amax(dim=(1, 2, 3), keepdim=True))
+            energy, weight = derived.normalised_energy(weight), derived.normalised(weight)
             styles = styles / styles.abs().amax(dim=1, keepdim=True)
-            derived = Derived()
-        factors = (styles.square() @ derived.energy(weight).t() + 1e-8).rsqrt() * gain
+        else:
+            energy = derived.energy(weight)
+        with torch.autocast(x.device.type, enabled=False):  # eight bits of mantissa would not normalise
+            factors = (styles.square() @ energy.t() + 1e-8).rsqrt() * gain
     else:
         factors = styles.new_full((len(styles), len(weight)), gain)
     padding = weight.shape[2] // 2

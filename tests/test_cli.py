@@ -106,6 +106,7 @@ def test_status_tells_the_next_step(run, tmp_path: Path) -> None:
     [
         (GanferError("The tub is full.", "Empty it."), 1, "ganfer: The tub is full. Empty it."),
         (OSError(errno.ENOSPC, "No space", "a/b.png"), 1, "No space left on the disk (a/b.png)."),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), 1, "Out of GPU memory. Free it"),
         (PermissionError(errno.EACCES, "denied", "w"), 1, "No permission (w)."),
         (KeyboardInterrupt(), 130, "the same command goes on from here"),
         (click.Abort(), 130, "Interrupted"),

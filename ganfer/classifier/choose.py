@@ -1,15 +1,15 @@
-"""Which classifier a command means: runs of the workspace by name, folders and files by path, several as one."""
+"""Classifiers opened: one, or several as one, and whether they fit the images. `catalogue` says which a name means."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from classifiers import Classifier, Ensemble, Predictor, load_classifier
-from classifiers.prediction import WEIGHTS
+from ganfer.classifier.catalogue import Source
 from ganfer.data.decode import Target
 from ganfer.data.imageset import ImageSet
 from ganfer.errors import DataError
-from ganfer.workspace import Run, Workspace
+from ganfer.workspace import Run
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,14 @@ class Chosen:
     data_digest: str = ""
 
 
-def locate(workspace: Workspace, name: str) -> Path:
-    """The folder or file of a classifier: an existing path, else a run of the workspace. WorkspaceError if neither."""
-    path = Path(name)
-    if path.is_file() or (path / WEIGHTS).is_file():
-        return path
-    return workspace.find("classifiers", name).path
-
-
-def open_chosen(path: Path, device: str) -> Chosen:
-    """The classifier at a path. ClassifierError when it is missing or damaged."""
+def open_chosen(choice: Source | Path, device: str) -> Chosen:
+    """The classifier of a source, or at a path. ClassifierError when it is missing or damaged."""
+    path = choice.file if isinstance(choice, Source) else choice
+    if isinstance(choice, Source) and (path.parent / "record.json").is_file():
+        path = path.parent  # a run
     classifier = load_classifier(path, device)
+    if isinstance(choice, Source):
+        return Chosen(choice.name, path, classifier, choice.data_digest)
     record = Run(path).record if path.is_dir() else {}
     data = str(record.get("key", {}).get("inputs", {}).get("data", ""))
     name = path.name if path.is_dir() else f"{path.parent.name}/{path.name}"

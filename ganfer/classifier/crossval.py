@@ -168,7 +168,10 @@ def _way(result: CrossvalResult, images: ImageSet, config: Config) -> dict[str, 
     )
     per_class = {
         name: {
-            **{f: bounds(table[f"{f}:{name}"]) if f"{f}:{name}" in table else None for f in PER_CLASS},
+            **{
+                figure: None if overall.per_class[name][figure] is None else bounds(table[f"{figure}:{name}"])
+                for figure in PER_CLASS
+            },
             "support": overall.per_class[name]["support"],
         }
         for name in names

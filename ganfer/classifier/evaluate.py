@@ -12,12 +12,22 @@ from typing import Any
 import numpy as np
 
 from classifiers import Classifier, Predictor
+from ganfer.classifier.catalogue import Source
 from ganfer.classifier.choose import Chosen, as_one, open_chosen
 from ganfer.classifier.evaluate_page import evaluation_lines
 from ganfer.classifier.figures import Measurement, evaluation_results
 from ganfer.classifier.files import write_evaluation
 from ganfer.classifier.selective import parse_thresholds, thresholds_for
-from ganfer.classifier.subject import Subject, files_digest, fitting_set, folder_subject, image_files, split_subject
+from ganfer.classifier.subject import (
+    Subject,
+    files_digest,
+    fitting_set,
+    folder_subject,
+    image_files,
+    measured_part,
+    source_notes,
+    split_subject,
+)
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet
 from ganfer.page.node import read_results
@@ -31,7 +41,7 @@ _KEPT = ("figures", "ece", "nll", "per_class", "confusion", "selective", "stress
 
 
 def evaluate(
-    workspace: Workspace, config: Config, paths: Sequence[Path], data: Run | None, folder: Path | None = None
+    workspace: Workspace, config: Config, paths: Sequence[Source | Path], data: Run | None, folder: Path | None = None
 ) -> Result:
     """Measure the classifiers at `paths` (several: as an ensemble) on the data's split, or on a folder of classes.
 
@@ -41,7 +51,12 @@ def evaluate(
     chosen = [open_chosen(path, config.device) for path in paths]
     predictor = as_one(chosen)
     wanted = parse_thresholds(config.evaluate.thresholds, predictor.class_names)
-    files = [] if folder is None else image_files(folder)
+    files: list[Path] = []
+    part: list[str] = []
+    if folder is not None:
+        found, others = image_files(folder)
+        files, part = measured_part(folder, found)
+        part += [*others, *source_notes(folder, data)]
     if folder is not None:
         digest = files_digest(folder, files)
     else:
@@ -72,7 +87,7 @@ def evaluate(
             if held_out is not None and isinstance(wanted, float):
                 fitted_on = (_probabilities(predictor, held_out, config.evaluate.tta, names), _labels(held_out, names))
             thresholds = thresholds_for(wanted, names, fitted_on)
-        notes = (*subject.notes, *_warnings(chosen, subject, config), *words)
+        notes = (*part, *subject.notes, *_warnings(chosen, subject, config), *words)
         measurement = Measurement(subject, predictor, tuple(chosen), probabilities, thresholds, notes)
         results = evaluation_results(run, config, measurement)
         write_evaluation(run.path, measurement, results)

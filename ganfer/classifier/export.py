@@ -8,6 +8,7 @@ import numpy as np
 
 from classifiers import ExportResult, export_onnx
 from classifiers.export import TOLERANCE
+from ganfer.classifier.catalogue import Source
 from ganfer.classifier.choose import Chosen, open_chosen
 from ganfer.config import Config
 from ganfer.data.imageset import read_set
@@ -21,7 +22,9 @@ MODEL, CARD = "model.onnx", "card.json"
 _CHECKED = 64  # real images that the check adds to noise
 
 
-def export(workspace: Workspace, config: Config, classifier: Path, data: Run | None, out: Path | None = None) -> Result:
+def export(
+    workspace: Workspace, config: Config, classifier: Source | Path, data: Run | None, out: Path | None = None
+) -> Result:
     """Write `exports/<run>/model.onnx` and card.json, and copies as `out` and `out`.json when it is given.
 
     Real validation images of the active data, where they fit, and noise must give the same probabilities in ONNX
@@ -32,7 +35,7 @@ def export(workspace: Workspace, config: Config, classifier: Path, data: Run | N
     chosen = open_chosen(classifier, config.device)
     images = _real_images(chosen, data)
     key = {"config": {"format": 1}, "inputs": {"classifier": chosen.classifier.digest}}
-    run = workspace.run("exports", chosen.path.stem if chosen.path.is_file() else chosen.name, key)
+    run = workspace.run("exports", chosen.name, key)
     if out is not None and out.exists() and not (run.complete and digest_of(out) == run.digest):
         raise GanferError(f"{out} exists already.", "Remove it or give another name.")
     with run.work("export") as record:

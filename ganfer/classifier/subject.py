@@ -1,5 +1,6 @@
 """What a classifier is measured on: a split of a data set, or a folder of class folders from anywhere."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,13 @@ from ganfer.classifier.choose import require_fitting, target_of
 from ganfer.classifier.train import real_only
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set
-from ganfer.data.names import canonical
+from ganfer.data.names import class_named
 from ganfer.data.pool import decode_items
 from ganfer.data.sources.items import Item
-from ganfer.data.sources.survey import is_image
+from ganfer.data.sources.loose import images_below
+from ganfer.data.sources.survey import split_of
+from ganfer.data.sources.words import EVAL
+from ganfer.data.text import printable
 from ganfer.errors import DataError
 from ganfer.runtime.console import progress, say
 from ganfer.runtime.files import digest_json
@@ -53,14 +57,48 @@ def split_subject(data: Run, images: ImageSet, split: str) -> Subject:
     )
 
 
-def image_files(folder: Path) -> list[Path]:
-    """The images below a folder, sorted. DataError when there are none."""
+def image_files(folder: Path) -> tuple[list[Path], list[str]]:
+    """The images below a folder, sorted, and what to say of other files. DataError when there are none."""
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder.", "Give a folder with a subfolder of images per class.")
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and is_image(path.name)]
+    files, others = images_below(folder)
     if not files:
         raise DataError(f"{folder} holds no images.", "Give a folder with a subfolder of images per class.")
-    return files
+    reasons = Counter(reason.partition(" (")[0] for _, reason in others)
+    said = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common())
+    return files, [f"Files that are no readable images were left out ({said})."] if others else []
+
+
+def measured_part(folder: Path, files: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """The files to measure on, and what to say of it: of a folder with train and test folders, the test part.
+
+    Evaluation folders count as test. A folder without a test part is taken whole, and said to be for training.
+    """
+    splits = {path: split_of(path.relative_to(folder).as_posix()) for path in files}
+    named = Counter(split for split in splits.values() if split)
+    test = [path for path in files if splits[path] in ("test", EVAL)]
+    if test and (named["train"] or named["val"]):
+        return test, [f"Only the folder's test part was taken, {len(test):,} of {len(files):,} images."]
+    if not test and named["train"]:
+        return list(files), [
+            "The folder calls its images training images: of a classifier that learned from them this is no test."
+        ]
+    return list(files), []
+
+
+def source_notes(folder: Path, data: Run | None) -> list[str]:
+    """What to say where the folder is, holds or lies in the source of the active set."""
+    source = "" if data is None else str(data.record.get("source", ""))
+    if not source:
+        return []
+    here, there = folder.resolve(), Path(source)
+    if here != there and there not in here.parents and here not in there.parents:
+        return []
+    assert data is not None
+    return [
+        f"These images are the source of the active set {data.name}: a classifier trained on that set has learned from "
+        "those of them that are in its training split. `ganfer evaluate` without a folder measures its test split."
+    ]
 
 
 def files_digest(folder: Path, files: Sequence[Path]) -> str:
@@ -111,12 +149,12 @@ def _items(
 ) -> Iterator[Item]:
     for path in files:
         where = path.relative_to(folder)
-        parts = [canonical(part) for part in where.parts[:-1]]
-        label = next((part for part in reversed(parts) if part in names), "")
+        parts = [class_named(printable(part), names) for part in where.parts[:-1]]
+        label = next((part for part in reversed(parts) if part), "")
         if label:
-            yield Item(str(where), label, path)
+            yield Item(printable(str(where)), label, path)
         else:
-            left_out.append((str(where), "not below a folder of one of the classes"))
+            left_out.append((printable(str(where)), "not below a folder of one of the classes"))
 
 
 def _as_set(kept: Sequence[Item], pixels: Sequence[np.ndarray], names: tuple[str, ...]) -> ImageSet:

@@ -44,7 +44,8 @@ def train_classifier(workspace: Workspace, config: Config, data: Run) -> Result:
             "temperature": classifier.temperature,
             "per_class": trained.validation["per_class"],
         }
-        run.finish(digest=classifier.digest, figures=figures, device=str(classifier.device))
+        learned_from = {"name": data.name, "kind": data.figures.get("kind", "")}  # told still when the data are gone
+        run.finish(digest=classifier.digest, figures=figures, device=str(classifier.device), learned_from=learned_from)
     return _result(run, "trained")
 
 

@@ -5,24 +5,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganfer.cli.options import common, setting_option
+from ganfer.cli.options import classifier_option, common, setting_option
 from ganfer.results import Result
 
 if TYPE_CHECKING:
     from ganfer.pipeline import Project
 
-_CLASSIFIER = "A run of the workspace, a folder or a .safetensors file"
-
 
 @click.command()
 @click.argument("folder", required=False, type=click.Path())
-@click.option(
-    "--classifier",
-    "classifiers",
-    metavar="RUN|DIR",
-    multiple=True,
-    help=f"{_CLASSIFIER}; several are one ensemble  [default: the newest, or a new one]",
-)
+@classifier_option(several="several are one ensemble")
 @setting_option("evaluate.split", "--split")
 @setting_option("evaluate.tta", "--tta")
 @setting_option("evaluate.beta", "--beta")
@@ -59,7 +51,7 @@ def crossval(project: "Project", dry_run: bool) -> Result:
 
 @click.command()
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--classifier", metavar="RUN|DIR", help=f"{_CLASSIFIER}  [default: the newest, or a new one]")
+@classifier_option(default="the newest trained on real images, else the starter")
 @click.option("--class", "target", metavar="CLASS", help="Show the evidence for this class  [default: the one it says]")
 @common
 def explain(
@@ -74,7 +66,7 @@ def explain(
 
 @click.command()
 @click.argument("out", required=False, type=click.Path(path_type=Path))
-@click.option("--classifier", metavar="RUN|DIR", help=f"{_CLASSIFIER}  [default: the newest, or a new one]")
+@classifier_option()
 @common
 def export(project: "Project", dry_run: bool, out: Path | None, classifier: str | None) -> Result:
     """Write a classifier as ONNX (OUT.onnx, or exports/RUN/model.onnx) with a JSON card beside it.

@@ -25,6 +25,10 @@ def data() -> None:
     "--rename", "renames", metavar="OLD=NEW", multiple=True, help="Rename a class, e.g. anger=angry; may be repeated"
 )
 @click.option("--merge", is_flag=True, help="Add to the active set instead of making a new one")
+@click.option(
+    "--class-level", type=int, metavar="N", help="Which folder is the class: 1 directly in PATH, -1 innermost"
+)
+@click.option("--subject-level", type=int, metavar="N", help="Which folder is the subject, counted likewise")
 @click.option("--soft-labels", is_flag=True, help="Keep the votes as soft labels (FERPlus)")
 @click.option("--allow-synthetic", is_flag=True, help="Take images that ganfer drew, for train only")
 @setting_option("data.size", "--size")
@@ -44,6 +48,8 @@ def add(
     classes: str,
     renames: tuple[str, ...],
     merge: bool,
+    class_level: int | None,
+    subject_level: int | None,
     soft_labels: bool,
     allow_synthetic: bool,
     gray: bool | None,
@@ -51,8 +57,10 @@ def add(
     """Import labelled images from PATH and make them the active set.
 
     PATH is a folder, zip, tar (gz, xz, bz2) or label file. Layouts (--as): a folder per class, with or without
-    train/val/test folders (folder); fer2013.csv (fer2013), with FERPlus's votes (ferplus); CK+48 (ck+48); ExpW (expw);
-    RAF-DB (raf-db); AffectNet (affectnet); images with metadata.csv or metadata.jsonl (huggingface).
+    train/val/test and subject folders (folder); fer2013.csv (fer2013), with FERPlus's votes (ferplus), with contempt as
+    class 7 (ck+csv); CK+ as released (ck+), CK+48 (ck+48); ExpW (expw); RAF-DB (raf-db); AffectNet (affectnet); images
+    with metadata.csv or metadata.jsonl (huggingface) or StyleGAN's dataset.json (stylegan); file names of KDEF (kdef),
+    JAFFE (jaffe), RaFD (rafd) and the Chicago Face Database (cfd). How PATH is read is said before anything is written.
     """
     from ganfer.data.names import parse_renames
 
@@ -66,6 +74,8 @@ def add(
         merge=merge,
         soft_labels=soft_labels,
         allow_synthetic=allow_synthetic,
+        class_level=class_level,
+        subject_level=subject_level,
         dry_run=dry_run,
     )
 

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 )
 @setting_option("steering.evaluations", "--evaluations")
 @setting_option("generate.format", "--format")
+@click.option("--sign", metavar="CERT,KEY", help="Sign each PNG with content credentials (C2PA); PEM files")
 @common_shared
 def generate(
     project: "Project",
@@ -58,12 +59,14 @@ def generate(
     gan: str | None,
     seeds: str | None,
     steer: bool | None,
+    sign: str | None,
 ) -> Result:
     """Draw synthetic faces into synthetic/BATCH/: PNGs that say how they were made, and metadata.csv.
 
     Without any count, generate.n faces are spread evenly over the classes. The same command again resumes. A StyleGAN2
     network that knows no classes is steered to those that --balance, --to or --class ask for.
     """
+    from ganfer.data.credentials import parse_sign
     from ganfer.runtime.seeding import MOST_SEED, parse_ranges
 
     return project.generate(
@@ -75,5 +78,6 @@ def generate(
         source=source,
         seeds=parse_ranges(seeds, MOST_SEED, "--seeds") if seeds else None,
         steer=steer,
+        sign=parse_sign(sign) if sign else None,
         dry_run=dry_run,
     )

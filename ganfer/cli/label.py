@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganfer.cli.options import common, setting_option
+from ganfer.cli.options import classifier_option, common, setting_option
 from ganfer.results import Result
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("folder", required=False, type=click.Path())
-@click.option("--classifier", metavar="NAME", help="A classifier of the workspace  [default: the newest, or a new one]")
+@classifier_option(starter=False)
 @setting_option("label.min_confidence", "--min-confidence")
 @setting_option("label.require_match", "--require-match/--any-class")
 @setting_option("label.manifold", "--manifold", metavar="SHARE")

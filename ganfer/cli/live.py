@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganfer.cli.options import common, setting_option
+from ganfer.cli.options import classifier_option, common, setting_option
 from ganfer.results import Result
 
 if TYPE_CHECKING:
@@ -14,13 +14,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("sources", nargs=-1, required=True, metavar="PATH|CAMERA...")
-@click.option(
-    "--classifier",
-    "classifiers",
-    multiple=True,
-    metavar="NAME",
-    help="A run, before or after (of the newest report), or a file; twice to compare  [default: the newest]",
-)
+@classifier_option(several="twice to compare", default="the newest trained on real images, else the starter")
 @click.option("--every", metavar="TIME", default="0", help="One frame per TIME, e.g. 1s or 500ms  [default: all]")
 @click.option("--seconds", type=click.FloatRange(min=0), default=0.0, help="Stop each video or camera after this time")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the results  [default: in the workspace]")
@@ -30,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--no-pictures", is_flag=True, help="Write no annotated copies")
 @click.option("--show", is_flag=True, help="Show a window meanwhile; q ends it")
 @setting_option("live.detector", "--detector")
-@click.option("--detector-model", type=click.Path(path_type=Path), help="YuNet's file  [default: downloaded once]")
+@click.option("--detector-model", type=click.Path(path_type=Path), help="YuNet's file  [default: ganfer's own]")
 @click.option("--landmarker-model", type=click.Path(path_type=Path), help="MediaPipe's file  [default: downloaded]")
 @setting_option("live.min_score", "--min-score")
 @setting_option("live.max_side", "--max-side")
@@ -85,20 +79,29 @@ def predict(
 @click.argument("logs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="LOG.csv...")
 @click.option("--title", default="Lecture timeline", help="Heading of the page  [default: Lecture timeline]")
 @click.option("--offset", "offsets", multiple=True, metavar="LOG=SECONDS", help="A log that began this much later")
+@click.option("--people", type=click.IntRange(min=1), help="How many are in each recording at most  [default: as seen]")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the page  [default: in the workspace]")
 @common
 def timeline(
-    project: "Project", dry_run: bool, logs: tuple[Path, ...], title: str, offsets: tuple[str, ...], out: Path | None
+    project: "Project",
+    dry_run: bool,
+    logs: tuple[Path, ...],
+    title: str,
+    offsets: tuple[str, ...],
+    people: int | None,
+    out: Path | None,
 ) -> Result:
     """Who attended and showed what when, over all viewers, as a page with a scrubber.
 
     LOG.csv is what `ganfer predict RECORDING --attention --log LOG.csv` writes, one per viewer or camera.
     """
+    from ganfer.live.clock import finite
+
     shifts: dict[str, float] = {}
     for pair in offsets:
         name, _, number = pair.rpartition("=")
         try:
-            shifts[name.removesuffix(".csv")] = float(number)
+            shifts[name.removesuffix(".csv")] = finite(number)
         except ValueError:
             raise click.UsageError(f"--offset {pair!r} is not LOG=SECONDS. Write it like anna=2.5.") from None
-    return project.timeline(*logs, title=title, offsets=shifts, out=out, dry_run=dry_run)
+    return project.timeline(*logs, title=title, offsets=shifts, people=people, out=out, dry_run=dry_run)

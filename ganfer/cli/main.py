@@ -95,12 +95,24 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away: `ganfer status | head`
         sys.exit(1)
-    except OSError as error:
-        line = _file_system_line(error)
+    except (OSError, RuntimeError) as error:
+        line = _file_system_line(error) if isinstance(error, OSError) else _memory_line(error)
         if line is None:
             raise
         click.echo(f"ganfer: {line}", err=True)
         sys.exit(1)
+
+
+def _memory_line(error: RuntimeError) -> str | None:
+    """One line for a GPU whose memory ran out in work that has no batch size of its own; None for all other errors."""
+    from classifiers.memory import is_out_of_memory
+
+    if not is_out_of_memory(error):
+        return None
+    return (
+        "Out of GPU memory. Free it (nvidia-smi shows who uses it), or add --device cpu; "
+        "the same command goes on from what is finished."
+    )
 
 
 def _file_system_line(error: OSError) -> str | None:

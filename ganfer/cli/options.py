@@ -77,6 +77,19 @@ def common_with(
     return decorate
 
 
+def classifier_option(
+    *, several: str = "", starter: bool = True, default: str = "the newest, or a new one"
+) -> Callable[[F], F]:
+    """`--classifier`, with one grammar everywhere (`ganfer.classifier.catalogue`). several: what more than one are."""
+    text = "A run, a folder or .safetensors file; before, after or best of the newest report; SHOWN=... renames it"
+    if starter:
+        text = text.replace("; before", "; starter, which comes with ganfer; before")
+    if several:
+        text += f"; {several}  [default: {default}]"
+        return click.option("--classifier", "classifiers", metavar="NAME", multiple=True, help=text)
+    return click.option("--classifier", metavar="NAME", help=f"{text}  [default: {default}]")
+
+
 common = common_with()
 common_shared = common_with(shared=True)
 

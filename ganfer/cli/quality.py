@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganfer.cli.options import common, setting_option
+from ganfer.cli.options import classifier_option, common, setting_option
 from ganfer.results import Result
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("batch", required=False)
-@click.option("--classifier", metavar="NAME", help="A classifier of the workspace  [default: the newest, or a new one]")
+@classifier_option(starter=False)
 @setting_option("quality.faces", "--faces")
 @setting_option("quality.halvings", "--halvings")
 @setting_option("quality.cas", "--cas/--no-cas")

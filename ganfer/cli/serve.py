@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganfer.cli.options import common, setting_option
+from ganfer.cli.options import classifier_option, common, setting_option
 from ganfer.results import Result
 
 if TYPE_CHECKING:
@@ -13,13 +13,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option(
-    "--classifier",
-    "classifiers",
-    multiple=True,
-    metavar="[NAME=]RUN",
-    help="Classifier to serve: a run, a .safetensors file, 'before' or 'after' (of the newest report); may be repeated"
-    "  [default: the newest, and before and after once there is a report]",
+@classifier_option(
+    several="may be repeated",
+    default="the newest trained on real images, else the starter; before and after once there is a report",
 )
 @setting_option("serve.host", "--host")
 @setting_option("serve.port", "--port")
@@ -28,7 +24,7 @@ if TYPE_CHECKING:
 @setting_option("serve.backend", "--backend")
 @setting_option("live.detector", "--detector")
 @setting_option("live.min_score", "--min-score")
-@click.option("--detector-model", type=click.Path(path_type=Path), help="YuNet's file  [default: downloaded once]")
+@click.option("--detector-model", type=click.Path(path_type=Path), help="YuNet's file  [default: ganfer's own]")
 @click.option("--attention", is_flag=True, help="Also where people look (extra gaze)")
 @click.option("--landmarker-model", type=click.Path(path_type=Path), help="MediaPipe's file  [default: downloaded]")
 @click.option("--certificate", type=click.Path(path_type=Path), metavar="FILE", help="PEM certificate, for https")

@@ -34,7 +34,7 @@ class StyleganConfig:
         "cut to the face: as FFHQ aligns it, by a face detector, or not; auto = aligned for photographs of 128 px up",
         choices=("auto", "none", "aligned", "detect"),
     )
-    detector_model: str = setting("", "the face detector's file (YuNet, ONNX); empty = downloaded once")
+    detector_model: str = setting("", "the face detector's file (YuNet, ONNX); empty = the one that comes with ganfer")
     classes: str = setting("", "a conditional network's classes in its own order, comma-separated")
     class_index: int = setting(-1, "draw this class of a conditional network; -1 = none chosen", low=-1)
     mix_seeds: str = setting("", "style mixing: the seeds that give the mixed layers, like 5-10,42; empty = none")

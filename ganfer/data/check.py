@@ -46,8 +46,15 @@ def check(workspace: Workspace, data: Run, *, drop: bool = False) -> Result:
         dropped = _drop(workspace, data, found)
         figures = {**figures, "data": dropped.name, "dropped": figures["leaks"]["total"]}
         path = dropped.path
+        emptied = [
+            f"No {split} images of {name} are left."
+            for split in ("train", "val")
+            for name, count in image_set.counts(split).items()
+            if dropped.name != data.name and count and not dropped.figures["counts"][split][name]
+        ]
         made = f"{figures['dropped']:,} images dropped; ganfer uses {dropped.name} from now on."
         lines.append(made if dropped.name != data.name else "Nothing leaks, so nothing was dropped.")
+        lines += emptied
     elif figures["leaks"]["total"]:
         lines.append("Leave the leaking images out with: ganfer data check --drop")
     return Result("ganfer data check", path, figures, lines)

@@ -1,16 +1,18 @@
 """Encoded images of any kind to (C, S, S) uint8: the one way in which pixels enter ganfer."""
 
 import io
+import struct
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from ganfer.data.provenance import MARK
+from ganfer.data.provenance import MARK, picture_of
 from ganfer.data.sources.items import Pixels
 
 MAX_FILE_BYTES = 512 * 2**20
@@ -19,6 +21,15 @@ BLANK_RANGE = 3  # grey levels between the darkest and the lightest pixel of an 
 _EXECUTED = frozenset(("EPS", "WMF"))  # opening these runs other programs
 _FREQUENT = ("JPEG", "PNG")
 _ORIENTATION = 0x0112  # EXIF tag
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _REDUCING_GAP = 3.0  # shrink cheaply to three times the target, then filter well
 
 
@@ -84,9 +95,12 @@ def _decode_one(task: Task, target: Target) -> tuple[np.ndarray | None, str, boo
             image, orientation = _parse(data), 1
         else:
             image, orientation = _load(data, target, whole=task.box is None)
+        own = picture_of(image)
+        if own:
+            return None, f"a picture made by ganfer ({own})", False
+        array, reason = _fit(_upright(_as_mode(image, target.channels), orientation), task.box, target)
     except Exception as error:  # readers of two dozen formats fail in as many ways on damaged files; it is reported
         return None, f"unreadable ({_short(error)})", False
-    array, reason = _fit(_upright(_as_mode(image, target.channels), orientation), task.box, target)
     return array, reason, isinstance(data, bytes) and _marked(data)
 
 
@@ -94,6 +108,10 @@ def _decode_one(task: Task, target: Target) -> tuple[np.ndarray | None, str, boo
 def _formats() -> tuple[str, ...]:
     """Formats by name, the frequent ones first: Pillow tries one after the other."""
     Image.init()
+    if find_spec("pillow_heif"):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
     return tuple(sorted(set(Image.ID) - _EXECUTED, key=lambda name: (name not in _FREQUENT, name)))
 
 
@@ -114,7 +132,16 @@ def _load(data: bytes, target: Target, *, whole: bool) -> tuple[Image.Image, int
     if whole:
         _draft(image, target)
     image.load()
-    return image, int(image.getexif().get(_ORIENTATION, 1))
+    return image, _orientation(image)
+
+
+def _orientation(image: Image.Image) -> int:
+    """1 to 8, as EXIF has it; 1, as it lies, where the block is absent, damaged or says something else."""
+    try:
+        found = image.getexif().get(_ORIENTATION, 1)
+    except (ValueError, TypeError, KeyError, IndexError, ArithmeticError, OSError, SyntaxError, struct.error):
+        return 1
+    return found if isinstance(found, int) and found in (1, *_TURNS) else 1
 
 
 def _parse(pixels: Pixels) -> Image.Image:
@@ -129,11 +156,8 @@ def _parse(pixels: Pixels) -> Image.Image:
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    """The image as a viewer shows it; boxes, too, are given in those pixels."""
-    if orientation == 1:
-        return image
-    image.getexif()[_ORIENTATION] = orientation  # conversion to grey or RGB has dropped it
-    return ImageOps.exif_transpose(image)
+    """The image as a viewer shows it; boxes, too, are given in those pixels. The EXIF block itself is not touched."""
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
 def _fit(image: Image.Image, box: Box | None, target: Target) -> tuple[np.ndarray | None, str]:

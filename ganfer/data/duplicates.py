@@ -24,7 +24,7 @@ NEAR = 0.85  # similarity from which two images count as the same picture
 SIDE = 48  # pixels at which images are compared
 SHIFT = 4  # pixels of SIDE by which one picture may be displaced against the other
 _COSINE = 0.8  # of the hash's coefficients; below it the pixels are not compared
-_FINE, _COARSE = 0.8, 4.0  # sigmas of the band-pass, in pixels of SIDE
+FINE, COARSE = 0.8, 4.0  # sigmas of the band-pass, in pixels of SIDE
 _FLUSH = 1 << 20
 
 
@@ -87,8 +87,8 @@ def same_pixels(images: np.ndarray, usable: np.ndarray, rank: np.ndarray) -> np.
 def band_pass(grey: np.ndarray) -> np.ndarray:
     """(H, W) uint8 -> (SIDE, SIDE) float32: details between two blurs, without lighting and without pixel noise."""
     small = at_side(grey).astype(np.float32)
-    fine = cv2.GaussianBlur(small, (0, 0), _FINE)
-    return np.asarray(fine - cv2.GaussianBlur(small, (0, 0), _COARSE), dtype=np.float32)
+    fine = cv2.GaussianBlur(small, (0, 0), FINE)
+    return np.asarray(fine - cv2.GaussianBlur(small, (0, 0), COARSE), dtype=np.float32)
 
 
 def at_side(grey: np.ndarray) -> np.ndarray:

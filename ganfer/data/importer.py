@@ -2,8 +2,8 @@
 
 import csv
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -14,12 +14,14 @@ import numpy as np
 from ganfer.config import DataConfig
 from ganfer.data.decode import Decoded, Target
 from ganfer.data.imageset import SPLITS, ImageSet, read_set
+from ganfer.data.names import is_loose
 from ganfer.data.pool import decode_items
 from ganfer.data.selection import Selection, check_counts, check_splits
-from ganfer.data.sources import Source, source_stem
-from ganfer.data.sources.items import Item, Refused
+from ganfer.data.sources import DatasetSource, source_stem
+from ganfer.data.sources.items import Item, Note, Refused
 from ganfer.data.splits import NO_GROUP, Splits, assign
-from ganfer.data.writer import Row, SetWriter, printable
+from ganfer.data.text import printable
+from ganfer.data.writer import Row, SetWriter
 from ganfer.runtime.console import progress
 from ganfer.workspace import Run
 
@@ -30,7 +32,7 @@ class Importer:
     """One import: from items to a set, with the list of what was left out."""
 
     def __init__(
-        self, run: Run, source: Source, selection: Selection, settings: DataConfig, allow_synthetic: bool
+        self, run: Run, source: DatasetSource, selection: Selection, settings: DataConfig, allow_synthetic: bool
     ) -> None:
         self.run = run
         self.source = source
@@ -38,7 +40,11 @@ class Importer:
         self.settings = settings
         self.allow_synthetic = allow_synthetic
         self.skipped: Counter[str] = Counter()
+        self.first: dict[str, str] = {}  # of each reason, the first name and the reason in full
         self.seen: Counter[str] = Counter()
+        self.raw: dict[str, set[str]] = defaultdict(set)  # the source's own names of each class
+        self.lost: Counter[str] = Counter()  # images left out, by class
+        self.notes: list[str] = []
         self.prefix = ""
 
     def all(self, parent: Run | None) -> tuple[str, dict[str, Any]]:
@@ -62,6 +68,7 @@ class Importer:
                 self.selection,
                 seen=self.seen,
                 skipped=self.skipped,
+                first=self.first,
                 added=len(writer) - before,
                 names=writer.class_names,
             )
@@ -74,10 +81,14 @@ class Importer:
     def _wanted(self, listed: "SkippedList") -> Iterator[Item]:
         """Items of the wanted classes; the rest is listed or passed over."""
         for item in self.source.items():
+            if isinstance(item, Note):
+                self.notes.append(printable(item.text))
+                continue
             if isinstance(item, Refused):
-                self._skip(listed, item.id, item.reason)
+                self._skip(listed, item.id, item.reason, self.selection.name(item.label) if item.label else "")
                 continue
             name = self.selection.name(item.label)
+            self.raw[name].add(printable(item.label))
             self.seen[name] += 1
             if self.selection.takes(name):
                 yield replace(item, label=name, votes=self._votes(item))
@@ -102,7 +113,7 @@ class Importer:
             if not reason and synthetic and not (self.allow_synthetic and item.split in ("", "train")):
                 reason = SYNTHETIC if not self.allow_synthetic else f"{SYNTHETIC} in {item.split}"
             if reason:
-                self._skip(listed, item.id, reason)
+                self._skip(listed, item.id, reason, item.label)
                 continue
             group = f"{self.prefix}{item.group}" if item.group else ""
             rows.append(
@@ -112,8 +123,12 @@ class Importer:
         pixels = decoded.pixels if len(kept) == len(decoded.pixels) else decoded.pixels[kept]
         writer.append(pixels, rows)
 
-    def _skip(self, listed: "SkippedList", name: str, reason: str) -> None:
-        self.skipped[reason.partition(" (")[0]] += 1
+    def _skip(self, listed: "SkippedList", name: str, reason: str, label: str = "") -> None:
+        short = reason.partition(" (")[0]
+        self.skipped[short] += 1
+        self.first.setdefault(short, f"{printable(name)}: {printable(reason)}")
+        if label and self.selection.takes(label):
+            self.lost[label] += 1
         listed.add(name, reason)
 
     def _split(self, writer: SetWriter, before: int) -> Splits:
@@ -141,7 +156,11 @@ class Importer:
             tally = np.bincount(labels[(splits.codes == code) & (labels >= 0)], minlength=len(names))
             counts[split] = {name: int(n) for name, n in zip(names, tally, strict=True)}
         small = [name for name, n in counts["train"].items() if n + counts["val"][name] + counts["test"][name] == 1]
+        reading = [printable(line) for line in self.source.lines()]
         notes = [
+            *self._class_notes(names, counts),
+            *dict.fromkeys(self.notes),
+            *(line.strip() for line in reading if line.strip().startswith(("not used", "left out"))),
             *splits.notes,
             *(f"{name}: a single image; it stays in train, so {name} is never tested." for name in small),
         ]
@@ -153,7 +172,39 @@ class Importer:
             "counts": counts,
             "skipped": dict(self.skipped.most_common()),
             "notes": notes,
+            "reading": reading,
         }
+
+    def _class_notes(self, names: Sequence[str], counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+        """What became of the source's classes: those that fell together, vanished, or are not in every split."""
+        notes = []
+        for name, raw in self.raw.items():
+            written = sorted(raw)
+            distinct = {each.strip().lower() for each in raw}
+            if len(distinct) > 1:
+                keep = min(distinct - {name})
+                notes.append(
+                    f"{' and '.join(written)} became one class, {name}; --rename {keep}={keep} keeps them apart."
+                )
+            elif len(written) > 1:
+                notes.append(f"{' and '.join(written)} became one class, {name}.")
+            elif is_loose(written[0], name):
+                notes.append(f"{written[0]} is read as {name}; --rename {written[0]}={written[0]} keeps it.")
+        notes += [
+            f"{name}: none of its {count:,} images can be used, so the class is not in the set (see skipped.csv)."
+            for name, count in self.lost.items()
+            if name not in names
+        ]
+        if SYNTHETIC.partition(" (")[0] in self.skipped:
+            notes.append(
+                "Images that ganfer drew are left out: label them with `ganfer label FOLDER`, or take them for "
+                "training with --allow-synthetic."
+            )
+        for split in ("train", "test"):
+            missing = [name for name in names if not counts[split][name]]
+            if missing:
+                notes.append(f"No {split} images of {', '.join(missing)}.")
+        return notes
 
 
 class SkippedList:

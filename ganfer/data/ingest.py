@@ -17,17 +17,19 @@ import numpy as np
 from ganfer.config import Config, DataConfig
 from ganfer.data.imageset import SPLITS, ImageSet, save_set
 from ganfer.data.importer import Importer
-from ganfer.data.names import canonical
-from ganfer.data.selection import Selection, check_names
+from ganfer.data.selection import Selection
 from ganfer.data.sources import open_source, source_stem
 from ganfer.data.sources.items import ReadOptions
+from ganfer.data.sources.trees import WORKSPACE, says_workspace
 from ganfer.data.summary import plan, result
+from ganfer.data.text import printable
 from ganfer.data.writer import discard_scratch
 from ganfer.errors import DataError, GanferError
 from ganfer.results import Result
 from ganfer.runtime.console import say
 from ganfer.workspace import Run, Workspace
 
+_READING = 2  # the rules by which paths and tables are read: what older rules made is not taken for these
 # the settings that change what an import gives
 _CONTENT = ("size", "channels", "val_fraction", "test_fraction", "split_seed", "min_side", "face_confidence")
 
@@ -43,21 +45,27 @@ def add(
     merge: bool = False,
     soft_labels: bool = False,
     allow_synthetic: bool = False,
+    class_level: int | None = None,
+    subject_level: int | None = None,
     dry_run: bool = False,
 ) -> Result:
     """Import labelled images from a folder, archive or label file and make them the active set.
 
     kind: the layout, found out when None. merge: add to the active set. soft_labels: keep votes (FERPlus).
-    allow_synthetic: take images that carry ganfer's mark, for train only. The same call again finds the work done.
+    allow_synthetic: take images that carry ganfer's mark, for train only. class_level, subject_level: which folder of a
+    path is the class and which the subject (1: directly in PATH, -1: around the image), found out when None. How the
+    source is read is said before anything is written. The same call again finds the work done.
     DataError for what cannot be used.
     """
-    source = open_source(Path(path), kind, ReadOptions(soft_labels, config.data.face_confidence))
-    selection = Selection(
-        tuple(canonical(name) for name in classes), {k.lower(): v for k, v in (renames or {}).items()}
-    )
-    check_names(source, selection)
+    _not_own(Path(path), allow_synthetic)
+    wanted = ReadOptions(soft_labels, config.data.face_confidence, class_level, subject_level)
+    source = open_source(Path(path), kind, wanted)
+    lines = source.lines()
+    selection = Selection.of(source, classes, renames or {})
     if dry_run:
         return plan(source, selection, config.data)
+    for line in lines:
+        say(printable(line))
     digest = source.digest()
     parent = _parent(workspace) if merge else None
     settings = _settings(config.data, parent)
@@ -68,8 +76,10 @@ def add(
         "soft_labels": soft_labels,
         "allow_synthetic": allow_synthetic,
         **{name: getattr(settings, name) for name in _CONTENT},
+        **{name: level for name, level in (("class_level", class_level), ("subject_level", subject_level)) if level},
+        "reading": _READING,
     }
-    if parent is not None and {"source": digest, "options": options} in _taken(parent):
+    if parent is not None and any(_same(each, {"source": digest, "options": options}) for each in _taken(parent)):
         say(f"{source.path} is in {parent.name} already.")
         return result(parent)
     inputs = {"source": digest} | ({"parent": parent.digest} if parent else {})
@@ -86,6 +96,25 @@ def add(
                 run.finish(digest=digest_of_set, figures=figures, source=str(source.path.resolve()), taken=taken)
     workspace.activate_data(run)
     return result(run)
+
+
+def _not_own(path: Path, allow_synthetic: bool) -> None:
+    """DataError for a path in a run of a workspace: what ganfer made is not what a data set is made of."""
+    here = path.resolve()
+    for folder in (here, *here.parents):
+        marker = folder.parent.parent / WORKSPACE
+        if not ((folder / "record.json").is_file() and marker.is_file() and says_workspace(marker.read_bytes())):
+            continue
+        if folder.parent.name == "synthetic":
+            if allow_synthetic:
+                return
+            raise DataError(
+                f"{path} is a batch of synthetic images; a data set is made of real ones.",
+                "Label it with `ganfer label`, or take it for training with --allow-synthetic.",
+            )
+        raise DataError(
+            f"{path} belongs to the workspace {marker.parent}.", "Give the folder that its images came from."
+        )
 
 
 def draw(workspace: Workspace, config: Config) -> Run:
@@ -170,6 +199,12 @@ def _settings(data: DataConfig, parent: Run | None) -> DataConfig:
                 f"{parent.name} has {name} {there}, not {wanted}.", "Merge with the set's own, or add both anew."
             )
     return replace(data, size=figures["size"], channels=figures["channels"])
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two imports took the same images, whichever version of the reading rules they went by."""
+    first, second = ({**each["options"], "reading": 0} for each in (one, other))
+    return one["source"] == other["source"] and first == second
 
 
 def _taken(run: Run) -> list[dict[str, Any]]:

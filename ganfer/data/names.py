@@ -1,6 +1,6 @@
 """Expression names: their order, and how the file formats' own names map to them."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from ganfer.errors import DataError
 
@@ -26,17 +26,37 @@ _SYNONYMS = {
     "sadness": "sad",
     "surprised": "surprise",
     "suprise": "surprise",  # AffectNet and FERPlus redistributions spell it so
-    "calm": "neutral",
     "contemptuous": "contempt",
     "embarrassment": "embarrassed",
     "embarassed": "embarrassed",
 }
 
 
-def canonical(name: str) -> str:
-    """The name ganfer uses for a class: lower case, known synonyms mapped, anything else kept."""
+# Words for an expression only where the data has no class of its own for it.
+_LOOSE = {"calm": "neutral"}
+
+
+def canonical(name: str, present: Container[str] = ()) -> str:
+    """The name ganfer uses for a class: lower case, known synonyms mapped, anything else kept.
+
+    present: the classes there are; a loose synonym (calm) stays a class of its own beside the expression itself.
+    """
     cleaned = name.strip().lower()
+    loose = _LOOSE.get(cleaned)
+    if loose is not None:
+        return cleaned if loose in present or cleaned in present else loose
     return _SYNONYMS.get(cleaned, cleaned)
+
+
+def is_loose(name: str, expression: str) -> bool:
+    """Whether a class is only loosely named like the expression it is read as."""
+    return _LOOSE.get(name.strip().lower()) == expression
+
+
+def class_named(name: str, class_names: Container[str]) -> str:
+    """The class, of those given, that a folder's name means; "" for none. A class of just that name comes first."""
+    cleaned = name.strip().lower()
+    return next((found for found in (cleaned, canonical(name)) if found in class_names), "")
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:

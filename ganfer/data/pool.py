@@ -4,13 +4,10 @@ Processes, not threads: Pillow decodes under the interpreter's lock, and an imag
 worker with it, not the import.
 """
 
-import multiprocessing
 import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -18,6 +15,7 @@ import numpy as np
 
 from ganfer.data.decode import Decoded, Target, Task, decode_chunk
 from ganfer.data.sources.items import Item, Pixels
+from ganfer.data.workers import start_workers
 
 CHUNK_IMAGES = 256
 CHUNK_BYTES = 4 * 2**20
@@ -79,14 +77,7 @@ class _Pool:
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
-        self._executor = self._start(workers)
-
-    def _start(self, workers: int) -> ProcessPoolExecutor:
-        # not fork: a notebook has threads, and forking those can deadlock
-        context = multiprocessing.get_context(
-            "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-        )
-        return ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet_worker)
+        self._executor = start_workers(workers)
 
     def submit(self, tasks: list[Task], target: Target) -> Future[Decoded]:
         try:
@@ -104,45 +95,43 @@ class _Pool:
         except BrokenProcessPool:
             self.close()
             decoded = self._one_by_one(_tasks(chunk), target)
-            self._executor = self._start(self._workers)
+            self._executor = start_workers(self._workers)
             for i, (later, old) in enumerate(waiting):
                 if not (old.done() and old.exception() is None):
                     waiting[i] = (later, self.submit(_tasks(later), target))
             return chunk, decoded
 
     def _one_by_one(self, tasks: list[Task], target: Target) -> Decoded:
-        """Find the image that kills: halves of the chunk, each with a worker of its own."""
-        executor = self._start(1)
+        """Find the images that kill: the chunk is halved until each is alone, with a worker that is replaced when it
+        dies.
+        """
+        parts: list[Decoded] = []
+        open_parts = [tasks]  # the next one last
+        executor = start_workers(1)
         try:
-            return executor.submit(decode_chunk, tasks, target).result()
-        except BrokenProcessPool:
-            if len(tasks) == 1:
-                return Decoded(np.empty((0, target.channels, target.size, target.size), np.uint8), [_CRASHED], [False])
-            half = len(tasks) // 2
-            parts = [self._one_by_one(tasks[:half], target), self._one_by_one(tasks[half:], target)]
-            return Decoded(
-                np.concatenate([part.pixels for part in parts]),
-                [reason for part in parts for reason in part.reasons],
-                [mark for part in parts for mark in part.synthetic],
-            )
+            while open_parts:
+                part = open_parts.pop()
+                try:
+                    parts.append(executor.submit(decode_chunk, part, target).result())
+                except BrokenProcessPool:
+                    executor.shutdown(wait=True, kill_workers=True)
+                    executor = start_workers(1)
+                    if len(part) > 1:
+                        half = len(part) // 2
+                        open_parts += [part[half:], part[:half]]
+                    else:
+                        empty = np.empty((0, target.channels, target.size, target.size), np.uint8)
+                        parts.append(Decoded(empty, [_CRASHED], [False]))
         finally:
-            executor.shutdown(wait=False, cancel_futures=True)
+            executor.shutdown(wait=True, kill_workers=True)
+        return Decoded(
+            np.concatenate([part.pixels for part in parts]),
+            [reason for part in parts for reason in part.reasons],
+            [mark for part in parts for mark in part.synthetic],
+        )
 
     def close(self) -> None:
-        self._executor.shutdown(wait=True, cancel_futures=True)
-
-
-def _quiet_worker() -> None:
-    """Ctrl-C is the parent's to handle; and a worker whose parent was killed ends too, where it would wait for ever."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def leave() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=leave, daemon=True).start()
+        self._executor.shutdown(wait=True, kill_workers=True)
 
 
 def _cores() -> int:

@@ -2,7 +2,8 @@
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,19 @@ from ganfer.errors import DataError
 from ganfer.version import __version__
 
 MARK = "ganfer:synthetic"
+PICTURE = "ganfer:picture"
+_sign: Callable[[bytes], bytes] = bytes  # see `signing`
 _PREFIX = "ganfer:"
+_XMP = "XML:com.adobe.xmp"
+# IPTC's word for an image that a trained model made, for programs that know nothing of ganfer (IPTC Photo Metadata
+# Standard, Digital DatasetSource Type); wrapped as XMP says (ISO 16684-1).
+MADE_BY_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+_PACKET = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+ Iptc4xmpExt:DigitalSourceType="{MADE_BY_MODEL}"/>
+</rdf:RDF></x:xmpmeta>
+<?xpacket end="r"?>"""
 
 
 def write_png(path: Path, image: np.ndarray, facts: Mapping[str, str | int | float]) -> None:
@@ -27,16 +40,28 @@ def write_png(path: Path, image: np.ndarray, facts: Mapping[str, str | int | flo
     temporary.replace(path)
 
 
+@contextmanager
+def signing(sign: Callable[[bytes], bytes]) -> Iterator[None]:
+    """Within the block every PNG that `encode_png` makes in this process goes through `sign`."""
+    global _sign
+    before, _sign = _sign, sign
+    try:
+        yield
+    finally:
+        _sign = before
+
+
 def encode_png(image: np.ndarray, facts: Mapping[str, str | int | float]) -> bytes:
-    """One (C, H, W) uint8 image as a PNG that carries `ganfer:synthetic` and the given facts."""
+    """One (C, H, W) uint8 image as a PNG with `ganfer:synthetic`, the given facts, and XMP saying a model made it."""
     text = PngImagePlugin.PngInfo()
     text.add_text(MARK, "true")
+    text.add_itxt(_XMP, _PACKET)
     text.add_text(_PREFIX + "version", __version__)
     for name, value in facts.items():
         text.add_text(_PREFIX + name, str(value))
     buffer = io.BytesIO()
     as_pillow(image).save(buffer, format="PNG", pnginfo=text, compress_level=1)
-    return buffer.getvalue()
+    return _sign(buffer.getvalue())
 
 
 def as_pillow(image: np.ndarray) -> Image.Image:
@@ -58,6 +83,29 @@ def read_facts(path: Path) -> dict[str, str]:
 def is_synthetic(path: Path) -> bool:
     """Whether a file says of itself that ganfer drew it."""
     return read_facts(path).get("synthetic") == "true"
+
+
+def picture_text(what: str) -> PngImagePlugin.PngInfo:
+    """The mark of a picture that ganfer made to be looked at (a contact sheet, a plot), for a PNG's `pnginfo`."""
+    text = PngImagePlugin.PngInfo()
+    text.add_text(PICTURE, what)
+    return text
+
+
+def picture_comment(what: str) -> bytes:
+    """The same mark for a JPEG's `comment`."""
+    return f"{PICTURE}={what}".encode()
+
+
+def picture_of(image: Image.Image) -> str:
+    """What a loaded picture is, where it is one that ganfer made to be looked at; "" for any other image."""
+    found = image.info.get(PICTURE)
+    if isinstance(found, str):
+        return found
+    comment = image.info.get("comment", b"")
+    comment = comment.encode() if isinstance(comment, str) else bytes(comment)
+    prefix = f"{PICTURE}=".encode()
+    return comment.removeprefix(prefix).decode("utf-8", "replace") if comment.startswith(prefix) else ""
 
 
 def png_base64(image: np.ndarray) -> str:

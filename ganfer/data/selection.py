@@ -9,34 +9,46 @@ import numpy as np
 
 from ganfer.data.imageset import SPLITS
 from ganfer.data.names import canonical, in_order
-from ganfer.data.sources import Source
+from ganfer.data.sources import DatasetSource
 from ganfer.data.splits import NO_GROUP
+from ganfer.data.text import printable
 from ganfer.errors import DataError, did_you_mean
+
+ASIDE = frozenset(("not an image", "a table that was not read", "hidden file", "hidden folder"))  # files, not images
 
 
 @dataclass(frozen=True)
 class Selection:
-    """A choice of classes (none = all) and their new names (name in the source -> name in ganfer)."""
+    """A choice of classes (none = all) and their new names (name in the source -> name in ganfer).
+
+    present: the source's classes, as far as they keep loose synonyms from being read as others.
+    """
 
     classes: tuple[str, ...]
     renames: Mapping[str, str]
+    present: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, source: DatasetSource, classes: Sequence[str], renames: Mapping[str, str]) -> "Selection":
+        """The user's choice among a source's classes. DataError for a name that the source does not have."""
+        labels = source.labels()
+        raw = None if labels is None else {printable(label) for label in labels}
+        present = frozenset(label.strip().lower() for label in raw or ()) & {"neutral"}
+        renames = {old.strip().lower(): new.strip().lower() for old, new in renames.items()}
+        wanted = tuple(canonical(name, {*present, *renames.values()}) for name in classes)
+        selection = cls(wanted, renames, present)
+        if raw is not None and (classes or renames):
+            _demand(selection, raw, {selection.name(label) for label in raw}, source.path)
+        return selection
 
     def name(self, label: str) -> str:
-        """The class a source's label becomes."""
-        own = canonical(label)
-        return canonical(self.renames.get(label.strip().lower()) or self.renames.get(own) or own)
+        """The class a source's label becomes; a name that the user gave stays as it is."""
+        own = canonical(printable(label), self.present)
+        return self.renames.get(printable(label).strip().lower()) or self.renames.get(own) or own
 
     def takes(self, name: str) -> bool:
         """Whether images of this class are wanted."""
         return not self.classes or name in self.classes
-
-
-def check_names(source: Source, selection: Selection) -> None:
-    """Classes and renames that the source does not have, found before anything is read where names tell."""
-    labels = source.labels() if selection.classes or selection.renames else None
-    if labels is not None:
-        raw = set(labels)
-        _demand(selection, raw, {selection.name(label) for label in raw}, source.path)
 
 
 def _demand(selection: Selection, raw: set[str], names: set[str], path: Path) -> None:
@@ -50,25 +62,35 @@ def _demand(selection: Selection, raw: set[str], names: set[str], path: Path) ->
 
 
 def check_counts(
-    path: Path, selection: Selection, *, seen: Counter[str], skipped: Counter[str], added: int, names: Sequence[str]
+    path: Path,
+    selection: Selection,
+    *,
+    seen: Counter[str],
+    skipped: Counter[str],
+    first: Mapping[str, str],
+    added: int,
+    names: Sequence[str],
 ) -> None:
     """DataError when a wanted class was not there, nothing was added, or the set has one class.
 
-    seen: images per class in the source, wanted or not. skipped: images left out by reason. names: the set's classes.
+    seen: images per class in the source, wanted or not. skipped: files left out by reason; first: the first of each,
+    its name and the reason in full. names: the set's classes.
     """
     for name in selection.classes:
         if name not in seen:
             raise DataError(f"{path} has no class {name!r}.", did_you_mean(name, in_order(seen)))
     if not added:
-        total = sum(skipped.values())
-        reason, count = skipped.most_common(1)[0] if total else ("no images", 0)
+        images = Counter({reason: count for reason, count in skipped.items() if reason not in ASIDE}) or skipped
+        reason, count = images.most_common(1)[0] if images else ("no images", 0)
         if reason.startswith("synthetic"):
             raise DataError(
                 f"All {count:,} images of {path} were drawn by ganfer; a data set is made of real ones.",
                 "Label them with `ganfer label FOLDER`, or take them for training with --allow-synthetic.",
             )
+        example = f"; the first: {first[reason]}" if reason in first else ""
         raise DataError(
-            f"None of the {total:,} images of {path} can be used ({reason}: {count:,}).", "Look at the files."
+            f"None of the {images.total():,} images of {path} can be used ({reason}: {count:,}{example}).",
+            "Look at the files.",
         )
     if len(names) < 2:
         raise DataError(

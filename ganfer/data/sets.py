@@ -3,7 +3,7 @@
 from ganfer.data.imageset import SPLITS
 from ganfer.errors import WorkspaceError
 from ganfer.results import Result, table
-from ganfer.workspace import Workspace
+from ganfer.workspace import Run, Workspace
 
 
 def use(workspace: Workspace, name: str) -> Result:
@@ -11,6 +11,16 @@ def use(workspace: Workspace, name: str) -> Result:
     run = workspace.find("data", name)
     workspace.activate_data(run)
     return Result("ganfer data use", run.path, {"name": run.name}, [f"Active set: {run.path}"])
+
+
+def is_drawn(run: Run) -> bool:
+    """Whether a data set holds drawn faces only: drawn by ganfer, or a part of such a set."""
+    return bool(run.figures.get("kind") == "drawn")  # a set into which others were merged has their kind
+
+
+def drawn_digests(workspace: Workspace) -> set[str]:
+    """The digests of the workspace's data sets of drawn faces."""
+    return {run.digest for run in workspace.runs("data") if run.complete and is_drawn(run)}
 
 
 def list_sets(workspace: Workspace) -> Result:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ganfer.data.imageset import ImageSet
-from ganfer.data.provenance import as_pillow
+from ganfer.data.provenance import as_pillow, picture_text
 from ganfer.runtime.files import atomic_path
 from ganfer.runtime.seeding import stream
 
@@ -88,7 +88,7 @@ def pick(image_set: ImageSet, label: int, count: int, *, seed: int = 0, split: s
 def save_sheet(path: Path, sheet: Image.Image) -> Path:
     """Write a sheet as a PNG, whole or not at all; returns the path."""
     with atomic_path(path) as temporary:
-        sheet.save(temporary, format="PNG", optimize=False)
+        sheet.save(temporary, format="PNG", optimize=False, pnginfo=picture_text("contact sheet"))
     return path
 
 

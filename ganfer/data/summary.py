@@ -10,21 +10,25 @@ from ganfer.config import DataConfig
 from ganfer.data.imageset import SPLITS
 from ganfer.data.names import in_order
 from ganfer.data.selection import Selection
-from ganfer.data.sources import Source
-from ganfer.data.sources.items import Refused
+from ganfer.data.sources import DatasetSource
+from ganfer.data.sources.items import Note, Refused
+from ganfer.data.text import printable
 from ganfer.results import Result, table
 from ganfer.workspace import Run
 
 SHOWN_SKIPPED = 5
 
 
-def plan(source: Source, selection: Selection, settings: DataConfig) -> Result:
+def plan(source: DatasetSource, selection: Selection, settings: DataConfig) -> Result:
     """What would be added, counted without decoding anything."""
     counts: Counter[tuple[str, str]] = Counter()
-    refused = 0
+    refused: Counter[str] = Counter()
+    notes: list[str] = []
     for item in source.items():
-        if isinstance(item, Refused):
-            refused += 1
+        if isinstance(item, Note):
+            notes.append(printable(item.text))
+        elif isinstance(item, Refused):
+            refused[item.reason.partition(" (")[0]] += 1
         elif selection.takes(name := selection.name(item.label)):
             counts[name, item.split] += 1
     names = in_order(name for name, _ in counts)
@@ -32,13 +36,17 @@ def plan(source: Source, selection: Selection, settings: DataConfig) -> Result:
     rows = [[name, *(f"{counts[name, place]:,}" for place in places)] for name in names]
     total, side = sum(counts.values()), settings.size
     colour = "grey" if settings.channels == 1 else "colour"
-    left_out = f"; {refused:,} are left out." if refused else "."
+    reasons = ", ".join(f"{reason}: {count:,}" for reason, count in refused.most_common())
+    left_out = f"; left out {refused.total():,} ({reasons})." if refused else "."
+    first, *rest = map(printable, source.lines())
     lines = [
-        f"Plan (nothing was done): {source.path} is {source.kind} ({source.layout.summary}).",
+        f"Plan (nothing was done): {first}",
+        *rest,
         f"{total:,} images become {side} x {side} {colour}{left_out}",
         *table(["class", *(place or "to be split" for place in places)], rows),
+        *dict.fromkeys(notes),
     ]
-    figures = {"kind": source.kind, "images": total, "refused": refused}
+    figures = {"kind": source.kind, "images": total, "refused": refused.total(), "reading": [first, *rest]}
     by_split = {place or "unsplit": {name: counts[name, place] for name in names} for place in places}
     return Result("ganfer data add --dry-run", None, {**figures, "counts": by_split}, lines)
 

@@ -17,6 +17,7 @@ import numpy as np
 from ganfer.data.imageset import COLUMNS, SPLITS, UNLABELLED, ImageSet, write_table
 from ganfer.data.names import in_order
 from ganfer.data.splits import NO_GROUP, rank_of
+from ganfer.data.text import printable
 from ganfer.runtime.files import digest_of
 
 _HEADER_BYTES = 128
@@ -93,7 +94,8 @@ class SetWriter:
             self._ranks.append(rank_of(name))
             self._attributes.update(row.attributes)
             self._votes |= row.votes is not None
-            spooled = [name, printable(row.group), dict(row.attributes), dict(row.votes) if row.votes else None]
+            attributes = {key: printable(value) for key, value in row.attributes.items()}
+            spooled = [name, printable(row.group), attributes, dict(row.votes) if row.votes else None]
             self._names.write(json.dumps(spooled) + "\n")
 
     def append_set(self, images: ImageSet, chunk: int = 4096) -> None:
@@ -218,14 +220,7 @@ def npy_header(shape: tuple[int, ...]) -> bytes:
     return magic + text.ljust(_HEADER_BYTES - 11).encode() + b"\n"
 
 
-def printable(name: str) -> str:
-    """A file's name as UTF-8 text in one line, whatever bytes it has."""
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def _column(attribute: str) -> str:
     """An attribute's column: its own name, unless the table has that one."""
+    attribute = printable(attribute)
     return f"source_{attribute}" if attribute in COLUMNS else attribute

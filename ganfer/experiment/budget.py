@@ -3,9 +3,11 @@
 import dataclasses
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from classifiers.config import TrainConfig
 from ganfer.config import Config
@@ -13,7 +15,11 @@ from ganfer.data.imageset import ImageSet
 from ganfer.page.numbers import duration
 from ganfer.workspace import Run, Workspace
 
-_WARM_UP = (4, 16)  # steps of the two short trainings whose difference is timed
+if TYPE_CHECKING:
+    import torch
+
+# (steps that are not timed, steps that are): on a GPU the first ones load libraries and choose algorithms for seconds
+_WARM_UP = {"cpu": (4, 12), "cuda": (20, 60)}
 _ALIKE = ("model", "batch_size", "augment", "mixup", "cutmix", "precision", "optimizer", "ema", "compile")
 
 
@@ -87,16 +93,49 @@ def _from_records(workspace: Workspace, config: Config, data: Run) -> float | No
 
 
 def _warm_up(config: Config, real: ImageSet, val: ImageSet) -> float:
-    """Seconds per step, validations left out, from the difference of two short trainings."""
+    """Seconds per step, validations left out, timed inside one short training once it runs evenly."""
     from classifiers import train
+    from classifiers.device import resolve_device
     from ganfer.classifier.train import samples
 
-    taken = []
+    place = resolve_device(config.device)
+    first, timed = _WARM_UP.get(place.type, _WARM_UP["cuda"])
+    clock = _Clock(place, first, first + timed)
     some = val.select(range(min(len(val), 64)))
-    for steps in _WARM_UP:
-        brief: TrainConfig = dataclasses.replace(config.classifier, steps=steps, validations=1, tensorboard=False)
-        with tempfile.TemporaryDirectory(prefix="ganfer-warm-up-") as folder:
-            started = time.monotonic()
-            train(brief, samples(real), samples(some), real.class_names, Path(folder), device=config.device)
-            taken.append(time.monotonic() - started)
-    return max(1e-4, (taken[1] - taken[0]) / (_WARM_UP[1] - _WARM_UP[0]))
+    brief: TrainConfig = dataclasses.replace(
+        config.classifier, steps=first + timed, validations=1, tensorboard=False, progressive=0.0
+    )
+    with tempfile.TemporaryDirectory(prefix="ganfer-warm-up-") as folder:
+        train(
+            brief, samples(real), samples(some), real.class_names, Path(folder), device=config.device,
+            progress=clock.watched,
+        )  # fmt: skip
+    return clock.seconds / timed
+
+
+class _Clock:
+    """The time between the ends of two steps, when the device has really done them."""
+
+    def __init__(self, device: "torch.device", first: int, last: int) -> None:
+        self._device, self._marks, self._step = device, (first, last - 1), 0
+        self._times: list[float] = []
+
+    @contextmanager
+    def watched(self, description: str, total: int) -> Iterator[Callable[..., None]]:
+        """A progress that counts steps; the last one's end holds a validation, so the one before it ends the time."""
+        yield self._advance
+
+    def _advance(self, n: int = 1, note: str = "") -> None:
+        self._step += n
+        if self._step in self._marks and n:
+            if self._device.type == "cuda":
+                import torch
+
+                torch.cuda.synchronize(self._device)
+            self._times.append(time.monotonic())
+
+    @property
+    def seconds(self) -> float:
+        """Of all timed steps, from those between the marks."""
+        first, last = self._marks
+        return (self._times[1] - self._times[0]) * (last + 1 - first) / (last - first)

@@ -8,6 +8,7 @@ generated images is avoided, and with few images the training holds on.
 import torch
 from torch import Tensor
 
+from ganfer.runtime import ranks
 from ganfer.runtime.device import mean_
 
 RAMP = 50_000  # images over which the probability can go from 0 to 1
@@ -27,4 +28,5 @@ def adapt(state: Tensor, real: Tensor, fake: Tensor, *, target: float, paired: b
     """
     lead = mean_((real - fake if paired else real).float().sign().mean())
     state[1].lerp_(lead, 1 - MEMORY)
-    state[0].add_((state[1] - target).sign() * (len(real) / RAMP)).clamp_(0, 1)
+    images = len(real) * ranks.count()  # a rank's own are a share of the batch
+    state[0].add_((state[1] - target).sign() * (images / RAMP)).clamp_(0, 1)

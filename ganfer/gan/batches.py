@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from classifiers.device_set import on_device, to_device
 from ganfer.runtime import ranks
 from ganfer.runtime.seeding import stream
 
@@ -40,7 +41,8 @@ class Batches:
         counts = np.bincount(labels, minlength=num_classes)
         ends = np.cumsum(class_shares(counts, balance))
         ends[-1] = 1.0
-        self.images = torch.from_numpy(np.ascontiguousarray(images[order])).to(device)
+        self.host = np.ascontiguousarray(images[order])
+        self.images = on_device(self.host, device)
         self.counts = torch.from_numpy(counts).to(device)
         self.starts = torch.from_numpy(np.cumsum(counts) - counts).to(device)
         self.share_ends = torch.from_numpy(ends).to(device)
@@ -50,14 +52,28 @@ class Batches:
 
     def draw(self, step: int) -> Batch:
         """The batch of this step. `rng` is left where the batch ended, for the step's other random numbers."""
+        self.seed_step(step)
+        return self.draw_next()
+
+    def seed_step(self, step: int) -> None:
+        """Bring `rng` to where the step's random numbers begin."""
         own = (ranks.rank(),) if ranks.rank() else ()  # every process draws its own part of the batch
         self.rng.manual_seed(int(stream(self.seed, "gan-step", step, *own).integers(2**63 - 1)))
+
+    def draw_next(self) -> Batch:
+        """The batch that `rng` stands before. Nothing here asks the device for a value, if all images are there."""
         n, device, rng = self.batch_size, self.device, self.rng
         which, where = torch.rand((2, n), generator=rng, device=device, dtype=torch.float64)
         labels = torch.searchsorted(self.share_ends, which, right=True).clamp_(max=len(self.counts) - 1)
         index = self.starts[labels] + (where * self.counts[labels]).long()
-        real = self.images[index].float().div_(127.5).sub_(1.0)
+        real = self._pixels(index).float().div_(127.5).sub_(1.0)
         if self.flip:
             mirror = torch.rand((n, 1, 1, 1), generator=rng, device=device) < 0.5
             real = torch.where(mirror, real.flip(3), real)
         return Batch(real, labels, torch.randn((n, self.latent_dim), generator=rng, device=device))
+
+    def _pixels(self, index: Tensor) -> Tensor:
+        """Images (N, C, H, W) uint8 at `index` (N,): there, or sent over where the set is larger than the device."""
+        if self.images is not None:
+            return self.images[index]
+        return to_device(torch.from_numpy(self.host[index.cpu().numpy()]), self.device)

@@ -5,6 +5,7 @@ Every random number of a step is a function of (seed, step), so the step is all 
 
 import io
 import pickle
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,9 +54,9 @@ class State:
         names = ("generator", "discriminator", "average", "optimizer_g", "optimizer_d", "precision")
         return {name: getattr(self, name) for name in names}
 
-    def save(self, path: Path) -> None:
-        """Write the state, whole or not at all."""
-        content = {
+    def content(self) -> dict[str, Any]:
+        """What the file holds, as it is now: tensors are the state's own where they are on the CPU."""
+        return {
             "format": FORMAT,
             **{name: part.state_dict() for name, part in self._parts().items()},
             "sums": self.sums.cpu(),
@@ -65,14 +66,11 @@ class State:
             "history": self.history,
             "best": None if self.best is None else dict(vars(self.best)),
         }
-        buffer = io.BytesIO()
-        torch.save(content, buffer)
-        write_bytes(path, buffer.getvalue())
 
-    def load(self, path: Path, device: torch.device) -> None:
+    def load(self, path: Path) -> None:
         """Take over the state in the file. WorkspaceError when it is damaged or of another format."""
         try:
-            content = torch.load(path, map_location=device, weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
             if content["format"] != FORMAT:
                 raise ValueError(f"format {content['format']}, not {FORMAT}")
             for name, part in self._parts().items():
@@ -86,3 +84,42 @@ class State:
                 f"{path} cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__}).",
                 "Remove it to train from the start.",
             ) from error
+
+
+class Saver:
+    """Writes states, whole or not at all; `aside`: in a thread, while the next steps are computed."""
+
+    def __init__(self, path: Path, *, aside: bool) -> None:
+        self.path = path
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint") if aside else None
+        self._writing: Future[None] | None = None
+
+    def save(self, state: State) -> None:
+        """Write the state as it is now, after the one before has been written."""
+        self.wait()
+        if self._writer is None:
+            self._write(state.content())
+        else:
+            self._writing = self._writer.submit(self._write, _copied(state.content()))
+
+    def wait(self) -> None:
+        """Until everything is written; an error of the thread is raised here."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def _write(self, content: dict[str, Any]) -> None:
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        write_bytes(self.path, buffer.getvalue())
+
+
+def _copied(part: Any) -> Any:
+    """Tensors on the CPU that no step changes, in new containers."""
+    if isinstance(part, Tensor):
+        return part.detach().to("cpu", copy=True)
+    if isinstance(part, dict):
+        return type(part)((key, _copied(value)) for key, value in part.items())
+    if isinstance(part, list | tuple):
+        return type(part)(_copied(value) for value in part)
+    return part

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ganfer.data.provenance import PICTURE
 from ganfer.runtime.files import atomic_path, write_csv
 
 PLOT_SECONDS = 30.0  # drawing the curve takes as long as several steps
@@ -86,4 +87,4 @@ def plot_losses(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
     kids.set_ylabel("KID (random-conv features)")
     kids.set_xlabel("step")
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=100)
+        figure.savefig(temporary, format="png", dpi=100, metadata={PICTURE: "plot"})

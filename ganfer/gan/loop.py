@@ -9,14 +9,17 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
+from classifiers.parts import set_lr
+from classifiers.recorder import Recorder, wanted
 from ganfer.config import GanConfig
 from ganfer.data.sheets import save_sheet
 from ganfer.errors import GanferError
 from ganfer.gan.ada import adapt, fresh_ada
 from ganfer.gan.alarms import collapse_alarms, discriminator_alarm, memorisation_alarm
 from ganfer.gan.batches import Batches
-from ganfer.gan.checkpoint import NUM_SUMS, Best, State
+from ganfer.gan.checkpoint import NUM_SUMS, Best, Saver, State
 from ganfer.gan.diffaugment import diff_augment, parse_policies
 from ganfer.gan.ema import average_of, recalibrate, update_average
 from ganfer.gan.guide import Guide
@@ -31,11 +34,12 @@ from ganfer.gan.stylegan2 import write_bridge_file
 from ganfer.metrics import features
 from ganfer.runtime import ranks
 from ganfer.runtime.console import Advance, progress, say
-from ganfer.runtime.device import average_gradients
+from ganfer.runtime.device import average_gradients, resolve_precision
 from ganfer.version import __version__
 from ganfer.workspace import Run
 
 LOG_EVERY = 25  # steps per logged row; losses are read from the device no more often than that
+AGREE_EVERY = 10  # steps between agreements of several processes
 _RECALIBRATION = 10_000_000  # batches for batch-norm statistics are drawn from steps that no training reaches
 _RECALIBRATION_BATCHES = 16
 
@@ -57,10 +61,14 @@ class Training:
             batch_size=_own_batch(config.batch_size), flip=config.flip, seed=seed, device=self.device,
         )  # fmt: skip
         self.judge = Judge(plan, self.device)
+        recorded = wanted(self.device) and ranks.count() == 1 and self.batches.images is not None
+        recorded = recorded and resolve_precision(config.precision, self.device) != "fp16"  # no loss is scaled
+        self.recorder = Recorder(self.device, [self.batches.rng], active=recorded)
+        self._strength = torch.zeros((), device=self.device)
         self.state = new_state(spec, config, seed, fabric)
-        self.checkpoint = run.path / "checkpoint.pt"
-        if self.checkpoint.is_file():
-            self.state.load(self.checkpoint, self.device)
+        self.saver = Saver(run.path / "checkpoint.pt", aside=self.device.type == "cuda")
+        if self.saver.path.is_file():
+            self.state.load(self.saver.path)
             say(f"Resuming at step {self.state.step:,} of {config.steps:,}.")
         self.journal = Journal(run.path, plan.names, self.state.step, silent=not ranks.leads())
         self._agreed: tuple[float, float] | None = None  # of several processes: the leader's clock, its snapshots' time
@@ -74,74 +82,94 @@ class Training:
         Several processes draw a part of every batch each and average their gradients, so their networks stay equal;
         the leader alone logs, judges and saves.
         """
-        config, state, batches, fabric, guide = self.config, self.state, self.batches, self.fabric, self.guide
-        generator, discriminator = state.generator, state.discriminator
-        loss = LOSSES[config.loss]
-        separate = bool(discriminator.batch_statistics)  # batch statistics of real and fake images must not mix
+        config, state = self.config, self.state
         self._agree(False)
-        probability = state.ada[0] if config.ada_target else None  # a view: it changes with the state
         with progress(f"train {config.network}", config.steps) as advance:
             advance(state.step)
             while state.step < config.steps and not self._out_of_time():
-                batch, strength = batches.draw(state.step), self.conditioning()
-                torch.manual_seed(batches.rng.initial_seed())  # for what networks draw themselves: StyleGAN2's noise
-                augment = partial(diff_augment, policies=self.policies, rng=batches.rng, probability=probability)
+                strength = self.conditioning()
                 self._set_learning_rates()
-                discriminate = partial(discriminator, labels=batch.labels, strength=strength)
-
-                # one pass of the generator serves both updates
-                with fabric.autocast():
-                    fake = generator(batch.z, batch.labels, strength)
-
-                real_in, fake_in = augment(batch.real), augment(fake.detach())
-                with fabric.autocast():
-                    if separate:
-                        real_logits, fake_logits = discriminate(real_in), discriminate(fake_in)
-                    else:
-                        both = discriminator(torch.cat([real_in, fake_in]), batch.labels.repeat(2), strength)
-                        real_logits, fake_logits = both.chunk(2)
-                loss_d = loss.discriminator(real_logits.float(), fake_logits.float())
-                total_d = loss_d
-                if config.regulariser in ("r1", "r1r2") and state.step % config.r1_interval == 0:
-                    penalty = gradient_penalty(discriminate, real_in)
-                    if config.regulariser == "r1r2":
-                        penalty = penalty + gradient_penalty(discriminate, fake_in)
-                    total_d = loss_d + (0.5 * config.r1_gamma * config.r1_interval) * penalty
-                state.optimizer_d.zero_grad(set_to_none=True)
-                fabric.backward(total_d)
-                average_gradients(discriminator)
-                state.optimizer_d.step()
-
-                # the discriminator's own gradients would be thrown away, so they are not computed
-                discriminator.requires_grad_(False)
-                with fabric.autocast():
-                    fake_again = augment(fake)
-                    logits = discriminate(fake_again)
-                    real_again = discriminate(real_in) if loss.paired else None
-                    guided = guide.loss(fake_again, batch.labels) if guide else torch.zeros_like(loss_d)
-                loss_g = loss.generator(logits.float(), real_again)
-                state.optimizer_g.zero_grad(set_to_none=True)
-                fabric.backward(loss_g + (config.guidance * strength) * guided)
-                average_gradients(generator)
-                state.optimizer_g.step()
-                discriminator.requires_grad_(True)
-
-                if probability is not None:
-                    adapt(state.ada, real_logits, fake_logits, target=config.ada_target, paired=loss.paired)
+                self.batches.seed_step(state.step)
+                torch.manual_seed(
+                    self.batches.rng.initial_seed()
+                )  # for what networks draw themselves: StyleGAN2's noise
+                penalise = config.regulariser in ("r1", "r1r2") and state.step % config.r1_interval == 0
+                self.recorder(penalise, partial(self._step, self._as_tensor(strength), penalise))
                 state.step += 1
                 update_average(
-                    state.average, generator, batch_size=config.batch_size,
+                    state.average, state.generator, batch_size=config.batch_size,
                     images_seen=state.step * config.batch_size, half_life=config.ema_half_life,
                 )  # fmt: skip
-                seen = (loss_d, loss_g, real_logits, fake_logits, guided)
-                state.sums += torch.stack([t.detach().mean() for t in seen])
                 self._bookkeeping(advance, strength)
                 if self._agree(stop()):
                     self._save()
+                    self.saver.wait()
                     raise KeyboardInterrupt
         if ranks.leads() and (state.best is None or state.step % config.snapshot_every):
             self._snapshot(self.conditioning())
         self.journal.write(state.history, last=True)
+        self.saver.wait()
+
+    def _step(self, strength: float | Tensor, penalise: bool) -> Tensor:
+        """One update of both networks, from the batch that `batches.rng` stands before; returns the generator's loss.
+
+        Nothing here may ask the device for a value: the step is recorded where that is possible.
+        """
+        config, state, fabric, guide = self.config, self.state, self.fabric, self.guide
+        generator, discriminator, loss = state.generator, state.discriminator, LOSSES[config.loss]
+        separate = bool(discriminator.batch_statistics)  # batch statistics of real and fake images must not mix
+        probability = state.ada[0] if config.ada_target else None  # a view: it changes with the state
+        batch = self.batches.draw_next()
+        augment = partial(diff_augment, policies=self.policies, rng=self.batches.rng, probability=probability)
+        discriminate = partial(discriminator, labels=batch.labels, strength=strength)
+
+        # one pass of the generator serves both updates
+        with fabric.autocast():
+            fake = generator(batch.z, batch.labels, strength)
+        fake = fake.float()  # as the real images are: augmented alike, and penalised outside autocast
+
+        real_in, fake_in = augment(batch.real), augment(fake.detach())
+        with fabric.autocast():
+            if separate:
+                real_logits, fake_logits = discriminate(real_in), discriminate(fake_in)
+            else:
+                both = discriminator(torch.cat([real_in, fake_in]), batch.labels.repeat(2), strength)
+                real_logits, fake_logits = both.chunk(2)
+        loss_d = loss.discriminator(real_logits.float(), fake_logits.float())
+        total_d = loss_d
+        if penalise:
+            penalty = gradient_penalty(discriminate, real_in)
+            if config.regulariser == "r1r2":
+                penalty = penalty + gradient_penalty(discriminate, fake_in)
+            total_d = loss_d + (0.5 * config.r1_gamma * config.r1_interval) * penalty
+        state.optimizer_d.zero_grad(set_to_none=True)
+        fabric.backward(total_d)
+        average_gradients(discriminator)
+        state.optimizer_d.step()
+
+        # the discriminator's own gradients would be thrown away, so they are not computed
+        discriminator.requires_grad_(False)
+        with fabric.autocast():
+            fake_again = augment(fake)
+            logits = discriminate(fake_again)
+            real_again = discriminate(real_in) if loss.paired else None
+            guided = guide.loss(fake_again, batch.labels) if guide else torch.zeros_like(loss_d)
+        loss_g = loss.generator(logits.float(), real_again)
+        state.optimizer_g.zero_grad(set_to_none=True)
+        fabric.backward(loss_g + (config.guidance * strength) * guided)
+        average_gradients(generator)
+        state.optimizer_g.step()
+        discriminator.requires_grad_(True)
+
+        if probability is not None:
+            adapt(state.ada, real_logits, fake_logits, target=config.ada_target, paired=loss.paired)
+        seen = (loss_d, loss_g, real_logits, fake_logits, guided)
+        state.sums += torch.stack([t.detach().mean() for t in seen])
+        return loss_g.detach()
+
+    def _as_tensor(self, strength: float) -> float | Tensor:
+        """The conditioning as the step takes it: where steps are recorded in a tensor that stays the same one."""
+        return self._strength.fill_(strength) if self.recorder.active else strength
 
     def conditioning(self) -> float:
         """How far the class counts, 0..1: rises linearly over the first `transition` of the training."""
@@ -157,7 +185,7 @@ class Training:
             (self.state.optimizer_d, self.config.lr_discriminator),
         ):
             for group in optimizer.param_groups:
-                group["lr"] = left * rate
+                set_lr(group, left * rate, self.recorder.active, self.device)
 
     def _progress(self) -> float:
         """Share of the training done: by steps or, with a time budget, by the clock where that is further on."""
@@ -174,9 +202,14 @@ class Training:
         return bool(self.config.minutes) and self._elapsed() + needed >= 60 * self.config.minutes
 
     def _agree(self, stop: bool) -> bool:
-        """Whether to stop: when the leader was asked to. All processes then also go by the leader's clock."""
+        """Whether to stop: when the leader was asked to. All processes then also go by the leader's clock.
+
+        Several processes agree at every `AGREE_EVERY`th step: an agreement is a wait.
+        """
         if ranks.count() == 1:
             return stop
+        if self._agreed is not None and self.state.step % AGREE_EVERY:
+            return False
         self._agreed = None
         elapsed, needed, stopping = ranks.from_leader(self._elapsed(), self._snapshot_seconds, float(stop))
         self._agreed = (elapsed, needed)
@@ -236,7 +269,7 @@ class Training:
         best = state.best
         if best is None or _rank(full, verdict.score) <= _rank(best.figures["conditioning"] >= 1.0, best.score):
             figures = {"conditioning": strength, **dataclasses.asdict(verdict)}
-            weights = {name: value.clone() for name, value in candidate.state_dict().items()}
+            weights = {name: value.to("cpu", copy=True) for name, value in candidate.state_dict().items()}
             state.best = Best(state.step, verdict.score, weights, figures)
         grid = self.judge.grid(sampler)
         save_sheet(self.run.path / "samples" / f"step-{state.step:07d}.png", grid)
@@ -294,7 +327,7 @@ class Training:
         if not ranks.leads():
             return
         self.state.seconds = self._elapsed()
-        self.state.save(self.checkpoint)
+        self.saver.save(self.state)
         self._saved = time.monotonic()
 
     def export(self, facts: dict[str, Any]) -> str:
@@ -356,10 +389,10 @@ def new_state(spec: NetworkSpec, config: GanConfig, seed: int, fabric: Fabric) -
         networks = build_generator(spec), build_discriminator(spec, config.regulariser)
     # channels last measures faster on CPUs and on GPUs with bf16
     generator, discriminator = (net.to(fabric.device).to(memory_format=torch.channels_last) for net in networks)
-    betas = (config.beta1, config.beta2)
+    shared = {"betas": (config.beta1, config.beta2), "fused": True, "capturable": fabric.device.type == "cuda"}
     optimizers = fabric.setup_optimizers(
-        torch.optim.Adam(generator.parameters(), lr=config.lr_generator, betas=betas, fused=True),
-        torch.optim.Adam(discriminator.parameters(), lr=config.lr_discriminator, betas=betas, fused=True),
+        torch.optim.Adam(generator.parameters(), lr=config.lr_generator, **shared),
+        torch.optim.Adam(discriminator.parameters(), lr=config.lr_discriminator, **shared),
     )
     return State(
         generator=generator,

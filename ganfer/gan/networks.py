@@ -27,7 +27,7 @@ def check_size(network: str, size: int) -> None:
     if network == "stylegan2":
         stylegan2.check_size(size)
     else:
-        plan_size(size)
+        plan_size(size, network)
 
 
 def build_generator(spec: NetworkSpec) -> nn.Module:

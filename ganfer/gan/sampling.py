@@ -19,16 +19,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from classifiers.device_set import to_device
+from classifiers.prediction import to_host
 from ganfer.errors import GanferError
 from ganfer.gan.generator import Generator
 from ganfer.gan.latents import latents
 from ganfer.gan.networks import GENERATORS, NetworkSpec, build_generator
 from ganfer.runtime.device import resolve_device
 from ganfer.runtime.files import write_bytes, write_json
+from stylegan_bridge.exact import exact
 
 FORMAT = "ganfer-generator-1"
 FILE = "generator.safetensors"
-_INTERNAL_BATCH = {"cpu": 32, "cuda": 512}  # images per pass; fixed, see above
+_INTERNAL_BATCH = {"cpu": 32, "cuda": 512, "mps": 64}  # images per pass; fixed, see above
 
 
 class GanGenerator(Generator):
@@ -78,14 +81,25 @@ class GanGenerator(Generator):
         """`count` images in passes of one size, on a CPU each on one thread and several side by side."""
         out = np.empty((count, self.channels, self.size, self.size), dtype=np.uint8)
 
-        def fill(start: int) -> None:
+        def begin(start: int) -> Callable[[], None]:
             part = slice(start, min(start + self._batch, count))
-            out[part] = self._draw(latents_of(part), None if labels is None else labels[part])
+            arrived = self._draw(latents_of(part), None if labels is None else labels[part])
+
+            def take() -> None:
+                out[part] = arrived().numpy()
+
+            return take
+
+        def fill(start: int) -> None:
+            begin(start)()
 
         starts = range(0, count, self._batch)
         if self.device.type != "cpu":
+            take: Callable[[], None] = lambda: None  # noqa: E731
             for start in starts:
-                fill(start)
+                last, take = take, begin(start)  # the device is at the next pass while the last one's pixels are taken
+                last()
+            take()
             return out
         threads = torch.get_num_threads()
         try:
@@ -98,13 +112,14 @@ class GanGenerator(Generator):
         return out
 
     @torch.inference_mode()
-    def _draw(self, latent: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+    def _draw(self, latent: np.ndarray, labels: np.ndarray | None) -> Callable[[], Tensor]:
+        """Begin a pass; the returned function waits for its pixels (n, C, H, W) uint8 on the CPU."""
         padding = self._batch - len(latent)
-        z = torch.from_numpy(np.pad(latent, ((0, padding), (0, 0)))).to(self.device)
-        y = None if labels is None else torch.from_numpy(np.pad(labels, (0, padding))).to(self.device)
-        images = self.render(z, y)[: len(latent)]
-        pixels: np.ndarray = images.clamp_(0, 255).to(torch.uint8).cpu().numpy()
-        return pixels
+        z = to_device(torch.from_numpy(np.pad(latent, ((0, padding), (0, 0)))), self.device)
+        y = None if labels is None else to_device(torch.from_numpy(np.pad(labels, (0, padding))), self.device)
+        with exact(self.device):
+            images = self.render(z, y)[: len(latent)]
+        return to_host(images.clamp_(0, 255).to(torch.uint8))
 
     def _checked_labels(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray | None:
         """Labels that fit the seeds (or latents); None for an unconditional network."""

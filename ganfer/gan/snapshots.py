@@ -10,7 +10,7 @@ from ganfer.data.sheets import row_sheet
 from ganfer.gan.plan import TrainingPlan
 from ganfer.gan.sampling import GanGenerator
 from ganfer.metrics.features import RandomConvFeatures, Standardiser, spread
-from ganfer.metrics.kid import mmd2
+from ganfer.metrics.kid import mmd2_on
 from ganfer.runtime.seeding import image_seeds, stream
 
 GRID_COLUMNS = 10
@@ -34,7 +34,7 @@ class Judge:
     """Judges snapshots of one training by the same held-back images, features and seeds every time."""
 
     def __init__(self, plan: TrainingPlan, device: torch.device) -> None:
-        self.plan = plan
+        self.plan, self.device = plan, device
         self.features = RandomConvFeatures(plan.images.shape[1], device)
         chosen = [self._reference(label) for label in range(len(plan.names))]
         reference = [self.features(plan.images[index]) for index in chosen]
@@ -60,19 +60,20 @@ class Judge:
             mine, held = fake[self.labels == label], int(self.held_counts[label])
             as_held.append(mine[:held])
             if held >= _JUDGED and self.plan.class_names:
-                by_class[name] = mmd2(self.held[self.plan.held_labels == label], mine)
+                by_class[name] = mmd2_on(self.held[self.plan.held_labels == label], mine, self.device)
             real = self.real_spread[label]
             if real:
                 diversity[name] = spread(mine) / real
-        overall = mmd2(self.held, np.concatenate(as_held)) if len(self.held) >= 2 else None
+        overall = mmd2_on(self.held, np.concatenate(as_held), self.device) if len(self.held) >= 2 else None
         score = float(np.mean(list(by_class.values()))) if by_class else overall
         return Judgement(score, overall, by_class, diversity)
 
     def grid(self, generator: GanGenerator) -> Image.Image:
         """A fixed-seed grid: a row per class, the same seeds in every row and every snapshot."""
-        seeds = image_seeds(_SEED, GRID_COLUMNS)
-        rows = []
-        for label, name in enumerate(self.plan.names):
-            labels = np.full(GRID_COLUMNS, label) if self.plan.class_names else None
-            rows.append((name, f"of {self.plan.counts[label]:,}", generator.sample(seeds, labels)))
-        return row_sheet(rows)
+        names = self.plan.names
+        seeds = np.tile(image_seeds(_SEED, GRID_COLUMNS), len(names))
+        labels = np.repeat(np.arange(len(names)), GRID_COLUMNS) if self.plan.class_names else None
+        images = generator.sample(seeds, labels)  # all rows at once: a pass has a fixed size, however few it is for
+        rows = images.reshape(len(names), GRID_COLUMNS, *images.shape[1:])
+        counts = [f"of {self.plan.counts[label]:,}" for label in range(len(names))]
+        return row_sheet(list(zip(names, counts, rows, strict=True)))

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from ganfer.errors import GanferError
 
+_LEAST = 16  # pixels, the smallest `data.size`
+_TITLES = {"dcgan": "A DCGAN", "resgan": "A resgan"}
+_SIZES = sorted(side << k for side in (3, 4) for k in range(2, 9) if side << k >= _LEAST)
 WIDEST = 8  # hidden layers are at most this many times `base_channels` wide
 
 
@@ -19,17 +22,21 @@ class NetworkSpec:
     base_channels: int
 
 
-def plan_size(size: int) -> tuple[int, int]:
-    """(side of the smallest feature map, doublings up to `size`). GanferError for a size no DCGAN reaches."""
+def reaches(size: int) -> bool:
+    """Whether dcgan and resgan can draw images of this side."""
+    return size in _SIZES
+
+
+def plan_size(size: int, network: str = "dcgan") -> tuple[int, int]:
+    """(side of the smallest feature map, doublings up to `size`). GanferError for a size it does not reach."""
     for side in (4, 3):
         doublings = (size // side).bit_length() - 1
         if doublings >= 2 and side << doublings == size:
             return side, doublings
-    fitting = sorted(side << k for side in (3, 4) for k in range(2, 9))
-    near = min(fitting, key=lambda other: abs(other - size))
+    near = min(_SIZES, key=lambda other: abs(other - size))
     raise GanferError(
-        f"A DCGAN cannot draw {size}×{size} images: the size must be 3 or 4 doubled at least twice.",
-        f"Add the data again with --size {near} (or any of {', '.join(map(str, fitting[:9]))}).",
+        f"{_TITLES[network]} cannot draw {size}×{size} images: the size must be 3 or 4 doubled at least twice.",
+        f"Add the data again with --size {near} (or any of {', '.join(map(str, _SIZES[:9]))}).",
     )
 
 

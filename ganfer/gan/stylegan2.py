@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganfer.errors import GanferError
-from ganfer.gan.spec import NetworkSpec
+from ganfer.gan.spec import NetworkSpec, reaches
 from stylegan_bridge.config import GeneratorConfig
 from stylegan_bridge.network import Linear, MappingNetwork, Noises, SynthesisNetwork
 from stylegan_bridge.ops import normalize_second_moment
@@ -34,9 +34,10 @@ def check_size(size: int) -> None:
     """GanferError for a side that StyleGAN2 does not double up to."""
     if size not in SIZES:
         near = min(SIZES, key=lambda other: abs(other - size))
+        instead = ", or use gan.network=resgan" if reaches(size) else ""
         raise GanferError(
             f"A StyleGAN2 cannot draw {size}×{size} images: the size must be one of {', '.join(map(str, SIZES))}.",
-            f"Add the data again with --size {near}, or use gan.network=resgan.",
+            f"Add the data again with --size {near}{instead}.",
         )
 
 
@@ -68,7 +69,7 @@ class StyleGan2Generator(nn.Module):
         w = self._w(z, labels, strength)
         if self.training:
             with torch.no_grad():
-                self.mapping.w_avg.lerp_(w.detach().mean(0), 1 - _W_MEMORY)
+                self.mapping.w_avg.lerp_(w.detach().float().mean(0), 1 - _W_MEMORY)
             sides = self.synthesis.noise_shapes()
             noises: Noises = [torch.randn(len(z), 1, side, side, device=z.device) for side in sides]
         else:

@@ -16,6 +16,7 @@ from ganfer.gan.plan import TrainingPlan, plan_lines, plan_training
 from ganfer.results import Result
 from ganfer.runtime.console import say
 from ganfer.runtime.device import describe, graceful_stop, make_fabric, ranks
+from ganfer.runtime.memory import NamingTheSetting
 from ganfer.workspace import Run, Workspace
 
 
@@ -37,9 +38,15 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
         for line in plan_lines(plan, config.gan):
             say(line)
         began = time.monotonic()
-        guide = train_guide(run.path / FOLDER, plan, config.gan, config.seed, fabric.device)
-        trainer = Training(run, config.gan, config.seed, plan, spec, fabric, guide, began)
-        with graceful_stop() as stop, closing(trainer.journal), torch.random.fork_rng():
+        memory = NamingTheSetting(
+            f"gan.batch_size = {config.gan.batch_size} with gan.base_channels = {config.gan.base_channels} is too much",
+            "Set a smaller gan.batch_size; or free the GPU, and the same command resumes.",
+        )
+        with memory:
+            guide = train_guide(run.path / FOLDER, plan, config.gan, config.seed, fabric.device)
+            trainer = Training(run, config.gan, config.seed, plan, spec, fabric, guide, began)
+        gpus = [fabric.device] if fabric.device.type == "cuda" else []  # of others the state is left alone
+        with graceful_stop() as stop, closing(trainer.journal), torch.random.fork_rng(devices=gpus), memory:
             trainer.train(stop)
         if ranks.leads():
             digest = trainer.export({"data": data.digest})

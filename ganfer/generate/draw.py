@@ -26,7 +26,7 @@ from ganfer.generate.source import GeneratorChoice, gan_source
 from ganfer.results import Result
 from ganfer.runtime import ranks
 from ganfer.runtime.console import progress, say
-from ganfer.runtime.device import describe, resolve_device
+from ganfer.runtime.device import describe, drawn_on, resolve_device
 from ganfer.runtime.files import digest_json, write_csv
 from ganfer.runtime.seeding import image_seeds, short_seeds
 from ganfer.workspace import Run, Workspace
@@ -97,7 +97,7 @@ def draw(
         made = _draw_shards if sharded else _draw_files
         with progress("generate", len(mine)) as advance:
             advance(len(mine) - len(missing))
-            for written in made(run.path, generator, plan, missing, {**facts, "device": device.type}):
+            for written in made(run.path, generator, plan, missing, {**facts, "device": drawn_on(device)}):
                 advance(written)
         ranks.barrier()  # every process has drawn its part; the rest is the leader's
         if ranks.leads():

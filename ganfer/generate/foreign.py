@@ -3,14 +3,16 @@
 from collections import Counter
 from pathlib import Path
 
+from ganfer.classifier import starter
 from ganfer.config import Config
 from ganfer.data.decode import Target
 from ganfer.data.imageset import read_set
-from ganfer.data.names import canonical
+from ganfer.data.names import class_named
 from ganfer.data.pool import decode_items
 from ganfer.data.provenance import write_png
 from ganfer.data.sources.items import Item
-from ganfer.data.sources.survey import is_image
+from ganfer.data.sources.loose import images_below
+from ganfer.data.text import printable
 from ganfer.errors import DataError
 from ganfer.runtime.console import progress, say
 from ganfer.runtime.files import digest_json, digest_of, write_csv
@@ -20,22 +22,24 @@ COLUMNS = ("file_name", "asked", "seed", "origin")
 _SHOWN = 5  # skipped files named on the terminal; all are in the record
 
 
-def import_batch(workspace: Workspace, config: Config, folder: Path, data: Run) -> Run:
+def import_batch(workspace: Workspace, config: Config, folder: Path, data: Run | None) -> Run:
     """The images below a folder as a batch of the data's size and channels; found again when it was imported before.
+
+    data: None for photographs that only the starter reads; such a batch belongs to no data set.
 
     A subfolder named like a class makes it the class asked for. Every image is marked synthetic, so that none can enter
     validation or test. DataError when the folder is missing or holds no readable image.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder.", "Give a folder of images, or none to label the newest batch.")
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and is_image(path.name)]
+    files, left_out = images_below(folder)
     if not files:
         raise DataError(f"{folder} holds no images.", "Give a folder with PNG, JPEG or other image files.")
-    images = read_set(data.path)
+    images = read_set(data.path) if data else starter.no_images()
     listing = [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     key = {
         "config": {"size": images.size, "channels": images.channels, "min_side": config.data.min_side},
-        "inputs": {"data": data.digest, "folder": digest_json(listing)},
+        "inputs": {"data": data.digest if data else starter.NAME, "folder": digest_json(listing)},
     }
     run = workspace.run("synthetic", "folder", key)
     with run.work("import") as record:
@@ -43,11 +47,12 @@ def import_batch(workspace: Workspace, config: Config, folder: Path, data: Run) 
             return run
         (run.path / "images").mkdir(exist_ok=True)
         items = (
-            Item(str(path.relative_to(folder)), _class_of(path, folder, images.class_names), path) for path in files
+            Item(printable(str(path.relative_to(folder))), _class_of(path, folder, images.class_names), path)
+            for path in files
         )
         target = Target(images.size, images.channels, config.data.min_side)
         rows: list[dict[str, str]] = []
-        skipped: list[tuple[str, str]] = []
+        skipped = list(left_out)
         with progress("import", len(files)) as advance:
             for chunk, decoded in decode_items(items, target, config.data.workers):
                 pixels = iter(decoded.pixels)
@@ -75,5 +80,5 @@ def import_batch(workspace: Workspace, config: Config, folder: Path, data: Run) 
 
 def _class_of(path: Path, folder: Path, class_names: tuple[str, ...]) -> str:
     """The class that the innermost subfolder with a class's name asks for, "" where there is none."""
-    parts = [canonical(part) for part in path.relative_to(folder).parts[:-1]]
-    return next((part for part in reversed(parts) if part in class_names), "")
+    parts = [class_named(printable(part), class_names) for part in path.relative_to(folder).parts[:-1]]
+    return next((part for part in reversed(parts) if part), "")

@@ -18,8 +18,8 @@ CODES = "codes.npy"
 def redraw(path: Path, generator: Generator) -> np.ndarray:
     """The image (C, H, W) uint8 of a generated PNG drawn again from what the file says of itself.
 
-    Equal to the file's pixels bit for bit on the kind of device it was drawn on. DataError when the file is none of
-    this generator's.
+    Equal to the file's pixels bit for bit on the device it names: a kind of processor, or a model of GPU. DataError
+    when the file is none of this generator's.
     """
     facts = read_facts(path)
     if facts.get("synthetic") != "true" or "seed" not in facts:

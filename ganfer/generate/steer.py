@@ -31,7 +31,7 @@ from ganfer.generate.spaces import latent_space
 from ganfer.metrics.diversity import relative_entropy_to_uniform
 from ganfer.results import Result, table
 from ganfer.runtime.console import progress, say
-from ganfer.runtime.device import describe, resolve_device
+from ganfer.runtime.device import describe, drawn_on, resolve_device
 from ganfer.runtime.files import digest_json, digest_of, write_csv, write_npy
 from ganfer.runtime.seeding import parse_ranges, short_seeds
 from ganfer.workspace import Run, Workspace
@@ -138,7 +138,7 @@ def generate_steered(
                 "Raise steering.evaluations, or lower steering.confidence or steering.diversity.",
             )
         device = resolve_device(config.device)
-        _write(run, kept, {**generator.facts, "generator": generator.digest, "device": device.type})
+        _write(run, kept, {**generator.facts, "generator": generator.digest, "device": drawn_on(device)})
         figures = {
             "gan": source.name,
             "generator": generator.digest,

@@ -30,7 +30,7 @@ from ganfer.label.screener import Look, Screener, look_at
 from ganfer.label.stage import LOOKS, label_run
 from ganfer.results import table
 from ganfer.runtime.console import progress, say
-from ganfer.runtime.device import describe, ranks, resolve_device
+from ganfer.runtime.device import describe, drawn_on, ranks, resolve_device
 from ganfer.runtime.files import digest_json, write_csv
 from ganfer.workspace import Run, Workspace
 
@@ -150,7 +150,7 @@ def fill(workspace: Workspace, config: Config, batch_run: Run, classifier_run: R
         images = read_set(data.path)
         generator = source.open(config.device, images.size, images.channels)
         device = resolve_device(config.device)
-        facts = {"generator": generator.digest, **generator.facts, "device": device.type}
+        facts = {"generator": generator.digest, **generator.facts, "device": drawn_on(device)}
         rows = _linked(batch_run, run)
         before = len(rows)
         filling = _Filling(run, generator, images.class_names, rows, facts, seed)

@@ -116,7 +116,7 @@ class Screener:
         self.limits = self._limits(real_only(images, "val").labelled())
 
     def _training_features(self, classifier_run: Run, data: Run, images: ImageSet, train: np.ndarray) -> np.ndarray:
-        file = classifier_run.path / f"features-{data.digest[:12]}.npy"
+        file = classifier_run.cache / f"features-{data.digest[:12]}.npy"
         with progress("training images", len(train)) as advance:
             return stored_features(
                 file, self.classifier, len(train), lambda i: np.asarray(images.images[train[list(i)]]), advance

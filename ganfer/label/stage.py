@@ -13,13 +13,16 @@ from typing import Any
 
 import numpy as np
 
+from ganfer.classifier import starter
 from ganfer.classifier.train import learned_shares
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set
+from ganfer.data.provenance import picture_text
 from ganfer.data.sheets import contact_sheet
 from ganfer.errors import DataError
 from ganfer.generate.batch import Batch, read_batch
 from ganfer.label.labels import COPY, REASONS, Labels, newest_labels, write_labels
+from ganfer.label.photos import ConfidenceScreener
 from ganfer.label.screener import Look, Screener, look_at
 from ganfer.metrics.diversity import relative_entropy_to_uniform
 from ganfer.results import Result, table
@@ -40,18 +43,25 @@ def labelled(batch: Run) -> bool:
     return newest_labels(batch) is not None
 
 
-def label_run(config: Config, batch: Path, batch_digest: str, classifier_run: Run, data: Run) -> Run:
+def label_run(config: Config, batch: Path, batch_digest: str, classifier_run: Run, data: Run | None) -> Run:
     """The run of this labelling inside the batch's folder."""
     settings = {name: value for name, value in dataclasses.asdict(config.label).items() if name != "draws"}
     key = {
         "config": settings,
-        "inputs": {"batch": batch_digest, "classifier": classifier_run.digest, "data": data.digest},
+        "inputs": {
+            "batch": batch_digest,
+            "classifier": classifier_run.digest,
+            "data": data.digest if data else starter.NAME,
+        },
     }
     return Run(batch / "labels" / f"{classifier_run.name.split('-')[0]}-{digest_json(key)[:8]}", key)
 
 
-def label(config: Config, batch_run: Run, classifier_run: Run, data: Run) -> Result:
-    """Label and screen a batch; writes `labels/<run>/labels.csv` in it and refreshes its `metadata.csv`."""
+def label(config: Config, batch_run: Run, classifier_run: Run, data: Run | None) -> Result:
+    """Label and screen a batch; writes `labels/<run>/labels.csv` in it and refreshes its `metadata.csv`.
+
+    data: None for photographs that only the starter reads.
+    """
     run = label_run(config, batch_run.path, batch_run.digest, classifier_run, data)
     with run.work("label") as record:
         if record.get("status") == "complete":
@@ -59,9 +69,9 @@ def label(config: Config, batch_run: Run, classifier_run: Run, data: Run) -> Res
         batch = read_batch(batch_run)
         if not len(batch):
             raise DataError(f"{batch_run.path} holds no images.", "Generate some: ganfer generate --n 500.")
-        images = read_set(data.path)
+        images = read_set(data.path) if data else starter.no_images()
         with ranks.leader_first():
-            screener = Screener(config, classifier_run, data, images)
+            screener = Screener(config, classifier_run, data, images) if data else ConfidenceScreener(config)
         with progress("label", len(batch)) as advance:
             look = look_at(screener, len(batch), batch.images, run.path / LOOKS, advance)
         if ranks.leads():
@@ -211,4 +221,6 @@ def _write_copies(path: Path, batch: Batch, labels: Labels, look: Look, images: 
 def _save_sheet(path: Path, pixels: np.ndarray, columns: int, captions: Sequence[str]) -> None:
     if len(captions):
         with atomic_path(path) as temporary:
-            contact_sheet(pixels, columns=columns, captions=captions).save(temporary, format="PNG")
+            contact_sheet(pixels, columns=columns, captions=captions).save(
+                temporary, format="PNG", pnginfo=picture_text("contact sheet")
+            )

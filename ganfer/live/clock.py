@@ -1,5 +1,6 @@
 """Times as people write them."""
 
+import math
 import re
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -11,6 +12,14 @@ def parse_seconds(text: str) -> float:
     if not match:
         raise ValueError(f"{text!r} is no time; write it like 1s, 500ms or 2min")
     return float(match[1]) * _SECONDS[match[2]]
+
+
+def finite(text: str) -> float:
+    """A number, with a decimal point or comma. ValueError for anything else, infinity too."""
+    value = float(text.strip().replace(",", "."))
+    if not math.isfinite(value):
+        raise ValueError(f"{text!r} is not finite")
+    return value
 
 
 def as_clock(seconds: float) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ganfer.errors import GanferError, did_you_mean
 from ganfer.live.geometry import Face, inverse, merge, moved, overlap, similarity, tilt, warp
-from ganfer.live.models import YUNET, model_path
+from ganfer.live.models import YUNET
 
 MIN_SCORE = 0.7
 MAX_SIDE = 1280  # longer pictures are scaled down to this; a face of 1% of their width is still found
@@ -65,7 +65,7 @@ class YuNet:
             reason = str(error).strip().splitlines()[-1][:160]
             raise GanferError(
                 f"{model} is no YuNet model that OpenCV {cv2.__version__} reads ({reason}).",
-                f"Leave {YUNET.option} out to download the right one.",
+                f"Leave {YUNET.option} out to use the one that comes with ganfer.",
             ) from error
 
     def detect(self, image: np.ndarray) -> list[Face]:
@@ -133,7 +133,7 @@ class YuNet:
 
 
 def _open_yunet(model: Path | None, min_score: float, max_side: int, tilted: bool) -> Detector:
-    return YuNet(model_path(YUNET, model), min_score, max_side, tilted)
+    return YuNet(YUNET.file(model), min_score, max_side, tilted)
 
 
 def _open_none(model: Path | None, min_score: float, max_side: int, tilted: bool) -> Detector:
@@ -155,7 +155,7 @@ def open_detector(
     *,
     tilted: bool = False,
 ) -> Detector:
-    """A detector by name. model: its file, downloaded once where None. min_score: how sure it must be, 0..1.
+    """A detector by name. model: its file, the package's where None. min_score: how sure it must be, 0..1.
 
     max_side: pictures are searched at this many pixels on their longer side; 640 is four times as fast and finds faces
     from 2% of the width on. tilted: also search copies turned by 30 degrees, for small heads that are, at three times

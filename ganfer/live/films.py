@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from ganfer.data.provenance import picture_comment
 from ganfer.errors import GanferError
 from ganfer.live.detect import quiet_opencv
 from ganfer.runtime.files import atomic_path
@@ -22,7 +23,7 @@ _LONGEST_STILL = 60.0  # seconds that one frame is repeated at most
 def write_picture(path: Path, picture: np.ndarray) -> None:
     """An (H, W, 3) uint8 RGB picture as JPEG."""
     with atomic_path(path) as temporary:
-        Image.fromarray(picture).save(temporary, quality=_QUALITY)
+        Image.fromarray(picture).save(temporary, quality=_QUALITY, comment=picture_comment("annotated photo"))
 
 
 class Film:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ganfer.errors import GanferError
 from ganfer.live.geometry import Face, inverse, moved, similarity, tilt, warp
-from ganfer.live.models import LANDMARKER, model_path
+from ganfer.live.models import LANDMARKER
 
 _PATCH_SIDE = 320  # the landmarker looks at an upright patch with the face in its middle
 _PATCH_FACE = 0.5  # share of it that the face's box takes
@@ -130,7 +130,7 @@ def eye_direction(shapes: dict[str, float]) -> tuple[float, float]:
 def open_landmarker(model: str | Path | None = None) -> Landmarker:
     """MediaPipe's landmarker. model: its file, downloaded once where None. GanferError where the extra is missing."""
     _mediapipe()  # said before anything is downloaded
-    return Landmarker(model_path(LANDMARKER, model))
+    return Landmarker(LANDMARKER.file(model))
 
 
 def _mediapipe() -> tuple[Any, Any]:

@@ -1,14 +1,16 @@
 """Still and animated pictures of any kind as RGB, upright, on white, in bounded memory."""
 
+import errno
 import io
 import math
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
+from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from ganfer.errors import DataError
 
@@ -16,8 +18,28 @@ MAX_FILE_BYTES = 512 * 2**20
 MAX_PIXELS = 178_000_000  # decoded: 0.5 GB of RGB; Pillow's own limit
 KEPT_PIXELS = 16_000_000  # larger pictures are reduced to this before anything else is done with them
 _EXECUTED = frozenset(("EPS", "WMF"))  # opening these runs other programs
+_ANIMATED = frozenset(("GIF", "WEBP", "PNG", "AVIF", "FLI"))
+_PAGED = frozenset(("TIFF",))
 _DEFAULT_SECONDS = 0.1  # how long browsers show a frame of an animation that does not say
+_TURNS = {  # EXIF's orientations, as they are undone
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _SUBSAMPLED = ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr")  # modes whose pixels may be averaged
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A decoded picture: (H, W, 3) uint8 RGB, and how many pixels of the upright original one of its pixels is wide and
+    high (1, 1 where nothing was reduced)."""
+
+    image: np.ndarray
+    scale: tuple[float, float] = (1.0, 1.0)
 
 
 def read_picture(source: Path | bytes) -> np.ndarray:
@@ -25,18 +47,36 @@ def read_picture(source: Path | bytes) -> np.ndarray:
 
     It is turned as its EXIF says, transparency lies over white, 16 bits become 8, an animation shows its first frame.
     """
+    return read_scaled(source).image
+
+
+def read_scaled(source: Path | bytes) -> Picture:
+    """What `read_picture` gives, with the scale of its pixels."""
     with _opened(source) as image:
         return _pixels(image, _name(source))
 
 
-def is_animation(path: Path) -> bool:
-    """Whether the file is a picture of several frames (GIF, WebP, APNG). DataError when it is no picture."""
+def frames_in(path: Path) -> tuple[bool, int]:
+    """Whether the file is an animation (GIF, WebP, APNG, AVIF, FLI), and how many pictures it holds.
+
+    Pages of a TIFF and the previews, depth and gain maps beside a camera's photo (MPO) are no frames. DataError when
+    it is no picture.
+    """
     with _opened(path) as image:
-        return getattr(image, "n_frames", 1) > 1
+        try:
+            count = int(getattr(image, "n_frames", 1))
+        except (OSError, SyntaxError, ValueError, EOFError):
+            count = 1  # reading it will say what is wrong
+        return image.format in _ANIMATED and count > 1, count if image.format in _PAGED else 1
 
 
-def animation_frames(path: Path) -> Iterator[tuple[float, np.ndarray]]:
-    """The frames of an animation with their start in seconds, as `read_picture` gives them. DataError when damaged."""
+def is_animation(path: Path) -> bool:
+    """Whether the file is a picture of several frames. DataError when it is no picture."""
+    return frames_in(path)[0]
+
+
+def animation_frames(path: Path) -> Iterator[tuple[float, Picture]]:
+    """The frames of an animation with their start in seconds, as `read_scaled` gives them. DataError when damaged."""
     seconds = 0.0
     with _opened(path) as image:
         try:
@@ -49,7 +89,10 @@ def animation_frames(path: Path) -> Iterator[tuple[float, np.ndarray]]:
 
 def _opened(source: Path | bytes) -> Image.Image:
     name = _name(source)
-    size = len(source) if isinstance(source, bytes) else source.stat().st_size
+    try:
+        size = len(source) if isinstance(source, bytes) else source.stat().st_size
+    except OSError as error:
+        raise unreadable(name, error) from error
     if not size:
         raise DataError(f"{name} is empty (0 bytes).", "Give a picture or a video.")
     if size > MAX_FILE_BYTES:
@@ -67,37 +110,43 @@ def _opened(source: Path | bytes) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise _too_large(name, str(error)) from error
     except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise unreadable(name, error) from error
         raise DataError(f"{name} is damaged ({_short(error)}).", "Save it again.") from error
     if image.width * image.height > MAX_PIXELS:
         raise _too_large(name, f"{image.width} x {image.height} pixels")
     return image
 
 
-def _pixels(image: Image.Image, name: str) -> np.ndarray:
+def _pixels(image: Image.Image, name: str) -> Picture:
     """One decoded frame, reduced first so that no step holds a second picture of full size."""
     shrink = math.ceil(math.sqrt(image.width * image.height / KEPT_PIXELS))
+    drafted: tuple[int, int] | None = None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            orientation = image.getexif().get(0x0112, 1)
             if shrink > 1 and image.format in ("JPEG", "MPO"):
+                drafted = image.size
                 image.draft(None, (image.width // shrink, image.height // shrink))  # libjpeg decodes it smaller
                 shrink = math.ceil(math.sqrt(image.width * image.height / KEPT_PIXELS))
             image.load()
+            orientation = image.getexif().get(0x0112, 1)  # read after loading, which turns a TIFF and drops its tag
     except Image.DecompressionBombError as error:
         raise _too_large(name, str(error)) from error
     except Exception as error:  # readers of two dozen formats fail in as many ways on damaged files; it is reported
         raise DataError(f"{name} is damaged ({_short(error)}).", "Save it again.") from error
+    width, height = drafted or image.size
     if shrink > 1:
         if image.mode in _SUBSAMPLED:
             image = image.reduce(shrink)
         else:
             image = image.resize((image.width // shrink, image.height // shrink), Image.Resampling.NEAREST)
     image = _as_rgb(image)
-    if orientation != 1:
-        image.getexif()[0x0112] = orientation  # the conversion has dropped it
-        image = ImageOps.exif_transpose(image)
-    return np.ascontiguousarray(np.asarray(image, dtype=np.uint8))
+    if orientation in _TURNS:
+        image = image.transpose(_TURNS[orientation])
+        width, height = (height, width) if orientation >= 5 else (width, height)
+    pixels = np.ascontiguousarray(np.asarray(image, dtype=np.uint8))
+    return Picture(pixels, (width / image.width, height / image.height))
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
@@ -124,6 +173,13 @@ def as_rgb(frame: np.ndarray) -> np.ndarray:
     if frame.shape[2] == 4:
         return cv2.cvtColor(frame, cv2.COLOR_BGRA2RGB)
     return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+
+
+def unreadable(name: str, error: OSError) -> DataError:
+    """A file that the system does not give: no right to read it, a name that is too long, a broken disk."""
+    reason = error.strerror or str(error)
+    remedy = "Change its rights: chmod u+r FILE." if error.errno in (errno.EACCES, errno.EPERM) else "Look at the path."
+    return DataError(f"{name} cannot be read ({reason}).", remedy)
 
 
 def _too_large(name: str, what: str) -> DataError:

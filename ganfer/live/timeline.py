@@ -16,9 +16,11 @@ from PIL import Image
 from ganfer.live.clock import as_clock
 from ganfer.live.drawing import area, lines, strip
 from ganfer.live.emoji import colour, emoji
+from ganfer.live.law import NOTICE
 from ganfer.live.moments import Curves, Moment, curves, moments
 from ganfer.live.viewers import Session, Viewer, read_session
 from ganfer.results import Result
+from ganfer.runtime.console import say
 from ganfer.runtime.files import write_csv, write_json, write_text
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -28,10 +30,19 @@ _ROUND_STEPS = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 360
 
 
 def timeline(
-    paths: Sequence[Path], out: Path, *, title: str = "Lecture timeline", offsets: Mapping[str, float] | None = None
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    title: str = "Lecture timeline",
+    offsets: Mapping[str, float] | None = None,
+    people: int | None = None,
 ) -> Result:
-    """Write `index.html`, `timeline.json` and `timeline.csv` for these logs of `predict --attention --log`."""
-    session = read_session(paths, offsets)
+    """Write `index.html`, `timeline.json` and `timeline.csv` for these logs of `predict --attention --log`.
+
+    people: how many are in each recording at most; None: as the logs show.
+    """
+    session = read_session(paths, offsets, people)
+    say(NOTICE)
     found = curves(session)
     marked = moments(session, found)
     figures = _figures(session, found, marked)
@@ -41,6 +52,7 @@ def timeline(
     write_text(page, render(session, found, marked, title))
     said = [f"{len(session.viewers)} viewer(s), {as_clock(session.duration)}"]
     said += [f"{as_clock(m.seconds):>8}  most {m.kind}: {m.reason}" for m in marked] or ["no moment stands out"]
+    said += [f"Note: {note}" for note in session.notes]
     return Result("ganfer timeline", out, figures, [*said, "", f"page: {page.resolve()}"])
 
 
@@ -74,6 +86,8 @@ def render(session: Session, found: Curves, marked: Sequence[Moment], title: str
         strips=[{"name": v.name, "note": _note(v, session.seconds), "svg": strip(v)} for v in session.viewers],
         ticks=_ticks(span),
         measured=session.measured_attention,
+        notes=session.notes,
+        notice=NOTICE,
         data=Markup(_script_safe(_page_data(session, found, span))),
     )
 
@@ -90,6 +104,7 @@ def _figures(session: Session, found: Curves, marked: Sequence[Moment]) -> dict[
             }
             for v in session.viewers
         ],
+        "notes": list(session.notes),
         "seconds": round(session.duration, 3),
         "seconds_per_bin": session.seconds,
         "attending": _number(_average(found.attending)),

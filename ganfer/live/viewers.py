@@ -1,7 +1,7 @@
 """The logs of `predict` as viewers over time: who attended and showed what in each stretch of a recording."""
 
-import csv
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from ganfer.errors import DataError
+from ganfer.live.logs import Recording, read_log
+from ganfer.live.people import Person, people_of
 from ganfer.live.records import NO_FACE
+from ganfer.runtime.files import digest_of
 
 MOST_BINS = 600
-_PASSING_SECONDS = 3.0  # someone seen for less, and for less than this share, is no viewer
-_PASSING_SHARE = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,30 +34,26 @@ class Viewer:
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """All viewers on one clock. seconds: width of a bin."""
+    """All viewers on one clock. seconds: width of a bin. notes: what was joined, left out or mended, in words."""
 
     viewers: tuple[Viewer, ...]
     class_names: tuple[str, ...]
     seconds: float
     duration: float
     measured_attention: bool
+    notes: tuple[str, ...] = ()
 
     @property
     def bins(self) -> int:
         return len(self.viewers[0].seen)
 
 
-@dataclass
-class _Rows:
-    seconds: list[float]
-    scores: list[list[float]]
-    states: list[str]
-    blinks: int | None = None
-
-
-def read_session(paths: Sequence[Path], offsets: Mapping[str, float] | None = None) -> Session:
+def read_session(
+    paths: Sequence[Path], offsets: Mapping[str, float] | None = None, people: int | None = None
+) -> Session:
     """The session in these CSV files of `predict`, which began together unless `offsets` (seconds, by the file's name
-    without .csv) say otherwise. DataError for a file that is none, or when nobody was seen."""
+    without .csv) say otherwise. people: how many are in each recording at most; None: as the log shows. DataError for
+    a file that is none, or when nobody was seen."""
     offsets = dict(offsets or {})
     unknown = set(offsets) - {path.stem for path in paths}
     if unknown:
@@ -64,113 +61,102 @@ def read_session(paths: Sequence[Path], offsets: Mapping[str, float] | None = No
             f"--offset for {', '.join(sorted(unknown))}, which is none of the logs.",
             "Use the file's name without .csv.",
         )
-    people: dict[str, _Rows] = {}
-    clocks: dict[str, list[float]] = {}
+    notes: list[str] = []
+    found: list[tuple[Recording, list[Person]]] = []
     names: tuple[str, ...] | None = None
-    for path in paths:
-        twice = sum(other.stem == path.stem for other in paths) > 1
-        name = str(path.with_suffix("")) if twice else path.stem
-        found, mine = _read(path, name, offsets.get(path.stem, 0.0), people, clocks)
-        if not found:
+    for path, name in _different(paths, notes).items():
+        log = read_log(path, name, offsets.get(path.stem, 0.0))
+        notes += log.notes
+        if not any(recording.pieces for recording in log.recordings):
+            notes.append(f"{path.name} shows nobody.")
             continue
-        if names is not None and found != names:
+        if names is not None and set(log.class_names) != set(names):
             raise DataError(
-                f"{path} has the classes {', '.join(found)}; others have {', '.join(names)}.",
+                f"{path} has the classes {', '.join(log.class_names)}; others have {', '.join(names)}.",
                 "Predict all with one classifier.",
             )
-        names = found
-        _drop_passing(people, mine, clocks)
-    if not people or names is None:
-        raise DataError("The logs hold nobody who was seen for three seconds.", "Give logs of: ganfer predict --log.")
-    return _session(people, clocks, names)
+        names = names or log.class_names
+        for recording in log.recordings:
+            _reorder(recording, log.class_names, names)
+            found.append((recording, people_of(recording, people, notes)))
+    notes += _shared([recording for recording, _ in found])
+    if names is None or not any(persons for _, persons in found):
+        raise DataError(
+            "The logs hold nobody who was seen for three seconds.",
+            " ".join([*notes, "Give logs of: ganfer predict --log."]),
+        )
+    return _session(found, names, notes)
 
 
-def _read(
-    path: Path, name: str, offset: float, people: dict[str, _Rows], clocks: dict[str, list[float]]
-) -> tuple[tuple[str, ...], list[str]]:
-    """Adds the file's people; returns its classes and their names."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            if not {"source", "seconds", "person", "expression"} <= set(columns):
-                raise DataError(
-                    f"{path} is no log of ganfer predict.", "Make one: ganfer predict VIDEO --log FILE.csv."
-                )
-            names = tuple(column.removeprefix("p_") for column in columns if column.startswith("p_"))
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read ({error}).", "Give logs of: ganfer predict --log.") from error
-    mine: list[str] = []
-    sources = list(dict.fromkeys(row["source"] for row in rows))
-    for number, row in enumerate(rows, 2):
+def _different(paths: Sequence[Path], notes: list[str]) -> dict[Path, str]:
+    """The logs, each once, with the names they are shown under."""
+    contents: dict[str, Path] = {}
+    for path in paths:
         try:
-            seconds = float(row["seconds"]) + offset
-            label = name if len(sources) == 1 else f"{name}: {Path(row['source']).name}"
-            clock = clocks.setdefault(label, [])
-            if not clock or clock[-1] != seconds:
-                clock.append(seconds)
-            if not row["expression"]:
-                continue
-            key = f"{label}\n{row['person'] or 1}"
-            scores = [float(row[f"p_{known}"]) for known in names]
-            if not math.isfinite(seconds) or not np.isfinite(scores).all():
-                raise ValueError("a number is not finite")
-        except (ValueError, TypeError, KeyError) as error:
-            raise DataError(f"{path}, line {number}, is damaged ({error}).", "Predict again.") from error
-        if key not in people:
-            people[key] = _Rows([], [], [])
-            mine.append(key)
-        person = people[key]
-        person.seconds.append(seconds)
-        person.scores.append(scores)
-        person.states.append(row.get("attention") or "")
-        person.blinks = int(row["blinks"]) if row.get("blinks", "").isdigit() else person.blinks
-    return names, mine
+            content = digest_of(path)
+        except OSError as error:
+            raise DataError(f"{path} cannot be read ({error}).", "Give logs of: ganfer predict --log.") from error
+        if content in contents:
+            notes.append(f"{path} holds the same as {contents[content]} and was left out.")
+        contents.setdefault(content, path)
+    kept = list(contents.values())
+    stems = Counter(path.stem for path in kept)
+    return {path: path.stem if stems[path.stem] == 1 else str(path.with_suffix("")) for path in kept}
 
 
-def _drop_passing(people: dict[str, _Rows], mine: Sequence[str], clocks: Mapping[str, list[float]]) -> None:
-    for key in mine:
-        clock = clocks[key.partition("\n")[0]]
-        step = float(np.median(np.diff(clock))) if len(clock) > 1 else 0.0
-        shown = len(people[key].seconds) * step
-        whole = clock[-1] - clock[0]
-        if len(clock) > 1 and (shown < min(_PASSING_SECONDS, 0.5 * whole) or shown < _PASSING_SHARE * whole):
-            del people[key]
+def _reorder(recording: Recording, own: Sequence[str], names: Sequence[str]) -> None:
+    """The scores in the order of the first log's classes."""
+    if tuple(own) == tuple(names):
+        return
+    order = [list(own).index(name) for name in names]
+    for piece in recording.pieces:
+        piece.scores = [[row[k] for k in order] for row in piece.scores]
 
 
-def _session(people: Mapping[str, _Rows], clocks: Mapping[str, list[float]], names: tuple[str, ...]) -> Session:
-    start = min(clock[0] for clock in clocks.values() if clock)
-    end = max(clock[-1] for clock in clocks.values() if clock)
-    steps = [float(np.median(np.diff(clock))) for clock in clocks.values() if len(clock) > 1]
-    width = float(math.ceil(max(1.0, max(steps, default=1.0), (end - min(0.0, start)) / MOST_BINS) - 1e-6))
+def _shared(recordings: Sequence[Recording]) -> list[str]:
+    """One film in two logs would count its people twice; whether it is one, nobody but the user knows."""
+    by_source: dict[str, list[str]] = {}
+    for recording in recordings:
+        if not recording.source.startswith("camera "):
+            by_source.setdefault(recording.source, []).append(recording.label)
+    return [
+        f"{source} is in {' and in '.join(labels)}: its people count more than once unless one log is left out."
+        for source, labels in by_source.items()
+        if len(labels) > 1
+    ]
+
+
+def _session(
+    found: Sequence[tuple[Recording, Sequence[Person]]], names: tuple[str, ...], notes: Sequence[str]
+) -> Session:
+    recordings = [recording for recording, persons in found if persons]
+    start = min(recording.clock[0] for recording in recordings)
+    end = max(recording.clock[-1] for recording in recordings)
+    widest = max([1.0, *(recording.step for recording in recordings), (end - min(0.0, start)) / MOST_BINS])
+    width = float(math.ceil(widest - 1e-6))
     first = min(0.0, start)
     count = int((end - first) / width) + 1
-    frames: dict[str, np.ndarray] = {
-        label: np.bincount(((np.array(clock) - first) / width).astype(int), minlength=count)
-        for label, clock in clocks.items()
-    }
-    alone = {label: sum(key.startswith(label + "\n") for key in people) == 1 for label in clocks}
     viewers = []
-    for key, rows in people.items():
-        label, _, number = key.partition("\n")
-        viewers.append(
-            _viewer(label if alone[label] else f"{label}, person {number}", rows, frames[label], first, width)
-        )
-    measured = any(state for rows in people.values() for state in rows.states)
-    return Session(tuple(viewers), names, width, end - first, measured)
+    for recording, persons in found:
+        clock = np.array(recording.clock)
+        frames = np.bincount(((clock - first) / width).astype(int), minlength=count)
+        for person in persons:
+            name = recording.label if len(persons) == 1 else f"{recording.label}, person {person.name}"
+            viewers.append(_viewer(name, person, clock, frames, first, width))
+    measured = any(np.isfinite(viewer.attention).any() for viewer in viewers)
+    return Session(tuple(viewers), names, width, end - first, measured, tuple(notes))
 
 
-def _viewer(name: str, rows: _Rows, frames: np.ndarray, first: float, width: float) -> Viewer:
+def _viewer(name: str, person: Person, clock: np.ndarray, frames: np.ndarray, first: float, width: float) -> Viewer:
     """Means per bin; a bin whose frames show only others counts as not seen."""
-    places = ((np.array(rows.seconds) - first) / width).astype(int)
+    places = ((clock[person.frames] - first) / width).astype(int)
     count = np.bincount(places, minlength=len(frames)).astype(np.float64)
-    scores = np.array(rows.scores)
+    scores = np.array(person.scores)
     total = np.stack([np.bincount(places, column, minlength=len(frames)) for column in scores.T], axis=1)
-    attending = np.bincount(places, [state == "attentive" for state in rows.states], minlength=len(frames))
+    attending = np.bincount(places, [state == "attentive" for state in person.states], minlength=len(frames))
     with np.errstate(invalid="ignore", divide="ignore"):
         means = total / count[:, None]
         seen = np.where(frames > 0, np.minimum(1.0, count / frames), np.nan)
         attention = np.where(frames > 0, attending / frames, np.nan)
-    measured = any(state and state != NO_FACE for state in rows.states)
-    return Viewer(name, seen, attention if measured else np.full(len(frames), np.nan), means, rows.blinks)
+    measured = any(state and state != NO_FACE for state in person.states)
+    return Viewer(name, seen, attention if measured else np.full(len(frames), np.nan), means, person.blinks)

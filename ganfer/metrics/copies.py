@@ -10,19 +10,21 @@ near held-back real images come to theirs.
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 
 from ganfer.data.damage import grey_chunks
-from ganfer.data.duplicates import NEAR, band_pass, similarity
+from ganfer.data.duplicates import NEAR, SIDE, band_pass, similarity
 from ganfer.metrics.neighbours import Device, nearest
+from ganfer.metrics.pictures import correlations, pictures
 
 SHARE = 0.01  # of held-back images that each of the two criteria takes for too near
 _THUMBNAIL = 16
 _CHUNK = 4096
+_TOGETHER = 512  # images whose candidates are compared at once: 40 MB of pictures and as much again of transforms
 _NEXT = 16  # neighbours after the nearest that isolation is relative to
 _BY_FEATURES, _BY_PIXELS = 2, 2  # candidates
+_ROUNDING = 1e-4  # of correlations by the batch against those one by one
 
 
 @dataclass(frozen=True)
@@ -97,25 +99,37 @@ class TrainingIndex:
             nearest(part, self.thumbnails, _BY_PIXELS, device=device, dtype=torch.float32)[1]
             for part in (small, mirrored_thumbnails(small))
         ]
+        by_features = by_features[:, :_BY_FEATURES]
+        candidates = np.concatenate([by_features, by_features, *by_pixels], axis=1).astype(np.int64)
+        flips = np.repeat([False, True, False, True], [by_features.shape[1]] * 2 + [p.shape[1] for p in by_pixels])
         index = np.zeros(len(images), dtype=np.int64)
         likeness, flipped = np.zeros(len(images)), np.zeros(len(images), dtype=bool)
-        for i in range(len(images)):
-            both = {(int(j), flip) for j in by_features[i, :_BY_FEATURES] for flip in (False, True)}
-            both |= {(int(j), bool(flip)) for flip in (0, 1) for j in by_pixels[flip][i]}
-            index[i], likeness[i], flipped[i] = self._likest(images[i], sorted(both))
+        for start in range(0, len(images), _TOGETHER):
+            part = slice(start, start + _TOGETHER)
+            index[part], likeness[part], flipped[part] = self._likest(images[part], candidates[part], flips, device)
         rest = distances[:, 1:].mean(axis=1) if distances.shape[1] > 1 else np.ones(len(images))
         isolation = np.divide(distances[:, 0], rest, out=np.zeros(len(images)), where=rest > 0)
         return Nearest(index, likeness, flipped, isolation, distances[:, 0])
 
-    def _likest(self, image: np.ndarray, candidates: list[tuple[int, bool]]) -> tuple[int, float, bool]:
-        mine = picture(image)
-        other = np.ascontiguousarray(mine[:, ::-1])
-        scored = [
-            (similarity(other if flip else mine, picture(np.asarray(self.images[self.rows[j]]))), j, flip)
-            for j, flip in candidates
-        ]
-        value, j, flip = max(scored, key=lambda found: (found[0], -found[1]))
-        return j, value, flip
+    def _likest(
+        self, images: np.ndarray, candidates: np.ndarray, flips: np.ndarray, device: Device
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of the candidates (n, c), mirrored as flips (c,) says: the likest, how like it is, whether mirrored."""
+        n, c = candidates.shape
+        order = np.argsort(candidates * 2 + flips, axis=1)  # of equals the first image wins, and the plain picture
+        candidates, flipped = np.take_along_axis(candidates, order, axis=1), flips[order]
+        which, place = np.unique(candidates, return_inverse=True)
+        pairs = np.stack([np.repeat(np.arange(n), c), place.ravel()], axis=1)
+        others = np.asarray(self.images[self.rows[which]])
+        mine, theirs = pictures(images, device), pictures(others, device)
+        value = correlations(mine, theirs, pairs, flipped.ravel()).reshape(n, c).astype(np.float64)
+        for i, k in np.argwhere(value >= NEAR - _ROUNDING):  # nearly the same picture: the other way round as well
+            query = picture(images[i])
+            query = np.ascontiguousarray(query[:, ::-1]) if flipped[i, k] else query
+            value[i, k] = similarity(query, picture(others[place.reshape(n, c)[i, k]]))
+        best = value.argmax(axis=1)
+        rows = np.arange(n)
+        return candidates[rows, best], value[rows, best], flipped[rows, best]
 
 
 def picture(image: np.ndarray) -> np.ndarray:
@@ -127,10 +141,10 @@ def picture(image: np.ndarray) -> np.ndarray:
 def thumbnails(images: np.ndarray) -> np.ndarray:
     """(N, C, H, W) uint8 to (N, 256) float32: details of 16 x 16, as unit vectors; a blank image is 0."""
     rows = np.zeros((len(images), _THUMBNAIL**2), np.float32)
-    for start, grey in grey_chunks(images):
-        for i, plane in enumerate(grey):
-            small = cv2.resize(band_pass(plane), (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA)
-            rows[start + i] = small.ravel() / max(float(np.linalg.norm(small)), 1e-6)
+    for start in range(0, len(images), _CHUNK):
+        details = pictures(images[start : start + _CHUNK])
+        small = torch.nn.functional.avg_pool2d(details, SIDE // _THUMBNAIL).flatten(1)
+        rows[start : start + _CHUNK] = small / small.norm(dim=1, keepdim=True).clamp_min(1e-6)
     return rows
 
 

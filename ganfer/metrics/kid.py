@@ -7,6 +7,8 @@ under which the figure is reported.
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ganfer.errors import GanferError
 from ganfer.runtime.seeding import stream
@@ -32,6 +34,22 @@ class Kid:
     subset_size: int
 
 
+def mmd2_on(x: np.ndarray, y: np.ndarray, device: torch.device | str) -> float:
+    """`mmd2`, computed in float64 on the device: on a GPU while a processor would still be at the first product."""
+    n, m = len(x), len(y)
+    if torch.device(device).type != "cuda":
+        return mmd2(x, y)
+    _check_sizes(n, m)
+    a, b = (torch.from_numpy(np.asarray(f, np.float64)).to(device) for f in (x, y))
+
+    def kernel(p: Tensor, q: Tensor) -> Tensor:
+        inner = p @ q.T / p.shape[1] + 1.0
+        return inner * inner * inner
+
+    within = [(k.sum() - k.trace()) / (len(k) * (len(k) - 1)) for k in (kernel(a, a), kernel(b, b))]
+    return float(within[0] + within[1] - 2.0 * kernel(a, b).mean())
+
+
 def polynomial_kernel(x: np.ndarray, y: np.ndarray, degree: int = 3, coef0: float = 1.0) -> np.ndarray:
     """(x·y / d + coef0)^degree for features x (N, d), y (M, d); (N, M) float64."""
     inner: np.ndarray = x.astype(np.float64) @ y.astype(np.float64).T / x.shape[1] + coef0
@@ -41,12 +59,16 @@ def polynomial_kernel(x: np.ndarray, y: np.ndarray, degree: int = 3, coef0: floa
 def mmd2(x: np.ndarray, y: np.ndarray) -> float:
     """Unbiased squared maximum mean discrepancy of x (N, d) and y (M, d), N, M >= 2; may come out below zero."""
     n, m = len(x), len(y)
-    if min(n, m) < SMALLEST:
-        raise GanferError(f"KID of {n} against {m} images.", f"It needs at least {SMALLEST} on each side.")
+    _check_sizes(n, m)
     xx, yy = polynomial_kernel(x, x), polynomial_kernel(y, y)
     within_x = (xx.sum() - np.trace(xx)) / (n * (n - 1))
     within_y = (yy.sum() - np.trace(yy)) / (m * (m - 1))
     return float(within_x + within_y - 2.0 * polynomial_kernel(x, y).mean())
+
+
+def _check_sizes(n: int, m: int) -> None:
+    if min(n, m) < SMALLEST:
+        raise GanferError(f"KID of {n} against {m} images.", f"It needs at least {SMALLEST} on each side.")
 
 
 def mmd2_with_error(x: np.ndarray, y: np.ndarray) -> Mmd:

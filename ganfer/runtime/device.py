@@ -12,6 +12,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from classifiers.device import has_bf16, prepare
 from ganfer.errors import GanferError
 from ganfer.runtime import ranks
 
@@ -19,28 +20,34 @@ _FABRIC_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"
 
 
 def resolve_device(device: str) -> torch.device:
-    """`auto` (CUDA where there is one), `cpu` or `cuda` as a torch device. GanferError for CUDA that is not there."""
+    """`auto` (CUDA where there is one), `cpu`, `cuda` or `mps` as a torch device. GanferError for one that isn't there.
+
+    Every process takes its own GPU; where each is shown one alone, that one.
+    """
     if device == "auto":
-        return torch.device("cuda", ranks.place_here()) if torch.cuda.is_available() else torch.device("cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
         return torch.device("cpu")
+    if device == "mps":
+        if torch.backends.mps.is_available():
+            return torch.device("mps")
+        raise GanferError("--device mps: this torch or this machine has no Apple GPU.", "Use --device cpu.")
     if device == "cuda":
         if torch.cuda.is_available():
-            return torch.device("cuda", ranks.place_here())
+            return torch.device("cuda", ranks.place_here() % torch.cuda.device_count())
         built = "no CUDA GPU was found" if torch.version.cuda else "this torch was built without CUDA"
         raise GanferError(
             f"--device cuda: {built}.", "Use --device cpu, or install a GPU driver and a CUDA build of torch."
         )
-    raise GanferError(f"--device {device!r} is unknown.", "Known: auto, cpu, cuda.")
+    raise GanferError(f"--device {device!r} is unknown.", "Known: auto, cpu, cuda, mps.")
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
     """`auto` as the precision used on the device: bf16 on CUDA that has it in hardware, else fp32."""
     if precision == "auto":
-        has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        return "bf16" if has_bf16 else "fp32"
-    if precision == "fp16" and device.type == "cpu":
-        raise GanferError("precision fp16 needs a GPU.", "Use precision fp32 (or bf16) on a CPU.")
+        return "bf16" if device.type == "cuda" and has_bf16(device) else "fp32"
+    if precision == "fp16" and device.type != "cuda":
+        raise GanferError("precision fp16 needs a CUDA GPU.", "Use precision fp32 (or bf16).")
     return precision
 
 
@@ -59,6 +66,7 @@ def make_fabric(device: str = "auto", precision: str = "auto") -> Fabric:
             accelerator=place.type, devices=[place.index or 0] if place.type == "cuda" else 1, precision=kind
         )
     fabric.launch()
+    prepare(fabric.device)
     return fabric
 
 
@@ -69,8 +77,8 @@ def average_gradients(network: nn.Module) -> None:
     gradients = [p.grad for p in network.parameters() if p.grad is not None]
     together = torch.cat([gradient.flatten() for gradient in gradients])
     mean_(together)
-    for gradient, part in zip(gradients, together.split([g.numel() for g in gradients]), strict=True):
-        gradient.copy_(part.view_as(gradient))
+    parts = together.split([g.numel() for g in gradients])
+    torch._foreach_copy_(gradients, [part.view_as(g) for g, part in zip(gradients, parts, strict=True)])
 
 
 def mean_(tensor: Tensor) -> Tensor:
@@ -86,6 +94,11 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{_processor()}, {torch.get_num_threads()} threads"
+
+
+def drawn_on(device: torch.device) -> str:
+    """The device as a face's file carries it: bit for bit is promised on the same kind of processor or model of GPU."""
+    return f"cuda: {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
 
 
 def _processor() -> str:

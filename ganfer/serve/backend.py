@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from classifiers import ClassifierError, Predictor, load_classifier
+from classifiers import Classifier, ClassifierError, Predictor, load_classifier
 from classifiers.prediction import Tta
+
+GPU_BATCHES = (1, 8, 32, 128)  # batches are filled up to these there
 
 
 class OnnxPredictor(Predictor):
@@ -48,6 +50,10 @@ class OnnxPredictor(Predictor):
 def open_predictor(file: Path, backend: str, device: str) -> Predictor:
     """The classifier in a safetensors file, ready to compute. ClassifierError when it cannot be read."""
     predictor = OnnxPredictor(file, device) if backend == "onnx" else load_classifier(file, device)
-    blank = np.zeros((1, predictor.channels, predictor.size, predictor.size), np.uint8)
-    predictor.probabilities(blank)  # the first pass sets up kernels and memory; no client should wait for that
+    sizes = [1]
+    if isinstance(predictor, Classifier) and predictor.device.type == "cuda":
+        predictor.pad_to = GPU_BATCHES  # every other size would be a first time for the libraries
+        sizes = list(GPU_BATCHES)
+    for size in sizes:  # the first pass sets up kernels and memory; no client should wait for that
+        predictor.probabilities(np.zeros((size, predictor.channels, predictor.size, predictor.size), np.uint8))
     return predictor

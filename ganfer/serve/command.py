@@ -3,12 +3,16 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ganfer.config import Config
 from ganfer.errors import GanferError
 from ganfer.results import Result
 from ganfer.runtime.console import say
 from ganfer.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ganfer.live.detect import Detector
 
 
 def plan_lines(workspace: Workspace, config: Config, wanted: Sequence[str]) -> list[str]:
@@ -37,11 +41,11 @@ def serve(
     except ImportError as error:
         raise GanferError(f"ganfer serve needs {error.name}.", "Install it: pip install 'ganfer[serve]'.") from error
     from ganfer.classifier.catalogue import sources
-    from ganfer.live.detect import MAX_SIDE, open_detector
     from ganfer.serve.photos import Eyes
 
-    live = config.live
-    found = open_detector(live.detector, detector_model, live.min_score, live.max_side or MAX_SIDE)
+    found, why = detector_or_why(config, detector_model)
+    if found is None:
+        say(f"{why} Until then only ready crops are read.")
     landmarker = None
     if attention:
         from ganfer.live.mesh import open_landmarker
@@ -50,7 +54,7 @@ def serve(
 
     server = Server(
         lambda: sources(workspace, wanted),
-        Eyes(found, landmarker),
+        Eyes(found, landmarker, why),
         config.serve,
         device=config.device,
         token=token,
@@ -74,3 +78,19 @@ def serve(
     line = f"Stopped after {minutes:.1f} min: {done['requests']:,} requests, {done['images']:,} faces read."
     figures = {"url": server.listening.url, "minutes": round(minutes, 2), **done}
     return Result("ganfer serve", None, figures, [line])
+
+
+def detector_or_why(config: Config, model: Path | None) -> tuple["Detector | None", str]:
+    """The configured detector; or, where ganfer's own cannot be opened, None and the reason: ready crops need none.
+
+    GanferError when a file of the user's is no detector.
+    """
+    from ganfer.live.detect import MAX_SIDE, open_detector
+
+    live = config.live
+    try:
+        return open_detector(live.detector, model, live.min_score, live.max_side or MAX_SIDE), ""
+    except GanferError as error:
+        if model is not None:
+            raise
+        return None, str(error)

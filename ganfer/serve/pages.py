@@ -50,7 +50,7 @@ def router(service: Service, eyes: Eyes) -> APIRouter:
         names = dict.fromkeys(name for model in service.store.models for name in model.class_names)
         about = {
             "colours": {name: "#{:02x}{:02x}{:02x}".format(*colour(name)) for name in names},
-            "detector": eyes.detector.name,
+            "detector": eyes.detector.name if eyes.detector else "unavailable",
             "attention": eyes.landmarker is not None,
             "max_upload_mb": service.config.max_upload_mb,
         }

@@ -34,10 +34,12 @@ frame), BMP, TIFF; turned by its EXIF orientation. Boxes and landmarks are in pi
 
 @dataclass(frozen=True)
 class Eyes:
-    """What looks at pictures. landmarker: also tells where people look, or None."""
+    """What looks at pictures. detector: None where it could not be opened, `why` says the reason; ready crops need
+    none. landmarker: also tells where people look, or None."""
 
-    detector: Detector
+    detector: Detector | None
     landmarker: Landmarker | None = None
+    why: str = ""
 
     def whole(self) -> "Eyes":
         """For pictures that are one face already."""
@@ -78,6 +80,8 @@ def router(service: Service, eyes: Eyes) -> APIRouter:
         ] = False,
     ) -> Answer:
         look = eyes.whole() if faces == "whole" else eyes
+        if look.detector is None:
+            raise Refused(503, f"This server finds no faces. {eyes.why} Ready crops are read with ?faces=whole.")
         if gaze and eyes.landmarker is None:
             raise Refused(400, "This server does not know gazes. Start it with --attention.")
         with ExitStack() as held:
@@ -131,6 +135,7 @@ def _asked(models: str | None) -> list[str | None]:
 def _look(body: bytes, content_type: str, eyes: Eyes, gaze: bool) -> Seen:
     """Decode and search: the part that takes the time."""
     picture = open_upload(_picture_bytes(body, content_type))
+    assert eyes.detector is not None
     found = eyes.detector.detect(picture.pixels)[:_MAX_FACES]
     if not gaze or eyes.landmarker is None:
         return Seen(picture, found, None)

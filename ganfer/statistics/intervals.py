@@ -5,10 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from classifiers.scores import PER_CLASS, scores
 from ganfer.runtime.seeding import stream
 from ganfer.statistics.verdict import Estimate, Measured, estimates
-
-PER_CLASS = ("precision", "recall", "f1", "f_beta")
 
 
 def confusion_estimates(
@@ -34,24 +33,13 @@ def confusion_estimates(
 
 def confusion_scores(confusion: np.ndarray, class_names: Sequence[str], beta: float) -> dict[str, np.ndarray]:
     """The figures of each of R confusion matrices, (R, K, K) -> (R,) float64 under each name."""
-    hits = np.diagonal(confusion, axis1=1, axis2=2).astype(np.float64)
+    hits = np.diagonal(confusion, axis1=1, axis2=2)
     support, called = confusion.sum(axis=2), confusion.sum(axis=1)
-    present = np.flatnonzero(support.max(axis=0) > 0).tolist()
-    square = beta**2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        recall = hits / support
-        precision = np.where(called > 0, hits / called, 0.0)
-        f1 = 2 * hits / (support + called)
-        f_beta = (1 + square) * hits / (square * support + called)
-    table = {
-        "accuracy": hits.sum(axis=1) / support.sum(axis=1),
-        "balanced_accuracy": recall[:, present].mean(axis=1),
-        "macro_f1": f1[:, present].mean(axis=1),
-        "f_beta": f_beta[:, present].mean(axis=1),
-    }
-    for k in present:
-        each = zip(PER_CLASS, (precision, recall, f1, f_beta), strict=True)
-        table |= {f"{figure}:{class_names[k]}": values[:, k] for figure, values in each}
+    found = scores(hits, support, called, beta=beta)
+    table = {name: found[name] for name in ("accuracy", "balanced_accuracy", "macro_f1")}
+    table["f_beta"] = found["f_beta_mean"]
+    for k in np.flatnonzero(support.max(axis=0) > 0).tolist():
+        table |= {f"{figure}:{class_names[k]}": found[figure][:, k] for figure in PER_CLASS}
     return table
 
 

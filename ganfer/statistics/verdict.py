@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize, special, stats
 
+from classifiers.scores import scores as class_scores
 from ganfer.runtime.seeding import stream
 
 OVERALL = ("accuracy", "balanced_accuracy", "macro_f1")
@@ -83,20 +84,10 @@ def scores(
     support = (weights @ truth).astype(np.float64)
     guessed = (weights @ guess).astype(np.float64)
     hits = (weights @ (truth * guess)).astype(np.float64)
-    present = [i for i in range(count) if truth[:, i].any()]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        recall = hits / support
-        precision = np.where(guessed > 0, hits / guessed, 0.0)
-        f1 = 2 * hits / (support + guessed)
-    table = {
-        "accuracy": hits.sum(axis=1) / support.sum(axis=1),
-        "balanced_accuracy": recall[:, present].mean(axis=1),
-        "macro_f1": f1[:, present].mean(axis=1),
-    }
-    for i in present:
-        table[f"recall:{class_names[i]}"] = recall[:, i]
-        table[f"precision:{class_names[i]}"] = precision[:, i]
-        table[f"f1:{class_names[i]}"] = f1[:, i]
+    found = class_scores(hits, support, guessed)
+    table = {name: found[name] for name in OVERALL}
+    for i in np.flatnonzero(truth.any(axis=0)).tolist():
+        table |= {f"{figure}:{class_names[i]}": found[figure][:, i] for figure in PER_CLASS}
     return table
 
 

@@ -10,6 +10,7 @@ from serving import write_model
 from ganfer.classifier.catalogue import sources
 from ganfer.cli.main import cli
 from ganfer.errors import GanferError
+from ganfer.runtime.files import write_json
 from ganfer.workspace import Run, Workspace
 
 
@@ -24,9 +25,12 @@ def add_run(workspace: Workspace, kind: str, name: str, data: str = "d") -> Run:
 
 
 def add_report(workspace: Workspace, *arms: str) -> Run:
+    """A report of an early ganfer, whose arms' folders are called as the arms."""
     run = add_run(workspace, "reports", "retrain")
     for arm in arms:
         write_model(run.path / "trainings" / arm)
+    names = dict.fromkeys(arm.rpartition("-")[0] for arm in arms)
+    write_json(run.path / "results.json", {"arms": [{"name": name} for name in names]})
     return run
 
 

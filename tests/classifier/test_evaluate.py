@@ -15,6 +15,7 @@ from sklearn.metrics import balanced_accuracy_score, classification_report, f1_s
 from tiny import NAMES, add_set, striped, tiny_set, tree
 
 from classifiers import ClassifierError, load_classifier
+from ganfer.classifier.subject import source_notes
 from ganfer.data.imageset import read_set
 from ganfer.data.provenance import as_pillow, write_png
 from ganfer.errors import ConfigError, DataError, GanferError
@@ -278,3 +279,28 @@ def test_a_damaged_classifier_is_one_line(work: Path) -> None:
     with pytest.raises(ClassifierError, match="damaged") as caught:
         project(work).evaluate()
     assert "\n" not in caught.value.message
+
+
+def test_of_a_folder_with_splits_the_test_part_is_measured(work: Path, tmp_path: Path) -> None:
+    folder = faces_folder(tmp_path / "faces")
+    shutil.copytree(folder / "test", folder / "train_data")
+    (folder / "train_data" / "notes.pdf").write_bytes(b"x")
+    result = project(work).evaluate(folder)
+    assert [sum(row) for row in result.figures["confusion"]] == [4, 4, 4]
+    assert all(row["id"].startswith("test/") for row in predictions(result.path))
+    notes = "\n".join(result.figures["notes"])
+    assert "Only the folder's test part was taken, 12 of 24 images." in notes
+    assert "no readable images were left out (not an image: 1)" in notes
+    (folder / "test").rename(folder / "training")
+    assert "this is no test" in "\n".join(project(work).evaluate(folder).figures["notes"])
+
+
+def test_a_folder_that_the_active_set_came_from_is_said(work: Path, tmp_path: Path) -> None:
+    folder = faces_folder(tmp_path / "faces")
+    run = Workspace(work).active_data
+    assert run is not None
+    for source, told in ((folder, True), (tmp_path, True), (folder / "test", True), (tmp_path / "other", False)):
+        record = json.loads((run.path / "record.json").read_text()) | {"source": str(source.resolve())}
+        (run.path / "record.json").write_text(json.dumps(record))
+        assert bool(source_notes(folder, run)) == told
+    assert source_notes(folder, None) == []

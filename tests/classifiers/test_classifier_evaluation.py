@@ -37,9 +37,16 @@ def test_by_hand() -> None:
 
 def test_a_class_without_images_has_no_recall_and_is_left_out_of_the_averages() -> None:
     result = evaluate(sure([0, 0, 1, 2]), np.array([0, 0, 1, 1]), NAMES)
-    assert result.per_class["c"] == {"precision": 0.0, "recall": None, "f1": None, "f_beta": None, "support": 0}
+    assert result.per_class["c"] == {"precision": None, "recall": None, "f1": None, "f_beta": None, "support": 0}
     assert result.balanced_accuracy == pytest.approx((1 + 0.5) / 2)
     assert result.notes == ["no test images of c: left out of the averages"]
+    rows = {
+        line.rsplit(maxsplit=4)[0].strip(): line.split()[-4:] for line in result.report().splitlines() if "." in line
+    }
+    assert rows["macro avg"] == ["1.000", "0.750", "0.833", "4"]  # precision 1 and 1, recall 1 and 1/2, F1 1 and 2/3
+    assert float(rows["macro avg"][2]) == pytest.approx(result.macro_f1, abs=5e-4)
+    assert float(rows["macro avg"][1]) == pytest.approx(result.balanced_accuracy, abs=5e-4)
+    assert result.report().splitlines()[4].split() == ["c", "–", "–", "–", "0"]
 
 
 def test_a_class_never_predicted_has_no_precision() -> None:

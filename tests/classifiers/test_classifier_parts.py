@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ import torch.nn.functional as F
 
 from classifiers import TrainConfig, create_model
 from classifiers.losses import balanced_class_weights, make_loss, smooth, smoothing_shares
-from classifiers.muon import Muon, orthogonalised
+from classifiers.muon import Muon
+from classifiers.muon_stack import orthogonalised, stacks_of
 from classifiers.parts import (
     DEFAULT_LR,
     Average,
@@ -215,6 +218,59 @@ def test_muon_splits_kernels_from_the_rest_and_its_adam_is_torchs() -> None:
             p.grad = torch.linspace(-1, 1, 5) * (step + 1)
             optimizer.step()
     assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+def _trained(model: torch.nn.Module, batched: bool, *, tensor_rate: bool = False, frozen: int = 0) -> Muon:
+    """Six steps on random gradients, the first `frozen` parameters only learning from the fourth on, and a reload."""
+    config = TrainConfig(optimizer="muon")
+    groups = make_optimizer(config, model).param_groups
+    optimizer = Muon(groups, lr=0.01, batched=batched)
+    rng = torch.Generator().manual_seed(1)
+    for step in range(6):
+        for i, p in enumerate(model.parameters()):
+            gradient = torch.randn(p.shape, generator=rng) * 0.1
+            p.grad = gradient.to(memory_format=torch.channels_last) if p.ndim == 4 else gradient
+            if step < 3 and i < frozen:
+                p.grad = None
+        for group in optimizer.param_groups:
+            rate = 0.01 / (step + 1)
+            group["lr"] = torch.tensor(rate) if tensor_rate else rate
+        optimizer.step()
+        if step == 3:
+            again = Muon(groups, lr=0.01, batched=batched)
+            again.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+            optimizer = again
+    return optimizer
+
+
+@pytest.mark.parametrize("options", [{}, {"tensor_rate": True}, {"frozen": 9}])
+def test_muon_for_all_matrices_together_is_muon_for_each(options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    plain = create_model("compact-small", 3, size=48).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    together = copy.deepcopy(plain)
+    before = [p.detach().clone() for p in plain.parameters()]
+    _trained(plain, batched=False, **{k: v for k, v in options.items() if k == "frozen"})
+    optimizer = _trained(together, batched=True, **options)
+    for start, a, b in zip(before, plain.parameters(), together.parameters(), strict=True):
+        assert not torch.equal(start, a)
+        assert torch.allclose(a, b, atol=3e-7, rtol=3e-6)
+    shared = {optimizer.state[p]["momentum"].untyped_storage().data_ptr() for p in together.body.parameters()
+              if p.ndim > 1}  # fmt: skip
+    assert len(shared) < 3, "all momenta lie in a stack or two"
+
+
+def test_stacks_pad_no_more_than_is_cheap() -> None:
+    def stacks(name: str) -> list[Any]:
+        return stacks_of([p for p in create_model(name, 7, size=48).body.parameters() if p.ndim > 1])
+
+    assert len(stacks("compact")) == 1
+    large = stacks("compact-large")
+    assert 1 < len(large) < 5
+    assert sum(len(stack.params) for stack in large) == 10
+    for stack in large:
+        n, rows, columns = stack.gradient.shape
+        own = sum(min(m) ** 2 * max(m) for m in stack._shapes)
+        assert n * rows**2 * columns <= max(2**31, 2 * own)
 
 
 def test_muons_step_is_as_long_as_adams() -> None:

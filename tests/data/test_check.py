@@ -84,6 +84,7 @@ def test_drop_removes_the_leaking_images_and_no_others() -> None:
     assert read_set(active.path).ids.tolist() == [f"folder/{i:05d}.png" for i in (3, 4, 6, 7, 8, 9, 10)]
     assert result.figures["dropped"] == 4
     assert active.figures["counts"]["train"] == {"angry": 1, "happy": 1, "sad": 0}
+    assert "No train images of sad are left." in result.lines
     assert active.figures["size"] == 48  # what a later merge needs to know
     assert active.record["taken"] == [{"source": "x"}]
     again = check(workspace, active, drop=True)

@@ -5,6 +5,7 @@ import struct
 import zlib
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from PIL import Image
 
 from ganfer.data import decode as decoding
 from ganfer.data.decode import Box, Target, Task, decode, decode_chunk
-from ganfer.data.provenance import write_png
+from ganfer.data.provenance import picture_comment, picture_text, read_facts, write_png
 
 GREY = Target(16, 1)
 
@@ -94,6 +95,84 @@ def test_exif_orientation_is_honoured(form: str, channels: int, side: int) -> No
     assert array is not None
     assert np.allclose(array[:, 1, :], 20, atol=12)
     assert np.allclose(array[:, -2, :], 220, atol=12)
+
+
+def exif_block(*entries: tuple[int, int, int, bytes]) -> bytes:
+    """An EXIF block written by hand, (tag, type, count, four bytes) each, little-endian."""
+    body = b"".join(struct.pack("<HHI", tag, kind, count) + value for tag, kind, count, value in entries)
+    return b"Exif\0\0II*\0" + struct.pack("<I", 8) + struct.pack("<H", len(entries)) + body + bytes(4)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF"])
+def test_every_orientation_is_turned_as_a_viewer_turns_it(orientation: int, form: str) -> None:
+    stored = Image.fromarray(np.kron(np.array([[0, 80], [160, 240]], np.uint8), np.ones((8, 8), np.uint8)))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    array = decode(encoded(stored, form, exif=exif), GREY)
+    assert array is not None
+    corners = [int(array[0, y, x]) for y, x in ((2, 2), (2, 13), (13, 2), (13, 13))]
+    shown = {
+        1: [0, 80, 160, 240], 2: [80, 0, 240, 160], 3: [240, 160, 80, 0], 4: [160, 240, 0, 80],
+        5: [0, 160, 80, 240], 6: [160, 0, 240, 80], 7: [240, 80, 160, 0], 8: [80, 240, 0, 160],
+    }  # fmt: skip
+    assert np.allclose(corners, shown[orientation], atol=6)
+
+
+RATIONAL = (0x011A, 10, 1, struct.pack("<I", 2000))  # points behind the block
+
+
+@pytest.mark.parametrize(
+    ("block", "turned"),
+    [
+        (exif_block((0x0112, 3, 1, struct.pack("<I", 6)), RATIONAL), True),
+        (exif_block((0x0112, 3, 1, struct.pack("<I", 99))), False),
+        (exif_block((0x0112, 2, 4, b"six\0")), False),
+        (exif_block((0x0112, 3, 2, struct.pack("<HH", 6, 6))), True),
+        (b"Exif\0\0nonsense", False),
+        (b"Exif\0\0", False),
+    ],
+)
+def test_exif_that_cannot_be_rewritten_or_understood_loses_no_image(block: bytes, turned: bool) -> None:
+    array = decode(encoded(half(20, 220, "L"), "JPEG", exif=block), GREY)
+    assert array is not None
+    first = array[0, 2, 2], array[0, 2, 13]
+    assert np.allclose(first, (20, 20) if turned else (20, 220), atol=12)
+
+
+def test_a_photo_with_a_second_picture_inside_is_its_first() -> None:
+    data = encoded(half(10, 200, "L").convert("RGB"), "MPO", save_all=True, append_images=[half(90, 0, "RGB")])
+    left, right = ends(data)
+    assert np.allclose([*left, *right], [10, 200], atol=4)
+
+
+def test_heic_of_a_phone_is_read_where_its_reader_is() -> None:
+    heif = pytest.importorskip("pillow_heif", reason="needs the extra heif")
+    heif.register_heif_opener()
+    left, right = ends(encoded(half(10, 200, "L", 64).convert("RGB"), "HEIF", quality=95))
+    assert np.allclose([*left, *right], [10, 200], atol=6)
+
+
+def test_ganfers_own_pictures_are_refused_by_their_mark() -> None:
+    sheet = encoded(half(10, 200, "L"), "PNG", pnginfo=picture_text("contact sheet"))
+    photo = encoded(half(10, 200, "L"), "JPEG", comment=picture_comment("annotated photo"))
+    other = encoded(half(10, 200, "L"), "JPEG", comment=b"holiday")
+    assert list(decode_chunk([Task(sheet), Task(photo), Task(other)], GREY).reasons) == [
+        "a picture made by ganfer (contact sheet)", "a picture made by ganfer (annotated photo)", "",
+    ]  # fmt: skip
+
+
+def test_a_synthetic_image_says_so_in_xmp_too(tmp_path: Path) -> None:
+    write_png(tmp_path / "a.png", pixels(1, 16)[None], {"seed": 1})
+    with Image.open(tmp_path / "a.png") as image:
+        packet = image.info["XML:com.adobe.xmp"]
+    root = ElementTree.fromstring(packet.removeprefix("\ufeff"))
+    space = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}"
+    (found,) = [
+        value for node in root.iter() for name, value in node.attrib.items() if name == f"{space}DigitalSourceType"
+    ]
+    assert found == "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+    assert read_facts(tmp_path / "a.png")["seed"] == "1"
 
 
 def test_the_first_frame_of_an_animation() -> None:

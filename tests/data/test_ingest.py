@@ -151,7 +151,10 @@ def test_what_cannot_be_used_is_listed_with_its_reason(tmp_path: Path) -> None:
         (classes("happy", 5), r"single class \(happy\).*--merge"),
         (classes("happy sad fear", 1), "one image per class"),
         (classes("happy sad", 2), "too few to hold out val"),
-        ({"happy/1.png": b"", "sad/1.png": b"x"}, r"None of the 2 images .* can be used \(unreadable: 2\)"),
+        (
+            {"happy/1.png": b"", "sad/1.png": b"x"},
+            r"None of the 2 images .* can be used \(unreadable: 2; the first: happy/1.png: unreadable \(empty file\)\)",
+        ),
         (
             {f"{label}/S001_001_0000000{i}.png": png(i) for i in range(4) for label in ("anger", "fear")},
             "of 1 subject are too few",
@@ -234,6 +237,24 @@ def test_synthetic_images_without_splits_are_not_held_out(tmp_path: Path) -> Non
         (only / "happy").mkdir(parents=True)
         write_png(only / "happy" / "1.png", pixels(1)[None], {"seed": 1})
         added(only)
+
+
+def test_what_lies_in_a_workspaces_runs_is_not_labelled_data(tmp_path: Path) -> None:
+    path = folder(tmp_path / "faces", SPLIT)
+    result, _ = added(path)
+    assert result.path is not None
+    with pytest.raises(DataError, match="belongs to the workspace"):
+        added(result.path)
+    batch = folder(Path("w/synthetic/gan-1"), classes("happy sad", 4, "images/") | {"record.json": b"{}"})
+    for within in (batch, batch / "images"):
+        with pytest.raises(DataError, match="batch of synthetic images.*ganfer label"):
+            added(within)
+    metadata = b"file_name,asked,seed\nimages/happy/0.png,happy,1\n"
+    copied = folder(tmp_path / "copied", classes("happy sad", 4, "images/") | {"metadata.csv": metadata})
+    with pytest.raises(DataError, match="images that ganfer drew.*ganfer label FOLDER"):
+        added(copied)
+    mine = folder(Path("w/faces"), SPLIT)  # a workspace around the user's own folder
+    assert len(added(mine)[1]) == 22
 
 
 def test_soft_labels_follow_classes_and_renames(tmp_path: Path) -> None:
@@ -335,7 +356,131 @@ def test_an_archive_that_breaks_off_leaves_the_active_set_alone(tmp_path: Path) 
     assert len(Workspace("w").runs("data")) == 1
 
 
+def notes(result: Result) -> str:
+    return "\n".join(result.figures["notes"])
+
+
+def test_calm_is_neutral_only_where_there_is_no_neutral(tmp_path: Path) -> None:
+    result, images = added(folder(tmp_path / "a", classes("neutral calm happy", 6)))
+    assert images.class_names == ("happy", "neutral", "calm")
+    assert "calm" not in notes(result)
+    result, images = added(folder(tmp_path / "b", classes("calm happy", 6)))
+    assert images.class_names == ("happy", "neutral")
+    assert "calm is read as neutral; --rename calm=calm keeps it." in notes(result)
+    _, images = added(tmp_path / "b", renames={"calm": "calm"})
+    assert images.class_names == ("happy", "calm")
+    _, images = added(tmp_path / "a", renames={"calm": "neutral"})
+    assert images.counts() == {"happy": 6, "neutral": 12}
+
+
+def test_folders_that_become_one_class_are_named(tmp_path: Path) -> None:
+    result, images = added(folder(tmp_path / "a", classes("Happy happy happiness sad", 6)))
+    assert images.counts() == {"happy": 18, "sad": 6}
+    wanted = "Happy and happiness and happy became one class, happy; --rename happiness=happiness keeps them apart."
+    assert wanted in notes(result)
+    assert added(tmp_path / "a", renames={"happiness": "happiness"})[1].counts()["happiness"] == 6
+
+
+def test_a_class_that_vanishes_and_one_without_test_images_are_said(tmp_path: Path) -> None:
+    files = SPLIT | classes("fear", 3, "train/", 400) | {f"train/angry/{i}.jxl": b"x" for i in range(4)}
+    files |= {f"train/disgust/{i}.png": b"x" for i in range(2)}
+    result, images = added(folder(tmp_path / "a", files))
+    assert images.class_names == ("fear", "happy", "sad")
+    said = notes(result)
+    assert "angry: none of its 4 images can be used, so the class is not in the set" in said
+    assert "disgust: none of its 2 images can be used" in said
+    assert "No test images of fear." in said
+    assert all(f"train/angry/{i}.jxl" in skipped(result) for i in range(4))
+
+
+def test_how_a_source_is_read_is_said_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder(tmp_path / "a", classes("ann bob", 4, "x/") | classes("ann bob", 4, "y/"))
+    with pytest.raises(DataError, match=r"--class-level 1: x, y; or --class-level 2: ann, bob"):
+        added(path)
+    assert not Path("w").exists()
+    result, images = added(path, class_level=2)
+    assert images.class_names == ("ann", "bob")
+    assert "class: folder level 2 (ann, bob)" in capsys.readouterr().err
+    assert "  class: folder level 2 (ann, bob)" in result.figures["reading"]
+    assert added(path, class_level=1)[1].class_names == ("x", "y")
+
+
+def test_names_that_are_no_text_as_classes_subjects_and_columns(tmp_path: Path) -> None:
+    path = folder(tmp_path / "a", classes("x", 6))
+    for name in (b"fr\xf6hlich", b"w\xfctend"):
+        shutil.copytree(path / "x", path / os.fsdecode(name))
+    shutil.rmtree(path / "x")
+    assert added(path)[1].class_names == ("fr\\xf6hlich", "w\\xfctend")
+    table = ["file_name,label,age\x07", *(f"{i}.png,{('a', 'b')[i % 2]},{i}" for i in range(8))]
+    files = {f"{i}.png": png(i) for i in range(8)} | {"metadata.csv": "\n".join(table).encode()}
+    assert set(added(folder(tmp_path / "b", files))[1].attributes) == {"age\\x07"}
+
+
+def test_an_import_by_older_rules_is_not_taken_twice(tmp_path: Path) -> None:
+    added(folder(tmp_path / "a", SPLIT))
+    _, first = added(folder(tmp_path / "b", classes("happy sad", 5, start=300)), merge=True)
+    run = Workspace("w").active_data
+    assert run is not None
+    record = run.record
+    for each in record["taken"]:
+        del each["options"]["reading"]  # as before the rules had a number
+    (run.path / "record.json").write_text(json.dumps(record))
+    assert len(added(tmp_path / "b", merge=True)[1]) == len(first)
+
+
 # --- several processes, and violent ends
+
+
+def ran(script: Path) -> "subprocess.CompletedProcess[str]":
+    line = [sys.executable, str(script)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(line, env=env, capture_output=True, text=True, timeout=90)
+
+
+CHILD = """
+import subprocess, sys
+import ganfer
+from ganfer.data import ingest
+
+class Starting(ingest.Importer):
+    def all(self, parent):
+        line = [sys.executable, "-c", f"import ganfer; ganfer.open('w').add({PATH!r})"]
+        found = subprocess.run(line, capture_output=True, text=True, timeout=60)
+        print(found.returncode, found.stderr.splitlines()[-1])
+        return super().all(parent)
+
+ingest.Importer = Starting
+ganfer.open("w").add(PATH)
+"""
+
+
+def test_a_script_without_a_main_guard_adds_a_large_source(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "big.zip", many(600))
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import ganfer\nproject = ganfer.open('w')\nproject.add({str(path)!r}, dry_run=False)\nprint('done')\n"
+    )
+    found = subprocess.run(
+        [sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert found.stdout == "done\n", found.stderr
+    assert found.stderr.count("is read as folder") == 1  # the script ran once
+
+
+def test_a_child_does_not_wait_for_the_run_that_its_parent_holds(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "faces.zip", many(4))
+    script = tmp_path / "script.py"
+    script.write_text(CHILD.replace("PATH", repr(str(path))))
+    found = ran(script)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.startswith("1 ")
+    assert "__main__" in found.stdout
 
 
 def command(*arguments: object, **options: object) -> "subprocess.Popen[str]":

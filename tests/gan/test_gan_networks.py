@@ -48,6 +48,23 @@ def test_a_size_no_network_reaches_names_the_nearest(size):
         plan_size(size)
 
 
+@pytest.mark.parametrize(
+    ("network", "size", "said", "unsaid"),
+    [
+        ("resgan", 17, "A resgan cannot draw 17×17", "DCGAN"),
+        ("dcgan", 17, "A DCGAN cannot draw 17×17", "resgan"),
+        ("dcgan", 10, "--size 16 (or any of 16,", "12,"),  # data.size begins at 16
+        ("stylegan2", 17, "--size 16.", "resgan"),  # which cannot draw 17 either
+        ("stylegan2", 48, "or use gan.network=resgan", "DCGAN"),
+    ],
+)
+def test_a_size_is_refused_in_the_networks_own_name_with_sizes_that_can_be_had(network, size, said, unsaid):
+    with pytest.raises(GanferError) as error:
+        check_size(network, size)
+    assert said in str(error.value)
+    assert unsaid not in str(error.value)
+
+
 @pytest.mark.parametrize("smooth", ["spectral", "r1", "none"])
 @pytest.mark.parametrize("num_classes", [0, 3])
 @pytest.mark.parametrize("network", GENERATORS)

@@ -7,6 +7,7 @@ import pytest
 
 from ganfer.live.detect import Detector, open_detector
 from ganfer.live.mesh import Landmarker, open_landmarker
+from ganfer.live.models import YUNET
 
 MODELS = Path(__file__).resolve().parents[3] / "shared" / "models"
 
@@ -20,7 +21,7 @@ def model_file(name: str) -> Path:
 
 @pytest.fixture(scope="session")
 def yunet_file() -> Path:
-    return model_file("face_detection_yunet_2026may.onnx")
+    return YUNET.file()
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """`POST /analyze`: uploads of every kind give the right faces or one clear line."""
 
+import dataclasses
 import io
 from pathlib import Path
 
@@ -10,10 +11,14 @@ from PIL import Image
 from serving import NAMES, Bright, Staring, config, encoded, scene, source_of
 
 from classifiers import Classifier
+from ganfer.config import load_config
 from ganfer.data.drawn import Face, render_rgba
+from ganfer.errors import GanferError
 from ganfer.live.crop import crop_face
 from ganfer.live.detect import open_detector
 from ganfer.live.geometry import Face as FoundFace
+from ganfer.live.models import YUNET
+from ganfer.serve.command import detector_or_why
 from ganfer.serve.photos import Eyes
 from ganfer.serve.server import Server
 
@@ -156,9 +161,8 @@ def test_a_body_without_a_length_is_held_to_the_limit(client: httpx.Client) -> N
     assert io.BytesIO(client.get("/emoji/happy.png").content).read(4) == b"\x89PNG"
 
 
-@pytest.mark.shared
-def test_drawn_faces_are_found_and_read_by_the_real_detector(shared: Path, model_file: Path) -> None:
-    detector = open_detector("yunet", shared / "models" / "face_detection_yunet_2026may.onnx", max_side=640)
+def test_drawn_faces_are_found_and_read_by_the_real_detector(model_file: Path) -> None:
+    detector = open_detector("yunet", max_side=640)
     picture = np.full((360, 640, 3), 170, np.uint8)
     for seed, left in ((5, 40), (9, 340)):
         head = render_rgba(Face.sample(seed, "happy", identity=seed, difficulty=0.0), 260).astype(np.float32)
@@ -186,3 +190,32 @@ def test_gazes_come_where_the_server_knows_them(model_file: Path) -> None:
         (face,) = client.post("/analyze", content=encoded(scene(BOX))).json()["faces"]
         assert "gaze" not in face
         assert client.get("/models").json()["attention"] is True
+
+
+def test_without_a_detector_ready_crops_are_read_still(model_file: Path) -> None:
+    eyes = Eyes(None, why="The detector is damaged. Install ganfer again.")
+    server = Server(lambda: [source_of("expression", model_file)], eyes, config(), device="cpu")
+    with server.background() as listening, httpx.Client(base_url=listening.url, timeout=60) as client:
+        refused = client.post("/analyze", content=encoded(scene(BOX)))
+        assert (refused.status_code, refused.json()["error"][:70]) == (
+            503, "This server finds no faces. The detector is damaged. Install ganfer ag"
+        )  # fmt: skip
+        (face,) = client.post("/analyze?faces=whole", content=encoded(scene(BOX))).json()["faces"]
+        assert face["box"] == [25, 0, 150, 150]
+        assert client.get("/models").json()["detector"] == "unavailable"
+        assert client.get("/v2/health/ready").status_code == 200
+
+
+def test_a_damaged_detector_of_its_own_does_not_stop_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = tmp_path / "net.onnx"
+    damaged.write_bytes(b"half")
+    monkeypatch.setattr("ganfer.live.detect.YUNET", dataclasses.replace(YUNET, path=damaged))
+    detector, why = detector_or_why(load_config(), None)
+    assert detector is None
+    assert "missing or damaged. Install ganfer again" in why
+    with pytest.raises(GanferError, match="is no YuNet model"):
+        detector_or_why(load_config(), damaged)  # the user's own file is said before anything starts
+    whole, why = detector_or_why(load_config(overrides={"live.detector": "none"}), None)
+    assert (whole is not None, why) == (True, "")

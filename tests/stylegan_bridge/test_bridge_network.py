@@ -10,6 +10,7 @@ from stylegan_bridge import winograd
 from stylegan_bridge.config import ACTIVATION_GAINS, GeneratorConfig
 from stylegan_bridge.errors import BridgeError
 from stylegan_bridge.generator import Generator, latents
+from stylegan_bridge.network import Linear
 from stylegan_bridge.ops import Derived, modulated_conv2d, upsample2d
 
 
@@ -242,3 +243,40 @@ def test_gradients_work_after_sampling() -> None:
     ws = generator.map(latents([1], 8)).requires_grad_()
     generator.render(ws).sum().backward()
     assert ws.grad is not None
+
+
+@pytest.mark.parametrize("batch", [1, 3])  # folded into the weights, and onto the activations
+def test_float16_layers_draw_in_inference_mode_what_float32_draws(batch: int) -> None:
+    generator = tiny_generator(tiny_config(32, num_fp16_res=2, conv_clamp=256))
+    ws = generator.map(latents(range(batch), generator.config.z_dim))
+    noises = generator.noises("const")
+    with torch.inference_mode():
+        half = generator.synthesis(ws, noises, allow_fp16=True)
+        again = generator.synthesis(ws, noises, allow_fp16=True)
+    whole = generator.synthesis(ws, noises)
+    assert half.dtype == torch.float32
+    assert torch.equal(half, again)
+    torch.testing.assert_close(half, whole, atol=0.02 * float(whole.abs().max()), rtol=0.02)
+
+
+def test_what_follows_from_the_weights_follows_a_change_of_them() -> None:
+    derived, weight = Derived(), torch.randn(4, 3, 3, 3)
+    for _ in range(2):
+        normalised = derived.normalised(weight)
+        assert normalised is derived.normalised(weight), "made once"
+        torch.testing.assert_close(normalised.abs().amax((1, 2, 3)), torch.full((4,), 27**-0.5))
+        torch.testing.assert_close(derived.normalised_energy(weight), normalised.square().sum((2, 3)))
+        torch.testing.assert_close(derived.energy(weight), weight.square().sum((2, 3)))
+        weight.mul_(torch.rand(4, 3, 3, 3))
+    with torch.inference_mode():
+        unversioned = torch.randn(4, 3, 3, 3)
+        before = derived.energy(unversioned)
+        unversioned.mul_(2)
+        torch.testing.assert_close(derived.energy(unversioned), 4 * before)
+
+
+def test_a_layer_stays_in_float32_under_autocast() -> None:
+    layer, x = Linear(8, 4), torch.randn(5, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(layer(x), layer.float()(x))
+        assert layer(x.bfloat16()).dtype == torch.float32

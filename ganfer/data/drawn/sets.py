@@ -2,8 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from typing import NamedTuple
 
 import cv2
@@ -14,6 +12,7 @@ from ganfer.data.drawn.draws import SPLIT, Draws, check_seed
 from ganfer.data.drawn.expressions import EXPRESSIONS
 from ganfer.data.drawn.face import Face, check_difficulty, label_index
 from ganfer.data.drawn.render import check_size, render
+from ganfer.data.workers import start_workers
 
 SPLITS: tuple[str, ...] = ("train", "val", "test")
 FER2013_TRAIN_COUNTS: tuple[int, ...] = (3995, 436, 4097, 7215, 4830, 3171, 4965)
@@ -71,8 +70,7 @@ def draw_faces(
         for place, order in enumerate(orders):
             images[place] = _draw(order, size, channels, difficulty)
         return images
-    # Spawned, not forked: the caller may hold threads and a CUDA context that do not survive a fork.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_be_one_thread) as pool:
+    with start_workers(workers, _be_one_thread) as pool:
         tasks = pool.map(_draw_chunk, chunks, *([value] * len(chunks) for value in (size, channels, difficulty)))
         for number, drawn in enumerate(tasks):
             images[number * _CHUNK : number * _CHUNK + len(drawn)] = drawn

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from ganfer.data.sources.items import Item, ReadOptions, Refused, Stream
-from ganfer.data.sources.survey import Survey, is_image, split_of
-from ganfer.data.sources.tables import base, csv_rows, joined, label_files, lines_of, named, number, text_of
+from ganfer.data.sources.survey import Survey, base, is_image, split_of
+from ganfer.data.sources.tables import csv_rows, joined, label_files, lines_of, named, number, text_of
 from ganfer.data.sources.trees import Tree
 from ganfer.errors import DataError
 
@@ -40,10 +40,10 @@ def _arrays(tree: Tree) -> Stream:
     labels: dict[str, int] = {}
     for name, content in label_files(tree, lambda name: name.endswith("_exp.npy")).items():
         labels[_key(name.removesuffix("_exp.npy"))] = _scalar(content, f"{tree.path}: {name}")
-    rows: dict[str, list[Item]] = {}
+    rows: dict[str, list[Item | Refused]] = {}
     for key, code in labels.items():
         if code >= _FACES:
-            yield Refused(key, f"AffectNet: {CODES[code]}")
+            rows[key] = [Refused(key, f"AffectNet: {CODES[code]}")]
         else:
             rows[key] = [Item(key, CODES[code], b"", split=split_of(key + "/"))]
     yield from joined(tree, rows, lambda name: _key(name.rpartition(".")[0]), "annotations")
@@ -58,16 +58,21 @@ def _key(stem: str) -> str:
 def _scalar(content: bytes, what: str) -> int:
     try:
         value = np.load(io.BytesIO(content), allow_pickle=False)  # a pickle could run code
-        code = int(str(value.reshape(-1)[0]))
+        found = float(str(value.reshape(-1)[0]))
     except (ValueError, EOFError, IndexError, OSError) as error:
         raise DataError(f"{what} is no plain array with one number ({error}).", "Get the annotations again.") from error
-    if not 0 <= code < len(CODES):
-        raise DataError(f"{what}: expression {code}.", "It must be 0 to 10.")
-    return code
+    if found not in range(len(CODES)):
+        raise DataError(f"{what}: expression {found:g}.", "It must be 0 to 10.")
+    return int(found)
+
+
+def own(name: str) -> bool:
+    """Annotations beside the expression: valence, arousal, landmarks."""
+    return name.endswith(("_val.npy", "_aro.npy", "_lnd.npy"))
 
 
 def _lists(tree: Tree) -> Stream:
-    rows: dict[str, list[Item]] = {}
+    rows: dict[str, list[Item | Refused]] = {}
     for name, content in label_files(tree, lambda name: base(name).lower() in _LISTS).items():
         what = f"{tree.path}: {name}"
         split = _LISTS[base(name).lower()]
@@ -75,7 +80,7 @@ def _lists(tree: Tree) -> Stream:
             path, code = row["subDirectory_filePath"], number(row, "expression", what, line)
             label = named(code, CODES, what, line)
             if code >= _FACES:
-                yield Refused(path, f"AffectNet: {label}")
+                rows[_tail(path)] = [Refused(path, f"AffectNet: {label}")]
                 continue
             extra = {name: row[name] for name in ("valence", "arousal") if row.get(name)}
             rows[_tail(path)] = [Item(path, label, b"", split=split, box=_box(row), attributes=extra)]

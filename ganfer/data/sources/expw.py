@@ -7,8 +7,8 @@ name, face id, top, left, right, bottom, confidence of the face box, label.
 from collections import defaultdict
 
 from ganfer.data.sources.items import Item, ReadOptions, Refused, Stream
-from ganfer.data.sources.survey import Survey
-from ganfer.data.sources.tables import base, joined, label_files, named, text_of
+from ganfer.data.sources.survey import Survey, base
+from ganfer.data.sources.tables import joined, label_files, named, text_of
 from ganfer.data.sources.trees import Tree
 from ganfer.errors import DataError
 
@@ -25,7 +25,7 @@ def items(tree: Tree, seen: Survey, options: ReadOptions) -> Stream:
     """One item per face: the image cut at the face box. Faces below the wanted confidence are left out and listed."""
     del seen
     files = label_files(tree, lambda name: base(name).lower() == _LABELS)
-    rows: dict[str, list[Item]] = defaultdict(list)
+    rows: dict[str, list[Item | Refused]] = defaultdict(list)
     unsure = f"face confidence below {options.face_confidence:g}"
     for name, content in files.items():
         what = f"{tree.path}: {name}"
@@ -33,10 +33,8 @@ def items(tree: Tree, seen: Survey, options: ReadOptions) -> Stream:
             if not text.strip():
                 continue
             item, confidence = _parse(text.split(), what, line)
-            if confidence < options.face_confidence:
-                yield Refused(item.id, unsure)
-            else:
-                rows[item.id.rpartition("#")[0]].append(item)
+            sure = confidence >= options.face_confidence
+            rows[item.id.rpartition("#")[0]].append(item if sure else Refused(item.id, unsure))
     yield from joined(tree, dict(rows), base, _LABELS)
 
 

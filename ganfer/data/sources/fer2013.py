@@ -2,62 +2,115 @@
 
 Goodfellow et al., "Challenges in Representation Learning", ICONIP 2013. Usage: Training is train; of the two test sets
 the challenge's PublicTest is for choosing (val) and its PrivateTest for the result (test). A file with only one of them
-has it as test.
+has it as test. CK+ is passed on in the same form with an eighth class, contempt.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ganfer.data.sources.items import Item, Pixels, ReadOptions, Refused, Stream
-from ganfer.data.sources.survey import Survey
-from ganfer.data.sources.tables import base, csv_rows, named, number
+from ganfer.data.sources.items import Item, Note, Pixels, ReadOptions, Refused, Stream
+from ganfer.data.sources.survey import Survey, base
+from ganfer.data.sources.tables import csv_rows, named, number, split_column, split_value
 from ganfer.data.sources.trees import Tree
+from ganfer.data.sources.words import EVAL, expression_in, split_and_rest, split_word
 from ganfer.errors import DataError
 
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-USAGE = {"training": "train", "publictest": "val", "privatetest": "test"}
-_WHOLE = ("fer2013.csv", "icml_face_data.csv")
-_PARTS = {"train.csv": "train", "test.csv": "test"}
+CK_CLASSES = (*CLASSES, "contempt")
+WHOLE = ("fer2013.csv", "icml_face_data.csv")
+CK_WHOLE = ("ckextended.csv",)
+_LABEL = ("emotion", "expression", "label", "class")
 
 
 def fits(seen: Survey) -> bool:
-    """One of the known CSV files, or a CSV and no images at all."""
-    single = seen.files == 1 and len(seen.label_files) == 1 and seen.label_files[0].lower().endswith(".csv")
-    return seen.images == 0 and (single or seen.has(*_WHOLE, *_PARTS))
+    """One of the known CSV files, whatever pictures lie beside it; or a CSV, or one per split, and no images at all."""
+    tables = _tables(seen)
+    single = seen.files == 1 and len(tables) == 1
+    return seen.has(*WHOLE, *CK_WHOLE) or (seen.images == 0 and (single or bool(_parts(tables))))
 
 
-def items(tree: Tree, seen: Survey, options: ReadOptions) -> Stream:
-    """One item per row; `line-2` is the first data row, as a text editor counts."""
-    del options
-    for name in _chosen(seen):
-        yield from _rows(tree, name, _PARTS.get(base(name).lower(), "") if len(_chosen(seen)) > 1 else "")
+def fits_ck(seen: Survey) -> bool:
+    """CK+ under the name it is passed on with."""
+    return seen.has(*CK_WHOLE) and not seen.has(*WHOLE)
+
+
+def items(classes: Sequence[str]) -> Callable[[Tree, Survey, ReadOptions], Stream]:
+    """The stream for these classes: one item per row; `line-2` is the first data row, as a text editor counts."""
+
+    def stream(tree: Tree, seen: Survey, options: ReadOptions) -> Stream:
+        del options
+        chosen = _chosen(seen)
+        splits = _parts(chosen) if len(chosen) > 1 else {}
+        measured = "val" if "test" in splits.values() and "val" not in splits.values() else "test"
+        for name in chosen:
+            split = splits.get(name, "")
+            yield from _rows(tree, name, measured if split == EVAL else split, classes)
+
+    return stream
+
+
+def _tables(seen: Survey) -> list[str]:
+    return [name for name in seen.label_files if name.lower().endswith(".csv")]
+
+
+def _parts(names: Sequence[str]) -> dict[str, str]:
+    """The files named after a split, and it; a name with further words (`fer_val`) counts where no plain one does."""
+    plain = {name: split_word(_stem(name)) for name in names}
+    taken = set(plain.values())
+    loose = {name: split_and_rest(_stem(name))[0] for name in names if not plain[name]}
+    loose = {name: split for name, split in loose.items() if split not in taken}
+    if len({split for split in loose.values() if split} | (taken - {""})) < 2:
+        loose = {}
+    return {name: split for name, split in (plain | loose).items() if split}
+
+
+def _stem(name: str) -> str:
+    return Path(base(name)).stem
 
 
 def _chosen(seen: Survey) -> list[str]:
     """The whole file where there is one (the others repeat its rows), else its parts."""
-    files = [name for name in seen.label_files if name.lower().endswith(".csv")]
-    whole = [name for wanted in _WHOLE for name in files if base(name).lower() == wanted]
-    return whole[:1] or [name for name in files if base(name).lower() in _PARTS] or files
+    files = _tables(seen)
+    whole = [name for wanted in (*WHOLE, *CK_WHOLE) for name in files if base(name).lower() == wanted]
+    return whole[:1] or list(_parts(files)) or files
 
 
-def _rows(tree: Tree, name: str, split: str) -> Stream:
+def _rows(tree: Tree, name: str, split: str, classes: Sequence[str]) -> Stream:
     what = f"{tree.path}: {name}"
     for lines in _open(tree, name):
-        rows = csv_rows(lines, what)
-        for line, row in rows:
-            if "pixels" not in row or "emotion" not in row:
-                if split == "test" and "pixels" in row:
-                    break  # the challenge's own test.csv has no labels
-                _no_column(what, row)
-            label = named(number(row, "emotion", what, line), CLASSES, what, line)
-            usage = row.get("Usage", "")
-            if usage and usage.lower() not in USAGE:
-                raise DataError(
-                    f"{what}, line {line}: Usage is {usage!r}.", "It must be Training, PublicTest or PrivateTest."
-                )
-            place = USAGE[usage.lower()] if usage else split
-            yield Item(f"{Path(name).stem}/line-{line}", label, Pixels(row["pixels"]), split=place)
+        usage = label = ""
+        started = False
+        for line, row in csv_rows(lines, what, lower=True):
+            if not started:
+                started = True
+                label = next((column for column in _LABEL if column in row), "")
+                if "pixels" not in row or not label:
+                    if split == "test" and "pixels" in row:
+                        yield Note(f"{name} has no labels and was left out.")  # as the challenge's own test.csv
+                        break
+                    _no_column(what, row)
+                usage, notes = split_column(list(row), row, (label, "pixels"))
+                yield from notes
+            if "pixels" not in row:
+                raise DataError(f"{what}, line {line}: no pixels.", "Mend that line.")
+            place = split_value(row.get(usage, ""), usage, what, line) if usage else ""
+            pixels = Pixels(row["pixels"])
+            yield Item(
+                f"{Path(name).stem}/line-{line}", _class(row, label, classes, what, line), pixels, place or split
+            )
+
+
+def _class(row: dict[str, str], column: str, classes: Sequence[str], what: str, line: int) -> str:
+    if expression_in(row.get(column, "")):
+        return row[column]
+    code = number(row, column, what, line)
+    if code == len(CLASSES) == len(classes):
+        raise DataError(
+            f"{what}, line {line}: class {code:g}.",
+            f"It must be 0 to {len(CLASSES) - 1}. If 7 is contempt, as in CK+ as CSV: --as ck+csv.",
+        )
+    return named(code, classes, what, line)
 
 
 def _no_column(what: str, row: dict[str, str]) -> None:

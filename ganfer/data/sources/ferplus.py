@@ -7,12 +7,13 @@ out, as are those voted unknown or no face. With soft labels the votes themselve
 expression with most votes.
 """
 
+from collections.abc import Iterator
 from itertools import zip_longest
 
 from ganfer.data.sources import fer2013
-from ganfer.data.sources.items import Item, ReadOptions, Refused, Stream
-from ganfer.data.sources.survey import Survey
-from ganfer.data.sources.tables import base, csv_rows, label_files, lines_of, number, text_of
+from ganfer.data.sources.items import Item, Note, ReadOptions, Refused, Stream
+from ganfer.data.sources.survey import Survey, base
+from ganfer.data.sources.tables import csv_rows, label_files, lines_of, number, text_of
 from ganfer.data.sources.trees import Tree
 from ganfer.errors import DataError
 
@@ -36,13 +37,18 @@ def items(tree: Tree, seen: Survey, options: ReadOptions) -> Stream:
         for line, row in csv_rows(lines_of(text_of(content, what)), what, (*CLASSES, *_OUTSIDE))
     ]
     faces = Survey(files=1, label_files=[name for name in seen.label_files if base(name).lower() != _VOTES])
-    for item, tally in zip_longest(fer2013.items(tree, faces, options), votes):
+    for item, tally in zip_longest(_faces(fer2013.items(fer2013.CLASSES)(tree, faces, options)), votes):
         if item is None or tally is None:
             raise DataError(
                 f"{what} has {len(votes):,} rows, fer2013.csv has {'fewer' if item is None else 'more'}.",
                 "Use the two files as published: row by row they belong together.",
             )
         yield item if isinstance(item, Refused) else _labelled(item, tally, options.soft_labels)
+
+
+def _faces(stream: Stream) -> Iterator[Item | Refused]:
+    """FER2013's rows without notes: they must stay in step with the votes."""
+    return (entry for entry in stream if not isinstance(entry, Note))
 
 
 def _labelled(item: Item, tally: dict[str, float], soft: bool) -> Item | Refused:

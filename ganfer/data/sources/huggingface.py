@@ -8,16 +8,33 @@ as attributes. The split may also be a folder: train/metadata.csv.
 import json
 from collections.abc import Iterator
 
-from ganfer.data.sources.folders import place
-from ganfer.data.sources.items import Item, ReadOptions, Stream
-from ganfer.data.sources.survey import SPLIT_FOLDERS, Survey, is_image, split_of
-from ganfer.data.sources.tables import base, csv_rows, joined, label_files, lines_of, text_of
+from ganfer.data.sources.folders import reading
+from ganfer.data.sources.items import Item, Note, ReadOptions, Stream
+from ganfer.data.sources.reading import Reading
+from ganfer.data.sources.survey import Survey, base, is_image, split_of
+from ganfer.data.sources.tables import csv_rows, joined, label_files, lines_of, split_column, split_value, text_of
 from ganfer.data.sources.trees import Tree
-from ganfer.errors import DataError, did_you_mean
+from ganfer.data.sources.words import split_word, words
+from ganfer.errors import DataError
 
 _NAMES = ("metadata.csv", "metadata.jsonl")
 _LABEL = ("label", "expression", "emotion", "class")
-_GROUP = ("group", "subject", "subject_id")
+_GROUP = frozenset(
+    (
+        "group",
+        "subject",
+        "subjectid",
+        "person",
+        "personid",
+        "participant",
+        "participantid",
+        "identity",
+        "actor",
+        "actorid",
+    )
+)  # spaces and underscores aside
+
+_Rows = dict[str, tuple[Item, str]]  # by path; with the file and line that says so
 
 
 def fits(seen: Survey) -> bool:
@@ -27,42 +44,64 @@ def fits(seen: Survey) -> bool:
 
 def items(tree: Tree, seen: Survey, options: ReadOptions) -> Stream:
     """One item per line of metadata."""
-    del options
-    rows: dict[str, list[Item]] = {}
+    rows, notes = _read(tree, seen, options)
+    yield from joined(tree, {path: [item] for path, (item, _) in rows.items()}, str, "the metadata", among=is_image)
+    yield from dict.fromkeys(notes)
+
+
+def labels(tree: Tree, seen: Survey, options: ReadOptions) -> Iterator[str]:
+    """The classes, from the metadata alone."""
+    return (item.label for item, _ in _read(tree, seen, options)[0].values())
+
+
+def _read(tree: Tree, seen: Survey, options: ReadOptions) -> tuple[_Rows, list[Note]]:
+    """The metadata's rows. DataError for a file that cannot be read and for an image with two labels."""
+    rows: _Rows = {}
+    notes: list[Note] = []
+    plan: Reading | None = None
     for name, content in label_files(tree, lambda name: base(name).lower() in _NAMES).items():
         what = f"{tree.path}: {name}"
         folder = name[: -len(base(name))]
         text = text_of(content, what)
-        lines = (
+        lines = list(
             _json_lines(text, what)
             if name.lower().endswith(".jsonl")
-            else csv_rows(lines_of(text), what, ("file_name",))
+            else csv_rows(lines_of(text), what, ("file_name",), lower=True)
         )
+        header = list(dict.fromkeys(column for _, row in lines for column in row))
+        label = next((column for column in _LABEL if column in header), "")
+        group = next((column for column in header if "".join(words(column)) in _GROUP), "")
+        usage, said = split_column(header, lines[0][1] if lines else {}, ("file_name", label, group))
+        notes += said
+        if not label and {"asked", "seed"} <= set(header):
+            raise DataError(
+                f"{what} lists images that ganfer drew, without labels; a data set is made of labelled real ones.",
+                "Label them with `ganfer label FOLDER`.",
+            )
+        if lines and not label and plan is None and seen.in_folders:
+            plan = reading(tree, seen, options)
         for line, row in lines:
             path = folder + row["file_name"].replace("\\", "/").removeprefix("./")
-            rows[path] = [_item(path, row, f"{what}, line {line}", seen.depth)]
-    yield from joined(tree, rows, str, "the metadata", among=is_image)
-
-
-def _item(path: str, row: dict[str, str], what: str, depth: int) -> Item:
-    label_column = next((name for name in _LABEL if row.get(name)), "")
-    label = row[label_column] if label_column else place(path, depth)[1]
-    if not label or label.lower() in SPLIT_FOLDERS:
-        raise DataError(f"{what}: no class.", f"Give it in a column {', '.join(_LABEL)}, or in the image's folder.")
-    split = row.get("split", "").lower()
-    if split and split not in SPLIT_FOLDERS:
-        raise DataError(f"{what}: split {split!r}.", did_you_mean(split, ("train", "val", "test")))
-    group_column = next((name for name in _GROUP if row.get(name)), "")
-    known = {"file_name", "split", label_column, group_column}
-    attributes = {name: value for name, value in row.items() if name and name not in known and value}
-    return Item(
-        path,
-        label,
-        b"",
-        split=SPLIT_FOLDERS[split] if split else split_of(path),
-        group=row.get(group_column, ""),
-        attributes=attributes,
-    )
+            where = f"{what}, line {line}"
+            of_row = row.get(label, "") or (plan.of(path).label if plan else "")
+            if not of_row or (not row.get(label) and split_word(of_row)):
+                raise DataError(f"{where}: no class.", f"Give it in a column {', '.join(_LABEL)}, or in the folder.")
+            split = split_value(row.get(usage, ""), usage, what, line) if usage else ""
+            known = {"file_name", usage, label, group}
+            item = Item(
+                path,
+                of_row,
+                b"",
+                split=split or split_of(path),
+                group=row.get(group, ""),
+                attributes={key: value for key, value in row.items() if key and key not in known and value},
+            )
+            if path in rows and rows[path][0].label != of_row:
+                raise DataError(
+                    f"{where}: {path} is {of_row}, and {rows[path][0].label} in {rows[path][1]}.", "Mend one of them."
+                )
+            rows[path] = item, where
+    return rows, notes
 
 
 def _json_lines(text: str, what: str) -> Iterator[tuple[int, dict[str, str]]]:
@@ -73,6 +112,6 @@ def _json_lines(text: str, what: str) -> Iterator[tuple[int, dict[str, str]]]:
             row = json.loads(record)
         except json.JSONDecodeError as error:
             raise DataError(f"{what}, line {line}: no valid JSON ({error}).", "Mend that line.") from error
-        if not isinstance(row, dict) or "file_name" not in row:
+        if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
             raise DataError(f"{what}, line {line}: no file_name.", "Every line needs one.")
-        yield line, {str(name): "" if value is None else str(value) for name, value in row.items()}
+        yield line, {str(name).lower(): "" if value is None else str(value) for name, value in row.items()}

@@ -34,18 +34,35 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Something the source left out: its name there, and the reason, which `skipped.csv` lists."""
+    """Something the source left out: its name there, and the reason, which `skipped.csv` lists.
+
+    label: the class it would have had, "" where that is unknown.
+    """
 
     id: str
     reason: str
+    label: str = ""
 
 
-Stream = Iterator[Item | Refused]
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What the user should know of how a source was read."""
+
+    text: str
+
+
+Stream = Iterator[Item | Refused | Note]
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What the user may ask of a source. soft_labels: keep the votes. face_confidence: smallest one taken."""
+    """What the user may ask of a source. soft_labels: keep the votes. face_confidence: smallest one taken.
+
+    class_level, subject_level: which folder of a path is the class and which the subject; 1 is the folder directly in
+    the source, -1 the one that holds the image. None: found out.
+    """
 
     soft_labels: bool = False
     face_confidence: float = 0.0
+    class_level: int | None = None
+    subject_level: int | None = None

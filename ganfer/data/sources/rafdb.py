@@ -9,8 +9,8 @@ group as attributes.
 from pathlib import PurePosixPath
 
 from ganfer.data.sources.items import Item, ReadOptions, Refused, Stream
-from ganfer.data.sources.survey import RAF_NAME, Survey, is_image
-from ganfer.data.sources.tables import base, joined, label_files, named, text_of
+from ganfer.data.sources.survey import RAF_NAME, Survey, base, is_image
+from ganfer.data.sources.tables import joined, label_files, named, text_of
 from ganfer.data.sources.trees import Tree
 from ganfer.errors import DataError
 
@@ -58,6 +58,11 @@ def items(tree: Tree, seen: Survey, options: ReadOptions) -> Stream:
     yield from joined(
         tree, rows, _stem, _LABELS, among=lambda name: is_image(name) and ("_aligned." in name or not aligned)
     )
+
+
+def own(name: str) -> bool:
+    """Annotations that are not needed: landmarks and boxes found by machine."""
+    return "Annotation/" in name and name.endswith(".txt")
 
 
 def _stem(name: str) -> str:

@@ -1,20 +1,32 @@
 """The layouts ganfer reads, and how it tells which one a path holds."""
 
-import itertools
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
-from ganfer.data.sources import affectnet, expw, fer2013, ferplus, folders, huggingface, rafdb
-from ganfer.data.sources.items import ReadOptions, Stream
-from ganfer.data.sources.survey import Survey, survey
+from ganfer.data.sources import (
+    affectnet,
+    ckplus,
+    coded,
+    expw,
+    fer2013,
+    ferplus,
+    folders,
+    huggingface,
+    rafdb,
+    stylegan,
+)
+from ganfer.data.sources.codes import CODES
+from ganfer.data.sources.items import Note, ReadOptions, Refused, Stream
+from ganfer.data.sources.reading import Reading
+from ganfer.data.sources.survey import Survey, looks_like_picture, survey
 from ganfer.data.sources.tars import TarTree
 from ganfer.data.sources.trees import FolderTree, Tree, ZipTree
+from ganfer.data.sources.watched import UNREAD_TABLE, WatchedTree, workspaces_in
 from ganfer.errors import DataError, did_you_mean
-
-_HEAD = 64  # files at a tar's beginning that settle most layouts, so that it need not be unpacked twice
 
 
 @dataclass(frozen=True)
@@ -22,37 +34,81 @@ class Layout:
     """One published way to lay out labelled faces.
 
     fits: whether the names look like it. items: the stream. lone_val_is_test: with no test split, its validation split
-    is the test, as its users report it. labels: class of every image from the names alone, where names tell.
+    is the test, as its users report it. labels: the classes without reading an image, where that tells. allows: as
+    `fits`, when the user asks for it. unnamed: why an image that the layout does not use is left out. own: files of the
+    layout that need no reading.
     """
 
     summary: str
     fits: Callable[[Survey], bool]
     items: Callable[[Tree, Survey, ReadOptions], Stream]
     lone_val_is_test: bool = False
-    labels: Callable[[Tree, Survey], Iterator[str]] | None = None
+    labels: Callable[[Tree, Survey, ReadOptions], Iterator[str]] | None = None
+    allows: Callable[[Survey], bool] | None = None
+    unnamed: str = "not named in the label file"
+    own: Callable[[str], bool] | None = None
 
+
+_FER = fer2013.items(fer2013.CLASSES)
+_CK_CSV = fer2013.items(fer2013.CK_CLASSES)
+_BESIDE = "a picture beside the CSV, which holds the images"
 
 # In the order of trial: the most telling first.
 KINDS: dict[str, Layout] = {
-    "ferplus": Layout("FER2013 with FERPlus's votes", ferplus.fits, ferplus.items, lone_val_is_test=True),
-    "fer2013": Layout("FER2013's CSV files", fer2013.fits, fer2013.items, lone_val_is_test=True),
+    "ferplus": Layout(
+        "FER2013 with FERPlus's votes", ferplus.fits, ferplus.items, lone_val_is_test=True, unnamed=_BESIDE
+    ),
+    "ck+csv": Layout(
+        "CK+ as FER2013's CSV, 7 = contempt", fer2013.fits_ck, _CK_CSV, allows=fer2013.fits, unnamed=_BESIDE
+    ),
+    "fer2013": Layout("FER2013's CSV files", fer2013.fits, _FER, lone_val_is_test=True, unnamed=_BESIDE),
     "expw": Layout("ExpW: label.lst and images", expw.fits, expw.items),
-    "raf-db": Layout("RAF-DB basic", rafdb.fits, rafdb.items),
-    "affectnet": Layout("AffectNet", affectnet.fits, affectnet.items, lone_val_is_test=True),
-    "huggingface": Layout("images with metadata.csv or metadata.jsonl", huggingface.fits, huggingface.items),
+    "raf-db": Layout(
+        "RAF-DB basic",
+        rafdb.fits,
+        rafdb.items,
+        unnamed="not named in the label file, or the photograph of an aligned face",
+        own=rafdb.own,
+    ),
+    "affectnet": Layout("AffectNet", affectnet.fits, affectnet.items, lone_val_is_test=True, own=affectnet.own),
+    "huggingface": Layout(
+        "images with metadata.csv or metadata.jsonl",
+        huggingface.fits,
+        huggingface.items,
+        labels=huggingface.labels,
+        unnamed="not named in the metadata",
+    ),
+    "stylegan": Layout(
+        "StyleGAN's dataset.json and images", stylegan.fits, stylegan.items, unnamed="not named in dataset.json"
+    ),
+    "ck+": Layout(
+        "CK+ as released, with its Emotion folder",
+        ckplus.fits,
+        ckplus.items,
+        unnamed=ckplus.UNLABELLED,
+        own=ckplus.own,
+    ),
     "ck+48": Layout("CK+48", folders.fits_ck, folders.items_ck, labels=folders.labels),
+    **{kind: Layout(code.title, coded.fits(kind), coded.items(kind)) for kind, code in CODES.items()},
     "folder": Layout("a folder per class, with or without splits", folders.fits, folders.items, labels=folders.labels),
 }
+_SHOWN = 5  # files that a note names
+_PIXELS_OR_TABLE = ("ferplus", "ck+csv", "fer2013", "stylegan")
+_BY_FOLDER = ("ck+48", "folder", "huggingface")  # where the folders' levels count
 
 # A label file given as PATH stands for the folder this many steps above it.
 _STANDS_FOR = {
     "fer2013new.csv": 1, "label.lst": 2, "list_patition_label.txt": 2, "metadata.csv": 1, "metadata.jsonl": 1,
+    "dataset.json": 1,
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Source:
-    """A path together with its layout. `items()` starts the stream anew each time."""
+class DatasetSource:
+    """A path together with its layout. `items()` starts the stream anew each time.
+
+    workspaces: folders of an archive that are ganfer's own, and are left out.
+    """
 
     path: Path
     kind: str
@@ -60,16 +116,48 @@ class Source:
     tree: Tree
     seen: Survey
     options: ReadOptions
+    workspaces: tuple[str, ...] = ()
 
     def items(self) -> Stream:
-        """The source's images, one at a time."""
-        return self.layout.items(self.tree, self.seen, self.options)
+        """The source's images, one at a time; then every file that was not used, with the reason."""
+        tree = WatchedTree(self.tree, self.workspaces)
+        told: set[str] = set()
+        for entry in self.layout.items(tree, self.seen, self.options):
+            if isinstance(entry, Refused):
+                told.add(entry.id)
+                yield self._placed(entry)
+            else:
+                yield entry
+        unread = []
+        for refused in tree.left(self.layout.unnamed, self.layout.own, told):
+            yield self._placed(refused)
+            if refused.reason == UNREAD_TABLE:
+                unread.append(refused.id)
+        if unread:
+            more = f" and {len(unread) - _SHOWN:,} more" if len(unread) > _SHOWN else ""
+            yield Note(f"Not read: {', '.join(unread[:_SHOWN])}{more}.")
+
+    def _placed(self, refused: Refused) -> Refused:
+        """With the class it would have had, where its folder tells."""
+        if refused.label or self.kind not in ("folder", "ck+48"):
+            return refused
+        label = self._plan.of(refused.id).label
+        return replace(refused, label=label) if label and looks_like_picture(refused.id) else refused
+
+    @cached_property
+    def _plan(self) -> Reading:
+        return folders.reading(self.tree, self.seen, self.options)
+
+    def lines(self) -> list[str]:
+        """How the source is read, in words. DataError where that is open."""
+        plan = self._plan.lines if self.kind in ("folder", "ck+48") else ()
+        return [f"{self.path} is read as {self.kind}: {self.layout.summary}.", *(f"  {line}" for line in plan)]
 
     def labels(self) -> Iterator[str] | None:
-        """The class of every image without reading any; None where only reading tells."""
-        if self.layout.labels is None or not self.tree.listed:
+        """The classes without reading any image; None where only reading tells."""
+        if self.layout.labels is None:
             return None
-        return self.layout.labels(self.tree, self.seen)
+        return self.layout.labels(WatchedTree(self.tree, self.workspaces), self.seen, self.options)
 
     @property
     def count(self) -> int | None:
@@ -81,21 +169,45 @@ class Source:
         return self.tree.digest()
 
 
-def open_source(path: Path, kind: str | None = None, options: ReadOptions | None = None) -> Source:
+def open_source(path: Path, kind: str | None = None, options: ReadOptions | None = None) -> DatasetSource:
     """The source at `path`. DataError when it is missing, holds nothing ganfer reads, or does not fit `kind`."""
     if kind is not None and kind not in KINDS:
         raise DataError(f"Unknown kind {kind!r}.", did_you_mean(kind, KINDS))
+    options = options or ReadOptions()
     tree = open_tree(path)
-    seen = _look(tree)
+    seen, workspaces = _look(tree)
     if kind is None:
-        kind = next((name for name, layout in KINDS.items() if layout.fits(seen)), None)
-    elif not KINDS[kind].fits(seen):
+        kind = _found_out(path, seen, options)
+    elif not (KINDS[kind].allows or KINDS[kind].fits)(seen):
         raise DataError(
             f"{path} does not look like {kind} ({KINDS[kind].summary}).", "Leave --as away, or check the path."
         )
+    if (options.class_level or options.subject_level) and kind not in _BY_FOLDER:
+        raise DataError(
+            f"--class-level and --subject-level are for class folders; {path} is read as {kind}.",
+            "Leave them away, or add --as folder.",
+        )
+    return DatasetSource(path, kind, KINDS[kind], tree, seen, options, workspaces)
+
+
+def _found_out(path: Path, seen: Survey, options: ReadOptions) -> str:
+    """The layout of a source. DataError where there is none, or where two have a claim."""
+    if options.class_level is not None and seen.in_folders:
+        return "folder"
+    kind = next((name for name, layout in KINDS.items() if layout.fits(seen)), None)
     if kind is None:
         raise DataError(*_nothing(path, seen))
-    return Source(path, kind, KINDS[kind], tree, seen, options or ReadOptions())
+    if kind in _PIXELS_OR_TABLE and 2 * seen.in_classes > seen.images > 0:
+        raise DataError(
+            f"{path} holds {KINDS[kind].summary}, and {seen.in_classes:,} images in class folders beside it.",
+            f"Say which it is: --as {kind}, or --as folder.",
+        )
+    if kind == "folder" and not seen.in_classes and 2 * seen.ck_names > seen.images:
+        raise DataError(
+            f"{path} holds CK+'s frames without their labels: the folders are subjects and sequences.",
+            "Give the folder that holds CK+'s Emotion/ as well.",
+        )
+    return kind
 
 
 def open_tree(path: Path) -> Tree:
@@ -129,12 +241,11 @@ def _like_tar(path: Path) -> bool:
         return False
 
 
-def _look(tree: Tree) -> Survey:
-    if tree.listed:
-        return survey(tree.names())
-    head = survey(itertools.islice(tree.names(), _HEAD))
-    settled = head.in_classes == head.images > 0 or head.files < _HEAD or fer2013.fits(head)
-    return head if settled and not head.raf_names and not head.exp_arrays else survey(tree.names())
+def _look(tree: Tree) -> tuple[Survey, tuple[str, ...]]:
+    """What the names say, and the workspaces of ganfer's in an archive; a tar is read through for it."""
+    seen = survey(tree.names())
+    workspaces = workspaces_in(tree, seen.workspaces)
+    return (survey(WatchedTree(tree, workspaces).names()) if workspaces else seen), workspaces
 
 
 def _nothing(path: Path, seen: Survey) -> tuple[str, str]:
@@ -142,6 +253,14 @@ def _nothing(path: Path, seen: Survey) -> tuple[str, str]:
         return (
             f"{path} holds {seen.images:,} images but no classes: they lie in no folder, and no label file names them.",
             "Put each class's images into a folder named after it, e.g. happy/, or write a metadata.csv.",
+        )
+    if seen.folders:
+        return f"{path} holds pictures, but none that can be read here.", "Save them as JPEG or PNG."
+    tables = [name for name in seen.label_files if name.lower().endswith(".csv")]
+    if tables:
+        return (
+            f"{path} holds no images, and CSV files that no layout names ({', '.join(tables[:_SHOWN])}).",
+            "Give the one that holds the faces (emotion, pixels) as PATH.",
         )
     if seen.files:
         return f"{path} holds {seen.files:,} files but no image ganfer knows.", "Known layouts: " + "; ".join(

@@ -1,12 +1,16 @@
-"""One look over a source's file names: enough to tell its layout, at constant memory."""
+"""One look over a source's file names: enough to tell its layout and to plan its reading; a count per folder."""
 
 import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.util import find_spec
 from pathlib import PurePosixPath
 
-from ganfer.data.names import EXPRESSIONS, canonical
+from ganfer.data.sources.codes import coded_by
+from ganfer.data.sources.trees import WORKSPACE
+from ganfer.data.sources.words import expression_in, split_word
 
 # Extensions of what Pillow reads as pixels; EPS and the like are programs, not images.
 _FORMATS = """
@@ -14,16 +18,15 @@ _FORMATS = """
     icns msp xbm im fits qoi
 """
 IMAGE_SUFFIXES = frozenset(f".{name}" for name in _FORMATS.split())
+HEIF_SUFFIXES = frozenset((".heic", ".heif", ".hif"))
+_CAMERA = "jxl dng cr2 cr3 nef arw raf orf rw2 pef srw psd svg mp4 mov avi mkv webm"
+_CAMERA_SUFFIXES = frozenset(f".{name}" for name in _CAMERA.split())
+TABLE_SUFFIXES = frozenset((".csv", ".tsv", ".jsonl", ".json", ".lst", ".xlsx", ".xls", ".parquet", ".mat", ".npy"))
 LABEL_SUFFIXES = frozenset((".csv", ".jsonl", ".lst", ".txt"))
-
-SPLIT_FOLDERS = {
-    **dict.fromkeys(("train", "training", "train_set", "training_set"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev", "val_set", "validation_set"), "val"),
-    **dict.fromkeys(("publictest", "public_test"), "val"),
-    **dict.fromkeys(("test", "testing", "test_set", "privatetest", "private_test"), "test"),
-}
+DATASET_JSON = "dataset.json"
 
 CK_NAME = re.compile(r"(?P<subject>S\d{3})_\d{3}_\d{8}\.\w+")
+CK_LABEL = re.compile(r"S\d{3}_\d{3}_\d{8}_emotion\.txt")
 RAF_NAME = re.compile(r"(?P<split>train|test)_(?P<number>\d{4,})(_aligned)?\.\w+")
 _KEPT_NAMES = 1000
 
@@ -32,37 +35,71 @@ _KEPT_NAMES = 1000
 class Survey:
     """What the names say.
 
-    depths: images by the number of folders above them. ck_names, raf_names: images named like those sets'. in_classes:
+    folders: images by folder, those of a format that cannot be read with 0. ck_names, raf_names: images named like
+    those sets'; coded: images by the set whose names tell the expression. emotion_files: CK+'s labels. in_classes:
     images below a folder named like an expression. exp_arrays: AffectNet's labels. label_files: names, at most 1,000.
+    workspaces: files that may mark a workspace of ganfer's.
     """
 
     images: int = 0
     files: int = 0
-    depths: Counter[int] = field(default_factory=Counter)
+    folders: Counter[str] = field(default_factory=Counter)
     ck_names: int = 0
     raf_names: int = 0
+    coded: Counter[str] = field(default_factory=Counter)
+    emotion_files: int = 0
     in_classes: int = 0
     exp_arrays: int = 0
     label_files: list[str] = field(default_factory=list)
+    workspaces: list[str] = field(default_factory=list)
 
     def has(self, *names: str) -> bool:
         """Whether a label file of one of these names (lower case, without folders) is there."""
-        return any(PurePosixPath(path).name.lower() in names for path in self.label_files)
+        return any(base(path).lower() in names for path in self.label_files)
 
     @property
-    def depth(self) -> int:
-        """Folders above most images."""
-        return self.depths.most_common(1)[0][0] if self.depths else 0
+    def in_folders(self) -> int:
+        """Images that lie in some folder of the source."""
+        return self.images - self.folders.get("", 0)
+
+
+def base(name: str) -> str:
+    """A path's last part."""
+    return name.rpartition("/")[2]
+
+
+@cache
+def _readable() -> frozenset[str]:
+    """Extensions that this installation reads: HEIC with the extra `heif`, AVIF where Pillow has it built in."""
+    from PIL import features
+
+    heif = HEIF_SUFFIXES if find_spec("pillow_heif") else frozenset[str]()
+    return (IMAGE_SUFFIXES if features.check("avif") else IMAGE_SUFFIXES - {".avif"}) | heif
 
 
 def is_image(name: str) -> bool:
-    """Whether a file's name ends like an image's."""
-    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+    """Whether a file's name ends like that of an image that can be read here."""
+    return PurePosixPath(name).suffix.lower() in _readable()
+
+
+def unreadable_picture(name: str) -> str:
+    """Why a picture of another format cannot be read; "" for a file that is no picture."""
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix in HEIF_SUFFIXES and not is_image(name):
+        return "HEIC cannot be read (pip install 'ganfer[heif]', or save it as JPEG)"
+    if suffix == ".avif" and not is_image(name):
+        return "AVIF cannot be read (install Pillow 11.3 or newer)"
+    return f"{suffix[1:].upper()} cannot be read (save it as JPEG or PNG)" if suffix in _CAMERA_SUFFIXES else ""
+
+
+def looks_like_picture(name: str) -> bool:
+    """Whether a file is an image, or a picture of a format that cannot be read here."""
+    return is_image(name) or bool(unreadable_picture(name))
 
 
 def split_of(name: str) -> str:
-    """The split that a folder of the path names; "" where none does."""
-    found = [SPLIT_FOLDERS[part.lower()] for part in name.split("/")[:-1] if part.lower() in SPLIT_FOLDERS]
+    """The split that a folder of the path names, the innermost first; "" where none does."""
+    found = [split for part in name.split("/")[:-1] if (split := split_word(part))]
     return found[-1] if found else ""
 
 
@@ -71,15 +108,29 @@ def survey(names: Iterable[str]) -> Survey:
     seen = Survey()
     for name in names:
         seen.files += 1
-        *folders, base = name.split("/")
-        if is_image(base):
+        folder, _, last = name.rpartition("/")
+        if is_image(last):
             seen.images += 1
-            seen.depths[len(folders)] += 1
-            seen.ck_names += CK_NAME.fullmatch(base) is not None
-            seen.raf_names += RAF_NAME.fullmatch(base) is not None
-            seen.in_classes += any(canonical(folder) in EXPRESSIONS for folder in folders)
-        elif base.endswith("_exp.npy"):
+            seen.folders[folder] += 1
+            seen.ck_names += CK_NAME.fullmatch(last) is not None
+            seen.raf_names += RAF_NAME.fullmatch(last) is not None
+            kind = coded_by(last)
+            if kind:
+                seen.coded[kind] += 1
+        elif last.endswith("_exp.npy"):
             seen.exp_arrays += 1
-        elif PurePosixPath(base).suffix.lower() in LABEL_SUFFIXES and len(seen.label_files) < _KEPT_NAMES:
+        elif last == WORKSPACE:
+            seen.workspaces.append(name)
+        elif unreadable_picture(last):
+            seen.folders[folder] += 0
+        elif CK_LABEL.fullmatch(last):
+            seen.emotion_files += 1
+        elif _may_label(last) and len(seen.label_files) < _KEPT_NAMES:
             seen.label_files.append(name)
+    named = {folder: any(map(expression_in, folder.split("/"))) for folder in seen.folders}
+    seen.in_classes = sum(count for folder, count in seen.folders.items() if named[folder])
     return seen
+
+
+def _may_label(last: str) -> bool:
+    return PurePosixPath(last).suffix.lower() in LABEL_SUFFIXES or last.lower() == DATASET_JSON

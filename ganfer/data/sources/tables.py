@@ -3,12 +3,14 @@
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import PurePosixPath
 
-from ganfer.data.sources.items import Item, Refused, Stream
+from ganfer.data.sources.items import Item, Note, Refused, Stream
 from ganfer.data.sources.survey import is_image
 from ganfer.data.sources.trees import Entry, Tree
+from ganfer.data.sources.words import EVAL, SPLIT_COLUMNS, is_split_column, split_word
 from ganfer.errors import DataError, did_you_mean
+
+_SURE = ("split", "usage")
 
 csv.field_size_limit(2**24)  # a FER2013 row has 9 kB; pixels of larger images may come the same way
 
@@ -32,14 +34,22 @@ def text_of(content: bytes, what: str) -> str:
         raise DataError(f"{what} is not UTF-8 text ({error}).", "Save it again as UTF-8.") from error
 
 
-def csv_rows(lines: Iterable[str], what: str, required: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, str]]]:
+def csv_rows(
+    lines: Iterable[str], what: str, required: Sequence[str] = (), *, lower: bool = False
+) -> Iterator[tuple[int, dict[str, str]]]:
     """(line number, row) of a CSV with a header; blanks around names and values are dropped.
 
-    DataError when a required column is missing, naming the nearest, or when the file is no CSV.
+    lower: names of columns in lower case. DataError when a required column is missing, naming the nearest, or when the
+    file is no CSV.
     """
     reader = csv.reader(lines)
     try:
         header = [name.strip() for name in next(reader, [])]
+        if lower:
+            header = [name.lower() for name in header]
+        twice = next((name for i, name in enumerate(header) if name and name in header[:i]), None)
+        if twice is not None:
+            raise DataError(f"{what} has two columns {twice!r}.", "Rename one of them.")
         for name in required:
             if name not in header:
                 raise DataError(
@@ -76,30 +86,70 @@ def named(code: float, names: Sequence[str], what: str, line: int, first: int = 
     return names[index]
 
 
-def base(name: str) -> str:
-    """A path's last part."""
-    return PurePosixPath(name).name
+def split_column(header: Sequence[str], first: Mapping[str, str], known: Sequence[str]) -> tuple[str, list[Note]]:
+    """The column that holds the split, "" for none, and what to say of columns that only look like it.
+
+    header: names in lower case. first: the first row. known: columns with another meaning. A column named `split`,
+    `usage` and the like counts when its first value is a word for train, val or test; `split` and `usage` always do.
+    """
+    rest = [name for name in header if name not in known]
+    by_name = sorted((name for name in rest if is_split_column(name)), key=lambda name: name not in SPLIT_COLUMNS)
+    fitting = [name for name in by_name if name in _SURE or not first.get(name) or split_word(first[name])]
+    chosen = fitting[0] if fitting else ""
+    notes = [
+        Note(f"The column {name!r} ({first.get(name, '')!r} in the first row) was not used as the split.")
+        for name in rest
+        if name != chosen and (name in by_name or (not chosen and split_word(first.get(name, ""))))
+    ]
+    return chosen, notes
+
+
+def split_value(value: str, column: str, what: str, line: int) -> str:
+    """The split of a row, "" where the column is empty. DataError for a word that says none."""
+    split = split_word(value)
+    if value.strip() and not split:
+        raise DataError(
+            f"{what}, line {line}: {column} is {value!r}.",
+            f"It must be a word for train, val or test (Training, PublicTest, PrivateTest). {_nearest(value)}".strip(),
+        )
+    return "test" if split == EVAL else split
+
+
+def _nearest(value: str) -> str:
+    hint = did_you_mean(value.lower(), ("train", "val", "test"))
+    return hint if hint.startswith("Did") else ""
 
 
 def joined(
     tree: Tree,
-    rows: dict[str, list[Item]],
+    rows: Mapping[str, Sequence[Item | Refused]],
     key_of: Callable[[str], str],
     what: str,
     among: Callable[[str], bool] = is_image,
 ) -> Stream:
     """The rows of a label table with the images they name, in the tree's order; then the rows whose image is not there.
 
-    rows: key -> items without data. key_of: the key of an image's path. DataError when no row found its image.
+    rows: key -> items without data, or what the table itself rules out. key_of: the key of an image's path. DataError
+    when no row found its image.
     """
     if not rows:
         raise DataError(f"{what} names no image.", "Check that it is the right file.")
+    rows = dict(rows)
     total = len(rows)
-    for entry in tree.files(lambda name: among(name) and key_of(name) in rows):
+    used: set[str] = set()
+    for entry in tree.files(lambda name: among(name) and (key_of(name) in rows or key_of(name) in used)):
         if isinstance(entry, Refused):
             yield entry
             continue
-        for row in rows.pop(key_of(entry.name), ()):
+        key = key_of(entry.name)
+        if key in used:
+            yield Refused(entry.name, "another image of that name was used")
+            continue
+        used.add(key)
+        for row in rows.pop(key):
+            if isinstance(row, Refused):
+                yield row if "#" in row.id else Refused(entry.name, row.reason)
+                continue
             yield Item(row.id, row.label, entry.data, row.split, row.group, row.box, row.votes, row.attributes)
     if len(rows) == total:
         example = next(iter(rows.values()))[0].id
@@ -108,4 +158,4 @@ def joined(
         )
     for missing in rows.values():
         for row in missing:
-            yield Refused(row.id, f"named in {what}, but not there")
+            yield row if isinstance(row, Refused) else Refused(row.id, f"named in {what}, but not there")

@@ -11,7 +11,18 @@ from pathlib import Path
 from typing import IO, Any
 
 from ganfer.data.sources.items import Refused
-from ganfer.data.sources.trees import MAX_FILE_BYTES, MAX_RATIO, RATIO_FROM_BYTES, Entry, Wanted, clean, is_junk, unsafe
+from ganfer.data.sources.trees import (
+    MAX_FILE_BYTES,
+    MAX_RATIO,
+    RATIO_FROM_BYTES,
+    Entry,
+    Wanted,
+    clean,
+    hidden,
+    hidden_part,
+    is_junk,
+    unsafe,
+)
 from ganfer.errors import DataError
 from ganfer.runtime.files import digest_of
 
@@ -33,8 +44,9 @@ class TarTree:
         """Names of all files, in the archive's order; costs a pass over it when run to the end."""
         with self._open() as archive:
             for member in archive:
-                if member.isreg() and not is_junk(clean(member.name)) and not unsafe(member.name):
-                    yield clean(member.name)
+                name = clean(member.name)
+                if member.isreg() and not is_junk(name) and not hidden_part(name) and not unsafe(member.name):
+                    yield name
                 _forget(archive)
 
     def files(self, wanted: Wanted) -> Iterator[Entry | Refused]:
@@ -59,7 +71,11 @@ class TarTree:
             reason = f"larger than {MAX_FILE_BYTES // 2**20} MB"
         if reason:
             return Refused(name, reason)
-        if is_junk(name) or not wanted(name):
+        if is_junk(name):
+            return None
+        if veiled := hidden_part(name):
+            return hidden(veiled)
+        if not wanted(name):
             return None
         content = archive.extractfile(member)
         assert content is not None

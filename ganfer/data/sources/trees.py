@@ -4,13 +4,15 @@ Archives come from anywhere, so: names that lead out of the archive, links and d
 encrypted and damaged archives, and those that unpack to absurd sizes, are refused whole.
 """
 
+import contextlib
 import hashlib
+import json
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 from ganfer.data.sources.items import Refused
@@ -20,7 +22,14 @@ from ganfer.runtime.files import digest_of
 MAX_FILE_BYTES = 512 * 2**20  # no image or label file of a face data set comes near it (fer2013.csv has 301 MB)
 MAX_RATIO = 200  # unpacked : packed; images barely compress, and text of digits stays below 20
 RATIO_FROM_BYTES = 64 * 2**20  # small archives of blank test images may be squeezed harder
-_JUNK = ("__MACOSX", "Thumbs.db", "desktop.ini")
+WORKSPACE = "workspace.json"  # marks a workspace of ganfer's own
+_JUNK = frozenset(
+    (
+        *("__macosx", ".ds_store", ".spotlight-v100", ".trashes", ".fseventsd", ".temporaryitems", ".localized"),
+        *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),
+        *("@eadir", ".directory", "icon\r"),
+    )
+)
 
 Wanted = Callable[[str], bool]
 
@@ -58,7 +67,30 @@ class Tree(Protocol):
 
 def is_junk(name: str) -> bool:
     """Whether a file is the operating system's own (`.DS_Store`, `__MACOSX/...`, `._x`)."""
-    return any(part.startswith(".") or part in _JUNK for part in PurePosixPath(name).parts)
+    return any(part.startswith("._") or part.lower() in _JUNK for part in name.split("/"))
+
+
+def hidden_part(name: str) -> str:
+    """A path as far as its first hidden part: `a/.git/` of `a/.git/config`; "" where nothing is hidden."""
+    parts = name.split("/")
+    at = next((i for i, part in enumerate(parts) if part.startswith(".")), None)
+    if at is None:
+        return ""
+    return "/".join(parts[: at + 1]) + "/" * (at < len(parts) - 1)
+
+
+def hidden(name: str) -> Refused:
+    """A hidden file or folder as something left out."""
+    return Refused(name, "hidden folder" if name.endswith("/") else "hidden file")
+
+
+def says_workspace(content: bytes) -> bool:
+    """Whether a file named `WORKSPACE` is ganfer's, not another program's."""
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and isinstance(found.get("format"), int)
 
 
 def unsafe(name: str) -> str:
@@ -83,23 +115,42 @@ class FolderTree:
         self.path = path
         self.only = only
 
-    def _walk(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    def _walk(self) -> Iterator[tuple[str, os.DirEntry[str]] | Refused]:
         seen: set[tuple[int, int]] = set()
 
-        def below(folder: str, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        def below(folder: str, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]] | Refused]:
             status = os.stat(folder)
-            if (status.st_dev, status.st_ino) in seen:  # a link back to a folder above
+            if (status.st_dev, status.st_ino) in seen:
+                yield Refused(prefix, "a link to a folder that is read anyway")
                 return
             seen.add((status.st_dev, status.st_ino))
             with os.scandir(folder) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
+            if self.only is None and _is_workspace(folder, entries):
+                if not prefix:
+                    raise DataError(
+                        f"{self.path} is a workspace of ganfer's, not a source of images.",
+                        "Give the folder that its images came from.",
+                    )
+                yield Refused(prefix, "a workspace of ganfer's")
+                return
             for entry in entries:
+                name = f"{prefix}{entry.name}"
                 if is_junk(entry.name) or (self.only is not None and entry.name != self.only):
                     continue
                 if entry.is_dir():
-                    yield from below(entry.path, f"{prefix}{entry.name}/")
-                elif entry.is_file():  # a pipe or a device would be waited on for ever
-                    yield f"{prefix}{entry.name}", entry
+                    if entry.name.startswith("."):
+                        yield hidden(name + "/")
+                    else:
+                        yield from below(entry.path, name + "/")
+                elif entry.name.startswith(".") and self.only is None:
+                    yield hidden(name)
+                elif entry.is_file():
+                    yield name, entry
+                elif entry.is_symlink():
+                    yield Refused(name, "a link to nothing")
+                else:
+                    yield Refused(name, "no regular file")  # a pipe or a device would be waited on for ever
 
         try:
             yield from below(str(self.path), "")
@@ -108,21 +159,35 @@ class FolderTree:
 
     def names(self) -> Iterator[str]:
         """Names of all files, sorted folder by folder."""
-        return (name for name, _ in self._walk())
+        return (found[0] for found in self._walk() if not isinstance(found, Refused))
 
     def files(self, wanted: Wanted) -> Iterator[Entry | Refused]:
         """The wanted files, by path: whoever decodes them reads them."""
-        for name, entry in self._walk():
-            if wanted(name):
-                yield Entry(name, Path(entry.path))
+        for found in self._walk():
+            if isinstance(found, Refused):
+                yield found
+            elif wanted(found[0]):
+                yield Entry(found[0], Path(found[1].path))
 
     def digest(self) -> str:
         """SHA-256 over names, sizes and times of change: reading every image twice would double the import's time."""
         seal = hashlib.sha256()
-        for name, entry in self._walk():
+        for found in self._walk():
+            if isinstance(found, Refused):
+                continue
+            name, entry = found
             status = entry.stat()
             seal.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
         return seal.hexdigest()
+
+
+def _is_workspace(folder: str, entries: Sequence[os.DirEntry[str]]) -> bool:
+    if not any(entry.name == WORKSPACE and entry.is_file() for entry in entries):
+        return False
+    try:
+        return says_workspace((Path(folder) / WORKSPACE).read_bytes())
+    except OSError:
+        return False
 
 
 class ZipTree:
@@ -146,27 +211,34 @@ class ZipTree:
                 f"{path} would unpack to {unpacked:,} bytes (limit {limit:,}): a decompression bomb.",
                 "Get the archive from its publisher again.",
             )
-        self._members = sorted(members, key=lambda info: info.filename.split("/"))
+        turned = _backslashes(members)
+        named = [(clean(_name_of(info, turned)), info) for info in members]
+        self._members = sorted(named, key=lambda member: member[0].split("/"))
 
     def names(self) -> Iterator[str]:
         """Names of all files, sorted."""
-        for info in self._members:
-            if not is_junk(clean(info.filename)) and not unsafe(info.filename):
-                yield clean(info.filename)
+        for name, info in self._members:
+            if not is_junk(name) and not hidden_part(name) and not unsafe(info.filename):
+                yield name
 
     def files(self, wanted: Wanted) -> Iterator[Entry | Refused]:
         """The wanted files, each inflated and checked by its CRC."""
+        told = ""
         with zipfile.ZipFile(self.path) as archive:
-            for info in self._members:
-                name = clean(info.filename)
+            for name, info in self._members:
                 reason = unsafe(info.filename) or _special(info)
+                veiled = hidden_part(name)
                 if reason:
                     yield Refused(name, reason)
-                elif not is_junk(name) and wanted(name):
-                    yield self._read(archive, info)
+                elif is_junk(name) or (veiled and veiled == told):
+                    continue
+                elif veiled:
+                    told = veiled
+                    yield hidden(veiled)
+                elif wanted(name):
+                    yield self._read(archive, name, info)
 
-    def _read(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Entry | Refused:
-        name = clean(info.filename)
+    def _read(self, archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> Entry | Refused:
         if info.file_size > MAX_FILE_BYTES:
             return Refused(name, f"larger than {MAX_FILE_BYTES // 2**20} MB")
         try:
@@ -183,6 +255,20 @@ class ZipTree:
     def digest(self) -> str:
         """SHA-256 of the archive."""
         return digest_of(self.path)
+
+
+def _backslashes(members: Sequence[zipfile.ZipInfo]) -> bool:
+    """Whether the archive writes folders as `a\\b`, as some Windows programs do against the format's rule."""
+    return any("\\" in info.filename for info in members) and not any("/" in info.filename for info in members)
+
+
+def _name_of(info: zipfile.ZipInfo, turned: bool) -> str:
+    """A member's name: what is marked as cp437 and is UTF-8 was written by a program that forgot to say so."""
+    name = info.filename
+    if not info.flag_bits & 0x800 and not name.isascii():
+        with contextlib.suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return name.replace("\\", "/") if turned else name
 
 
 def _special(info: zipfile.ZipInfo) -> str:

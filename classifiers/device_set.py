@@ -1,0 +1,108 @@
+"""Training images on the device, or read from where they are, a batch ahead of the loop."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from classifiers.memory import free_bytes, is_out_of_memory
+
+
+class DeviceSet:
+    """Training images (N, C, H, W) uint8 and targets (N, K) float32, on the device.
+
+    Images that don't fit in half its free memory, and memory maps on a CPU, stay where they are and are read per batch:
+    the next one by a thread, while the device computes, into one of two pinned buffers.
+    """
+
+    def __init__(self, images: np.ndarray, targets: np.ndarray, device: torch.device) -> None:
+        self._device, self._host = device, images
+        self._targets = torch.from_numpy(targets).to(device)
+        self._images = on_device(images, device)
+        self._reader: ThreadPoolExecutor | None = None
+        self._ahead: tuple[np.ndarray, Future[Tensor]] | None = None
+        self._buffers: list[_Pinned] = []
+
+    def take(self, index: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Images (B, C, H, W) uint8 and targets (B, K) at `index` (B,), on the device."""
+        where = to_device(torch.from_numpy(index), self._device)
+        if self._images is not None:
+            return self._images[where], self._targets[where]
+        if self._device.type != "cuda":
+            pixels = torch.from_numpy(np.ascontiguousarray(self._host[index]))
+            return pixels.to(self._device), self._targets[where]
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and np.array_equal(ahead[0], index):
+            return self._sent(ahead[1].result()), self._targets[where]
+        return self._sent(self._read(index, self._free_buffer(len(index)))), self._targets[where]
+
+    def prefetch(self, index: np.ndarray) -> None:
+        """Begin to read the batch that is taken next, where that takes time the device need not wait for."""
+        if self._images is not None or self._device.type != "cuda":
+            return
+        if self._reader is None:
+            self._reader = ThreadPoolExecutor(1, thread_name_prefix="batches")
+        self._ahead = index, self._reader.submit(self._read, index, self._free_buffer(len(index)))
+
+    def _free_buffer(self, size: int) -> _Pinned:
+        """The buffer that was sent longest ago, its copy done."""
+        if len(self._buffers) < 2 or len(self._buffers[0].pixels) < size:
+            self._buffers = [*self._buffers[-1:], _Pinned((size, *self._host.shape[1:]))]
+        else:
+            self._buffers.append(self._buffers.pop(0))
+        return self._buffers[-1]
+
+    def _read(self, index: np.ndarray, buffer: _Pinned) -> Tensor:
+        buffer.wait()
+        part = buffer.pixels[: len(index)]
+        np.take(self._host, index, axis=0, out=buffer.array[: len(index)], mode="clip")  # other modes copy once more
+        return part
+
+    def _sent(self, pixels: Tensor) -> Tensor:
+        sent = pixels.to(self._device, non_blocking=True)
+        for buffer in self._buffers:
+            if buffer.pixels.data_ptr() == pixels.data_ptr():
+                buffer.sent()
+        return sent
+
+
+class _Pinned:
+    """A pinned buffer for uint8 images of this shape, and the mark of its last copy to the device."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
+        self.array = self.pixels.numpy()
+        self._copied: torch.cuda.Event | None = None
+
+    def sent(self) -> None:
+        self._copied = torch.cuda.Event()
+        self._copied.record()
+
+    def wait(self) -> None:
+        if self._copied is not None and not self._copied.query():
+            self._copied.synchronize()
+
+
+def on_device(images: np.ndarray, device: torch.device) -> Tensor | None:
+    """The whole array there; None where it doesn't fit in half the free memory, or cannot be shared with a CPU."""
+    if device.type == "cpu":
+        # torch shares the array's memory, and wants to be allowed to write there
+        return torch.from_numpy(images) if images.flags.writeable else None
+    if images.nbytes > free_bytes(device) // 2:
+        return None
+    try:
+        return torch.from_numpy(np.array(images)).to(device)
+    except RuntimeError as error:  # another process was quicker to take the memory
+        if not is_out_of_memory(error):
+            raise
+        return None
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """To the device; on CUDA from pinned memory, so that the loop needn't wait."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)

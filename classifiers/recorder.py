@@ -1,0 +1,98 @@
+"""A training step recorded as a CUDA graph and replayed: hundreds of launches then cost the host one.
+
+A recording reads its inputs and everything else where it lay when it was recorded, so what changes from step to step
+(images, learning rates) is written into the same tensors before. Random numbers follow a generator's seed at replay.
+CLASSIFIERS_CUDA_GRAPHS=off runs every step plainly.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import os
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from classifiers.errors import ClassifierError
+
+log = logging.getLogger("classifiers")
+
+SWITCH = "CLASSIFIERS_CUDA_GRAPHS"
+WARM_UP = (
+    3  # plain steps of a kind before it is recorded: libraries choose their algorithms, optimisers make their state
+)
+
+
+def wanted(device: torch.device) -> bool:
+    """Whether steps on this device are recorded. ClassifierError when the switch says neither auto nor off."""
+    switch = os.environ.get(SWITCH, "auto")
+    if switch not in ("auto", "off"):
+        raise ClassifierError(f"{SWITCH}={switch!r}: must be auto or off")
+    return switch == "auto" and device.type == "cuda"
+
+
+@dataclass
+class _Recording:
+    graph: Any
+    inputs: list[Tensor]
+    output: Tensor
+
+
+class Recorder:
+    """Runs the steps of one training: plainly at first, then recorded, one recording per `kind`."""
+
+    def __init__(self, device: torch.device, generators: Sequence[torch.Generator], *, active: bool) -> None:
+        """active: whether to record at all; generators: those that the step draws from, besides torch's own."""
+        self._device, self._generators, self.active = device, generators, active
+        self._plain: collections.Counter[Hashable] = collections.Counter()
+        self._recordings: dict[Hashable, _Recording] = {}
+        self._aside = torch.cuda.Stream(device) if active else None
+
+    def __call__(self, kind: Hashable, step: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        """step(*inputs), whose tensor the next call may overwrite. kind: all else that the step's launches depend on."""
+        if not self.active:
+            return step(*inputs)
+        kind = (kind, *((x.shape, x.dtype, x.stride()) for x in inputs))
+        recording = self._recordings.get(kind)
+        if recording is None:
+            self._plain[kind] += 1
+            if self._plain[kind] <= WARM_UP:
+                return self._on_the_side(step, inputs)
+            recording = self._record(step, inputs)
+            if recording is None:
+                return step(*inputs)
+            self._recordings[kind] = recording
+        for mine, given in zip(recording.inputs, inputs, strict=True):
+            mine.copy_(given)
+        recording.graph.replay()
+        return recording.output
+
+    def _on_the_side(self, step: Callable[..., Tensor], inputs: Sequence[Tensor]) -> Tensor:
+        """On the stream that records, as torch asks of the steps before a recording."""
+        here = torch.cuda.current_stream(self._device)
+        assert self._aside is not None
+        self._aside.wait_stream(here)
+        with torch.cuda.stream(self._aside):
+            output = step(*inputs)
+        here.wait_stream(self._aside)
+        return output
+
+    def _record(self, step: Callable[..., Tensor], inputs: Sequence[Tensor]) -> _Recording | None:
+        """The step as a graph, not yet run; None where it cannot be recorded, now and from then on."""
+        graph = torch.cuda.CUDAGraph()
+        for generator in self._generators:
+            graph.register_generator_state(generator)
+        own = [x.clone() for x in inputs]
+        try:
+            with torch.cuda.graph(graph, stream=self._aside):
+                output = step(*own)
+        except RuntimeError as error:  # what is wrong with the step itself comes up again where it runs plainly
+            self.active = False
+            self._recordings.clear()
+            log.warning("the training step cannot be recorded (%s): it runs plainly", str(error).splitlines()[0])
+            return None
+        return _Recording(graph, own, output)

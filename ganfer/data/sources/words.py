@@ -1,0 +1,102 @@
+"""What the words in folder, file and column names say: a split, an expression, a subject, or nothing."""
+
+import re
+from functools import cache
+
+from ganfer.data.names import EXPRESSIONS, canonical
+
+EVAL = "eval"  # val or test, as the rest of the source decides
+_SPLITS = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "devel", "development"), "val"),
+    **dict.fromkeys(("test", "testing", "tst", "heldout", "holdout"), "test"),
+    **dict.fromkeys(("eval", "evaluation"), EVAL),
+}
+_FILLERS = """
+    data dataset datasets set sets image images img imgs picture pictures pic pics photo photos face faces folder
+    folders split splits part subset samples sample files dir class classes emotion emotions expression expressions
+    the of a my raw full all final new crop cropped aligned resized
+"""
+_FILLER = frozenset(_FILLERS.split())
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
+_HELD_OUT = re.compile(r"(hold|held)[\s_-]?out", re.IGNORECASE)
+_JOINED = re.compile(
+    r"(train|training|val|valid|validation|dev|test|testing|eval)"
+    r"(data|dataset|set|images?|imgs?|faces?|pics?|photos?|split|folder)"
+)
+_PUBLIC = {
+    "public": "val",
+    "private": "test",
+}  # FER2013's challenge: PublicTest is for choosing, PrivateTest the result
+_SUBJECT = re.compile(
+    r"([ab]?[fm]|s|p|id|sub|subj|subject|person|people|participant|actor|actress|speaker|model|user|identity|face|"
+    r"patient|volunteer|proband|female|male|student)[\s_.\-#]*\d+",
+    re.IGNORECASE,
+)
+_SHARD_DIGITS = 5
+_CODES = 20
+SPLIT_COLUMNS = frozenset(("split", "usage", "subset", "set", "partition", "fold", "phase"))
+
+
+@cache
+def words(name: str) -> tuple[str, ...]:
+    """The lower-case words of a name: `TestData`, `test-data` and `test_data` alike give test, data."""
+    joined = _HELD_OUT.sub(" holdout ", name)
+    return tuple(part.lower() for word in _WORD.findall(joined) for part in (_parts(word)))
+
+
+def _parts(word: str) -> tuple[str, ...]:
+    joined = _JOINED.fullmatch(word.lower())
+    if joined:
+        return joined.groups()
+    lower = word.lower()
+    return (lower[: -len("test")], "test") if lower in ("publictest", "privatetest") else (word,)
+
+
+@cache
+def split_and_rest(name: str) -> tuple[str, tuple[str, ...]]:
+    """(split, the words beside it and beside fillers and numbers); ("", ...) where no word, or two, name a split."""
+    found = words(name)
+    splits = {_SPLITS[word] for word in found if word in _SPLITS}
+    rest = tuple(w for w in found if w not in _SPLITS and w not in _FILLER and not w.isdigit())
+    if splits == {"test"} and rest and rest[0] in _PUBLIC:
+        return _PUBLIC[rest[0]], rest[1:]
+    return (splits.pop(), rest) if len(splits) == 1 else ("", rest)
+
+
+def split_word(name: str) -> str:
+    """The split that a name stands for: train, val, test, `EVAL`, or "" where it says something else or more."""
+    split, rest = split_and_rest(name)
+    return "" if rest else split
+
+
+@cache
+def expression_in(name: str) -> str:
+    """The one expression a folder's name means, fillers and numbers aside (`01_happy`, `Sad faces`); "" for others."""
+    whole = canonical(name)
+    if whole in EXPRESSIONS:
+        return whole
+    rest = [word for word in words(name) if word not in _FILLER and not word.isdigit()]
+    return canonical(rest[0]) if len(rest) == 1 and canonical(rest[0]) in EXPRESSIONS else ""
+
+
+def kind_of(names: set[str]) -> str:
+    """What a level's folder names look like: "subject" (S001, person_2), "number" (001, 02), "shard" (00000),
+    "container" (images, faces) or "word".
+
+    The numbers from 0 to 19 are words: data sets with coded classes have folders 0 to 7.
+    """
+    if all(_SUBJECT.fullmatch(name) for name in names):
+        return "subject"
+    if all(words(name) and _FILLER.issuperset(words(name)) for name in names):
+        return "container"
+    if not all(name.isdecimal() for name in names):
+        return "word"
+    if all(str(int(name)) == name and int(name) < _CODES for name in names):
+        return "word"
+    return "shard" if max(len(name) for name in names) >= _SHARD_DIGITS else "number"
+
+
+def is_split_column(name: str) -> bool:
+    """Whether a column's name says that it may hold the split."""
+    return any(word in SPLIT_COLUMNS or word in _SPLITS for word in words(name))

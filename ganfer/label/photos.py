@@ -1,0 +1,58 @@
+"""`ganfer label FOLDER` in a workspace that knows drawn faces only: photographs, read by the classifier of the package.
+
+There are no real images here to hold them against, so the labels stand on the starter's confidence, whose class-wise
+thresholds come with it. The batch belongs to no data set: no experiment of the workspace takes it up.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from classifiers import load_classifier
+from ganfer.classifier import starter
+from ganfer.classifier.catalogue import trained_on_real
+from ganfer.config import Config
+from ganfer.data.provenance import is_synthetic
+from ganfer.data.sets import is_drawn
+from ganfer.data.sources.survey import is_image
+from ganfer.errors import DataError, GanferError
+from ganfer.label.screener import Limits, Screener
+from ganfer.workspace import Workspace
+
+
+def are_photos(workspace: Workspace, folder: Path) -> bool:
+    """Whether only the starter can read a folder: no real images are the workspace's, and ganfer did not draw these."""
+    data = workspace.active_data
+    if not starter.there() or (data and not is_drawn(data)) or trained_on_real(workspace):
+        return False
+    first = next((path for path in sorted(folder.rglob("*")) if path.is_file() and is_image(path.name)), None)
+    try:
+        return first is None or not is_synthetic(first)
+    except DataError:
+        return True  # the import says which files cannot be read
+
+
+class ConfidenceScreener(Screener):
+    """A screener without real images: neither manifold nor copies are looked for, class shares are left as they are."""
+
+    def __init__(self, config: Config) -> None:
+        card = starter.card()
+        self.classifier = load_classifier(starter.FILE, config.device)
+        self.names = tuple(self.classifier.class_names)
+        self.settings = dataclasses.replace(config.label, manifold=0.0, copies=False)
+        self.training_rows = np.array([], np.int64)
+        self._equal = self._index = None
+        self._manifolds = [None] * len(self.names)
+        count = len(self.names)
+        if config.label.min_confidence == "auto":
+            if config.label.beta != card["thresholds"]["beta"]:
+                raise GanferError(
+                    f"label.beta = {config.label.beta:g}: the {starter.NAME}'s thresholds are made for "
+                    f"{card['thresholds']['beta']:g}.",
+                    "Leave it, or give --min-confidence.",
+                )
+            thresholds = np.array([card["thresholds"]["confidence"][name] for name in self.names])
+        else:
+            thresholds = np.full(count, float(config.label.min_confidence))
+        self.limits = Limits(thresholds, np.zeros(count), None)

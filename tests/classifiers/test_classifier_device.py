@@ -1,0 +1,179 @@
+"""Which device a process takes, what happens when its memory runs out, and in which precision a network computes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from bars_data import NAMES, bars, quick
+from torch import Tensor
+
+from classifiers import ClassifierError, load_classifier, many, prediction, train, training
+from classifiers import device as devices
+from classifiers.memory import is_out_of_memory
+from classifiers.models import ImageClassifier
+from classifiers.parts import Order
+
+
+@pytest.fixture
+def eight_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+
+
+@pytest.mark.usefixtures("eight_gpus")
+def test_every_process_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    assert devices.resolve_device("auto") == devices.resolve_device("cuda") == torch.device("cuda", 0)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert devices.resolve_device("auto") == devices.resolve_device("cuda") == torch.device("cuda", 3)
+    assert devices.resolve_device("cuda:5") == torch.device("cuda", 5)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)  # each process is shown one
+    assert devices.resolve_device("auto") == torch.device("cuda", 0)
+
+
+@pytest.mark.usefixtures("eight_gpus")
+def test_workers_are_spread_over_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [many.device_of(n, "auto") for n in (0, 1, 7, 8)] == ["cuda:0", "cuda:1", "cuda:7", "cuda:0"]
+    assert many.device_of(5, "cuda:2") == "cuda:2"
+    assert many.device_of(5, "cpu") == "cpu"
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
+    assert many._default_workers("cuda", 1) == 14
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert many._default_workers("cuda", 1) == 10
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
+    assert many._default_workers("cuda", 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("CUDA out of memory"), False),
+    ],
+)
+def test_memory_that_ran_out_is_known_in_all_words(error: Exception, expected: bool) -> None:
+    assert is_out_of_memory(error) is expected
+
+
+def _small_memory(monkeypatch: pytest.MonkeyPatch, most: int, words: str) -> None:
+    forward = ImageClassifier.forward
+
+    def limited(self: ImageClassifier, images: Tensor) -> Tensor:
+        if len(images) > most:
+            raise RuntimeError(words)
+        return forward(self, images)
+
+    monkeypatch.setattr(ImageClassifier, "forward", limited)
+
+
+def test_a_batch_is_split_until_it_fits_and_the_card_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _small_memory(monkeypatch, 4, "cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
+    result = train(quick(epochs=1), bars(32), bars(12, seed=1), NAMES, tmp_path, device="cpu")
+    assert result.card["micro_batches"] == 4
+    (note,) = [note for note in result.card["notes"] if "out of GPU memory" in note]
+    assert "4 micro-batches, whose own statistics batch norm uses" in note
+    assert note in result.notes
+    with pytest.raises(RuntimeError, match="of another kind"):
+        _small_memory(monkeypatch, 0, "of another kind")
+        train(quick(epochs=1), bars(32), bars(12, seed=1), NAMES, tmp_path / "other", device="cpu")
+
+
+def test_one_of_several_processes_does_not_split_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(training, "_in_micro_batches", refuse)
+    fabric = SimpleNamespace(world_size=2, all_reduce=lambda x, reduce_op: x)
+    run: Any = SimpleNamespace(fabric=fabric, micro_batches=1, config=SimpleNamespace(batch_size=64))
+    with pytest.raises(ClassifierError, match="batch_size = 64 on 2 processes: set a smaller batch_size"):
+        training._backward(run, torch.zeros(64, 1, 4, 4), torch.ones(64, 2))
+
+
+def test_a_prediction_is_halved_in_all_words_too(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier = load_classifier(trained.folder, "cpu")
+    expected = classifier.logits(bars(10).images)
+    _small_memory(monkeypatch, 3, "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+    assert np.allclose(classifier.logits(bars(10).images), expected, atol=1e-4)
+
+
+def test_a_batch_of_the_order_is_no_copy_of_the_epoch() -> None:
+    order = Order(np.arange(1000) % 5, "shuffle", 64, seed=3)
+    epochs = np.concatenate([order._epoch(e) for e in range(3)])
+    for step in (0, 1, 14, 15, 16, 31, 40):
+        assert np.array_equal(order.batch(step), epochs[step * 64 : (step + 1) * 64])
+    assert np.shares_memory(order.batch(2), order._cache[0])
+    whole = Order(np.arange(10), "shuffle", 10, seed=0)
+    assert np.array_equal(whole.batch(4), whole._epoch(4))
+
+
+def test_a_network_predicts_in_the_precision_it_was_calibrated_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "has_bf16", lambda device: True)  # slow without it in hardware, and the same
+    val = bars(36, seed=1)
+    result = train(quick(epochs=4, precision="bf16-mixed"), bars(72), val, NAMES, tmp_path, device="cpu")
+    classifier = result.load("cpu")
+    assert (result.card["precision"], classifier.precision) == ("bf16-mixed", "bf16-mixed")
+    again = classifier.calibrated(val.images, np.asarray(val.labels))
+    assert again.temperature == pytest.approx(classifier.temperature, rel=1e-5)
+    half = classifier.logits(val.images)
+    classifier.precision = "32-true"
+    whole = classifier.logits(val.images)
+    assert not np.array_equal(half, whole)
+    assert np.allclose(half, whole, atol=0.3)
+    elsewhere = prediction.Classifier(classifier.model, NAMES, card=result.card | {"device": "cuda:0"})
+    assert elsewhere.precision == "32-true", "on a device of another kind nothing is gained"
+
+
+def test_small_batches_are_filled_up_to_prepared_sizes(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier, seen = load_classifier(trained.folder, "cpu"), []
+    expected = {n: classifier.logits(bars(12).images[:n]) for n in (1, 3, 8, 12)}
+    forward = ImageClassifier.forward
+    monkeypatch.setattr(ImageClassifier, "forward", lambda self, x: (seen.append(len(x)), forward(self, x))[1])
+    classifier.pad_to = (1, 8)
+    for n, logits in expected.items():
+        found = classifier.logits(bars(12).images[:n])
+        assert found.shape == logits.shape
+        assert np.allclose(found, logits, atol=1e-5)
+    assert seen == [1, 8, 8, 12]
+
+
+_RANK = """
+import sys, torch
+from bars_data import NAMES, bars, quick
+from classifiers import train
+torch.set_num_threads(1)
+config = quick(epochs=1, batch_size=12, freeze=0.9)
+print(train(config, bars(48), bars(12, seed=1), NAMES, sys.argv[1], device="cpu").steps)
+"""
+
+
+def test_frozen_layers_train_on_several_processes(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    common = os.environ | {
+        "PYTHONPATH": f"{root}{os.pathsep}{Path(__file__).parent}", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(20_000 + os.getpid() % 20_000), "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", _RANK, str(tmp_path)], env=common | {"RANK": str(n), "LOCAL_RANK": str(n)},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for n in range(2)
+    ]  # fmt: skip
+    for process in processes:
+        out, errors = process.communicate(timeout=150)
+        assert process.returncode == 0, errors[-2000:]
+        assert out.split()[-1] == "4"

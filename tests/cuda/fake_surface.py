@@ -1,0 +1,164 @@
+"""torch's own surface while the stand-in is there: torch.cuda, generators, pinned memory, loading and saving."""
+
+from __future__ import annotations
+
+import contextlib
+import types
+from typing import Any
+from unittest import mock
+
+import torch
+from fake_gpu import CudaGenerator, CudaTensor, FakeCuda
+from torch.optim import optimizer as optimizers
+from torch.utils import _foreach_utils
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import _disable_current_modes
+
+
+def patch_torch(gpu: FakeCuda, undo: contextlib.ExitStack) -> None:
+    """Replace what asks the driver; `undo` puts it back."""
+
+    def put(target: Any, **values: Any) -> None:
+        for name, value in values.items():
+            undo.enter_context(mock.patch.object(target, name, value, create=True))
+
+    properties = types.SimpleNamespace(
+        name="Fake H100", major=gpu.capability[0], minor=gpu.capability[1], total_memory=80 << 30,
+        multi_processor_count=132, gcnArchName="", warp_size=32, regs_per_multiprocessor=65536,
+        max_threads_per_multi_processor=2048,
+    )  # fmt: skip
+    put(
+        torch.cuda,
+        is_available=lambda: True,
+        device_count=lambda: gpu.devices,
+        current_device=lambda: 0,
+        set_device=lambda device: None,
+        get_device_name=lambda device=None: properties.name,
+        get_device_capability=lambda device=None: gpu.capability,
+        get_device_properties=lambda device=None: properties,
+        is_bf16_supported=lambda including_emulation=True: gpu.capability >= (8, 0) or including_emulation,
+        mem_get_info=lambda device=None: (gpu.free_bytes, 80 << 30),
+        memory_allocated=lambda device=None: 0,
+        max_memory_allocated=lambda device=None: 0,
+        empty_cache=lambda: None,
+        _lazy_init=lambda: None,
+        init=lambda: None,
+        is_initialized=lambda: True,
+        _lazy_call=lambda call, **_: None,
+        manual_seed=lambda seed: None,
+        manual_seed_all=lambda seed: None,
+        get_rng_state=lambda device="cuda": torch.get_rng_state(),
+        set_rng_state=lambda state, device="cuda": None,
+        synchronize=lambda device=None: gpu.log.sync("torch.cuda.synchronize"),
+        ipc_collect=lambda: None,
+    )
+    _patch_streams(gpu, put)
+    _patch_tensors(gpu, put)
+    _patch_files(gpu, put)
+    for module in (optimizers, _foreach_utils):
+        put(module, _foreach_supported_types=[*module._foreach_supported_types, CudaTensor])
+    before = torch.__future__.get_swap_module_params_on_conversion()
+    torch.__future__.set_swap_module_params_on_conversion(True)  # CUDA's way: a module's parameters stay the objects
+    undo.callback(torch.__future__.set_swap_module_params_on_conversion, before)
+
+
+def _patch_streams(gpu: FakeCuda, put: Any) -> None:
+    class Stream:
+        def __init__(self, *_: Any, **__: Any) -> None: ...
+        def wait_stream(self, other: Any) -> None: ...
+        def wait_event(self, event: Any) -> None: ...
+        def synchronize(self) -> None:
+            gpu.log.sync("stream.synchronize")
+
+    class Event:
+        def __init__(self, *_: Any, **__: Any) -> None: ...
+        def record(self, stream: Any = None) -> None: ...
+        def query(self) -> bool:
+            return True
+
+        def synchronize(self) -> None:
+            gpu.log.sync("event.synchronize")
+
+    class Graph:
+        """Remembers operations with their tensors, and replays them into the same tensors."""
+
+        def __init__(self, *_: Any, **__: Any) -> None:
+            self.steps: list[Any] = []
+            self.generators: dict[int, torch.Generator] = {}
+
+        def register_generator_state(self, generator: torch.Generator) -> None:
+            self.generators[generator._cdata] = generator
+
+        def reset(self) -> None:
+            self.steps = []
+
+        def replay(self) -> None:
+            gpu.log.launches["graph replay"] += 1
+            with _disable_current_modes(), torch.no_grad():
+                self._run()
+
+        def _run(self) -> None:
+            for func, args, kwargs, out in self.steps:
+                generator = kwargs.get("generator")
+                assert generator is None or generator._cdata in self.generators, "a generator the graph does not know"
+                new = func(*args, **kwargs)
+                for old, fresh in zip(pytree.tree_leaves(out), pytree.tree_leaves(new), strict=True):
+                    if isinstance(old, torch.Tensor) and old.data_ptr() != fresh.data_ptr():
+                        old.copy_(fresh)
+
+    @contextlib.contextmanager
+    def graph(made: Graph, *_: Any, **__: Any) -> Any:
+        states = [(g, g.get_state()) for g in (torch.default_generator, *made.generators.values())]
+        gpu.capture, gpu.log.capturing = made.steps, True
+        try:
+            yield
+        finally:
+            gpu.capture, gpu.log.capturing = None, False
+            for tensor, before in reversed(gpu.overwritten):
+                tensor.copy_(before)
+            gpu.overwritten.clear()
+            for generator, state in states:
+                generator.set_state(state)
+
+    put(
+        torch.cuda, Stream=Stream, Event=Event, current_stream=lambda device=None: Stream(), CUDAGraph=Graph,
+        graph=graph, stream=lambda stream: contextlib.nullcontext(),
+        is_current_stream_capturing=lambda: gpu.capture is not None,
+    )  # fmt: skip
+
+
+def _patch_tensors(gpu: FakeCuda, put: Any) -> None:
+    plain_generator = torch.Generator
+
+    def make_generator(device: Any = "cpu") -> torch.Generator:
+        if torch.device(device).type != "cuda":
+            return plain_generator(device)
+        made = CudaGenerator("cpu")
+        CudaGenerator.known.add(made._cdata)
+        return made
+
+    def pin(self: torch.Tensor, device: Any = None) -> torch.Tensor:
+        if isinstance(self, CudaTensor):
+            raise RuntimeError("cannot pin 'torch.cuda.FloatTensor' only dense CPU tensors can be pinned")
+        return gpu.pin(self.clone())
+
+    put(torch, Generator=make_generator)
+    put(torch.Tensor, pin_memory=pin, is_pinned=lambda self, device=None: gpu.is_pinned(self))
+
+
+def _patch_files(gpu: FakeCuda, put: Any) -> None:
+    load, save = torch.load, torch.save
+
+    def loading(path: Any, map_location: Any = None, **rest: Any) -> Any:
+        content = load(path, map_location="cpu", **rest)
+        if map_location is not None and torch.device(map_location).type == "cuda":
+            return pytree.tree_map(lambda a: CudaTensor(a) if isinstance(a, torch.Tensor) else a, content)
+        return content
+
+    def saving(content: Any, *rest: Any, **options: Any) -> None:
+        if any(isinstance(a, CudaTensor) for a in pytree.tree_leaves(content)):
+            gpu.log.sync("torch.save of device tensors")
+        plain = pytree.tree_map(lambda a: a.inner.detach().clone() if isinstance(a, CudaTensor) else a, content)
+        save(plain, *rest, **options)
+
+    put(torch, load=loading, save=saving)

@@ -1,0 +1,283 @@
+"""What a user of a GPU does first, on the stand-in. Each scenario returns figures; what must not happen is an error."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+from fake_gpu import FakeCuda
+
+NAMES = ("angry", "fear", "happy")
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """run(gpu, folder, **settings) on a GPU as `machine` (arguments of FakeCuda) says; plainly or with recorded steps."""
+
+    run: Callable[..., Figures]
+    settings: dict[str, Any] = field(default_factory=dict)
+    machine: dict[str, Any] = field(default_factory=dict)
+    graphs: str = "off"
+
+
+class Meter:
+    """Kernels and waits between the moments it is asked."""
+
+    def __init__(self, gpu: FakeCuda) -> None:
+        self.gpu, self.seen = gpu, list[tuple[int, int]]()
+
+    def note(self) -> None:
+        self.seen.append((self.gpu.log.kernels, sum(self.gpu.log.syncs.values())))
+
+    def per_step(self, first: int, last: int) -> Figures:
+        """The mean over the steps between two notes."""
+        (kernels, syncs), (more_kernels, more_syncs) = self.seen[first], self.seen[last]
+        steps = last - first
+        return {"kernels": (more_kernels - kernels) / steps, "syncs": (more_syncs - syncs) / steps}
+
+
+def samples(count: int, size: int = 24, seed: int = 0) -> Any:
+    """`classifiers.Samples` of noise in three classes."""
+    from classifiers import Samples
+
+    rng = np.random.default_rng(seed)
+    return Samples(rng.integers(0, 256, (count, 1, size, size), np.uint8), np.arange(count) % len(NAMES))
+
+
+@contextlib.contextmanager
+def metered_steps(gpu: FakeCuda) -> Iterator[Meter]:
+    """A meter that notes the beginning of every step of a classifier's training."""
+    from classifiers.state import Run
+
+    meter, reseed = Meter(gpu), Run.reseed
+
+    def noting(run: Run) -> np.random.Generator:
+        meter.note()
+        return reseed(run)
+
+    with mock.patch.object(Run, "reseed", noting):
+        yield meter
+
+
+def classifier(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
+    """Train, calibrate, load, predict; kernels and waits of one step."""
+    from classifiers import TrainConfig, load_classifier, train
+
+    defaults = {"model": "compact-small", "steps": 6, "batch_size": 12, "validations": 1, "tensorboard": False}
+    config = TrainConfig(**(defaults | settings))
+    with metered_steps(gpu) as meter:
+        result = train(config, samples(48), samples(12, seed=1), NAMES, folder, device="cuda")
+    found = load_classifier(folder, "cuda").probabilities(samples(5).images, tta="flip")
+    assert np.allclose(found.sum(1), 1, atol=1e-3)
+    return meter.per_step(3, 5) | {"micro_batches": result.card["micro_batches"]}
+
+
+def recorded(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
+    """A step recorded as a graph is the plain step: the same weights after a training, in few launches."""
+    from classifiers import TrainConfig, recorder, train
+    from classifiers.files import read_weights
+
+    config = TrainConfig(
+        **{"model": "compact-small", "steps": 10, "batch_size": 12, "tensorboard": False, "progressive": 0.0} | settings
+    )
+    weights = []
+    for plain_steps in (config.steps, 3):
+        with mock.patch.object(recorder, "WARM_UP", plain_steps), metered_steps(gpu) as meter:
+            train(config, samples(48), samples(12, seed=1), NAMES, folder / str(plain_steps), device="cuda")
+        weights.append(read_weights(folder / str(plain_steps) / "model.safetensors")[0])
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    kinds = 2 if config.progressive else 1
+    assert gpu.log.launches["graph replay"] == config.steps - 3 * kinds
+    return meter.per_step(4, 6)
+
+
+class Stop(Exception):
+    """Ends a training from outside."""
+
+
+def resumed(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
+    """Interrupt and resume: the optimiser must not wait for the device afterwards."""
+    from classifiers import TrainConfig, train
+
+    config = TrainConfig(
+        model="compact-small", epochs=4, batch_size=12, tensorboard=False, checkpoint_seconds=0.0, **settings
+    )
+    arguments = (config, samples(48), samples(12, seed=1), NAMES, folder)
+    seen: list[int] = []
+
+    def watch(row: Any, total: int) -> None:
+        seen.append(1)
+        if len(seen) == 2:
+            raise Stop
+
+    with contextlib.suppress(Stop):
+        train(*arguments, device="cuda", watch=watch)
+    with metered_steps(gpu) as meter:
+        train(*arguments, device="cuda")
+    return meter.per_step(1, 2)  # of the third epoch, in which nothing is validated
+
+
+def gan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
+    """`ganfer train gan` with its own defaults, small; kernels and waits of one step; then draw."""
+    import ganfer.gan.train as stage
+    from ganfer.config import load_config
+    from ganfer.data.imageset import ImageSet, save_set
+    from ganfer.gan import history, open_gan
+    from ganfer.workspace import Workspace
+
+    n, size = 60, 16
+    pixels = np.random.default_rng(0).integers(0, 256, (n, 1, size, size), np.uint8)
+    images = ImageSet(
+        images=pixels, labels=np.arange(n) % len(NAMES), class_names=NAMES, split=np.full(n, "train"),
+        group=np.full(n, ""), source=np.full(n, "real"), ids=np.array([f"{i}.png" for i in range(n)]),
+    )  # fmt: skip
+    workspace = Workspace(folder)
+    data = workspace.run("data", "tiny", {})
+    with data.work("data add", {}):
+        data.finish(digest=save_set(data.path, images), figures={})
+    small = {"base_channels": 4, "latent_dim": 8, "batch_size": 8, "steps": 9, "snapshot_every": 9, "guide_epochs": 1}
+    config = load_config(None, {"device": "cuda", **{f"gan.{k}": v for k, v in small.items()}, **settings})
+    meter = Meter(gpu)
+
+    @contextlib.contextmanager
+    def asked() -> Iterator[Callable[[], bool]]:
+        def never() -> bool:
+            meter.note()
+            return False
+
+        yield never
+
+    with mock.patch.object(history, "plot_losses"), mock.patch.object(stage, "graceful_stop", asked):
+        run = stage.train_gan(workspace, config, data)
+    open_gan(run.path, "cuda").sample(np.arange(3), np.arange(3))
+    facts = json.loads((run.path / "record.json").read_text())
+    assert facts["device"] == "Fake H100"
+    if len(meter.seen) > 10:
+        return meter.per_step(8, 10)  # recorded by then
+    return meter.per_step(3, 7)  # four steps: every one pays its share of the lazy penalties
+
+
+def recorded_gan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
+    """Both kinds of steps, with penalties and without, recorded as graphs: the same generator, in few launches."""
+    from classifiers import recorder
+    from ganfer.gan import open_gan
+
+    found = []
+    for plain_steps in (99, 3):
+        with mock.patch.object(recorder, "WARM_UP", plain_steps):
+            figures = gan(gpu, folder / str(plain_steps), **settings)
+        (path,) = (folder / str(plain_steps)).glob("gans/*/generator.safetensors")
+        found.append(open_gan(path, "cpu").digest)
+    assert found[0] == found[1], "a recorded step trains something else"
+    return figures
+
+
+def gan_out_of_memory(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
+    """Memory that runs out in the GAN's training is one line that names the setting."""
+    from ganfer.errors import GanferError
+
+    with pytest.raises(GanferError, match="gan.batch_size = 8 .*Set a smaller gan.batch_size"):
+        gan(gpu, folder, **settings)
+    return {"syncs": 0.0}
+
+
+def stylegan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
+    """Draw with float16 layers as NVIDIA's networks have them, and with the pass recorded as a graph."""
+    from stylegan_bridge.config import GeneratorConfig
+    from stylegan_bridge.generator import Generator
+
+    config = GeneratorConfig.standard(
+        32, channel_base=512, channel_max=12, z_dim=8, w_dim=10, mapping_layers=2, num_fp16_res=2, conv_clamp=256.0
+    )
+    generator = Generator(config).to("cuda")
+    generator.micro_batch = 4
+    eager = generator.sample(range(6))
+    generator.cuda_graphs = True
+    assert torch.equal(generator.sample(range(6)), eager), "a recorded pass draws something else"
+    gpu.log.reset()
+    generator.cuda_graphs = False
+    generator.sample(range(8))
+    one = gpu.log.kernels, sum(gpu.log.syncs.values())
+    generator.sample(range(20))
+    passes = 5 - 2
+    more = gpu.log.kernels - one[0], sum(gpu.log.syncs.values()) - one[1]
+    return {"kernels": (more[0] - one[0]) / passes, "syncs": (more[1] - one[1]) / passes}
+
+
+def kid(gpu: FakeCuda, folder: Path) -> Figures:
+    """KID on the device is KID."""
+    from ganfer.metrics.kid import mmd2, mmd2_on
+
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 12)).astype(np.float32), rng.normal(0.3, 1, (30, 12)).astype(np.float32)
+    assert abs(mmd2_on(x, y, "cuda") - mmd2(x, y)) < 1e-12
+    return {"syncs": 0.0, "kernels": gpu.log.kernels}
+
+
+def serve(gpu: FakeCuda, folder: Path) -> Figures:
+    """A served classifier is ready for every size of batch, and fills smaller ones up."""
+    from classifiers import TrainConfig, train
+    from classifiers.models import ImageClassifier
+    from ganfer.serve.backend import GPU_BATCHES, open_predictor
+
+    config = TrainConfig(model="compact-small", steps=1, batch_size=12, tensorboard=False)
+    train(config, samples(24), samples(12, seed=1), NAMES, folder, device="cpu")
+    sizes, forward = list[int](), ImageClassifier.forward
+
+    def noting(self: ImageClassifier, images: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(images))
+        return forward(self, images)
+
+    with mock.patch.object(ImageClassifier, "forward", noting):
+        predictor = open_predictor(folder / "model.safetensors", "torch", "cuda")
+        assert sizes == list(GPU_BATCHES)
+        gpu.log.reset()
+        found = predictor.probabilities(samples(5).images)
+        assert sizes[-1] == 8
+    assert found.shape == (5, len(NAMES))
+    return {"syncs": sum(gpu.log.syncs.values())}
+
+
+SCENARIOS = {
+    "classifier": Scenario(classifier, {"model": "compact"}),
+    "classifier recorded": Scenario(recorded, {"augment": "strong", "progressive": 0.5, "steps": 12}, graphs="auto"),
+    "classifier recorded AdamW": Scenario(recorded, {"optimizer": "adamw", "dropout": 0.3}, graphs="auto"),
+    "classifier AdamW": Scenario(classifier, {"optimizer": "adamw"}),
+    "classifier SGD": Scenario(classifier, {"optimizer": "sgd"}),
+    "classifier without bf16": Scenario(classifier, machine={"capability": (7, 5)}),
+    "classifier all augmentation": Scenario(
+        classifier, {"augment": "randaugment", "mixup": 0.2, "cutmix": 1.0, "loss": "focal"}
+    ),
+    "classifier out of memory": Scenario(classifier, machine={"oom_above": 6}),
+    "classifier out of cuDNN's memory": Scenario(
+        classifier, machine={"oom_above": 6, "oom_words": "cuDNN error: CUDNN_STATUS_ALLOC_FAILED"}
+    ),
+    "classifier larger than the GPU": Scenario(classifier, machine={"free_bytes": 1000}),
+    "resumed AdamW": Scenario(resumed, {"optimizer": "adamw"}),
+    "resumed Muon": Scenario(resumed, {"optimizer": "muon"}),
+    "resgan": Scenario(gan),
+    "resgan recorded": Scenario(
+        recorded_gan, {"gan.r1_interval": 2, "gan.steps": 12, "gan.snapshot_every": 12}, graphs="auto"
+    ),
+    "stylegan2 recorded": Scenario(
+        recorded_gan, {"gan.network": "stylegan2", "gan.r1_interval": 20, "gan.guidance": 0.0}, graphs="auto"
+    ),
+    "dcgan": Scenario(gan, {"gan.network": "dcgan"}, {"devices": 8}),
+    "dcgan larger than the GPU": Scenario(gan, {"gan.network": "dcgan"}, {"free_bytes": 1000}),
+    "dcgan out of memory": Scenario(gan_out_of_memory, {"gan.network": "dcgan"}, {"oom_above": 4}),
+    "stylegan2": Scenario(gan, {"gan.network": "stylegan2"}),
+    "resgan fp16": Scenario(gan, {"gan.precision": "fp16"}),
+    "resgan fp32": Scenario(gan, {"gan.precision": "fp32"}),
+    "StyleGAN2 drawing": Scenario(stylegan),
+    "serving": Scenario(serve),
+    "KID": Scenario(kid),
+}

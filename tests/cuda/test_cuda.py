@@ -1,0 +1,67 @@
+"""The CUDA path on the stand-in: it runs, it never waits for the device inside a loop, it launches little."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import fake_hooks
+import pytest
+from scenarios import SCENARIOS
+
+pytestmark = pytest.mark.skipif(bool(fake_hooks.why_not()), reason=fake_hooks.why_not() or "here it can be")
+
+# launches per step at most; the GANs' at 16 px with the guide and a penalty every 4 steps
+LIMITS = {
+    "classifier": 300,
+    "classifier AdamW": 260,
+    "classifier SGD": 250,
+    "classifier recorded": 20,
+    "classifier recorded AdamW": 20,
+    "resgan recorded": 20,
+    "stylegan2 recorded": 20,
+    "resgan": 860,
+    "resgan fp32": 710,
+    "dcgan": 545,
+    "stylegan2": 1430,
+}
+# per step, or per pass of a drawing, where there is anything to wait for
+WAITS = {
+    "classifier without bf16": 1,  # the gradient scaler
+    "dcgan larger than the GPU": 1,  # which images to send
+    "serving": 1,  # the answer
+    "StyleGAN2 drawing": 2,  # rows of latents go up, pixels come down
+}
+
+
+@pytest.fixture(scope="module")
+def answers() -> dict[str, dict[str, Any]]:
+    """What every scenario says; all run in one process of their own, whose driver stays replaced."""
+    here = Path(__file__).parent
+    environment = os.environ | {"PYTHONPATH": str(here.parents[1]), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, str(here / "run_scenarios.py")], env=environment, capture_output=True, text=True, timeout=170
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return {line["name"]: line for line in lines}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_it_runs_without_a_wait_per_step(answers, name):
+    answer = answers[name]
+    assert "error" not in answer, answer["error"]
+    assert answer["figures"]["syncs"] <= WAITS.get(name, 0)
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_step_launches_few_kernels(answers, name):
+    assert 3 < answers[name]["figures"]["kernels"] <= LIMITS[name]
+
+
+def test_memory_that_runs_out_splits_the_batch(answers):
+    for name in ("classifier out of memory", "classifier out of cuDNN's memory"):
+        assert answers[name]["figures"]["micro_batches"] == 2
+    assert answers["classifier"]["figures"]["micro_batches"] == 1
