@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import NAMES
+from tiny import NAMES, fast_config
 from walls import labelled_workspace
 
 from ganfer.data.imageset import read_set
@@ -12,8 +12,10 @@ from ganfer.errors import DataError
 from ganfer.experiment.faces import kept_faces
 from ganfer.generate.batch import read_batch
 from ganfer.label.labels import KEPT, newest_labels, read_labels
-from ganfer.review.decisions import log_of
+from ganfer.pipeline import Project
+from ganfer.review.decisions import decisions_digest, log_of
 from ganfer.review.effect import REJECTED, decided, decisions_input, people_notes, people_said
+from ganfer.status import next_step
 from ganfer.workspace import Run, Workspace
 
 
@@ -89,3 +91,20 @@ def test_two_people_are_compared_on_what_both_decided(tmp_path: Path) -> None:
     log.reject(names[8:12], "ben")
     (pair,) = people_said(batch, run, NAMES)["review"]["agreement"]
     assert (pair["reviewers"], pair["n"], pair["agreement"]) == (["ada", "ben"], 10, pytest.approx(0.8))
+
+
+def test_an_experiment_goes_by_decisions_and_says_so(tmp_path: Path) -> None:
+    workspace, batch = labelled_workspace(tmp_path / "work", 60)
+    names = read_batch(batch).file_names
+    log_of(batch.path).reject(names[:4], "ada")
+    settings = {"retrain__arms": "original,synthetic", "retrain__seeds": 1, "classifier__epochs": 1}
+    config = fast_config(**settings, device="cpu")
+    result = Project(workspace, config).retrain()
+    assert result.figures["review"]["removed"] == 2  # the screen keeps every other face
+    assert any("A person decided on 4 of the faces (ada (4))" in note for note in result.figures["data"]["notes"])
+    (arm,) = [arm for arm in result.figures["arms"] if arm["name"] == "synthetic"]
+    assert sum(arm["synthetic_counts"].values()) == 28
+    assert workspace.runs("reports")[0].record["key"]["inputs"]["decisions"] == decisions_digest(batch.path)
+    assert "index.html" in next_step(workspace)
+    log_of(batch.path).reject(names[4:6], "ada")
+    assert next_step(workspace) == "ganfer retrain"
