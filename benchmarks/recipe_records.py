@@ -114,11 +114,11 @@ def table(found: Iterable[Row]) -> list[str]:
 
 
 def write_table(page: Path, lines: Sequence[str]) -> None:
-    """Put the table in the place of the one in a page. SystemExit when the page has none."""
-    text = page.read_text(encoding="utf-8")
-    found = re.search(r"^\| config \|.*\n(?:\|.*\n)+", text, re.MULTILINE)
+    """Put the table in the place of the one in a page with its first column. SystemExit when the page has none."""
+    text, first = page.read_text(encoding="utf-8"), lines[0].split("|")[1].strip()
+    found = re.search(rf"^\| {re.escape(first)} \|.*\n(?:\|.*\n)+", text, re.MULTILINE)
     if found is None:
-        raise SystemExit(f"{page} has no table that begins with | config |")
+        raise SystemExit(f"{page} has no table that begins with | {first} |")
     page.write_text(text[: found.start()] + "\n".join(lines) + "\n" + text[found.end() :], encoding="utf-8")
 
 

@@ -31,7 +31,8 @@ from ganfer.runtime.files import digest_of, write_json
 from ganfer.workspace import Run, Workspace
 
 LARGEST = 4_000_000  # bytes
-AGREE = 0.999  # of the validation images get the same answer from both
+DIFFERENCE = 0.01  # of any probability between both; so only near ties may get another answer
+AGREE = 0.995  # of the validation images get the same answer from both
 _RECALLED = ("recall", "precision", "f1")
 
 WORDS = {
@@ -88,7 +89,8 @@ def make(workspace: Workspace, run: Run, out: Path, data_name: str) -> dict[str,
     save_weights(file, half, {**kept, "name": NAME, "stored_as": "float16"})
     images = read_set(data.path)
     checked = compared(load_classifier(run.path, "cpu"), load_classifier(file, "cpu"), real_only(images, "val"))
-    if checked["agree"] < AGREE or file.stat().st_size > LARGEST:
+    unlike = checked["agree"] < AGREE or checked["largest_difference"] > DIFFERENCE
+    if unlike or file.stat().st_size > LARGEST:
         raise SystemExit(f"{file} is not good enough: {checked}, {file.stat().st_size:,} bytes")
     card = {
         "name": NAME,
@@ -108,7 +110,8 @@ def make(workspace: Workspace, run: Run, out: Path, data_name: str) -> dict[str,
         "thresholds": thresholds(load_classifier(file, "cpu"), real_only(images, "val")),
         **WORDS,
         "made": {
-            "command": run.record["command"], "seconds": run.record["seconds"], "machine": run.record["machine"],
+            "command": run.record["command"].partition(" -w ")[0],
+            "seconds": run.record["seconds"], "machine": run.record["machine"],
             "versions": run.record["versions"], "card_on": environment(),
         },
     }  # fmt: skip
@@ -154,6 +157,7 @@ def compared(full: Classifier, half: Classifier, val: ImageSet) -> dict[str, Any
     """Whether both say the same of the validation images, and the figures of the float16 one there."""
     images, labels = np.asarray(val.images), val.labels
     before, after = full.probabilities(images), half.probabilities(images)
+    same, best = before.argmax(1) == after.argmax(1), np.sort(before, axis=1)[:, -2:]
     figures = {}
     for tta in ("none", "flip"):
         found = classifier_figures(half.probabilities(images, tta=tta), labels, val.class_names)  # type: ignore[arg-type]
@@ -162,7 +166,9 @@ def compared(full: Classifier, half: Classifier, val: ImageSet) -> dict[str, Any
         }
     return {
         "images": len(val),
-        "agree": float(np.mean(before.argmax(1) == after.argmax(1))),
+        "agree": float(np.mean(same)),
+        "other_answers": int(np.sum(~same)),
+        "largest_lead_of_a_changed_answer": float((best[:, 1] - best[:, 0])[~same].max(initial=0.0)),
         "largest_difference": float(np.abs(before - after).max()),
         "accuracy_before": float(np.mean(before.argmax(1) == labels)),
         "accuracy_after": float(np.mean(after.argmax(1) == labels)),

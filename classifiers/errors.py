@@ -11,3 +11,7 @@ class ClassifierError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+
+class StorageError(ClassifierError):
+    """The disk failed (full, gone, read-only): nothing about the training itself is wrong."""

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import queue
+import shutil
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ import torch
 
 from classifiers.config import TrainConfig
 from classifiers.device import resolve_device
-from classifiers.errors import ClassifierError
+from classifiers.errors import ClassifierError, StorageError
 from classifiers.files import read_weights
 from classifiers.parts import total_steps
 from classifiers.prediction import WEIGHTS
@@ -75,11 +77,41 @@ def train_many(
         if workers <= 1:
             fresh = _one_by_one(todo, device, threads, advance, resume)
         else:
-            with tempfile.TemporaryDirectory(prefix="classifiers-") as scratch:
-                described = _described(todo, device, resume, Path(scratch))
+            with _scratch(folders) as scratch:
+                described = _described(todo, device, resume, scratch)
                 fresh = _side_by_side(described, todo, workers, threads, advance)
     results = dict(zip(left, fresh, strict=True))
     return [result or results[number] for number, result in enumerate(found)]
+
+
+@contextmanager
+def _scratch(folders: Sequence[Path]) -> Iterator[Path]:
+    """A folder for the arrays that workers map, beside the trainings: a system's /tmp is often small, or memory.
+
+    Its name says whose it is, so that what a killed process left there goes before the next one begins.
+    """
+    place = Path(os.path.commonpath([folder.parent for folder in folders]))
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        for left in place.glob(".arrays-*"):
+            host, _, pid = left.name.removeprefix(".arrays-").rpartition("-")[0].rpartition("-")
+            if host == platform.node() and pid.isdigit() and not _is_alive(int(pid)):
+                shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=f".arrays-{platform.node()}-{os.getpid()}-", dir=place) as scratch:
+            yield Path(scratch)
+    except OSError as error:
+        reason = error.strerror or "no space left"  # NumPy's own error of a short write says nothing more
+        raise StorageError(f"{place}: the arrays for the workers cannot be written ({reason})") from error
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _found(job: Job) -> TrainResult | None:
@@ -184,6 +216,7 @@ def _start(number: int, threads: int, answers: queue.Queue[tuple[int, dict[str, 
     process = subprocess.Popen(
         [sys.executable, "-m", "classifiers.worker", str(threads)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env,
+        start_new_session=True,  # Ctrl-C is for the process that asks; it ends this one
     )  # fmt: skip
 
     def listen() -> None:

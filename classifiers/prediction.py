@@ -15,12 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from classifiers.calibration import fit_temperature, softmax
+from classifiers.cards import build, read_card
 from classifiers.device import computes_in, resolve_device
 from classifiers.device_set import to_device
 from classifiers.errors import ClassifierError
 from classifiers.files import read_weights
 from classifiers.memory import is_out_of_memory
-from classifiers.models import ImageClassifier, create_model
+from classifiers.models import ImageClassifier
 from classifiers.samples import check_images
 
 WEIGHTS = "model.safetensors"
@@ -204,18 +205,18 @@ def load_classifier(path: str | Path, device: str = "auto") -> Classifier:
     """The classifier in a run's folder or a .safetensors file; ClassifierError when missing, damaged or mismatched."""
     path = Path(path)
     file = path / WEIGHTS if path.is_dir() else path
-    tensors, card = read_weights(file)
-    try:
-        names, channels, size = list(card["class_names"]), int(card["channels"]), int(card["size"])
-        model = create_model(str(card["architecture"]), len(names), channels, size, **card.get("model_options", {}))
-        model.load_state_dict(tensors)
-        temperature = float(card["temperature"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ClassifierError(f"{file}: weights and card don't fit together ({reason}); train it again") from None
+    tensors, content = read_weights(file)
+    card = read_card(content, file)
+    model = build(card, tensors, file)
     with open(file, "rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return Classifier(model, names, temperature=temperature, digest=digest, card=card, device=resolve_device(device))
+    return Classifier(
+        *(model, card.class_names),
+        temperature=card.temperature,
+        digest=digest,
+        card=content,
+        device=resolve_device(device),
+    )
 
 
 def load_ensemble(paths: Sequence[str | Path], device: str = "auto") -> Ensemble:

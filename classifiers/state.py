@@ -16,7 +16,7 @@ from classifiers.augment import early_side, make_strength
 from classifiers.config import TrainConfig
 from classifiers.device_set import DeviceSet
 from classifiers.errors import ClassifierError
-from classifiers.files import UNREADABLE, save_history, write_atomic
+from classifiers.files import UNREADABLE, save_history, seal, unseal, write_atomic
 from classifiers.losses import balanced_class_weights, make_loss, smoothing_shares
 from classifiers.models import ImageClassifier, create_model
 from classifiers.parts import Average, Order, make_optimizer, quick_figures, total_steps, validation_steps
@@ -215,7 +215,7 @@ class Run:
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        write_atomic(self.folder / RESUME, buffer.getvalue())
+        write_atomic(self.folder / RESUME, seal(buffer.getvalue()))
         save_history(self.folder, self.history)
         self._saved = time.monotonic()
 
@@ -225,8 +225,9 @@ class Run:
         if not path.is_file():
             return []
         try:
+            content = io.BytesIO(unseal(path.read_bytes()))
             # to the CPU: an optimiser's step counts live there, and on a GPU every step would wait for them
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            state: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
         except UNREADABLE:
             return [f"{path} is damaged: training started anew"]
         if state.get("identity") != self.identity:

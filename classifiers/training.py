@@ -103,6 +103,8 @@ def train(
         run = Run(config, train, val, names, folder, seed, fabric, identity)
         if resume:
             notes += run.restore()
+            for row in run.history if watch is not None else []:  # what an uninterrupted training would have told
+                watch(row, run.total)  # type: ignore[misc]
         bar = nullcontext(silent) if progress is None else progress(f"train {config.model}", run.total)
         with bar as advance:
             _fit(run, advance, watch)

@@ -14,7 +14,7 @@ from ganfer.runtime.console import say
 from ganfer.workspace import Run, Workspace
 
 if TYPE_CHECKING:
-    from ganfer.classifier.catalogue import Source
+    from ganfer.classifier.catalogue import ServedModel
 
 
 class Needs:
@@ -56,7 +56,7 @@ class Needs:
             return run
         return self.newest("classifiers") or _made(lambda: train_classifier(self.workspace, self.config, self.data()))
 
-    def reader(self) -> "Source | None":
+    def reader(self) -> "ServedModel | None":
         """What reads photographs of people: a classifier trained on real images, else the starter; which is said.
 
         None in an installation without the starter, before a classifier was trained.

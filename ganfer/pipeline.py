@@ -15,6 +15,7 @@ from ganfer.needs import Needs
 from ganfer.results import Result
 from ganfer.runtime import ranks
 from ganfer.runtime.console import say
+from ganfer.runtime.extras import require
 from ganfer.workspace import Run, Workspace
 
 
@@ -104,8 +105,11 @@ class Project:
 
     def train_classifier(self, *, dry_run: bool = False) -> Result:
         """Train and calibrate the classifier on the active data's training split."""
+        _require_model(self.config)
+        from ganfer.classifier.early import check_training
         from ganfer.classifier.train import train_classifier
 
+        check_training(self.config)
         settings = self.config.classifier
         length = f"{settings.steps:,} steps" if settings.steps else f"{settings.epochs} epochs"
         steps = [f"train the classifier ({settings.model}) for {length}"]
@@ -134,6 +138,7 @@ class Project:
         lead the generator to the classes; None does so where classes are asked of a generator that knows none. sign: a
         certificate and its key; every face drawn now gets content credentials (C2PA).
         """
+        from ganfer.classifier.early import check_classes
         from ganfer.data.credentials import signed
         from ganfer.generate.draw import draw, plan_lines
         from ganfer.generate.quota import plan_counts, plan_seeds
@@ -141,6 +146,7 @@ class Project:
         from ganfer.generate.steer import generate_steered
         from ganfer.generate.steer import plan_lines as steering_lines
 
+        check_classes(self.workspace, classes or {}, "--class")  # a wrong word is said before any work
         signer = signed(sign)  # what is wrong with the certificate is said at once, too
         source = registered(source)
         own = source == OWN
@@ -183,7 +189,8 @@ class Project:
         fill: have more faces drawn until the screen has kept as many of each class as were asked for.
         """
         from ganfer.classifier import starter
-        from ganfer.generate.foreign import import_batch
+        from ganfer.classifier.early import check_training
+        from ganfer.generate.foreign import image_files, import_batch
         from ganfer.label.fill import fill as fill_batch
         from ganfer.label.photos import are_photos
         from ganfer.label.stage import label
@@ -191,6 +198,10 @@ class Project:
         if folder and classifier in (None, starter.NAME) and are_photos(self.workspace, Path(folder)):
             return self._label_photos(Path(folder), fill=fill, dry_run=dry_run)
         named = self.needs.classifier(classifier) if classifier else None  # a wrong name is said before any work
+        if folder:
+            image_files(Path(folder))
+        if not named:
+            check_training(self.config)
         needed = ["data", *([] if named else ["classifier"]), *([] if folder else ["batch"])]
         more = ["draw more faces until as many of each class are kept as were asked for"] if fill else []
         if plan := self._first("label", needed, ["label and screen the batch", *more], dry_run):
@@ -206,9 +217,10 @@ class Project:
         """Photographs, where no data of the workspace is of real people: the starter labels them."""
         from ganfer.classifier import starter
         from ganfer.classifier.catalogue import chosen_run
-        from ganfer.generate.foreign import import_batch
+        from ganfer.generate.foreign import image_files, import_batch
         from ganfer.label.stage import label
 
+        image_files(folder)
         if fill:
             raise GanferError("--fill draws more faces, and a folder has no generator.", "Leave one of them out.")
         if plan := self._first("label", [], [f"label {folder} with the {starter.NAME}"], dry_run):
@@ -219,10 +231,13 @@ class Project:
 
     def quality(self, batch: str | None = None, *, classifier: str | None = None, dry_run: bool = False) -> Result:
         """Measure a batch (the newest) beside held-back real images: distances, variety, copies, what is learned."""
+        from ganfer.classifier.early import check_file
         from ganfer.quality.stage import quality
 
         named = self.needs.classifier(classifier) if classifier else None
         chosen = self.workspace.find("synthetic", batch) if batch else None
+        check_file(self.config.quality.inception, "--inception")
+        check_file(self.config.quality.lpips, "--lpips")
         kept = self.config.quality.faces == "kept"
         needed = ["data", *([] if named else ["classifier"])]
         needed += [] if chosen else ["labels" if kept else "batch"]
@@ -267,8 +282,10 @@ class Project:
 
     def retrain(self, *, dry_run: bool = False) -> Result:
         """Train with and without the synthetic faces, paired seeds, and report what changed."""
+        from ganfer.classifier.early import check_training
         from ganfer.experiment.retrain import plan_lines, retrain
 
+        check_training(self.config)
         steps = plan_lines(self.config, self.workspace, self.workspace.active_data)  # a wrong arm is said at once
         if self.config.retrain.folds:
             return self._retrain_in_folds(steps, dry_run=dry_run)
@@ -313,9 +330,14 @@ class Project:
     ) -> Result:
         """Measure the newest classifier, or several as one, on the test split (`evaluate.split`), or on a folder."""
         from ganfer.classifier.catalogue import sources
+        from ganfer.classifier.early import check_evaluation
         from ganfer.classifier.evaluate import evaluate
+        from ganfer.classifier.subject import image_files
 
         paths: list[Any] = list(sources(self.workspace, classifiers)) if classifiers else []
+        check_evaluation(self.workspace, self.config, paths)
+        if folder:
+            image_files(Path(folder))
         needed = ["data"] if paths and not folder else [] if paths else ["data", "classifier"]
         what = str(folder) if folder else f"the {self.config.evaluate.split} split"
         if plan := self._first("evaluate", needed, [f"measure the classifier on {what}"], dry_run):
@@ -327,14 +349,21 @@ class Project:
     def crossval(self, *, dry_run: bool = False) -> Result:
         """k-fold cross-validation of the classifier's settings, at random and by subject where subjects are known."""
         from ganfer.classifier.crossval import crossval, plan_lines
+        from ganfer.classifier.early import check_training
 
+        check_training(self.config)
         plan = self._first("crossval", ["data"], plan_lines(self.config, self.workspace.active_data), dry_run)
         return plan or crossval(self.workspace, self.config, self.needs.data())
 
     def tune(self, search: Sequence[str] = (), *, dry_run: bool = False) -> Result:
         """Search for better classifier settings, judged on validation; `search` has lines like `lr=1e-4..1e-2:log`."""
+        require("ganfer tune", "tune", "optuna")
+        _require_model(self.config)
+        from ganfer.classifier.early import check_extra
         from ganfer.tune.stage import plan_lines, tune
 
+        if not dry_run:
+            check_extra("tune", "optuna")
         plan = self._first("tune", ["data"], plan_lines(self.config, search), dry_run)
         return plan or tune(self.workspace, self.config, self.needs.data(), search)
 
@@ -348,9 +377,13 @@ class Project:
     ) -> Result:
         """Where in the images the classifier found its evidence: Grad-CAM, scores, first-layer maps."""
         from ganfer.classifier.catalogue import choose
+        from ganfer.classifier.early import check_classes, check_images
         from ganfer.classifier.explain import explain
 
+        check_images([Path(image) for image in images])
         path: Any = choose(self.workspace, classifier) if classifier else self.needs.reader()
+        if target and not path:
+            check_classes(self.workspace, [target], "--class")
         needed = [] if path else ["data", "classifier"]
         if plan := self._first("explain", needed, [f"explain {len(images)} image(s)"], dry_run):
             return plan
@@ -359,10 +392,15 @@ class Project:
 
     def export(self, out: str | Path | None = None, *, classifier: str | None = None, dry_run: bool = False) -> Result:
         """Write the classifier as ONNX, checked against torch, with a JSON card."""
+        require("ganfer export", "export", "onnx", "onnxruntime", "onnxscript")
         from ganfer.classifier.catalogue import choose
-        from ganfer.classifier.export import export
+        from ganfer.classifier.early import check_extra
+        from ganfer.classifier.export import check_name, export
 
         path: Any = choose(self.workspace, classifier) if classifier else None
+        check_name(Path(out) if out else None)
+        if not dry_run:
+            check_extra("export", "onnx", "onnxruntime", "onnxscript")
         needed = [] if path else ["data", "classifier"]
         if plan := self._first("export", needed, ["write the classifier as ONNX and check it"], dry_run):
             return plan
@@ -388,7 +426,7 @@ class Project:
         check_opencv()
         from ganfer.classifier import starter
         from ganfer.classifier.catalogue import sources as catalogue
-        from ganfer.live.stage import predict_plan, predict_stage
+        from ganfer.live.stage import open_eyes, predict_plan, predict_stage
 
         if classifiers:
             catalogue(self.workspace, classifiers)  # a wrong name is said before any work
@@ -398,9 +436,9 @@ class Project:
         needed = [] if classifiers else ["data", "classifier"]
         if plan := self._first("predict", needed, opened.lines, dry_run):
             return plan
+        eyes = open_eyes(self.config, opened, (detector_model, landmarker_model), landmarks=landmarks)
         classifiers = classifiers or [str(self.needs.classifier().path)]
-        models = (detector_model, landmarker_model)
-        return predict_stage(self.workspace, self.config, opened, classifiers, models, landmarks=landmarks)
+        return predict_stage(self.workspace, self.config, opened, classifiers, eyes, landmarks=landmarks)
 
     def timeline(
         self,
@@ -412,22 +450,30 @@ class Project:
         dry_run: bool = False,
     ) -> Result:
         """Who attended and showed what when, from the logs of `predict(attention=True)`, as a page with a scrubber."""
+        from ganfer.live.outputs import check_folder
         from ganfer.live.timeline import timeline
 
         for log in logs:
             if not Path(log).is_file():
                 raise DataError(f"{log} is not there.", "Give logs of: ganfer predict --attention --log FILE.")
         folder = Path(out) if out is not None else self.workspace.root / "predictions" / "timeline"
+        check_folder(folder, "--out")
         plan = self._first("timeline", [], [f"put {len(logs)} log(s) into {folder / 'index.html'}"], dry_run)
         return plan or timeline([Path(log) for log in logs], folder, title=title, offsets=offsets, people=people)
 
     def serve(self, classifiers: Sequence[str] = (), *, dry_run: bool = False, **options: Any) -> Result:
         """Answer over HTTP and show the live page until interrupted; see `ganfer.serve.command.serve`."""
-        from ganfer.serve.command import plan_lines, serve
+        require("ganfer serve", "serve", "fastapi", "uvicorn", "python_multipart", "prometheus_client")
+        if options.get("attention"):
+            require("--attention", "gaze", "mediapipe")
+        if self.config.serve.backend == "onnx":
+            require("backend onnx", "export", "onnx", "onnxruntime", "onnxscript")
+        from ganfer.serve.command import check, plan_lines, serve
 
         needed = [] if classifiers or self.needs.reader() else ["data", "classifier"]
         if dry_run:
             return self._plan("serve", needed, plan_lines(self.workspace, self.config, classifiers))
+        check(options)
         self.needs.announce(*needed)
         if needed:
             self.needs.classifier()
@@ -476,6 +522,11 @@ class Project:
         plan = [*self.needs.missing(*needed), *steps]
         lines = ["Plan (nothing was done):", *(f"  {step}" for step in plan)]
         return Result(f"ganfer {command} --dry-run", None, {"plan": plan}, lines)
+
+
+def _require_model(config: Config) -> None:
+    if config.classifier.model.startswith("timm:"):
+        require(f"model {config.classifier.model}", "timm", "timm")
 
 
 def open(workspace: str | Path | None = None, config: str | Path | Config | None = None, **overrides: Any) -> Project:

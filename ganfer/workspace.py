@@ -6,7 +6,7 @@ A run's folder name ends in a digest of its key (settings, inputs, seed), so the
 complete, and there is nothing to do; begun, and it resumes.
 """
 
-import json
+import errno
 import multiprocessing
 import os
 import platform
@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from ganfer.errors import WorkspaceError, did_you_mean
 from ganfer.runtime import ranks
 from ganfer.runtime.console import say
-from ganfer.runtime.files import digest_json, write_json, write_text
+from ganfer.runtime.files import digest_json, read_object, remove_abandoned, write_json, write_text
 from ganfer.version import __version__
 
 FORMAT = 1
@@ -34,6 +34,12 @@ KINDS = (
     *("evaluations", "crossvals", "studies", "explanations", "exports", "qualities", "judges"),
 )
 DEFAULT_ROOT = "ganfer-work"
+#: What a record's entries are, where they are there.
+_RECORD: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("status", "started", "finished", "digest", "stage", "command", "device", "machine"), str),
+    **dict.fromkeys(("key", "figures", "versions"), dict),
+    "seconds": (int, float),
+}
 _VERSIONED = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow", "opencv-python")
 
 
@@ -49,15 +55,16 @@ class Run:
     @property
     def record(self) -> dict[str, Any]:
         """The record as it is on disk now; empty when nothing was begun. WorkspaceError when it is damaged."""
-        file = self.path / "record.json"
+        file, remedy = self.path / "record.json", f"Remove {self.path} and run the command again."
         try:
-            record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            record = read_object(file, remedy)
         except FileNotFoundError:
             return {}
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise WorkspaceError(
-                f"{file} is damaged ({error}).", f"Remove {self.path} and run the command again."
-            ) from error
+        for name, kind in _RECORD.items():
+            if name in record and (not isinstance(record[name], kind) or isinstance(record[name], bool)):
+                raise WorkspaceError(f"{file} is damaged ({name} is a {type(record[name]).__name__}).", remedy)
+        if not isinstance(record.get("key", {}).get("inputs", {}), dict):
+            raise WorkspaceError(f"{file} is damaged (the inputs are no object).", remedy)
         return record
 
     @property
@@ -94,6 +101,7 @@ class Run:
             yield self.record
             return
         with _exclusive(self.path / ".lock", f"{self.kind}/{self.name}"):
+            remove_abandoned(self.path)
             record = self.record
             if record.get("status") != "complete":
                 now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -132,19 +140,35 @@ class Workspace:
 
     def __init__(self, root: str | Path | None = None) -> None:
         self.root = Path(root or os.environ.get("GANFER_WORKSPACE") or DEFAULT_ROOT)
-        if self.root.exists() and not self.root.is_dir():
-            raise WorkspaceError(f"{self.root} is a file, not a folder.", "Give another one with -w DIR.")
+        self._check_place()
         marker = self.root / "workspace.json"
         if marker.is_file():
             self._check_format(marker)
 
-    def _check_format(self, marker: Path) -> None:
+    def _check_place(self) -> None:
+        """WorkspaceError for a place where no folder is or can be."""
+        remedy = "Give another one with -w DIR."
         try:
-            found = int(json.loads(marker.read_text())["format"])
-        except (ValueError, KeyError, TypeError) as error:
+            if self.root.is_symlink() and not self.root.exists():
+                raise WorkspaceError(f"{self.root} is a link that leads nowhere.", remedy)
+            if self.root.exists() and not self.root.is_dir():
+                raise WorkspaceError(f"{self.root} is a file, not a folder.", remedy)
+            above = next((part for part in self.root.parents if part.exists()), None)
+            if above is not None and not above.is_dir():
+                raise WorkspaceError(f"{above} is a file: {self.root} cannot be a folder below it.", remedy)
+            os.stat(self.root)
+        except FileNotFoundError:
+            pass  # it will be made
+        except (OSError, ValueError) as error:
             raise WorkspaceError(
-                f"{marker} is damaged ({error}).", "Remove that file; the runs beside it are kept."
+                f"{str(self.root)[:200]} cannot be a workspace ({getattr(error, 'strerror', None) or error}).", remedy
             ) from error
+
+    def _check_format(self, marker: Path) -> None:
+        remedy = "Remove that file; the runs beside it are kept."
+        found = read_object(marker, remedy).get("format")
+        if type(found) is not int:
+            raise WorkspaceError(f"{marker} is damaged (its format is no number).", remedy)
         if found > FORMAT:
             raise WorkspaceError(
                 f"{self.root} was made by a newer ganfer (format {found}, this one reads {FORMAT}).",
@@ -155,7 +179,14 @@ class Workspace:
         """The run of this kind whose settings, inputs and seed are `key`; its folder is made when work begins."""
         assert kind in KINDS
         if not (self.root / "workspace.json").is_file():
-            self.root.mkdir(parents=True, exist_ok=True)
+            try:
+                self.root.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                if error.errno not in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.EINVAL):
+                    raise
+                raise WorkspaceError(
+                    f"{str(self.root)[:200]} cannot be a workspace ({error.strerror}).", "Give another one with -w DIR."
+                ) from error
             write_json(self.root / "workspace.json", {"format": FORMAT, "ganfer": __version__})
             write_text(self.root / ".gitignore", "*\n")
         return Run(self.root / kind / f"{prefix}-{digest_json(dict(key))[:8]}", key)
@@ -193,15 +224,14 @@ class Workspace:
     @property
     def active_data(self) -> Run | None:
         """The data set that commands use, or None in a workspace without data."""
+        file, remedy = self.root / "data" / "active.json", "Choose a set: ganfer data use NAME."
         try:
-            name = json.loads((self.root / "data" / "active.json").read_text())["name"]
+            name = read_object(file, remedy).get("name")
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError) as error:
-            raise WorkspaceError(
-                f"{self.root / 'data' / 'active.json'} is damaged ({error}).", "Choose a set: ganfer data use NAME."
-            ) from error
-        run = Run(self.root / "data" / str(name))
+        if not isinstance(name, str) or not name or name in (".", "..") or Path(name).name != name or "\0" in name:
+            raise WorkspaceError(f"{file} is damaged (it names no set).", remedy)
+        run = Run(self.root / "data" / name)
         return run if run.complete else None
 
     def activate_data(self, run: Run) -> None:
@@ -213,15 +243,24 @@ class Workspace:
 def _exclusive(path: Path, what: str) -> Iterator[None]:
     lock, holder = FileLock(path), path.with_name(".holder")
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        if _holder_of(holder) in _ancestors():
-            raise WorkspaceError(
-                f"{what}: the process that started this one is at work on it and would be waited for for ever.",
-                'A script that starts processes must put its own lines under `if __name__ == "__main__":`.',
-            ) from None
-        say(f"{what}: another ganfer process is at work on it; waiting for it (Ctrl-C gives up).")
-        lock.acquire()
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if _holder_of(holder) in _ancestors():
+                raise WorkspaceError(
+                    f"{what}: the process that started this one is at work on it and would be waited for for ever.",
+                    'A script that starts processes must put its own lines under `if __name__ == "__main__":`.',
+                ) from None
+            say(f"{what}: another ganfer process is at work on it; waiting for it (Ctrl-C gives up).")
+            lock.acquire()
+    except (OSError, NotImplementedError) as error:  # some network file systems have no flock
+        if getattr(error, "errno", None) in (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise WorkspaceError(
+            f"{path} cannot be locked ({reason}): the file system has no locks.",
+            "Choose a workspace on another one with -w DIR.",
+        ) from error
     try:
         holder.write_text(str(os.getpid()))
         yield

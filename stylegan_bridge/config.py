@@ -23,7 +23,7 @@ ACTIVATION_GAINS = {
 }
 MIN_RESOLUTION, MAX_RESOLUTION = 4, 1024
 #: Bounds that no real network comes near; they keep a forged header from asking for terabytes.
-MAX_WIDTH, MAX_MAPPING_LAYERS, MAX_FILTER_TAPS = 65536, 64, 64
+MAX_WIDTH, MAX_MAPPING_LAYERS, MAX_FILTER_TAPS, MAX_FP16_BLOCKS = 65536, 64, 64, 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +82,10 @@ class GeneratorConfig:
         for name, value in {**widths, "lowest channels": min(self.channels)}.items():
             if not 1 <= value <= MAX_WIDTH:
                 raise BridgeError(f"{name} = {value} is outside 1..{MAX_WIDTH}")
-        if not 1 <= self.img_channels <= 4:
-            raise BridgeError(f"img_channels = {self.img_channels} is outside 1..4")
+        if self.img_channels not in (1, 3):
+            raise BridgeError(
+                f"img_channels = {self.img_channels}: it draws images of {self.img_channels} channels, not 1 or 3"
+            )
         if not 0 <= self.c_dim <= MAX_WIDTH or not 0 <= self.embed_features <= MAX_WIDTH:
             raise BridgeError(f"c_dim = {self.c_dim}, embed_features = {self.embed_features}: outside 0..{MAX_WIDTH}")
         if (self.c_dim > 0) != (self.embed_features > 0):
@@ -91,10 +93,10 @@ class GeneratorConfig:
         if not 1 <= self.mapping_layers <= MAX_MAPPING_LAYERS:
             raise BridgeError(f"mapping_layers = {self.mapping_layers} is outside 1..{MAX_MAPPING_LAYERS}")
         if self.architecture not in ARCHITECTURES:
-            raise BridgeError(f"architecture {self.architecture!r} is none of {', '.join(ARCHITECTURES)}")
+            raise BridgeError(f"architecture {self.architecture[:40]!r} is none of {', '.join(ARCHITECTURES)}")
         for name in ("activation", "mapping_activation"):
             if getattr(self, name) not in ACTIVATION_GAINS:
-                raise BridgeError(f"{name} {getattr(self, name)!r} is none of {', '.join(ACTIVATION_GAINS)}")
+                raise BridgeError(f"{name} {getattr(self, name)[:40]!r} is none of {', '.join(ACTIVATION_GAINS)}")
         self._check_numbers()
 
     def _check_numbers(self) -> None:
@@ -107,8 +109,8 @@ class GeneratorConfig:
             raise BridgeError(f"conv_clamp = {self.conv_clamp} must be above 0")
         if not (math.isfinite(self.mapping_lr_multiplier) and self.mapping_lr_multiplier > 0):
             raise BridgeError(f"mapping_lr_multiplier = {self.mapping_lr_multiplier} must be above 0")
-        if self.num_fp16_res < 0:
-            raise BridgeError(f"num_fp16_res = {self.num_fp16_res} must be 0 or more")
+        if not 0 <= self.num_fp16_res <= MAX_FP16_BLOCKS:
+            raise BridgeError(f"num_fp16_res = {self.num_fp16_res} is outside 0..{MAX_FP16_BLOCKS}")
 
     @property
     def block_resolutions(self) -> tuple[int, ...]:
@@ -181,7 +183,7 @@ class GeneratorConfig:
         """Read a card's values back; an unknown or missing name, or a value of another type, is a BridgeError."""
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(values) - known):
-            raise BridgeError(f"the card has an unknown entry {unknown[0]!r}; a newer version may have written it")
+            raise BridgeError(f"the card has an unknown entry {unknown[0][:40]!r}; a newer version may have written it")
         if missing := sorted({"resolution", "channels"} - set(values)):
             raise BridgeError(f"the card lacks {missing[0]!r}")
         checked = {name: _typed(name, value) for name, value in values.items()}
@@ -196,7 +198,11 @@ def _typed(name: str, value: Any) -> Any:
     """One card value in its declared type."""
     if name in _TUPLES:
         kind = _TUPLES[name]
-        if isinstance(value, list | tuple) and all(_is_number(v, kind) for v in value):
+        if (
+            isinstance(value, list | tuple)
+            and len(value) <= MAX_FILTER_TAPS
+            and all(_is_number(v, kind) for v in value)
+        ):
             return tuple(kind(v) for v in value)
     elif name in _STRINGS:
         if isinstance(value, str):
@@ -211,11 +217,13 @@ def _typed(name: str, value: Any) -> Any:
             return float(value)
     elif _is_number(value, int):
         return value
-    raise BridgeError(f"the card's {name} has an unusable value of type {type(value).__name__}")
+    raise BridgeError(f"the network's {name} has an unusable value of type {type(value).__name__}")
 
 
 def _is_number(value: Any, kind: type) -> bool:
-    return not isinstance(value, bool) and isinstance(value, int if kind is int else int | float)
+    if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float):
+        return False
+    return isinstance(value, float) or abs(value) < 2**62  # a larger one has no place here, and need not fit a float
 
 
 def is_resolution(value: int) -> bool:

@@ -37,6 +37,8 @@ TIMEOUT_SECONDS, MAX_FRUITLESS_TRIES, RETRY_SECONDS = 30.0, 4, 1.0
 LOCK_SECONDS = 3600.0
 #: Left free on the disk.
 DISK_MARGIN = 64 << 20
+#: The largest published network has 0.4 GB.
+MAX_BYTES = 8 << 30
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def fetch(
             announce(f"{text}: {known.description}. {known.licence}. From {url}")
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         raise BridgeError(f"{url}: only http and https addresses are fetched")
-    return _Download(url, _target(url, cache), sha256.lower() if sha256 else None, progress).run()
+    return _Download(url, _target(url, cache), sha256.lower() if sha256 else None, progress, announce).run()
 
 
 def is_cached(source: str, *, cache: Path | None = None) -> bool:
@@ -126,8 +128,15 @@ class _NoDowngrade(urllib.request.HTTPRedirectHandler):
 class _Download:
     """One file on its way into the cache."""
 
-    def __init__(self, url: str, target: Path, sha256: str | None, progress: Progress | None) -> None:
-        self.url, self.target, self.sha256, self.progress = url, target, sha256, progress
+    def __init__(
+        self,
+        url: str,
+        target: Path,
+        sha256: str | None,
+        progress: Progress | None,
+        announce: Callable[[str], None] | None = None,
+    ) -> None:
+        self.url, self.target, self.sha256, self.progress, self.announce = url, target, sha256, progress, announce
         self.part = target.with_name(target.name + ".part")
         self.part_record = target.with_name(target.name + ".part.json")
         self.record = target.with_name(target.name + ".json")
@@ -174,6 +183,11 @@ class _Download:
             )
         _write_json(self.record, {"url": self.url, "sha256": actual, "num_bytes": self.part.stat().st_size})
         os.replace(self.part, self.target)
+        if wanted is None and self.announce is not None:
+            self.announce(
+                f"No digest of {self.url} is known here: the file is trusted on first sight. Its sha256 {actual} is"
+                f" kept in {self.record}; later downloads must have the same."
+            )
         self.part_record.unlink(missing_ok=True)
         return self.target
 
@@ -240,6 +254,8 @@ class _Download:
                 while chunk := response.read(CHUNK):
                     out.write(chunk)
                     have += len(chunk)
+                    if have > MAX_BYTES:
+                        raise BridgeError(f"{self.url} sends more than {MAX_BYTES >> 30} GiB, more than any network")
                     if self.progress is not None:
                         self.progress(have, total)
         if total is None and have == 0:

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from stylegan_bridge.readers.nvidia_torch import is_nvidia_torch, read_nvidia_to
 from stylegan_bridge.readers.rosinality import is_rosinality, read_rosinality
 from stylegan_bridge.readers.safe_pickle import load_pickle
 from stylegan_bridge.readers.torch_format import LEGACY_HEADER, load_legacy_torch, load_torch_zip
+from stylegan_bridge.readers.values import as_array, check_shared
 
 if TYPE_CHECKING:
     import torch
@@ -157,6 +158,55 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return checkpoint
 
 
+def read_tensors(path: StrPath) -> dict[str, np.ndarray]:
+    """The tensors of any network's state dict in a file that torch.save wrote, by name; arrays may be read-only.
+
+    BridgeError when it is another kind of file, or asks for what a state dict has no need of; nothing in it is run.
+    """
+    try:
+        content = _read_torch(Path(path))
+        if type(content) is not dict:
+            raise BridgeError("holds no weights of a network")
+        check_shared(content.values())
+        found = {name: as_array(value) for name, value in content.items() if type(name) is str}
+        arrays = {name: array for name, array in found.items() if array is not None}
+        if not arrays or len(arrays) < len(content):
+            raise BridgeError("holds no weights of a network")
+    except BridgeError as error:
+        raise BridgeError(f"{path}: {error}") from error
+    except OSError as error:
+        raise BridgeError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return arrays
+
+
+def _read_torch(path: Path) -> Any:
+    """What a pickle, or one of torch.save's containers, holds."""
+    with open(path, "rb") as stream:
+        if os.fstat(stream.fileno()).st_size == 0:
+            raise BridgeError("is empty; the download or the copy failed")
+        return _unpickle(stream, stream.read(64))
+
+
+def _unpickle(stream: BinaryIO, head: bytes) -> Any:
+    buffer = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+    if head.startswith(LEGACY_HEADER):
+        return load_legacy_torch(buffer)
+    if head.startswith(b"PK\x03\x04") and _is_zip(stream):
+        return load_torch_zip(buffer, stream)
+    if head.startswith(b"PK"):
+        raise BridgeError("is a zip archive that is cut short, or that torch did not write")
+    if head[:1] == b"\x80" and len(head) > 1 and head[1] <= 5:
+        return load_pickle(buffer, load_legacy_torch)
+    raise BridgeError(f"is {_name_other(head)}, not a network; known are {KNOWN_FORMATS}")
+
+
+def _is_zip(stream: BinaryIO) -> bool:
+    try:
+        return zipfile.is_zipfile(stream)
+    except zipfile.BadZipFile:  # it says so of archives that claim to span several disks
+        return False
+
+
 def _read(path: Path) -> Checkpoint:
     if path.is_dir():
         raise BridgeError("is a folder, where a network file is wanted")
@@ -169,17 +219,7 @@ def _read(path: Path) -> Checkpoint:
             from stylegan_bridge.readers.native import read_native
 
             return read_native(path)
-        buffer = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
-        if head.startswith(LEGACY_HEADER):
-            content = load_legacy_torch(buffer)
-        elif head.startswith(b"PK\x03\x04") and zipfile.is_zipfile(stream):
-            content = load_torch_zip(buffer, stream)
-        elif head.startswith(b"PK"):
-            raise BridgeError("is a zip archive that is cut short, or that torch did not write")
-        elif head[:1] == b"\x80" and len(head) > 1 and head[1] <= 5:
-            content = load_pickle(buffer, load_legacy_torch)
-        else:
-            raise BridgeError(f"is {_name_other(head)}, not a network; known are {KNOWN_FORMATS}")
+        content = _unpickle(stream, head)
     return _interpret(content)
 
 
@@ -197,9 +237,14 @@ def _interpret(content: Any) -> Checkpoint:
             return read(content)
     shown = "nothing of a network"
     if type(content) is dict:
-        keys = [str(key)[:20] for key in list(content)[:4]]
+        keys = [_plain(key[:20]) if type(key) is str else "a number" for key in list(content)[:4]]
         shown = f"a dict with {', '.join(keys) or 'nothing'}"
     raise BridgeError(f"holds {shown}, not a StyleGAN2 generator; known are {KNOWN_FORMATS}")
+
+
+def _plain(text: str) -> str:
+    """A name from a file without what a terminal would act on."""
+    return repr(text)[1:-1]
 
 
 def _is_safetensors(head: bytes, size: int) -> bool:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from classifiers import create_model
 from classifiers.files import save_weights
-from ganfer.classifier.catalogue import Source
+from ganfer.classifier.catalogue import ServedModel
 from ganfer.config import ServeConfig, load_config
 from ganfer.live.geometry import Face
 from ganfer.live.mesh import Mesh
@@ -57,13 +57,13 @@ def write_model(folder: Path, *, seed: int = 0, names: Sequence[str] = NAMES) ->
     return folder / "model.safetensors"
 
 
-def source_of(name: str, file: Path) -> Source:
+def source_of(name: str, file: Path) -> ServedModel:
     """A file as the catalogue gives it."""
     modified = file.stat().st_mtime_ns
-    return Source(name, file, modified // 1_000_000, f"{name} of a test", modified)
+    return ServedModel(name, file, modified // 1_000_000, f"{name} of a test", modified)
 
 
-def server_of(sources: Sequence[Source], *, token: str | None = None, **settings: object) -> Server:
+def server_of(sources: Sequence[ServedModel], *, token: str | None = None, **settings: object) -> Server:
     """A server on a free port of 127.0.0.1 with the detector above."""
     return Server(lambda: list(sources), Eyes(Bright()), config(**settings), device="cpu", token=token)
 

@@ -1,4 +1,4 @@
-"""The records of the earlier projects' trainings: merged without loss, whole ones before shortened ones, and in the page."""
+"""Records of the earlier projects' trainings: merged without loss, whole ones before shortened ones, in the page."""
 
 import importlib.util
 import json

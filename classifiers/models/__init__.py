@@ -75,6 +75,11 @@ def create_model(
     return make(num_classes=num_classes, in_channels=in_channels, size=size, **options)
 
 
+def require_model(name: str) -> None:
+    """ClassifierError unless `create_model` knows the name; builds nothing."""
+    _constructor(name)
+
+
 def _constructor(name: str) -> Callable[..., ImageClassifier]:
     if name in REGISTRY:
         return REGISTRY[name]

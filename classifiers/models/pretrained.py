@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import tempfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,12 +11,11 @@ from typing import Any
 from urllib.error import URLError
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from classifiers.errors import ClassifierError
-from classifiers.files import UNREADABLE
+from classifiers.files import read_foreign
 from classifiers.models.base import ImageClassifier
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -109,19 +109,28 @@ def _from_timm(name: str, in_channels: int, size: int, pretrained: str | None) -
         near = difflib.get_close_matches(plain, timm.list_models(), n=1)
         raise ClassifierError(f"no model '{plain}' in timm{f'; did you mean {near[0]!r}?' if near else ''}")
     options: dict[str, Any] = {"in_chans": in_channels, "num_classes": 0, "pretrained": pretrained == "imagenet"}
-    if pretrained and pretrained != "imagenet":
-        options |= {"pretrained": True, "pretrained_cfg_overlay": {"file": pretrained}}
     try:
-        try:
-            net = timm.create_model(plain, img_size=size, **options)
-        except TypeError:  # convolutional networks take any size and don't know the argument
-            net = timm.create_model(plain, **options)
+        with tempfile.TemporaryDirectory(prefix="ganfer-") as folder:
+            if pretrained and pretrained != "imagenet":
+                options |= {"pretrained": True, "pretrained_cfg_overlay": {"file": _tensors_alone(pretrained, folder)}}
+            try:
+                net = timm.create_model(plain, img_size=size, **options)
+            except TypeError:  # convolutional networks take any size and don't know the argument
+                net = timm.create_model(plain, **options)
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ClassifierError(f"timm's {plain} can't be had for {size}-pixel images ({reason})") from None
-    if pretrained is None:
-        _soften_strides(net, in_channels, size)
+    _soften_strides(net, in_channels, size)  # with pretrained weights, too: the card's network has no other strides
     return net, _checked(net, name, in_channels, size, net.num_features)
+
+
+def _tensors_alone(source: str, folder: str) -> str:
+    """The weights as safetensors in `folder`: timm opens files by their ending, and would unpickle another one."""
+    if not Path(source).is_file():
+        raise ClassifierError(f"pretrained = '{source}': must be 'none', 'imagenet' or an existing file of weights")
+    file = Path(folder, "weights.safetensors")
+    save_file({name: t.contiguous().clone() for name, t in read_foreign(Path(source)).items()}, file)
+    return str(file)
 
 
 def _checked(net: nn.Module, name: str, in_channels: int, size: int, width: int) -> int:
@@ -206,14 +215,7 @@ def _state_dict(name: str, source: str) -> Mapping[str, Tensor]:
     path = Path(source)
     if not path.is_file():
         raise ClassifierError(f"pretrained = '{source}': must be 'none', 'imagenet' or an existing file of weights")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, *UNREADABLE) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise ClassifierError(f"{path}: can't be read as weights ({reason})") from None
-    return state.get("state_dict", state) if isinstance(state, Mapping) else {}
+    return read_foreign(path)
 
 
 def _load(net: nn.Module, state: Mapping[str, Tensor], name: str) -> None:

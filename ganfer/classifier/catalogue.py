@@ -16,6 +16,7 @@ from ganfer.data.sets import drawn_digests
 from ganfer.errors import GanferError, WorkspaceError
 from ganfer.page.node import RESULTS, read_results
 from ganfer.runtime.files import digest_of
+from ganfer.runtime.text import one_line
 from ganfer.workspace import Run, Workspace
 
 NEWEST = "expression"
@@ -33,7 +34,7 @@ _SHOWN = re.compile(r"[^\W_][\w.+ -]{0,79}")
 
 
 @dataclass(frozen=True)
-class Source:
+class ServedModel:
     """A classifier. version: milliseconds since 1970 of its making. note: what it is, in words.
 
     modified: of the file, nanoseconds; a file written anew is another source. data_digest: of the set it was trained
@@ -48,7 +49,7 @@ class Source:
     data_digest: str = ""
 
 
-def sources(workspace: Workspace, wanted: Sequence[str] = ()) -> list[Source]:
+def sources(workspace: Workspace, wanted: Sequence[str] = ()) -> list[ServedModel]:
     """The models to serve: those wanted, else the one `for_people` and, after a `retrain`, `before` and `after`.
 
     GanferError for one that is not there, or when two have one name.
@@ -66,15 +67,16 @@ def sources(workspace: Workspace, wanted: Sequence[str] = ()) -> list[Source]:
     return found + (_compared(report) if report else [])
 
 
-def for_people(workspace: Workspace) -> Source | None:
+def for_people(workspace: Workspace) -> ServedModel | None:
     """The classifier for photographs of people: the newest trained on real images, on the active data if there is one;
-    else the starter. Where this installation has none, the newest at all, or None."""
+    else the starter. In an installation without one, the newest of the active data, or None."""
     real = trained_on_real(workspace)
     if real is not None:
         return _of_run("", real)
     if starter.there():
         return _starter()
-    newest = workspace.latest("classifiers")
+    data = workspace.active_data
+    newest = workspace.latest("classifiers", data=data.digest) if data else workspace.latest("classifiers")
     return _of_run("", newest) if newest else None
 
 
@@ -91,7 +93,7 @@ def _saw_drawn_only(run: Run, drawn: Collection[str]) -> bool:
     return _data_of(run) in drawn or run.record.get("learned_from", {}).get("kind") == "drawn"
 
 
-def choose(workspace: Workspace, text: str) -> Source:
+def choose(workspace: Workspace, text: str) -> ServedModel:
     """The one classifier that `text` means. GanferError says why there is none."""
     shown, name = _split(text)
     found = _named(workspace, name)
@@ -112,7 +114,7 @@ def _split(text: str) -> tuple[str, str]:
     return shown, name
 
 
-def _named(workspace: Workspace, name: str) -> Source:
+def _named(workspace: Workspace, name: str) -> ServedModel:
     if name in (BEFORE, AFTER, BEST):
         report = _newest_report(workspace)
         if report is None:
@@ -132,14 +134,14 @@ def _named(workspace: Workspace, name: str) -> Source:
     if file.is_file():
         if file.suffix != ".safetensors":
             raise GanferError(f"--classifier {name} is no .safetensors file.", "Only those are opened.")
-        plain = path.resolve().name if path.is_dir() else file.stem
+        plain = one_line(path.resolve().name if path.is_dir() else file.stem)
         return _of_file(plain.replace("=", "-"), file, f"{file}")
     if path.is_dir() and not workspace.runs("classifiers"):
         raise GanferError(f"--classifier {name}: the folder has no {_WEIGHTS}.", f"Give {GRAMMAR}.")
     return _of_run("", workspace.find("classifiers", name))
 
 
-def _starter() -> Source:
+def _starter() -> ServedModel:
     if not starter.there():
         raise GanferError(f"--classifier {starter.NAME}: {starter.FILE} is missing.", "Install ganfer again.")
     found = _of_file(starter.NAME, starter.FILE, f"ganfer's {starter.NAME}, {starter.words()}")
@@ -158,7 +160,7 @@ def _newest_report(workspace: Workspace) -> Run | None:
     return workspace.latest("reports", data=data.digest) if data else workspace.latest("reports")
 
 
-def _one_side(report: Run, name: str) -> Source:
+def _one_side(report: Run, name: str) -> ServedModel:
     """`before` or `after` of a report; WorkspaceError says which arms or files are missing."""
     arms = _arms(report)
     arm = _arm_of(name, arms)
@@ -182,9 +184,11 @@ def _one_side(report: Run, name: str) -> Source:
     return _of_file(name, file, f"{report.name}, arm {arm}, seed {seed}: trained on {what}", report)
 
 
-def recommended(report: Run) -> Source:
+def recommended(report: Run) -> ServedModel:
     """The classifier that a report recommends; WorkspaceError where it names none or its file is gone."""
-    entry = read_results(report.path).get(BEST)
+    results = read_results(report.path)
+    kept = results.get("classifiers")
+    entry = kept.get(BEST) if isinstance(kept, Mapping) else results.get(BEST)
     entry = {"folder": entry} if isinstance(entry, str) else entry
     if not isinstance(entry, Mapping) or not any(entry.get(key) for key in ("file", "folder")):
         raise WorkspaceError(
@@ -197,11 +201,13 @@ def recommended(report: Run) -> Source:
         raise WorkspaceError(
             f"--classifier {BEST}: {file} of {report.name} is gone.", f"Remove {report.path} and retrain."
         )
+    chosen = results.get("recommendation")
+    entry = {**(chosen if isinstance(chosen, Mapping) else {}), **entry}
     about = ", ".join(f"{key} {entry[key]}" for key in ("arm", "seed") if entry.get(key) is not None)
     return _of_file(BEST, file, f"{report.name}{', ' + about if about else ''}: recommended", report)
 
 
-def _compared(report: Run) -> list[Source]:
+def _compared(report: Run) -> list[ServedModel]:
     """`before` and `after` of a report; empty where one of them is not there."""
     try:
         return [_one_side(report, name) for name in (BEFORE, AFTER)]
@@ -235,7 +241,7 @@ def _trained(report: Run, folder: str) -> tuple[int, Path] | None:
     return min(found, default=None)
 
 
-def _of_run(shown: str, run: Run) -> Source:
+def _of_run(shown: str, run: Run) -> ServedModel:
     """A finished classifier of the workspace."""
     file = run.path / _WEIGHTS
     if not file.is_file():
@@ -247,13 +253,13 @@ def _of_run(shown: str, run: Run) -> Source:
         version = file.stat().st_mtime_ns // 1_000_000
     accuracy = run.figures.get("validation", {}).get("balanced_accuracy")
     note = run.name + (f", balanced accuracy {accuracy:.1%} on validation" if isinstance(accuracy, float) else "")
-    return Source(shown or run.name, file, version, note, file.stat().st_mtime_ns, _data_of(run))
+    return ServedModel(shown or run.name, file, version, note, file.stat().st_mtime_ns, _data_of(run))
 
 
-def _of_file(name: str, file: Path, note: str, report: Run | None = None) -> Source:
+def _of_file(name: str, file: Path, note: str, report: Run | None = None) -> ServedModel:
     modified = file.stat().st_mtime_ns
     made = report or _report_around(file) or Run(file.parent)
-    return Source(name, file, modified // 1_000_000, note, modified, _data_of(made))
+    return ServedModel(name, file, modified // 1_000_000, note, modified, _data_of(made))
 
 
 def _report_around(file: Path) -> Run | None:
@@ -265,7 +271,7 @@ def _report_around(file: Path) -> Run | None:
 class ChosenRun(Run):
     """A classifier from anywhere as the stages take a run: name, digest and file; what they cache goes elsewhere."""
 
-    def __init__(self, source: Source, workspace: Workspace) -> None:
+    def __init__(self, source: ServedModel, workspace: Workspace) -> None:
         super().__init__(source.file)
         self.name = source.name
         self._digest = digest_of(source.file)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from classifiers import Classifier, Ensemble, Predictor, load_classifier
-from ganfer.classifier.catalogue import Source
+from ganfer.classifier.catalogue import ServedModel
 from ganfer.data.decode import Target
 from ganfer.data.imageset import ImageSet
 from ganfer.errors import DataError
@@ -22,13 +22,13 @@ class Chosen:
     data_digest: str = ""
 
 
-def open_chosen(choice: Source | Path, device: str) -> Chosen:
+def open_chosen(choice: ServedModel | Path, device: str) -> Chosen:
     """The classifier of a source, or at a path. ClassifierError when it is missing or damaged."""
-    path = choice.file if isinstance(choice, Source) else choice
-    if isinstance(choice, Source) and (path.parent / "record.json").is_file():
+    path = choice.file if isinstance(choice, ServedModel) else choice
+    if isinstance(choice, ServedModel) and (path.parent / "record.json").is_file():
         path = path.parent  # a run
     classifier = load_classifier(path, device)
-    if isinstance(choice, Source):
+    if isinstance(choice, ServedModel):
         return Chosen(choice.name, path, classifier, choice.data_digest)
     record = Run(path).record if path.is_dir() else {}
     data = str(record.get("key", {}).get("inputs", {}).get("data", ""))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from classifiers import Classifier, Predictor
-from ganfer.classifier.catalogue import Source
+from ganfer.classifier.catalogue import ServedModel
 from ganfer.classifier.choose import Chosen, as_one, open_chosen
 from ganfer.classifier.evaluate_page import evaluation_lines
 from ganfer.classifier.figures import Measurement, evaluation_results
@@ -41,7 +41,11 @@ _KEPT = ("figures", "ece", "nll", "per_class", "confusion", "selective", "stress
 
 
 def evaluate(
-    workspace: Workspace, config: Config, paths: Sequence[Source | Path], data: Run | None, folder: Path | None = None
+    workspace: Workspace,
+    config: Config,
+    paths: Sequence[ServedModel | Path],
+    data: Run | None,
+    folder: Path | None = None,
 ) -> Result:
     """Measure the classifiers at `paths` (several: as an ensemble) on the data's split, or on a folder of classes.
 

@@ -10,7 +10,7 @@ from classifiers import Explanation
 from classifiers import explain as explain_image
 from classifiers.explanation import require_class
 from classifiers.plots import heat_overlay, plot_explanation, strongest_maps
-from ganfer.classifier.catalogue import Source
+from ganfer.classifier.catalogue import ServedModel
 from ganfer.classifier.choose import Chosen, open_chosen, target_of
 from ganfer.classifier.explain_page import explanation_page
 from ganfer.config import Config
@@ -27,7 +27,11 @@ FORMAT = 1
 
 
 def explain(
-    workspace: Workspace, config: Config, classifier: Source | Path, images: Sequence[Path], target: str | None = None
+    workspace: Workspace,
+    config: Config,
+    classifier: ServedModel | Path,
+    images: Sequence[Path],
+    target: str | None = None,
 ) -> Result:
     """Explain the prediction for every image file, or its evidence for the class `target`.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from classifiers import ExportResult, export_onnx
 from classifiers.export import TOLERANCE
-from ganfer.classifier.catalogue import Source
+from ganfer.classifier.catalogue import ServedModel
 from ganfer.classifier.choose import Chosen, open_chosen
 from ganfer.config import Config
 from ganfer.data.imageset import read_set
@@ -23,15 +23,14 @@ _CHECKED = 64  # real images that the check adds to noise
 
 
 def export(
-    workspace: Workspace, config: Config, classifier: Source | Path, data: Run | None, out: Path | None = None
+    workspace: Workspace, config: Config, classifier: ServedModel | Path, data: Run | None, out: Path | None = None
 ) -> Result:
     """Write `exports/<run>/model.onnx` and card.json, and copies as `out` and `out`.json when it is given.
 
     Real validation images of the active data, where they fit, and noise must give the same probabilities in ONNX
     Runtime and torch. ClassifierError when they don't; GanferError for an `out` that exists as something else.
     """
-    if out is not None and (out.suffix != ".onnx" or out.is_dir()):
-        raise GanferError(f"{out} is no name for an ONNX file.", "Give a file name that ends in .onnx.")
+    check_name(out)
     chosen = open_chosen(classifier, config.device)
     images = _real_images(chosen, data)
     key = {"config": {"format": 1}, "inputs": {"classifier": chosen.classifier.digest}}
@@ -48,6 +47,12 @@ def export(
         if out is not None:
             _copy(run, out)
     return _result(run, out)
+
+
+def check_name(out: Path | None) -> None:
+    """GanferError where `out` is no name for an ONNX file; None is the workspace's own."""
+    if out is not None and (out.suffix != ".onnx" or out.is_dir()):
+        raise GanferError(f"{out} is no name for an ONNX file.", "Give a file name that ends in .onnx.")
 
 
 def _real_images(chosen: Chosen, data: Run | None) -> np.ndarray | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the results  [default: in the workspace]")
 @click.option("--log", type=click.Path(path_type=Path), help="The CSV file  [default: faces.csv in the folder]")
 @click.option("--attention", is_flag=True, help="Head, gaze and blinks: who attends when (extra gaze)")
+@click.option("--blendshapes", is_flag=True, help="51 action units of every face into the rows, b_... (extra gaze)")
 @click.option("--landmarks", is_flag=True, help="Let the landmarks have a say in the expression (extra gaze)")
 @click.option("--no-pictures", is_flag=True, help="Write no annotated copies")
 @click.option("--show", is_flag=True, help="Show a window meanwhile; q ends it")
@@ -42,6 +43,7 @@ def predict(
     out: Path | None,
     log: Path | None,
     attention: bool,
+    blendshapes: bool,
     landmarks: bool,
     no_pictures: bool,
     show: bool,
@@ -66,6 +68,7 @@ def predict(
         out=out,
         log=log,
         attention=attention,
+        blendshapes=blendshapes,
         landmarks=landmarks,
         pictures=not no_pictures,
         show=show,

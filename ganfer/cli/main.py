@@ -3,12 +3,15 @@
 import errno
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 
 import click
 
 from classifiers.errors import ClassifierError
 from ganfer.errors import GanferError
+from ganfer.runtime.signals import Ended, end_in_order
+from ganfer.runtime.text import one_line
 from ganfer.version import __version__
 from stylegan_bridge.errors import BridgeError
 
@@ -40,6 +43,11 @@ COMMANDS = {
 
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called, so that `--help` is instant."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        from ganfer.cli.options import common_last
+
+        return super().parse_args(ctx, common_last(self, ctx, args))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -77,7 +85,8 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line: 0 done, 1 an expected failure (one line), 2 usage, 130 interrupted."""
+    """Run the command line: 0 done, 1 an expected failure (one line), 2 usage, 128 + n ended by signal n."""
+    end_in_order()
     try:
         code = cli.main(prog_name="ganfer", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
@@ -86,11 +95,14 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except Ended as ended:
+        _tell(f"Ended by {ended}. Nothing finished is lost; the same command goes on from here.")
+        sys.exit(128 + ended.number)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("\nInterrupted. Nothing finished is lost; the same command goes on from here.", err=True)
+        _tell("\nInterrupted. Nothing finished is lost; the same command goes on from here.")
         sys.exit(130)
     except EXPECTED as error:
-        click.echo(f"ganfer: {error}", err=True)
+        _tell(f"ganfer: {one_line(str(error))}")
         sys.exit(1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away: `ganfer status | head`
@@ -99,8 +111,43 @@ def main() -> None:
         line = _file_system_line(error) if isinstance(error, OSError) else _memory_line(error)
         if line is None:
             raise
-        click.echo(f"ganfer: {line}", err=True)
+        _tell(f"ganfer: {one_line(line)}")
         sys.exit(1)
+
+
+def _tell(text: str) -> None:
+    """A last line on stderr, which the terminal may have taken with it."""
+    with suppress(OSError):
+        click.echo(text, err=True)
+
+
+_GO_ON = "Free some; the same command goes on from what is finished."
+_READABLE = "Choose a file you can read, a folder you can write to (-w DIR for the workspace)."
+#: What a disk or a folder can fail with that a user can mend, and how.
+_FILE_SYSTEM = {
+    errno.ENOSPC: ("No space left on the disk", _GO_ON),
+    errno.EDQUOT: ("The disk quota is used up", _GO_ON),
+    errno.EFBIG: ("The file is larger than the file system or `ulimit -f` allows", _GO_ON),
+    errno.EACCES: ("No permission", _READABLE),
+    errno.EPERM: ("No permission", _READABLE),
+    errno.EROFS: ("The file system is read-only", "Choose another workspace with -w DIR."),
+    errno.EMFILE: ("Too many open files", "Raise the limit with `ulimit -n 4096`."),
+    errno.ENFILE: ("Too many open files on this machine", "Close other programs."),
+    errno.ENAMETOOLONG: ("The name is too long for the file system", "Choose a shorter one."),
+    errno.ENOTDIR: ("A part of the path is a file, not a folder", "Choose another path (-w DIR for the workspace)."),
+    errno.EISDIR: ("That is a folder, where a file belongs", "Choose another path."),
+    errno.EEXIST: ("Something of that name is in the way", "Choose another path (-w DIR for the workspace)."),
+    errno.ENOTEMPTY: ("The folder is not empty", "Choose another path."),
+    errno.ENOENT: ("No such file or folder", "It was removed meanwhile, or a link leads nowhere. Choose another path."),
+    errno.ELOOP: ("Links lead in a circle", "Choose another path."),
+    errno.EIO: ("The disk or the network failed", "Check it; the same command goes on from what is finished."),
+    errno.ESTALE: ("The network file system lost the file", "The same command goes on from what is finished."),
+    errno.EBUSY: ("The file is in use", "Close what uses it."),
+    errno.ENODEV: ("The device is not there", "Check it, or choose another path."),
+    errno.ENXIO: ("The device is not there", "Check it, or choose another path."),
+    errno.ENOLCK: ("The file system has no locks", "Choose a workspace on another file system with -w DIR."),
+    errno.ENOTSUP: ("The file system cannot do that", "Choose a workspace on another file system with -w DIR."),
+}
 
 
 def _memory_line(error: RuntimeError) -> str | None:
@@ -117,11 +164,13 @@ def _memory_line(error: RuntimeError) -> str | None:
 
 def _file_system_line(error: OSError) -> str | None:
     """One line for the failures of a disk or a folder that a user can mend; None for all others."""
-    where = f" ({error.filename})" if error.filename else ""
-    return {
-        errno.ENOSPC: f"No space left on the disk{where}. Free some; the same command goes on from what is finished.",
-        errno.EDQUOT: f"The disk quota is used up{where}. Free some; the same command goes on from what is finished.",
-        errno.EACCES: f"No permission{where}. Choose a workspace you can write to with -w DIR.",
-        errno.EROFS: f"The file system is read-only{where}. Choose another workspace with -w DIR.",
-        errno.EMFILE: f"Too many open files{where}. Raise the limit with `ulimit -n 4096`.",
-    }.get(error.errno or 0)
+    number = error.errno
+    if number is None and "written" in str(error):  # NumPy's own, of a short write
+        number = errno.ENOSPC
+    if number == errno.ENOENT and "temporary directory" in str(error):  # tempfile's own, when it finds no place
+        return "No folder for temporary files can be written. Free space in /tmp, or set TMPDIR to another folder."
+    if number not in _FILE_SYSTEM or (number == errno.ENOENT and not error.filename):
+        return None
+    problem, remedy = _FILE_SYSTEM[number]
+    where = f" ({os.fsdecode(error.filename)})" if isinstance(error.filename, str | bytes | os.PathLike) else ""
+    return f"{problem}{where}. {remedy}"

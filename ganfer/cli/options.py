@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -10,6 +10,7 @@ import click
 from ganfer.config import field_of, load_config, shipped_configs
 from ganfer.results import Result
 from ganfer.runtime import ranks
+from ganfer.runtime.text import safe_lines
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SETTING = "set__"
@@ -70,7 +71,7 @@ def common_with(
             finally:
                 ranks.stop()
             if ranks.leads():
-                click.echo(json.dumps(result.to_json(), indent=1) if as_json else str(result))
+                click.echo(json.dumps(result.to_json(), indent=1) if as_json else safe_lines(str(result)))
 
         return command  # type: ignore[return-value]
 
@@ -92,6 +93,32 @@ def classifier_option(
 
 common = common_with()
 common_shared = common_with(shared=True)
+
+
+_WITH_VALUE = ("-w", "--workspace", "--config", "--set", "--device", "--seed")
+_FLAGS = ("--json", "--dry-run")
+
+
+def common_last(group: click.Group, ctx: click.Context, args: Sequence[str]) -> list[str]:
+    """`-w DIR status` and `data -w DIR add` as `status -w DIR` and `data add -w DIR`: the command knows its options."""
+    rest, names, moved = list(args), list[str](), list[str]()
+    while rest:
+        word = rest[0]
+        name, equals, _ = word.partition("=")
+        if name in _WITH_VALUE and not equals:
+            moved += rest[:2]
+            rest = rest[2:]
+        elif name in (*_WITH_VALUE, *_FLAGS) or (word.startswith("-w") and len(word) > 2):
+            moved.append(rest.pop(0))
+        elif word.startswith("-"):
+            return rest if word in ("-h", "--help", "--version") else list(args)
+        else:
+            command = group.get_command(ctx, word)
+            names.append(rest.pop(0))
+            if not isinstance(command, click.Group):
+                break
+            group = command
+    return [*names, *moved, *rest] if names else list(args)
 
 
 def _taken_settings(values: dict[str, Any]) -> list[str]:

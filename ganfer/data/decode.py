@@ -105,7 +105,7 @@ def _decode_one(task: Task, target: Target) -> tuple[np.ndarray | None, str, boo
 
 
 @cache
-def _formats() -> tuple[str, ...]:
+def readable_formats() -> tuple[str, ...]:
     """Formats by name, the frequent ones first: Pillow tries one after the other."""
     Image.init()
     if find_spec("pillow_heif"):
@@ -126,7 +126,7 @@ def _load(data: bytes, target: Target, *, whole: bool) -> tuple[Image.Image, int
     """The image, its pixels read, and its EXIF orientation (1 to 8). whole: no box will be cut from it."""
     if not data:
         raise ValueError("empty file")
-    image = Image.open(io.BytesIO(data), formats=_formats())
+    image = Image.open(io.BytesIO(data), formats=readable_formats())
     if image.width * image.height > MAX_PIXELS:
         raise ValueError(f"{image.width} x {image.height} pixels, limit {MAX_PIXELS:,}")
     if whole:

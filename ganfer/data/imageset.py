@@ -6,7 +6,6 @@ own table and points to its parent's images by row.
 """
 
 import csv
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from ganfer.errors import DataError
-from ganfer.runtime.files import digest_json, digest_of, write_csv, write_json, write_npy
+from ganfer.runtime.files import digest_json, digest_of, read_object, write_csv, write_json, write_npy
+from ganfer.runtime.tables import read_cells, read_header
 
 SPLITS = ("train", "val", "test")
 UNLABELLED = -1
@@ -204,10 +204,9 @@ def _text(values: Sequence[str]) -> np.ndarray:
 
 def _info(folder: Path) -> dict[str, Any]:
     try:
-        info: dict[str, Any] = json.loads((folder / "set.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return read_object(folder / "set.json", "Add the data again.")
+    except OSError as error:
         raise DataError(f"{folder / 'set.json'} cannot be read ({error}).", "Add the data again.") from error
-    return info
 
 
 def _table(folder: Path) -> dict[str, list[str]]:
@@ -215,7 +214,9 @@ def _table(folder: Path) -> dict[str, list[str]]:
     try:
         with (folder / "table.csv").open(newline="", encoding="utf-8") as file:
             reader = csv.reader(file)
-            header = next(reader)
+            header = read_header(reader)
+            if not header:
+                raise ValueError("it is empty")
             columns: list[list[str]] = [[] for _ in header]
             unique = ("row", "id")
             adders = [
@@ -223,9 +224,9 @@ def _table(folder: Path) -> dict[str, list[str]]:
                 for name, column in zip(header, columns, strict=True)
             ]
             for values in reader:
-                for add, value in zip(adders, values, strict=True):
+                for add, value in zip(adders, read_cells(values, header), strict=True):
                     add(value)
-    except (OSError, StopIteration, ValueError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{folder / 'table.csv'} cannot be read ({error}).", "Add the data again.") from error
     return dict(zip(header, columns, strict=True))
 

@@ -1,6 +1,5 @@
 """One import, from a source's items to a set on disk, as one stream; what cannot be used is counted and listed."""
 
-import csv
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from ganfer.data.splits import NO_GROUP, Splits, assign
 from ganfer.data.text import printable
 from ganfer.data.writer import Row, SetWriter
 from ganfer.runtime.console import progress
+from ganfer.runtime.tables import TableWriter
 from ganfer.workspace import Run
 
 SYNTHETIC = "synthetic (drawn by ganfer)"
@@ -214,8 +214,7 @@ class SkippedList:
         self._final = folder / "skipped.csv"
         self._path = folder / ".skipped.csv.tmp"
         self._file = self._path.open("w", newline="", encoding="utf-8")
-        self._writer = csv.writer(self._file)
-        self._writer.writerow(("file_name", "reason"))
+        self._writer = TableWriter(self._file, ("file_name", "reason"))
 
     def __enter__(self) -> "SkippedList":
         return self
@@ -227,7 +226,7 @@ class SkippedList:
         self._path.unlink(missing_ok=True)
 
     def add(self, name: str, reason: str) -> None:
-        self._writer.writerow((printable(name), printable(reason)))
+        self._writer.write({"file_name": printable(name), "reason": printable(reason)})
 
     def keep(self) -> None:
         self._file.close()

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from ganfer.errors import DataError
+from ganfer.runtime.text import one_line
 from ganfer.version import __version__
 
 MARK = "ganfer:synthetic"
@@ -18,7 +19,7 @@ _sign: Callable[[bytes], bytes] = bytes  # see `signing`
 _PREFIX = "ganfer:"
 _XMP = "XML:com.adobe.xmp"
 # IPTC's word for an image that a trained model made, for programs that know nothing of ganfer (IPTC Photo Metadata
-# Standard, Digital DatasetSource Type); wrapped as XMP says (ISO 16684-1).
+# Standard, Digital Source Type); wrapped as XMP says (ISO 16684-1).
 MADE_BY_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 _PACKET = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -58,7 +59,7 @@ def encode_png(image: np.ndarray, facts: Mapping[str, str | int | float]) -> byt
     text.add_itxt(_XMP, _PACKET)
     text.add_text(_PREFIX + "version", __version__)
     for name, value in facts.items():
-        text.add_text(_PREFIX + name, str(value))
+        text.add_text(_PREFIX + name, one_line(str(value)))  # a file's name need not be UTF-8
     buffer = io.BytesIO()
     as_pillow(image).save(buffer, format="PNG", pnginfo=text, compress_level=1)
     return _sign(buffer.getvalue())

@@ -1,5 +1,7 @@
 """What a data set holds: counts per class and split, imbalance, subjects, sources, and sheets to look at."""
 
+import errno
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -25,6 +27,17 @@ def stats(config: Config, data: Run) -> Result:
     figures = describe(image_set)
     folder = data.path / "sheets"
     sheets: dict[str, str] = {}
+    lines = [f"{data.name}: {_headline(image_set, figures)}", "", *_table(image_set, figures), "", *_facts(figures)]
+    try:
+        folder.mkdir(exist_ok=True)
+        writable = os.access(folder, os.W_OK)
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        writable = False
+    if not writable:  # somebody else's workspace: the figures can be read all the same
+        lines.append(f"no contact sheets: {folder} cannot be written")
+        return Result("ganfer data stats", data.path, {**figures, "sheets": {}, "overview": None}, lines)
     for label, name in enumerate(image_set.class_names):
         chosen = pick(image_set, label, _PER_CLASS_SHEET, seed=config.seed)
         if len(chosen):
@@ -32,8 +45,7 @@ def stats(config: Config, data: Run) -> Result:
             sheets[name] = str(save_sheet(folder / f"{_file_name(name, label, image_set.class_names)}.png", sheet))
     overview = class_sheet(image_set, per_class=_PER_OVERVIEW_ROW, seed=config.seed)
     path = save_sheet(folder / "overview.png", overview)
-    lines = [f"{data.name}: {_headline(image_set, figures)}", "", *_table(image_set, figures), ""]
-    lines += [*_facts(figures), f"contact sheets: {folder}"]
+    lines.append(f"contact sheets: {folder}")
     return Result("ganfer data stats", data.path, {**figures, "sheets": sheets, "overview": str(path)}, lines)
 
 

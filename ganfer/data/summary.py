@@ -1,7 +1,6 @@
 """What an import says of itself: the plan before, the counts after."""
 
 import contextlib
-import csv
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +13,7 @@ from ganfer.data.sources import DatasetSource
 from ganfer.data.sources.items import Note, Refused
 from ganfer.data.text import printable
 from ganfer.results import Result, table
+from ganfer.runtime.tables import read_rows
 from ganfer.workspace import Run
 
 SHOWN_SKIPPED = 5
@@ -73,7 +73,7 @@ def _lines(run: Run, figures: Mapping[str, Any]) -> list[str]:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in skipped.items())
         lines.append(f"Left out {sum(skipped.values()):,} ({reasons}); all named in {run.path / 'skipped.csv'}:")
         with contextlib.suppress(OSError), (run.path / "skipped.csv").open(newline="", encoding="utf-8") as file:
-            first = [row for row, _ in zip(csv.DictReader(file), range(SHOWN_SKIPPED), strict=False)]
+            first = [row for row, _ in zip(read_rows(file), range(SHOWN_SKIPPED), strict=False)]
             lines += [f"  {row['file_name']}: {row['reason']}" for row in first]
     lines.append(f"Active set: {run.path}")
     return lines

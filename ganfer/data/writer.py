@@ -18,7 +18,7 @@ from ganfer.data.imageset import COLUMNS, SPLITS, UNLABELLED, ImageSet, write_ta
 from ganfer.data.names import in_order
 from ganfer.data.splits import NO_GROUP, rank_of
 from ganfer.data.text import printable
-from ganfer.runtime.files import digest_of
+from ganfer.runtime.files import create_npy, digest_of
 
 _HEADER_BYTES = 128
 _SCRATCH = ".unfinished"
@@ -183,7 +183,7 @@ class SetWriter:
         Votes for an expression that is no image's label, and so no class, are left out.
         """
         path = self._scratch / "soft_labels.npy"
-        shares = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(len(self), len(names)))
+        shares = create_npy(path, (len(self), len(names)), np.float32)
         for i, (_, _, _, votes) in enumerate(self._spooled()):
             for name in set(votes or ()) & set(names):
                 shares[i, names.index(name)] = votes[name]

@@ -1,6 +1,5 @@
 """Before an experiment starts: is the test split large enough to show anything, and does training leak into it."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from ganfer.config import Config
 from ganfer.data.imageset import ImageSet
 from ganfer.errors import DataError
 from ganfer.runtime.console import say
+from ganfer.runtime.files import read_object
 from ganfer.statistics.significance import fewest_images
 from ganfer.workspace import Run, Workspace
 
@@ -73,7 +73,7 @@ def leaks_of(workspace: Workspace, config: Config, data: Run, images: ImageSet) 
         say("Looking for images that are in two splits (ganfer data check).")
         check(workspace, data)
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_object(file, "Write it again: ganfer data check.")
         leaking = {str(name): str(split) for name, split in found["leaking_images"].items()}
         lists = ("leaking_images", "damaged_images", "shared_subjects")
         summary = {name: value for name, value in found.items() if name not in lists}

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from classifiers.files import seal, unseal
 from ganfer.errors import WorkspaceError
 from ganfer.runtime.files import write_bytes
 
@@ -70,7 +71,7 @@ class State:
     def load(self, path: Path) -> None:
         """Take over the state in the file. WorkspaceError when it is damaged or of another format."""
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(io.BytesIO(unseal(path.read_bytes())), map_location="cpu", weights_only=True)
             if content["format"] != FORMAT:
                 raise ValueError(f"format {content['format']}, not {FORMAT}")
             for name, part in self._parts().items():
@@ -111,7 +112,7 @@ class Saver:
     def _write(self, content: dict[str, Any]) -> None:
         buffer = io.BytesIO()
         torch.save(content, buffer)
-        write_bytes(self.path, buffer.getvalue())
+        write_bytes(self.path, seal(buffer.getvalue()))
 
 
 def _copied(part: Any) -> Any:

@@ -176,7 +176,13 @@ def open_gan(path: str | Path, device: str = "auto", *, truncation: float = 0.0)
         raise GanferError(
             f"{file} is not a generator of ganfer's.", f"Its format is {metadata.get('format')!r}, not {FORMAT!r}."
         )
-    return _from_card(file, weights, json.loads(metadata["card"]), resolve_device(device), truncation)
+    try:
+        return _from_card(file, weights, json.loads(metadata["card"]), resolve_device(device), truncation)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise GanferError(
+            f"{file}: its card and its weights do not fit together ({reason}).", "Train or copy it again."
+        ) from error
 
 
 def _from_card(

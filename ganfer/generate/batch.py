@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ganfer.errors import DataError
 from ganfer.generate.shards import read_image_bytes
+from ganfer.runtime import tables
 from ganfer.workspace import Run
 
 METADATA = "metadata.csv"
@@ -70,12 +71,9 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """The rows of a CSV file. DataError when it is missing or damaged."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file, strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+            return list(tables.read_rows(file))
+    except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{path} cannot be read ({error}).", "Run the command that made it again.") from error
-    if any(None in row or None in row.values() for row in rows):
-        raise DataError(f"{path} is damaged: a row is too short or too long.", "Run the command that made it again.")
-    return rows
 
 
 def _read_image(folder: Path, name: str) -> np.ndarray:

@@ -30,11 +30,7 @@ def import_batch(workspace: Workspace, config: Config, folder: Path, data: Run |
     A subfolder named like a class makes it the class asked for. Every image is marked synthetic, so that none can enter
     validation or test. DataError when the folder is missing or holds no readable image.
     """
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder.", "Give a folder of images, or none to label the newest batch.")
-    files, left_out = images_below(folder)
-    if not files:
-        raise DataError(f"{folder} holds no images.", "Give a folder with PNG, JPEG or other image files.")
+    files, left_out = image_files(folder)
     images = read_set(data.path) if data else starter.no_images()
     listing = [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     key = {
@@ -76,6 +72,16 @@ def import_batch(workspace: Workspace, config: Config, folder: Path, data: Run |
         figures = {"images": len(rows), "asked": dict(asked), "skipped": skipped, "source": str(folder.resolve())}
         run.finish(digest=digest_of(run.path / "metadata.csv"), figures=figures)
     return run
+
+
+def image_files(folder: Path) -> tuple[list[Path], list[tuple[str, str]]]:
+    """The image files below a folder, and (name, reason) of what is left out. DataError when it holds none."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder.", "Give a folder of images, or none to label the newest batch.")
+    files, left_out = images_below(folder)
+    if not files:
+        raise DataError(f"{folder} holds no images.", "Give a folder with PNG, JPEG or other image files.")
+    return files, left_out
 
 
 def _class_of(path: Path, folder: Path, class_names: tuple[str, ...]) -> str:

@@ -1,6 +1,5 @@
 """Where a batch's faces come from: a GAN of the workspace, a StyleGAN2 network, a generator of another package."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 from ganfer.config import Config
 from ganfer.errors import GanferError
 from ganfer.gan.generator import Generator, check_source, open_generator
-from ganfer.runtime.files import digest_of
+from ganfer.runtime.files import digest_of, read_object
 from ganfer.workspace import Run
 
 OWN = "dcgan"  # the registered name of ganfer's own GANs, whatever their network; commands say "gan"
@@ -54,7 +53,9 @@ def gan_source(run: Run, config: Config) -> GeneratorChoice:
     """A GAN of the workspace."""
     card = run.path / "card.json"
     try:
-        names = json.loads(card.read_text(encoding="utf-8"))["class_names"]
+        names = read_object(card, "Train the GAN again.")["class_names"]
+        if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+            raise ValueError("its class names are no list")
     except (OSError, ValueError, KeyError) as error:
         raise GanferError(f"{card} is missing or damaged ({error}).", "Train the GAN again.") from error
     options = {"truncation": config.generate.truncation}

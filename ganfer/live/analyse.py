@@ -46,14 +46,17 @@ class Analyser:
         """The expressions of the first classifier."""
         return list(next(iter(self.classifiers.values())).class_names)
 
-    def analyse(self, frames: Sequence[np.ndarray]) -> list[list[FaceResult]]:
-        """The faces of every frame ((H, W, 3) uint8 RGB), each with every classifier's calibrated scores."""
-        found = [self.detect(frame) for frame in frames]
+    def analyse(self, frames: Sequence[np.ndarray], across: Sequence[float] = ()) -> list[list[FaceResult]]:
+        """The faces of every frame ((H, W, 3) uint8 RGB), each with every classifier's calibrated scores.
+
+        across: how many of the original's pixels a frame's are wide, for `min_face`; 1 where none is given.
+        """
+        found = [self.detect(frame, wide) for frame, wide in zip(frames, across or [1.0] * len(frames), strict=True)]
         return self.classify(frames, found)
 
-    def detect(self, frame: np.ndarray) -> list[Face]:
+    def detect(self, frame: np.ndarray, across: float = 1.0) -> list[Face]:
         """The faces of one frame, the surest first."""
-        return [face for face in self.detector.detect(frame) if face.box[2] >= self.min_face]
+        return [face for face in self.detector.detect(frame) if face.box[2] * across >= self.min_face]
 
     def classify(self, frames: Sequence[np.ndarray], found: Sequence[Sequence[Face]]) -> list[list[FaceResult]]:
         """The scores of faces that are already found."""

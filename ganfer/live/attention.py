@@ -1,8 +1,9 @@
 """Whether a person attends: where head and eyes point, against where that person looks when facing the screen."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -51,6 +52,24 @@ class AttentionMeter:
                 person = self._people.setdefault(face.track, person)
             judged.append(dataclasses.replace(face, attention=self._judge(person, face.mesh, seconds)))
         return judged
+
+    def state(self) -> dict[str, Any]:
+        """As JSON, to go on from with `restore`."""
+
+        def plain(value: Any) -> Any:
+            return value.tolist() if isinstance(value, np.ndarray) else value
+
+        return {
+            str(number): {f.name: plain(getattr(person, f.name)) for f in dataclasses.fields(person)}
+            for number, person in self._people.items()
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`."""
+        for number, saved in state.items():
+            arrays = {name: np.array(saved[name]) for name in ("centre", "direction") if saved[name] is not None}
+            samples = [(a, b, c) for a, b, c in saved["samples"]]
+            self._people[int(number)] = _Person(**{**saved, **arrays, "samples": samples})
 
     def _judge(self, person: _Person, mesh: Mesh | None, seconds: float) -> Attention:
         step = max(0.0, seconds - person.last)

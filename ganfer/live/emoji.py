@@ -27,7 +27,7 @@ _DRAWN = 256
 
 def colour(name: str) -> tuple[int, int, int]:
     """The expression's colour in pictures and pages, RGB; names that are not known get one by their letters."""
-    return COLOURS.get(name) or _OTHERS[sum(name.encode()) % len(_OTHERS)]
+    return COLOURS.get(name) or _OTHERS[sum(name.encode("utf-8", "surrogatepass")) % len(_OTHERS)]
 
 
 @cache

@@ -9,20 +9,22 @@ from pathlib import Path
 
 from PIL import Image
 
+from ganfer.live.journal import NAME as JOURNAL
 from ganfer.workspace import KINDS
 
 _OWN = re.compile(r".*\.faces\.(jpg|mp4)", re.IGNORECASE)  # annotated copies
 _TEMPORARY = re.compile(r"\..*\.tmp\.\w+")  # of a run that was killed
-_RESULTS = ("faces.csv", "faces.json", "summary.json")
+RESULTS = ("faces.csv", "faces.json", "summary.json")
 _WORKSPACE_PARTS = (*KINDS, "predictions", "landmarks", "features")
 _SNIFFED = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "JPEG2000", "AVIF")  # known by their first bytes
 _KINDS_NAMED = 6
+_INDEX_BYTES = 16 * 2**20  # in which a film's index ends, and its comment with it
 MARK = "ganfer predict"  # in the comment of every annotated copy
 
 
 @dataclass
 class LeftOut:
-    """What was not looked at. own: annotated copies; workspaces and closed: folders; kinds: other files by suffix."""
+    """What was not looked at. own: pictures ganfer made; workspaces, closed: folders; kinds: other files by suffix."""
 
     own: int = 0
     workspaces: list[str] = field(default_factory=list)
@@ -37,7 +39,7 @@ class LeftOut:
             named = [f"{count} {kind}" for kind, count in self.kinds.most_common(_KINDS_NAMED)]
             more = len(self.kinds) - _KINDS_NAMED
             said.append(", ".join(named) + (f", and {more} more kinds" if more > 0 else ""))
-        said += [f"{self.own} annotated copies of earlier runs"] if self.own else []
+        said += [f"{self.own} picture(s) that ganfer made"] if self.own else []
         said += [f"the workspace {name}" for name in self.workspaces]
         said += [f"the folder {name}, which may not be read" for name in self.closed]
         said += [f"{self.repeated} given twice"] if self.repeated else []
@@ -62,12 +64,13 @@ def files_of(folder: Path, suffixes: set[str], left_out: LeftOut, results: Path 
             elif below.is_symlink():
                 left_out.kinds["linked folder(s)"] += 1
                 folders.remove(name)
-        ours = any((here / name).is_file() for name in _RESULTS) or (results is not None and _same(here, results))
+        ours = any((here / name).is_file() for name in RESULTS) or (results is not None and _same(here, results))
+        named = _copies_named(here) if ours else set()
         for name in names:
             path = here / name
-            if _OWN.fullmatch(name) and (ours or is_marked(path)):
+            if _OWN.fullmatch(name) and (name in named or has_mark(path)):
                 left_out.own += 1
-            elif _TEMPORARY.fullmatch(name) or (ours and name in _RESULTS):
+            elif _TEMPORARY.fullmatch(name) or (ours and (name in RESULTS or name == JOURNAL)):
                 continue
             elif path.suffix.lower() in suffixes or _is_picture(path):
                 found.append(path)
@@ -76,15 +79,22 @@ def files_of(folder: Path, suffixes: set[str], left_out: LeftOut, results: Path 
     return sorted(found)
 
 
-def is_marked(path: Path) -> bool:
-    """Whether the file is an annotated copy that ganfer wrote."""
+def _copies_named(folder: Path) -> set[str]:
+    """Annotated copies that the summary in their folder names; those of an earlier ganfer bear no mark."""
+    try:
+        sources = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["sources"]
+        return {Path(str(one["picture"])).name for one in sources if one.get("picture")}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return set()
+
+
+def has_mark(path: Path, mark: str = MARK) -> bool:
+    """Whether the file is an annotated copy that ganfer wrote; with another mark, one that bears it."""
     try:
         with path.open("rb") as file:
-            head = file.read(4096)
             if path.suffix.lower() != ".mp4":
-                return MARK.encode() in head
-            file.seek(max(0, path.stat().st_size - 2**20))
-            return MARK.encode() in head or MARK.encode() in file.read()
+                return mark.encode() in file.read(4096)
+            return mark.encode() in file.read(_INDEX_BYTES)
     except OSError:
         return False
 
@@ -92,7 +102,7 @@ def is_marked(path: Path) -> bool:
 def _is_workspace(folder: Path) -> bool:
     try:
         return "ganfer" in json.loads((folder / "workspace.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return False
 
 

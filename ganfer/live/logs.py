@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ganfer.errors import DataError
+from ganfer.runtime.tables import unmarked
 
 _NEEDED = {"source", "seconds", "person", "expression"}
 _DELIMITERS = ",;\t"
@@ -118,7 +119,7 @@ def _table(path: Path) -> tuple[str, list[tuple[int, list[str]]]]:
         heading = body.partition("\n")[0]
         delimiter = max(_DELIMITERS, key=heading.count)
         reader = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter)
-        rows = [(reader.line_num + skipped, [cell.strip() for cell in cells]) for cells in reader]
+        rows = [(reader.line_num + skipped, [unmarked(cell.strip()) for cell in cells]) for cells in reader]
     except (OSError, csv.Error) as error:
         raise DataError(f"{path} cannot be read ({error}).", "Give logs of: ganfer predict --log.") from error
     return delimiter, rows
@@ -194,7 +195,8 @@ def _recording(label: str, source: str, rows: list[_Row]) -> Recording:
 
 def _fill_gaps(recording: Recording) -> int:
     """Frames without a face, of which an earlier ganfer wrote no rows: the gaps of the clock. Returns how many."""
-    step, places, clock = recording.step, [], []
+    step, places = recording.step, []
+    clock: list[float] = []
     if step <= 0:
         return 0
     for seconds in recording.clock:

@@ -141,6 +141,6 @@ def load_opinion(path: Path) -> Opinion:
         )
         if opinion.coefficients.shape != (len(opinion.class_names), len(opinion.shapes)):
             raise ValueError("its sizes do not fit together")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         raise DataError(f"{path} is damaged ({error}).", "Remove it; the next --landmarks makes it anew.") from error
     return opinion

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
+from ganfer.data.provenance import picture_of
 from ganfer.errors import DataError
 
 MAX_FILE_BYTES = 512 * 2**20
@@ -56,8 +57,9 @@ def read_scaled(source: Path | bytes) -> Picture:
         return _pixels(image, _name(source))
 
 
-def frames_in(path: Path) -> tuple[bool, int]:
-    """Whether the file is an animation (GIF, WebP, APNG, AVIF, FLI), and how many pictures it holds.
+def frames_in(path: Path) -> tuple[bool, int, bool]:
+    """Whether the file is an animation (GIF, WebP, APNG, AVIF, FLI), its number of pages, whether ganfer made it to be
+    looked at (a plot, a sheet, an annotated copy).
 
     Pages of a TIFF and the previews, depth and gain maps beside a camera's photo (MPO) are no frames. DataError when
     it is no picture.
@@ -67,7 +69,8 @@ def frames_in(path: Path) -> tuple[bool, int]:
             count = int(getattr(image, "n_frames", 1))
         except (OSError, SyntaxError, ValueError, EOFError):
             count = 1  # reading it will say what is wrong
-        return image.format in _ANIMATED and count > 1, count if image.format in _PAGED else 1
+        moving, pages = image.format in _ANIMATED and count > 1, count if image.format in _PAGED else 1
+        return moving, pages, bool(picture_of(image))
 
 
 def is_animation(path: Path) -> bool:

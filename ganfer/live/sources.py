@@ -1,64 +1,67 @@
 """Where pictures come from: photos, folders, animations, video files, cameras; each as a stream of frames."""
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
-import numpy as np
 
 from ganfer.errors import DataError
-from ganfer.live.detect import quiet_opencv
-from ganfer.live.pictures import animation_frames, as_rgb, is_animation, read_picture
+from ganfer.live.folders import LeftOut, files_of
+from ganfer.live.pictures import animation_frames, frames_in, read_scaled, unreadable
+from ganfer.live.videos import (
+    FALLBACK_FPS,
+    Frame,
+    camera_frames,
+    film_facts,
+    next_due,
+    open_capture,
+    rate_of,
+    video_frames,
+)
 
 PICTURES = {
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".webp", ".avif"),
-    *(".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"),
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".webp", ".avif", ".avifs"),
+    *(".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
+    *(".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c", ".tga", ".psd", ".pcx", ".sgi", ".qoi", ".ico", ".dds", ".mpo"),
 }
 VIDEOS = {
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv"),
     *(".3gp", ".ogv", ".ts", ".mts", ".m2ts", ".y4m", ".mjpeg"),
 }
-_FALLBACK_FPS = 25.0  # of a video that does not say
-_MAX_FPS = 1000.0
-_DAMAGED_FRAMES = 25  # in a row that cannot be decoded, then the video is given up
-_MISSED_READS = 30  # of a camera in a row, then it was unplugged
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """One picture of a source. image: (H, W, 3) uint8 RGB. index counts the source's own frames, from 0."""
-
-    image: np.ndarray
-    index: int = 0
-    seconds: float = 0.0
 
 
 @dataclass
-class Source:
+class MediaSource:
     """A photo, video or camera that can be opened. notes: what went wrong on the way without ending it."""
 
     name: str
     kind: Literal["photo", "animation", "video", "camera"]
     place: Path | int
     notes: list[str] = field(default_factory=list)
-    fps: float = _FALLBACK_FPS  # known once it was opened
+    fps: float = FALLBACK_FPS  # known once it was opened
 
     @property
     def moving(self) -> bool:
         return self.kind != "photo"
 
-    def frames(self, every: float = 0.0) -> Iterator[Frame]:
-        """Its frames, or one per `every` seconds. DataError when it has none or cannot be opened."""
+    def frames(self, every: float = 0.0, start: int = 0) -> Iterator[Frame]:
+        """Its frames, or one per `every` seconds, from number `start` on. DataError when it has none or cannot be
+        opened."""
+        if self.kind == "camera":
+            assert isinstance(self.place, int)
+            yield from camera_frames(self.place, self.name, every, self.notes)
+            return
+        path = Path(str(self.place))
         if self.kind == "photo":
-            yield Frame(read_picture(Path(str(self.place))))
+            picture = read_scaled(path)
+            yield Frame(picture.image, scale=picture.scale)
         elif self.kind == "animation":
-            yield from _animation(Path(str(self.place)), every)
+            yield from (frame for frame in _animation(path, every) if frame.index >= start)
         else:
-            yield from _video(self, every)
+            yield from video_frames(path, self.name, every, self.notes, start)
 
     def length(self, every: float = 0.0) -> int | None:
         """About how many frames there will be, for a progress bar; None when nobody knows."""
@@ -66,15 +69,19 @@ class Source:
             return 1
         if self.kind != "video":
             return None
-        capture = _open(self)
-        count, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), _fps(capture)
+        capture = open_capture(self.place, self.name)
+        count, self.fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), rate_of(capture)
         capture.release()
         if not 0 < count < 1e9:
             return None
-        return math.ceil(count / max(1.0, every * fps)) if every else int(count)
+        return math.ceil(count / max(1.0, every * self.fps)) if every else int(count)
+
+    def shown_seconds(self) -> float | None:
+        """How long a film's pictures are shown, where its file says so."""
+        return film_facts(Path(str(self.place))).seconds if self.kind == "video" else None
 
     def rate(self, every: float = 0.0) -> float:
-        """Frames per second of what `frames` gives, for a copy of it."""
+        """Frames per second of what `frames` gives, about, for a copy of it."""
         if self.kind in ("photo", "animation"):
             rate = 10.0
         else:
@@ -82,150 +89,93 @@ class Source:
         return min(rate, 1 / every) if every > 0 else rate
 
 
-def find_sources(arguments: Sequence[str | Path]) -> list[Source]:
-    """The sources that paths, folders and camera numbers stand for.
+def find_sources(
+    arguments: Sequence[str | Path], left_out: LeftOut | None = None, results: Path | None = None
+) -> list[MediaSource]:
+    """The sources that paths, folders and camera numbers stand for, each once.
 
-    DataError for a path that is not there, is neither picture nor video, or a folder without any. In a folder, files
-    that by their names are neither are left out in silence, and damaged ones are named when they are read.
+    left_out: gathers what of the folders is not looked at. results: a folder that will be written. DataError for a path
+    that is not there, is neither picture nor video, or a folder without any.
     """
-    sources: list[Source] = []
+    left_out = LeftOut() if left_out is None else left_out
+    found: dict[object, MediaSource] = {}
     for argument in arguments:
-        path = Path(argument)
-        if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES | VIDEOS and p.is_file())
-            if not found:
-                raise DataError(f"{path} holds no pictures or videos.", "Give another folder.")
-            sources += [_by_name(file) for file in found]
-        elif path.is_file():
-            sources.append(_by_content(path))
-        elif str(argument).isdecimal():
-            sources.append(Source(f"camera {argument}", "camera", int(str(argument))))
-        else:
-            raise DataError(f"{argument} does not exist.", "Give a picture, a video, a folder or a camera's number.")
-    return sources
+        for source in _of_argument(argument, left_out, results):
+            key = source.place if isinstance(source.place, int) else source.place.resolve()
+            left_out.repeated += key in found
+            found.setdefault(key, source)
+    return list(found.values())
 
 
-def _by_name(path: Path) -> Source:
-    return Source(str(path), "video" if path.suffix.lower() in VIDEOS else _picture_kind(path), path)
-
-
-def _picture_kind(path: Path) -> Literal["photo", "animation"]:
+def _of_argument(argument: str | Path, left_out: LeftOut, results: Path | None) -> list[MediaSource]:
+    path = Path(argument)
     try:
-        return "animation" if is_animation(path) else "photo"
+        if path.is_dir():
+            files = files_of(path, PICTURES | VIDEOS, left_out, results)
+            found = [source for file in files if (source := _by_name(file, left_out)) is not None]
+            if not found:
+                raise DataError(
+                    f"{path} holds no pictures or videos. {' '.join(left_out.lines())}", "Give another folder."
+                )
+            return found
+        if path.is_file():
+            return [_by_content(path)]
+        if str(argument).isdecimal():
+            return [MediaSource(f"camera {argument}", "camera", int(str(argument)))]
+        path.stat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise unreadable(str(argument), error) from error
+    raise DataError(f"{argument} does not exist.", "Give a picture, a video, a folder or a camera's number.")
+
+
+def _by_name(path: Path, left_out: LeftOut) -> MediaSource | None:
+    """A file of a folder; None for a picture that ganfer made."""
+    if path.suffix.lower() in VIDEOS:
+        return MediaSource(str(path), "video", path)
+    source, own = _picture(path)
+    left_out.own += own
+    return None if own else source
+
+
+def _picture(path: Path) -> tuple[MediaSource, bool]:
+    """A picture, and whether ganfer made it to be looked at."""
+    try:
+        moving, pages, own = frames_in(path)
     except DataError:
-        return "photo"  # reading it will say what is wrong
+        return MediaSource(str(path), "photo", path), False  # reading it will say what is wrong
+    notes = [f"{path} has {pages} pages; the first is looked at."] if pages > 1 else []
+    return MediaSource(str(path), "animation" if moving else "photo", path, notes), own
 
 
-def _by_content(path: Path) -> Source:
+def _by_content(path: Path) -> MediaSource:
     """Whatever the file is called: a picture if Pillow reads it, else a video if OpenCV does."""
-    if not path.stat().st_size:
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise unreadable(str(path), error) from error
+    if empty:
         raise DataError(f"{path} is empty (0 bytes).", "Give a picture or a video.")
     if path.suffix.lower() in VIDEOS:
-        return Source(str(path), "video", path)
+        return MediaSource(str(path), "video", path)
     try:
-        return Source(str(path), "animation" if is_animation(path) else "photo", path)
+        frames_in(path)
+        return _picture(path)[0]
     except DataError:
         if path.suffix.lower() in PICTURES:
             raise
-    source = Source(str(path), "video", path)
     try:
-        _open(source).release()
+        open_capture(path, str(path)).release()
     except DataError as error:
         raise DataError(f"{path} is neither a picture nor a video.", "Give another file.") from error
-    return source
+    return MediaSource(str(path), "video", path)
 
 
 def _animation(path: Path, every: float) -> Iterator[Frame]:
     due = 0.0
-    for index, (seconds, image) in enumerate(animation_frames(path)):
+    for index, (seconds, picture) in enumerate(animation_frames(path)):
         if seconds >= due - 1e-6:
-            yield Frame(image, index, seconds)
-            due = _next_due(seconds, every)
-
-
-def _next_due(seconds: float, every: float) -> float:
-    """The next multiple of `every`, so that rounding does not add up."""
-    return (math.floor(seconds / every + 1e-6) + 1) * every if every > 0 else 0.0
-
-
-def _open(source: Source) -> Any:
-    """An open cv2.VideoCapture; DataError when there is nothing to open."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg's own lines say less than ours
-    with quiet_opencv():
-        try:
-            capture = cv2.VideoCapture(source.place if isinstance(source.place, int) else str(source.place))
-        except cv2.error as error:
-            raise DataError(f"{source.name} cannot be opened ({error.err}).", "Give another video.") from error
-    if capture.isOpened():
-        return capture
-    capture.release()
-    if source.kind == "camera":
-        raise DataError(
-            f"There is no camera {source.place}, or another program holds it.",
-            "Plug it in, close the other program, or try another number: ganfer predict 1.",
-        )
-    if not Path(str(source.place)).stat().st_size:
-        raise DataError(f"{source.name} is empty (0 bytes).", "Give a picture or a video.")
-    raise DataError(
-        f"{source.name} is no video that OpenCV reads, or it is damaged.",
-        "Convert it: ffmpeg -i VIDEO -c:v libx264 OUT.mp4",
-    )
-
-
-def _fps(capture: Any) -> float:
-    fps = float(capture.get(cv2.CAP_PROP_FPS))
-    return fps if math.isfinite(fps) and 0 < fps <= _MAX_FPS else _FALLBACK_FPS
-
-
-def _video(source: Source, every: float) -> Iterator[Frame]:
-    """Frames of a file or a camera; those that are not due are skipped without being converted."""
-    capture = _open(source)
-    camera = source.kind == "camera"
-    start = cv2.getTickCount()
-    fps, promised = _fps(capture), capture.get(cv2.CAP_PROP_FRAME_COUNT)
-    source.fps = fps
-    index, shown, missed, due, last = 0, 0, 0, 0.0, 0.0
-    try:
-        while True:
-            with quiet_opencv():
-                there = capture.grab()
-            if not there:
-                missed += 1
-                if missed >= (_MISSED_READS if camera else _DAMAGED_FRAMES) or (
-                    not camera and (index >= promised - 1 or promised <= 0)
-                ):
-                    break
-                index += not camera
-                continue
-            missed = 0
-            if camera:
-                seconds = (cv2.getTickCount() - start) / cv2.getTickFrequency()
-            else:
-                seconds = _timestamp(capture, index, fps, last)
-            if seconds >= due - 1e-6:
-                done, picture = capture.retrieve()
-                if done and picture is not None and picture.size:
-                    yield Frame(as_rgb(picture), index, seconds)
-                    shown += 1
-                    due = _next_due(seconds, every)
-            last = seconds
-            index += 1
-    finally:
-        capture.release()
-    if not shown:
-        if camera:
-            raise DataError(f"{source.name} gives no picture.", "Plug it in again, or close what else uses it.")
-        raise DataError(f"{source.name} holds no picture that can be decoded.", "Convert it, or give another video.")
-    if camera:
-        source.notes.append(f"{source.name} stopped giving pictures after {last:.0f} s; it may have been unplugged.")
-    elif promised > 0 and index < 0.9 * promised:
-        source.notes.append(f"{source.name} ends after {index} of {promised:.0f} frames: it is damaged or cut off.")
-
-
-def _timestamp(capture: Any, index: int, fps: float, last: float) -> float:
-    """Seconds from the start; from the frame rate where the file's own times make no sense."""
-    milliseconds = float(capture.get(cv2.CAP_PROP_POS_MSEC))
-    counted = index / fps
-    if math.isfinite(milliseconds) and milliseconds / 1000 >= last and (milliseconds > 0 or index == 0):
-        return milliseconds / 1000
-    return max(counted, last)
+            yield Frame(picture.image, index, seconds, picture.scale)
+            due = next_due(seconds, every)

@@ -14,11 +14,15 @@ from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.errors import DataError
 from ganfer.live.analyse import Analyser
-from ganfer.live.detect import MAX_SIDE, open_detector
+from ganfer.live.detect import MAX_SIDE, Detector, open_detector
+from ganfer.live.films import check_films
+from ganfer.live.folders import LeftOut
+from ganfer.live.law import NOTICE
 from ganfer.live.mesh import Landmarker, open_landmarker
 from ganfer.live.opinion import Opinion, best_weight, blendshapes_of, fit, load_opinion, pooled, save_opinion
-from ganfer.live.predict import Request, predict, slug
-from ganfer.live.sources import Source, find_sources
+from ganfer.live.outputs import check_outputs, default_folder, slug
+from ganfer.live.predict import Request, check_window, predict
+from ganfer.live.sources import MediaSource, find_sources
 from ganfer.results import Result
 from ganfer.runtime.console import progress, say
 from ganfer.workspace import Workspace
@@ -46,54 +50,86 @@ def open_classifiers(workspace: Workspace, names: Sequence[str], device: str) ->
 
 @dataclass(frozen=True)
 class Plan:
-    """What `predict` will look at and where its results go. lines: in words."""
+    """What `predict` will look at and where its results go. lines: in words. notes: what is left out."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[MediaSource, ...]
     request: Request
+    notes: tuple[str, ...] = ()
 
     @property
     def lines(self) -> list[str]:
         kinds = Counter(source.kind for source in self.sources)
         found = ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in kinds.items())
         log = f", and {self.request.log}" if self.request.log else ""
-        return [f"find and read the faces of {found}", f"write the results to {self.request.out}{log}"]
+        return [f"find and read the faces of {found}", *self.notes, f"write the results to {self.request.out}{log}"]
+
+
+@dataclass
+class Eyes:
+    """What finds faces and, where asked for, their landmarks; opened before anything is trained."""
+
+    detector: Detector
+    landmarker: Landmarker | None
 
 
 def predict_plan(
     workspace: Workspace, arguments: Sequence[str | Path | int], out: str | Path | None, request: Mapping[str, Any]
 ) -> Plan:
-    """Finds the sources; a wrong path is said before any work. request: further fields of `Request`."""
-    sources = tuple(find_sources([str(argument) for argument in arguments]))
+    """Finds the sources; a wrong path, place or window is said before any work. request: more fields of `Request`."""
+    left_out = LeftOut()
+    asked = [str(argument) for argument in arguments]
+    sources = tuple(find_sources(asked, left_out, None if out is None else Path(out)))
     if not sources:
         raise DataError("Nothing to look at.", "Give a picture, a video, a folder or a camera's number.")
-    folder = Path(out) if out is not None else workspace.root / "predictions" / slug(Path(str(arguments[0])).name)
-    if request.get("log") is not None:
-        request = {**request, "log": Path(request["log"])}
-    return Plan(sources, Request(out=folder, **request))
+    notes = left_out.lines()
+    if out is None:
+        parent, name = workspace.root / "predictions", Path(asked[0]).name
+        folder = default_folder(parent, name, sources)
+        if folder.name != slug(name):
+            notes.append(f"{parent / slug(name)} holds the results of another file; these go to {folder}.")
+    else:
+        folder = Path(out)
+    log = request.get("log")
+    wanted = Request(out=folder, **{**request, "log": None if log is None else Path(log)})
+    if wanted.show:
+        check_window()
+    if wanted.pictures and any(source.moving for source in sources):
+        check_films()
+    check_outputs(folder, wanted.log, sources)
+    return Plan(sources, wanted, tuple(notes))
 
 
-def predict_stage(
-    workspace: Workspace,
-    config: Config,
-    plan: Plan,
-    classifiers: Sequence[str],
-    models: tuple[Path | None, Path | None] = (None, None),
-    *,
-    landmarks: bool = False,
-) -> Result:
-    """Open what is needed and analyse the sources. models: files of the detector and of the landmarker."""
+def open_eyes(
+    config: Config, plan: Plan, models: tuple[Path | None, Path | None] = (None, None), *, landmarks: bool = False
+) -> Eyes:
+    """The detector and, where it is needed, the landmarker. models: their files. GanferError says what is missing."""
     live = config.live
     moving = all(source.moving for source in plan.sources)
     side = live.max_side or (_VIDEO_SIDE if moving else MAX_SIDE)
-    detector = open_detector(live.detector, models[0], live.min_score, side, tilted=not moving)
-    opened = open_classifiers(workspace, classifiers, config.device)
-    landmarker = open_landmarker(models[1]) if plan.request.attention or landmarks else None
+    needed = plan.request.attention or plan.request.blendshapes or landmarks
+    landmarker = open_landmarker(models[1]) if needed else None
+    return Eyes(open_detector(live.detector, models[0], live.min_score, side, tilted=not moving), landmarker)
+
+
+def predict_stage(
+    workspace: Workspace, config: Config, plan: Plan, classifiers: Sequence[str], eyes: Eyes, *, landmarks: bool = False
+) -> Result:
+    """Open the classifiers and analyse the sources; lets go of the landmarker."""
+    request, landmarker = plan.request, eyes.landmarker
     try:
+        opened = open_classifiers(workspace, classifiers, config.device)
         opinion = None
         if landmarks and landmarker is not None:
             opinion = need_opinion(workspace, next(iter(opened.values())), landmarker)
-        analyser = Analyser(opened, detector, landmarker=landmarker, opinion=opinion, min_face=live.min_face)
-        return predict(analyser, plan.sources, live, plan.request)
+        if request.attention or any(source.kind == "camera" for source in plan.sources):
+            say(NOTICE)
+        for note in plan.notes:
+            say(note)
+        analyser = Analyser(
+            opened, eyes.detector, landmarker=landmarker, opinion=opinion, min_face=config.live.min_face
+        )
+        about = {"detector": eyes.detector.name, "landmarks": landmarks}
+        return predict(analyser, plan.sources, config.live, request, about=about, notes=plan.notes)
     finally:
         if landmarker is not None:
             landmarker.close()

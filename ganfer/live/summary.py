@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ganfer.live.faces import FaceResult, best
-from ganfer.live.sources import Frame, Source
+from ganfer.live.sources import MediaSource
+from ganfer.live.videos import Frame
 from ganfer.results import table
 
 _LINES = 40  # of a table in the terminal
@@ -61,11 +62,12 @@ class Person:
 class Seen:
     """One source, added up over its frames."""
 
-    source: Source
+    source: MediaSource
     frames: int = 0
     faces: int = 0
     faceless: int = 0
     last: float = 0.0
+    index: int = 0  # of the last frame
     people: dict[int, Person] = field(default_factory=lambda: defaultdict(Person))
     picture: str | None = None
 
@@ -73,9 +75,27 @@ class Seen:
         self.frames += 1
         self.faces += len(faces)
         self.faceless += not faces
-        self.last = frame.seconds
+        self.last, self.index = frame.seconds, frame.index
         for number, face in enumerate(faces, 1):
             self.people[face.track or number].add(face, frame.seconds)
+
+    def state(self) -> dict[str, Any]:
+        """As JSON, to go on from with `restore`."""
+        kept = {name: getattr(self, name) for name in ("frames", "faces", "faceless", "last", "index", "picture")}
+        people = {
+            str(number): {**vars(person), "labels": {model: dict(counts) for model, counts in person.labels.items()}}
+            for number, person in self.people.items()
+        }
+        return {**kept, "people": people, "notes": list(self.source.notes)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`."""
+        for name in ("frames", "faces", "faceless", "last", "index", "picture"):
+            setattr(self, name, state[name])
+        for number, saved in state["people"].items():
+            labels = {model: Counter(counts) for model, counts in saved["labels"].items()}
+            self.people[int(number)] = Person(**{**saved, "labels": defaultdict(Counter, labels)})
+        self.source.notes[:] = state["notes"]
 
     def figures(self) -> dict[str, Any]:
         return {

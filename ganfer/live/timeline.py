@@ -20,8 +20,8 @@ from ganfer.live.law import NOTICE
 from ganfer.live.moments import Curves, Moment, curves, moments
 from ganfer.live.viewers import Session, Viewer, read_session
 from ganfer.results import Result
-from ganfer.runtime.console import say
 from ganfer.runtime.files import write_csv, write_json, write_text
+from ganfer.runtime.text import for_page
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _EMOJI = 96
@@ -42,7 +42,6 @@ def timeline(
     people: how many are in each recording at most; None: as the logs show.
     """
     session = read_session(paths, offsets, people)
-    say(NOTICE)
     found = curves(session)
     marked = moments(session, found)
     figures = _figures(session, found, marked)
@@ -53,13 +52,13 @@ def timeline(
     said = [f"{len(session.viewers)} viewer(s), {as_clock(session.duration)}"]
     said += [f"{as_clock(m.seconds):>8}  most {m.kind}: {m.reason}" for m in marked] or ["no moment stands out"]
     said += [f"Note: {note}" for note in session.notes]
-    return Result("ganfer timeline", out, figures, [*said, "", f"page: {page.resolve()}"])
+    return Result("ganfer timeline", out, figures, [*said, "", f"page: {page.resolve()}", NOTICE])
 
 
 def render(session: Session, found: Curves, marked: Sequence[Moment], title: str) -> str:
     """The self-contained page."""
     span = session.bins * session.seconds
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True)
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, finalize=for_page)
     attention = area([np.nan_to_num(found.attending if session.measured_attention else found.seen)], ["here"])
     mix = np.nan_to_num(found.scores.T) * np.nan_to_num(found.seen)
     top = max(0.05, float(max(found.engagement.max(), found.confusion.max())))
@@ -105,6 +104,7 @@ def _figures(session: Session, found: Curves, marked: Sequence[Moment]) -> dict[
             for v in session.viewers
         ],
         "notes": list(session.notes),
+        "notice": NOTICE,
         "seconds": round(session.duration, 3),
         "seconds_per_bin": session.seconds,
         "attending": _number(_average(found.attending)),

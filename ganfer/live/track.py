@@ -1,7 +1,8 @@
 """Who is who from frame to frame: stable numbers, and scores smoothed over time."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -47,6 +48,19 @@ class Tracker:
         self._tracks = [track for track in self._tracks if seconds - track.seen <= keep]
         matched = self._match([face.box for face in faces], seconds)
         return [self._continue(face, matched.get(i), seconds) for i, face in enumerate(faces)]
+
+    def state(self) -> dict[str, Any]:
+        """As JSON, to go on from with `restore`."""
+        tracks = [{**dataclasses.asdict(track), "velocity": track.velocity.tolist()} for track in self._tracks]
+        return {"count": self._count, "last": self._last, "tracks": tracks}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`."""
+        self._count, self._last = state["count"], state["last"]
+        self._tracks = [
+            _Track(**{**track, "box": tuple(track["box"]), "velocity": np.array(track["velocity"])})
+            for track in state["tracks"]
+        ]
 
     def _match(self, boxes: Sequence[Box], seconds: float) -> dict[int, _Track]:
         if not boxes or not self._tracks:

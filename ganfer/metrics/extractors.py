@@ -9,7 +9,7 @@ import torch
 from classifiers import Classifier
 from classifiers.calibration import softmax
 from ganfer.runtime.console import Advance
-from ganfer.runtime.files import atomic_path
+from ganfer.runtime.files import atomic_path, remove_abandoned, write_npy_parts
 
 NAME = "classifier"
 _CHUNK = 2048
@@ -42,17 +42,17 @@ def stored_features(
     read: the pixels (n, C, H, W) uint8 at some indices.
     """
     if not file.is_file():
-        with atomic_path(file) as temporary:
-            out: np.ndarray | None = None
+        width = classifier.features(read(range(1))).shape[1]
+
+        def parts() -> Iterator[np.ndarray]:
             for part in chunks(count):
                 features = classifier.features(read(range(part.start, part.stop)))
-                if out is None:
-                    shape = (count, features.shape[1])
-                    out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
-                out[part] = np.clip(features, -_LARGEST, _LARGEST)
+                yield np.clip(features, -_LARGEST, _LARGEST)
                 if advance:
                     advance(len(features))
-            assert out is not None, "there are images"
-            del out
+
+        with atomic_path(file) as temporary:
+            remove_abandoned(file.parent)
+            write_npy_parts(temporary, (count, width), np.float16, parts())
     stored: np.ndarray = np.load(file, mmap_mode="r")
     return stored

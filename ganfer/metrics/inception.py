@@ -13,6 +13,7 @@ from ganfer.errors import GanferError
 
 FILE = "weights-inception-2015-12-05-6726825d.pth"
 SOURCE = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
+SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 NAME = "inception"
 _LAYER = "2048"
 _BATCH = 64
@@ -65,9 +66,8 @@ def require_known(path: Path) -> None:
     """GanferError unless the file is the published one: torch-fidelity unpickles it, which could run code."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    known = FILE.rpartition("-")[2].removesuffix(".pth")
-    if not digest.startswith(known):
+    if digest != SHA256:  # the whole of it: the eight digits in the name are found by minutes of trying
         raise GanferError(
-            f"{path} is damaged or another file: its SHA-256 begins with {digest[:8]}, not {known}.",
+            f"{path} is damaged or another file: its SHA-256 is {digest}, not {SHA256}.",
             f"Fetch {SOURCE}{FILE} again.",
         )

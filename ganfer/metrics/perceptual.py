@@ -4,12 +4,10 @@ Nothing is downloaded. The backbone is looked for where torchvision keeps its we
 small weights come with the `lpips` package. The stand-in, distances of fixed random convolutions, says what it is.
 """
 
-import pickle
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +16,7 @@ from torch import Tensor, nn
 
 from ganfer.errors import GanferError
 from ganfer.metrics.features import RandomConvFeatures
+from stylegan_bridge import BridgeError, read_tensors
 
 # the file of torchvision's download by LPIPS's name of the network; the first one that is there is used
 BACKBONES = {
@@ -72,14 +71,12 @@ def open_perceptual(weights: str = "", *, channels: int = 1, device: torch.devic
 
 
 def _state_dict(path: Path) -> Mapping[str, Tensor]:
+    """The file's tensors, by the reader that runs nothing and unpacks nothing beyond its size."""
     try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)  # runs nothing that is in the file
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise GanferError(f"{path} cannot be read as weights ({reason}).", f"Fetch one of {SOURCE} again.") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise GanferError(f"{path} holds no weights of a network.", f"Known: {', '.join(BACKBONES.values())}.")
-    return state
+        arrays = read_tensors(path)
+    except BridgeError as error:
+        raise GanferError(f"{error}; it cannot be read as weights.", f"Fetch one of {SOURCE} again.") from error
+    return {name: torch.from_numpy(np.array(array, dtype=np.float32)) for name, array in arrays.items()}
 
 
 def kind_of(state: Mapping[str, Tensor], path: Path) -> str:

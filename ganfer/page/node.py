@@ -1,13 +1,13 @@
 """A value of a JSON file that knows its place, so that a wrong one can be named; and values made fit for JSON."""
 
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ganfer.errors import GanferError
+from ganfer.errors import GanferError, WorkspaceError
+from ganfer.runtime.files import read_object
 
 RESULTS = "results.json"
 Counts = Mapping[str, int]  # class name -> images; every class is there
@@ -112,12 +112,11 @@ class Node:
 
 
 def read_results(folder: Path) -> dict[str, Any]:
-    """The results in a folder as they were written. Raises ReportError when they are absent or no JSON."""
-    file = folder / RESULTS
+    """The results in a folder as they were written. Raises ReportError when they are absent or no JSON object."""
+    file, remedy = folder / RESULTS, "Make the report again: ganfer retrain."
     try:
-        results: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return read_object(file, remedy)
     except FileNotFoundError as error:
-        raise ReportError(f"{file} is not there.", "Make the report again: ganfer retrain.") from error
-    except (OSError, ValueError) as error:
-        raise ReportError(f"{file} cannot be read ({error}).", "Make the report again: ganfer retrain.") from error
-    return results
+        raise ReportError(f"{file} is not there.", remedy) from error
+    except WorkspaceError as error:
+        raise ReportError(error.problem, remedy) from error

@@ -8,6 +8,7 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ganfer.page.blocks import ROOMS, TONES, Section
+from ganfer.runtime.text import for_page
 from ganfer.version import __version__
 
 
@@ -45,6 +46,7 @@ def _environment() -> Environment:
     return Environment(
         loader=PackageLoader("ganfer.page"),
         autoescape=True,
+        finalize=for_page,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -1,6 +1,5 @@
 """What `ganfer quality` leaves: quality.json, per_class.csv, faces.csv and the page, with its pictures inside."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from ganfer.label.screener import Look, Screener
 from ganfer.quality.page import quality_lines, quality_page
 from ganfer.report.reading import sanitized
 from ganfer.results import Result
-from ganfer.runtime.files import write_csv, write_json, write_text
+from ganfer.runtime.files import read_object, write_csv, write_json, write_text
 from ganfer.runtime.seeding import stream
 from ganfer.workspace import Run
 
@@ -70,10 +69,9 @@ def quality_result(run: Run) -> Result:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        results: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return read_object(file, f"Remove {file.parent} and measure again.")
+    except OSError as error:
         raise DataError(f"{file} cannot be read ({error}).", f"Remove {file.parent} and measure again.") from error
-    return results
 
 
 def _pictures(subject: Subject) -> dict[str, dict[str, list[str]]]:

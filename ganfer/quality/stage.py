@@ -6,6 +6,7 @@ looks are stored, trainings resume; the same command again finds the finished ru
 """
 
 import dataclasses
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -87,6 +88,7 @@ def quality(workspace: Workspace, config: Config, batch_run: Run, classifier_run
         figures = {name: results[name] for name in shown}
         device = str(screener.classifier.device)
         run.finish(digest=digest_of(run.path / "quality.json"), figures=figures, device=device)
+        shutil.rmtree(run.path / "looks", ignore_errors=True)  # the finished run has what was read from them
     return quality_result(run)
 
 

@@ -9,6 +9,7 @@ from ganfer.page.numbers import count
 from ganfer.report import choices, material, outcome
 from ganfer.report.model import Report
 from ganfer.report.operating_point import operating_point_section
+from ganfer.runtime.text import for_page
 from ganfer.version import __version__
 
 _SECTIONS = (
@@ -68,6 +69,7 @@ def _environment() -> Environment:
     return Environment(
         loader=ChoiceLoader([PackageLoader("ganfer.report"), PackageLoader("ganfer.page")]),
         autoescape=True,
+        finalize=for_page,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

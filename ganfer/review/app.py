@@ -19,7 +19,7 @@ from ganfer.review.effect import agreements, by_reviewer
 from ganfer.review.exchange import csv_text
 from ganfer.review.thumbs import png, sheet
 from ganfer.review.wall import Wall
-from ganfer.serve.app import handle_errors
+from ganfer.serve.app import Head, handle_errors
 from ganfer.serve.errors import Refused
 from ganfer.serve.guard import Guard
 from ganfer.serve.service import Answer, parse_json
@@ -49,6 +49,7 @@ def create_app(desk: Desk, token: str | None = None) -> FastAPI:
     async def expected(request: Request, error: GanferError) -> Answer:
         return Answer({"error": str(error)}, 409)
 
+    app.add_middleware(Head)
     app.add_middleware(Guard, token=token)
     return app
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from ganfer.runtime import ranks
+from ganfer.runtime.text import one_line, safe_lines
 
 
 class Advance(Protocol):
@@ -18,7 +19,7 @@ def say(text: str = "") -> None:
     """One line to the user, on stderr (stdout belongs to results); of several processes only the leader speaks."""
     if not ranks.leads():
         return
-    print(text, file=sys.stderr, flush=True)
+    print(safe_lines(text), file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -38,7 +39,7 @@ def progress(description: str, total: int | None) -> Iterator[Advance]:
     )
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -47,10 +48,10 @@ def progress(description: str, total: int | None) -> Iterator[Advance]:
         TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True), transient=False) as bar:
-        task = bar.add_task(description, total=total, note="")
+        task = bar.add_task(one_line(description), total=total, note="")
 
         def advance(n: int = 1, note: str = "") -> None:
-            fields: dict[str, Any] = {"note": note} if note else {}
+            fields: dict[str, Any] = {"note": one_line(note)} if note else {}
             bar.update(task, advance=n, **fields)
 
         yield advance

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from classifiers.device import has_bf16, prepare
 from ganfer.errors import GanferError
 from ganfer.runtime import ranks
+from ganfer.runtime.signals import Ended
 
+_ASKING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _FABRIC_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
@@ -121,14 +123,22 @@ def graceful_stop() -> Iterator[Callable[[], bool]]:
         yield asked.is_set
         return
 
+    received = 0
+
     def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal received
         if asked.is_set():
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt if number == signal.SIGINT else Ended(number)
+        received = number
         asked.set()
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {n: signal.signal(n, ask) for n in _ASKING if signal.getsignal(n) != signal.SIG_IGN}
     try:
         yield asked.is_set
+    except KeyboardInterrupt as interrupted:  # the loop's own, once it has saved its state
+        if received in (0, signal.SIGINT) or isinstance(interrupted, Ended):
+            raise
+        raise Ended(received) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

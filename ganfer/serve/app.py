@@ -37,6 +37,7 @@ def create_app(service: Service, eyes: photos.Eyes, token: str | None = None) ->
     pages.add_documents(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     handle_errors(app)
+    app.add_middleware(Head)
     app.add_middleware(Guard, token=token)
     app.add_middleware(_Count, metrics=service.metrics)
     return app
@@ -68,6 +69,29 @@ def handle_errors(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> Answer:
         return Answer({"error": "The server failed; its log says why."}, 500)
+
+
+class Head:
+    """ASGI middleware: HEAD is answered as GET is, less the body (RFC 9110, 9.3.2)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+
+        async def without_body(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                if message.get("more_body"):
+                    return
+                message = {**message, "body": b""}
+            await send(message)
+
+        asked = {**scope, "method": "GET"}
+        await self.app(asked, receive, without_body)
+        scope["route"] = asked.get("route")
 
 
 class _Count:

@@ -1,9 +1,9 @@
 """The command: what is served, where, until when."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ganfer.config import Config
 from ganfer.errors import GanferError
@@ -21,6 +21,17 @@ def plan_lines(workspace: Workspace, config: Config, wanted: Sequence[str]) -> l
 
     found = [f"serve {source.name}: {source.note}" for source in sources(workspace, wanted)]
     return [*found, f"listen on {config.serve.host}, port {config.serve.port or 'any free'}"]
+
+
+def check(options: Mapping[str, Any]) -> None:
+    """GanferError for packages and files that are missing, before a classifier is trained to be served."""
+    from ganfer.classifier.early import check_extra, check_file
+
+    check_extra("serve", "fastapi", "uvicorn", "python_multipart", "prometheus_client")
+    if options.get("attention"):
+        check_extra("gaze", "mediapipe")
+    for name in ("certificate", "key", "detector_model", "landmarker_model"):
+        check_file(options.get(name), "--" + name.replace("_", "-"))
 
 
 def serve(

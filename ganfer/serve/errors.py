@@ -9,6 +9,11 @@ class Refused(Exception):
         super().__init__(message)
 
 
+def shown(value: object) -> str:
+    """A client's value in a message: the beginning of a text, of anything else only what it is."""
+    return repr(value[:40]) if isinstance(value, str) else f"a {type(value).__name__}"
+
+
 class Busy(Refused):
     """More work than the queue holds: 429, with the seconds after which there is likely to be room."""
 

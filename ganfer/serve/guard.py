@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ganfer.serve.service import Answer
 
-COOKIE = "ganfer-token"
+COOKIE = "ganfer-token"  # with the port behind it: browsers send cookies to every port of a machine
 OPEN_PATHS = ("/v2/health/live", "/v2/health/ready")  # an orchestrator's probes carry no token and learn nothing
 
 _POLICY = "; ".join(
@@ -104,18 +104,26 @@ class Guard:
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and self._right(given.strip()):
             return None
-        if self._right(_cookie(headers.get("cookie", ""))):
+        name, value = self._cookie(scope)
+        if hmac.compare_digest(_cookie(headers.get("cookie", ""), name).encode("utf-8", "replace"), value.encode()):
             return None
         if scope["path"] == "/":
             asked = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
             if self._right(asked):
                 response: Response = RedirectResponse("/", 303)
                 secure = scope.get("scheme") == "https"
-                response.set_cookie(COOKIE, self.token, httponly=True, samesite="strict", secure=secure)
+                response.set_cookie(name, value, httponly=True, samesite="strict", secure=secure)
                 return response
             return HTMLResponse(_LOCKED, 401)
         error = {"error": "The token is missing or wrong. Send it as 'Authorization: Bearer TOKEN'."}
         return Answer(error, 401, headers={"WWW-Authenticate": "Bearer"})
+
+    def _cookie(self, scope: Scope) -> tuple[str, str]:
+        """Name and value of this port's cookie. The value is no token: another port's server that is sent it cannot
+        use it as one, nor does a cookie of another port count here."""
+        port = (scope.get("server") or ("", 0))[1]
+        value = hmac.new((self.token or "").encode(), f"{COOKIE}:{port}".encode(), "sha256").hexdigest()
+        return f"{COOKIE}-{port}", value
 
     def _right(self, given: str) -> bool:
         return hmac.compare_digest(given.encode("utf-8", "replace"), (self.token or "").encode())
@@ -136,9 +144,9 @@ def _netloc(origin: str) -> str:
         return ""
 
 
-def _cookie(header: str) -> str:
+def _cookie(header: str, name: str) -> str:
     try:
         cookies = SimpleCookie(header)
     except CookieError:
         return ""
-    return cookies[COOKIE].value if COOKIE in cookies else ""
+    return cookies[name].value if name in cookies else ""

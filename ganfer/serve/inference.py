@@ -6,7 +6,7 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 
 from ganfer.serve import pixels, tensors
-from ganfer.serve.errors import Refused
+from ganfer.serve.errors import Refused, shown
 from ganfer.serve.schemas import JSON_ERRORS, infer_body, named
 from ganfer.serve.service import Answer, Service, parse_json
 from ganfer.serve.store import Served
@@ -36,7 +36,9 @@ def router(service: Service) -> APIRouter:
 
     @api.get("", summary="The server", responses={200: named("ServerMetadata")})
     async def server() -> Answer:
-        return Answer({"name": "ganfer", "version": __version__, "extensions": ["binary_tensor_data"]})
+        return Answer(
+            {"name": "ganfer", "version": __version__, "extensions": ["binary_tensor_data", "classification"]}
+        )
 
     async def infer(request: Request, name: str, version: str | None) -> Response:
         async with service.intake(request) as intake:
@@ -44,8 +46,10 @@ def router(service: Service) -> APIRouter:
                 length = request.headers.get("inference-header-content-length")
                 head, blob = _split(intake.body, length)
                 wanted = await service.run(parse_json, head)
-                images = await service.run(_images, wanted, blob, served)
+                if not isinstance(wanted, dict):
+                    raise Refused(400, "Give 'inputs' as a list with one input, 'images'.")
                 outputs = _wanted_outputs(wanted)
+                images = await service.images(intake, await service.run(_images, wanted, blob, served), served)
                 probabilities = await service.classify(intake, served, list(images))
         return _answer(wanted, served, outputs, probabilities)
 
@@ -95,24 +99,24 @@ def _split(body: bytes, length: str | None) -> tuple[bytes, bytes]:
     return body[: int(length)], body[int(length) :]
 
 
-def _images(wanted: Any, blob: bytes, served: Served) -> np.ndarray:
-    """(N, C, S, S) uint8 of a request. Refused (400) with what is wrong."""
-    inputs = wanted.get("inputs") if isinstance(wanted, dict) else None
+def _images(wanted: dict[str, Any], blob: bytes, served: Served) -> np.ndarray | list[bytes]:
+    """(N, C, S, S) uint8 of a request, or its encoded images. Refused (400) with what is wrong."""
+    inputs = wanted.get("inputs")
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
         raise Refused(400, "Give 'inputs' as a list with one input, 'images'.")
     given = inputs[0]
     if given.get("name") != "images":
-        raise Refused(400, f"Unknown input {str(given.get('name'))[:40]!r}. The model has one, 'images'.")
+        raise Refused(400, f"Unknown input {shown(given.get('name'))}. The model has one, 'images'.")
     tensor = tensors.read(given, blob)
     if isinstance(tensor, list):
         if all(isinstance(item, str) for item in tensor):
-            return pixels.from_base64(tensor, served.shape, "image")
-        return pixels.from_encoded(tensor, served.shape, "image")
+            return pixels.from_base64(tensor, "image")
+        return tensor
     return pixels.from_array(tensor, served.shape, "images")
 
 
-def _wanted_outputs(wanted: dict[str, Any]) -> list[tuple[str, bool]]:
-    """(name, whether in binary) of every output to return."""
+def _wanted_outputs(wanted: dict[str, Any]) -> list[tuple[str, bool, int]]:
+    """(name, whether in binary, of how many classes or 0 for the output itself) of every output to return."""
     binary = _flag(wanted, "binary_data_output")
     asked = wanted.get("outputs") or [{"name": name} for name in _OUTPUTS]
     if not isinstance(asked, list) or not all(isinstance(item, dict) for item in asked):
@@ -121,9 +125,21 @@ def _wanted_outputs(wanted: dict[str, Any]) -> list[tuple[str, bool]]:
     for item in asked:
         name = item.get("name")
         if name not in _OUTPUTS:
-            raise Refused(400, f"Unknown output {str(name)[:40]!r}. The model has {' and '.join(_OUTPUTS)}.")
-        outputs.append((str(name), _flag(item, "binary_data", binary)))
+            raise Refused(400, f"Unknown output {shown(name)}. The model has {' and '.join(_OUTPUTS)}.")
+        classes = _classes(item)
+        if classes and name != "probabilities":
+            raise Refused(400, f"classification is for the output probabilities, not for {name}.")
+        outputs.append((str(name), _flag(item, "binary_data", binary), classes))
     return outputs
+
+
+def _classes(holder: dict[str, Any]) -> int:
+    """The parameter `classification` (tritonclient's class_count); 0 when it is not there."""
+    parameters = holder.get("parameters") or {}
+    count = parameters.get("classification", 0) if isinstance(parameters, dict) else 0
+    if type(count) is not int or not 0 <= count < 2**31:
+        raise Refused(400, "'parameters': classification must be a number of classes.")
+    return count
 
 
 def _flag(holder: dict[str, Any], name: str, default: bool = False) -> bool:
@@ -134,7 +150,7 @@ def _flag(holder: dict[str, Any], name: str, default: bool = False) -> bool:
 
 
 def _answer(
-    wanted: dict[str, Any], served: Served, outputs: list[tuple[str, bool]], probabilities: np.ndarray
+    wanted: dict[str, Any], served: Served, outputs: list[tuple[str, bool, int]], probabilities: np.ndarray
 ) -> Response:
     names = served.class_names
     values = {
@@ -145,8 +161,8 @@ def _answer(
     if isinstance(wanted.get("id"), str):
         answer["id"] = wanted["id"]
     described, blobs = [], []
-    for name, binary in outputs:
-        tensor = values[name]
+    for name, binary, classes in outputs:
+        tensor = tensors.classified(probabilities, names, classes) if classes else values[name]
         described.append({"name": name, **tensor.described(binary=binary)})
         if binary:
             blobs.append(tensor.binary)

@@ -14,6 +14,7 @@ from PIL import Image
 from starlette.staticfiles import StaticFiles
 
 from ganfer.live.emoji import colour, emoji
+from ganfer.runtime.text import for_page
 from ganfer.serve.errors import Refused
 from ganfer.serve.metrics import CONTENT_TYPE
 from ganfer.serve.photos import Eyes
@@ -110,8 +111,8 @@ def _with_code(text: str) -> Markup:
 
 def _docs(description: dict[str, Any]) -> str:
     environment = Environment(
-        loader=PackageLoader("ganfer.serve"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
+        loader=PackageLoader("ganfer.serve"), autoescape=True, finalize=for_page, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["with_code"] = _with_code
     environment.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False)

@@ -1,7 +1,7 @@
 """`POST /analyze`: a plain picture in, the faces with their expressions out. Nothing of a picture is kept."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -17,7 +17,7 @@ from ganfer.live.detect import Detector, WholeImage
 from ganfer.live.geometry import Face
 from ganfer.live.mesh import Landmarker
 from ganfer.serve.errors import Busy, Refused
-from ganfer.serve.pictures import Picture, open_upload
+from ganfer.serve.pictures import Picture, Size, measure, open_upload
 from ganfer.serve.schemas import JSON_ERRORS, named, picture_body
 from ganfer.serve.service import Answer, Intake, Service, floats
 from ganfer.serve.store import Served
@@ -115,7 +115,9 @@ async def _analyze(
     service: Service, intake: Intake, content_type: str, serving: Sequence[Served], eyes: Eyes, gaze: bool
 ) -> Answer:
     began = time.perf_counter()
-    seen = await service.look(_look, intake.body, content_type, eyes, gaze)
+    data = await service.run(_picture_bytes, intake.body, content_type)
+    size = await service.run(measure, data)
+    seen = await service.look(size.working, _look, data, size, eyes, gaze, intake.ended.is_set)
     found = time.perf_counter()
     service.metrics.faces.inc(len(seen.faces))
     scores = await _classify(service, intake, serving, seen)
@@ -132,9 +134,13 @@ def _asked(models: str | None) -> list[str | None]:
     return list(dict.fromkeys(name.strip() for name in models.split(",")))
 
 
-def _look(body: bytes, content_type: str, eyes: Eyes, gaze: bool) -> Seen:
-    """Decode and search: the part that takes the time."""
-    picture = open_upload(_picture_bytes(body, content_type))
+def _look(data: bytes, size: Size, eyes: Eyes, gaze: bool, ended: Callable[[], bool]) -> Seen:
+    """Decode and search: the part that takes the time. ended: whether nobody waits any more, asked between the two."""
+    if ended():
+        raise Refused(400, "The client went away.")
+    picture = open_upload(data, size)
+    if ended():
+        raise Refused(400, "The client went away.")
     assert eyes.detector is not None
     found = eyes.detector.detect(picture.pixels)[:_MAX_FACES]
     if not gaze or eyes.landmarker is None:

@@ -11,8 +11,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ganfer.errors import DataError
-from ganfer.live.pictures import MAX_PIXELS, read_picture
+from ganfer.live.pictures import KEPT_PIXELS, MAX_PIXELS, read_picture
 from ganfer.serve.errors import Refused
+from ganfer.serve.weighing import check_scans
 
 WHOLE_PIXELS = 50_000_000  # of what is decoded whole: 150 MB
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
@@ -30,9 +31,18 @@ class Picture:
     zoom: float
 
 
-def open_upload(data: bytes) -> Picture:
-    """Decode an upload. Refused: 400 for what is no image or is damaged, 413 for too many pixels."""
-    width, height = _size(data)
+@dataclass(frozen=True)
+class Size:
+    """Of an upload, by its header. width, height: upright. working: pixels that are in memory while it is decoded."""
+
+    width: int
+    height: int
+    working: int
+
+
+def open_upload(data: bytes, size: Size) -> Picture:
+    """Decode an upload of that size. Refused: 400 for what is damaged, 413 for more than there is memory for."""
+    width, height = size.width, size.height
     try:
         pixels = read_picture(data)
     except DataError as error:
@@ -42,10 +52,14 @@ def open_upload(data: bytes) -> Picture:
     return Picture(pixels, width, height, width / pixels.shape[1])
 
 
-def _size(data: bytes) -> tuple[int, int]:
-    """Width and height when upright, from the header. A baseline JPEG is reduced while it is decoded, others not."""
+def measure(data: bytes) -> Size:
+    """The size from the header. A baseline JPEG is reduced while it is decoded, others not.
+
+    Refused: 400 for what is no image, 413 for too many pixels.
+    """
     if not data:
         raise Refused(400, f"The picture is empty. Send an image file: {_SAID}.")
+    check_scans(data)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of sizes and odd metadata
@@ -64,4 +78,5 @@ def _size(data: bytes) -> tuple[int, int]:
     limit = MAX_PIXELS if reduces else WHOLE_PIXELS
     if width * height > limit:
         raise Refused(413, f"{width} x {height} pixels; the limit is {limit // 1_000_000} megapixels.")
-    return (height, width) if lies else (width, height)
+    working = min(width * height, 4 * KEPT_PIXELS) if reduces else width * height
+    return Size(height, width, working) if lies else Size(width, height, working)

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from ganfer.data.decode import Target, decode_chunk
 from ganfer.data.decode import Task as Encoded
 from ganfer.serve.errors import Refused
 
+_WRAPPING = str.maketrans("", "", " \t\r\n")
 Shape = tuple[int, int, int]
 """(C, S, S) of a model's input."""
 
@@ -48,27 +49,36 @@ def from_array(array: np.ndarray, shape: Shape, what: str) -> np.ndarray:
     return np.ascontiguousarray(array)
 
 
-def from_base64(texts: Sequence[Any], shape: Shape, what: str) -> np.ndarray:
-    """Encoded images as base64 text to (N, C, S, S) uint8."""
+def from_base64(texts: Sequence[Any], what: str) -> list[bytes]:
+    """The bytes of encoded images given as base64 text, in one line or wrapped as in MIME. Refused (400)."""
     blobs = []
     for index, text in enumerate(texts):
         if not isinstance(text, str):
             raise Refused(400, f"{what} {index}: base64 must be a string.")
         try:
-            blobs.append(base64.b64decode(text, validate=True))
+            blobs.append(base64.b64decode(text.translate(_WRAPPING), validate=True))
         except (binascii.Error, ValueError) as error:
             raise Refused(400, f"{what} {index}: not base64.") from error
-    return from_encoded(blobs, shape, what)
+    return blobs
 
 
-def from_encoded(blobs: Sequence[bytes], shape: Shape, what: str) -> np.ndarray:
-    """Encoded images of faces to (N, C, S, S) uint8, as training images enter: upright, the middle square, scaled."""
+def from_encoded(
+    blobs: Sequence[bytes], shape: Shape, what: str, gone: Callable[[], bool] = lambda: False
+) -> np.ndarray:
+    """Encoded images of faces to (N, C, S, S) uint8, as training images enter: upright, the middle square, scaled.
+
+    gone: whether nobody waits for the result any more; the next image is then not decoded.
+    """
     target = Target(size=shape[1], channels=shape[0])
-    decoded = decode_chunk([Encoded(blob) for blob in blobs], target)
-    wrong = next((index for index, reason in enumerate(decoded.reasons) if reason), None)
-    if wrong is not None:
-        raise Refused(400, f"{what} {wrong}: {decoded.reasons[wrong]}. Send a JPEG or PNG image of a face.")
-    return decoded.pixels
+    parts = [np.empty((0, *shape), np.uint8)]
+    for index, blob in enumerate(blobs):
+        if gone():
+            raise Refused(400, "The client went away.")
+        decoded = decode_chunk([Encoded(blob)], target)
+        if decoded.reasons[0]:
+            raise Refused(400, f"{what} {index}: {decoded.reasons[0]}. Send a JPEG or PNG image of a face.")
+        parts.append(decoded.pixels)
+    return np.concatenate(parts)
 
 
 def _check_range(array: np.ndarray, what: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import uvicorn
 
-from ganfer.classifier.catalogue import Source
+from ganfer.classifier.catalogue import ServedModel
 from ganfer.config import ServeConfig
 from ganfer.errors import GanferError
 from ganfer.serve.app import create_app
@@ -138,7 +138,7 @@ class Server(Listener):
 
     def __init__(
         self,
-        find: Callable[[], list[Source]],
+        find: Callable[[], list[ServedModel]],
         eyes: Eyes,
         config: ServeConfig,
         *,

@@ -4,6 +4,8 @@ import asyncio
 import functools
 import json
 import os
+import threading
+import zlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -12,16 +14,20 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 import numpy as np
 from fastapi import Request
 from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
 
 from ganfer.config import ServeConfig
 from ganfer.serve.errors import Busy, Refused
 from ganfer.serve.metrics import Metrics
+from ganfer.serve.pixels import from_encoded
 from ganfer.serve.store import Image, ModelStore, Served
+from ganfer.serve.weighing import WORKING_PIXELS, weigh
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _SMALL = 64 * 1024  # bytes of JSON that are parsed faster than handed to a thread
+_PACKED = ("gzip", "x-gzip", "deflate")
 _BODIES = 16  # bodies of the largest size that may be in memory at once
 
 
@@ -37,6 +43,7 @@ class Intake:
 
     def __init__(self, service: "Service") -> None:
         self.body = b""
+        self.ended = threading.Event()  # nobody waits for a result any more; threads look at it between two steps
         self._service = service
         self._counted = True
         service.arriving += 1
@@ -47,6 +54,53 @@ class Intake:
             self._counted = False
             self._service.arriving -= 1
             self._service.store.nudge()
+
+
+class Unpacker:
+    """A compressed body, unpacked as it arrives, never further than its limit: a bomb ends one byte past it."""
+
+    def __init__(self, encoding: str, limit: int) -> None:
+        self._encoding, self._left = encoding, limit
+        self._stream = zlib.decompressobj(wbits=47)  # gzip or zlib, by its own header
+
+    def __call__(self, chunk: bytes | None) -> bytes:
+        """The next plain bytes; None says that nothing follows. Refused (400) when damaged, one byte past the limit
+        for the caller to refuse."""
+        if chunk is None:
+            if not self._stream.eof or self._stream.unused_data:
+                raise Refused(400, f"The {self._encoding} body is cut short or has something behind it.")
+            return b""
+        try:
+            plain = self._stream.decompress(chunk, self._left + 1)
+        except zlib.error as error:
+            raise Refused(400, f"The body is no {self._encoding} ({str(error)[:60]}).") from error
+        self._left -= len(plain)
+        return plain
+
+
+@asynccontextmanager
+async def _until_gone(request: Request) -> AsyncIterator[None]:
+    """Ends the block with ClientDisconnect as soon as the client hangs up: nobody reads what it would compute."""
+    task = asyncio.current_task()
+    assert task is not None
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        task.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not gone or task.uncancel():
+            raise
+        raise ClientDisconnect from None
+    finally:
+        watcher.cancel()
 
 
 class Service:
@@ -60,6 +114,8 @@ class Service:
         cores = max(2, os.cpu_count() or 2)
         self._threads = ThreadPoolExecutor(cores, thread_name_prefix="work")
         self._eyes = ThreadPoolExecutor(cores, thread_name_prefix="look")  # so that crops need not wait for pictures
+        self._working_pixels = 0
+        self._room_again = asyncio.Event()
         metrics.body_bytes.set_function(lambda: self._body_bytes)
 
     @property
@@ -72,10 +128,32 @@ class Service:
         call = functools.partial(function, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
-    async def look(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Work for a thread, of longer: decoding and searching whole pictures."""
-        call = functools.partial(function, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._eyes, call)
+    async def look(self, pixels: int, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Work for a thread, of longer: decoding and searching pictures, of `pixels` by their headers.
+
+        It begins once all that is being decoded stays within `WORKING_PIXELS`; its share is given back when the thread
+        is done, also where nobody waits for it any more.
+        """
+        loop = asyncio.get_running_loop()
+        while self._working_pixels and self._working_pixels + pixels > WORKING_PIXELS:
+            self._room_again.clear()
+            await self._room_again.wait()
+        self._working_pixels += pixels
+
+        def give_back() -> None:
+            self._working_pixels -= pixels
+            self._room_again.set()
+
+        future = self._eyes.submit(functools.partial(function, *args, **kwargs))
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(give_back))
+        return await asyncio.wrap_future(future)
+
+    async def images(self, intake: Intake, found: np.ndarray | list[bytes], served: Served) -> np.ndarray:
+        """(N, C, S, S) uint8: as they are, or decoded once their headers say that they may be."""
+        if isinstance(found, np.ndarray):
+            return found
+        weight = await self.run(weigh, found)
+        return await self.look(weight, from_encoded, found, served.shape, "image", intake.ended.is_set)
 
     @asynccontextmanager
     async def intake(self, request: Request) -> AsyncIterator[Intake]:
@@ -86,16 +164,19 @@ class Service:
         reading = True
         try:
             async with asyncio.timeout(self.config.timeout):
-                self._check_headers(request)
-                async for chunk in request.stream():
+                unpack = self._unpacker(request)
+                async for packed in request.stream():
+                    chunk = unpack(packed)
                     held += len(chunk)
                     self._body_bytes += len(chunk)
                     self._check_size(held)
                     chunks.append(chunk)
+                chunks.append(unpack(None))
                 reading = False
-                intake.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                intake.body = b"".join(chunks)
                 chunks.clear()
-                yield intake
+                async with _until_gone(request):
+                    yield intake
         except TimeoutError:
             self.metrics.rejected.labels("timeout").inc()
             limit = f"{self.config.timeout:g} seconds"
@@ -103,6 +184,7 @@ class Service:
                 raise Refused(408, f"The request did not arrive within {limit}.") from None
             raise Refused(503, f"No result within {limit}; the server is busy.", retry_after=5) from None
         finally:
+            intake.ended.set()
             intake.arrived()
             self._body_bytes -= held
 
@@ -127,12 +209,16 @@ class Service:
         self._threads.shutdown(wait=True)
         self._eyes.shutdown(wait=True)
 
-    def _check_headers(self, request: Request) -> None:
-        encoding = request.headers.get("content-encoding", "identity")
-        if encoding != "identity":
-            raise Refused(415, f"Content-Encoding {encoding[:20]!r}: send the body uncompressed.")
+    def _unpacker(self, request: Request) -> Callable[[bytes | None], bytes]:
+        """Turns what arrives into the body; called with None at the end. Refused for sizes and encodings not taken."""
         length = request.headers.get("content-length", "0")
-        self._check_size(int(length) if length.isdigit() else 0)
+        self._check_size(int(length) if length.isdecimal() and len(length) < 20 else 0)
+        encoding = request.headers.get("content-encoding", "identity").strip().lower()
+        if encoding in ("identity", ""):
+            return lambda chunk: chunk or b""
+        if encoding not in _PACKED:
+            raise Refused(415, f"Content-Encoding {encoding[:20]!r}: send the body plain, or as gzip or deflate.")
+        return Unpacker(encoding, self.max_body)
 
     def _check_size(self, size: int) -> None:
         if size > self.max_body:

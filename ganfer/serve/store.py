@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from classifiers import ClassifierError, Predictor
-from ganfer.classifier.catalogue import Source
+from ganfer.classifier.catalogue import ServedModel
 from ganfer.config import ServeConfig
 from ganfer.errors import GanferError
 from ganfer.runtime.console import say
+from ganfer.runtime.text import one_line
 from ganfer.serve.backend import open_predictor
 from ganfer.serve.batching import Batcher
 from ganfer.serve.errors import Refused
@@ -21,13 +22,19 @@ Image = np.ndarray
 """One face as a model takes it: (C, S, S) uint8."""
 
 
+def _reason(error: Exception) -> str:
+    """One line: an expected failure says all by itself, of others the kind helps."""
+    expected = isinstance(error, GanferError | ClassifierError | OSError)
+    return str(error) if expected else f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
 class Served:
     """One version of a model, ready. batcher: (C, S, S) uint8 in, (K,) float32 calibrated probabilities out.
 
     To be used as a context (`with store.get(...) as served`): a version that is replaced meanwhile lives on until then.
     """
 
-    def __init__(self, source: Source, predictor: Predictor, batcher: Batcher[Image, np.ndarray]) -> None:
+    def __init__(self, source: ServedModel, predictor: Predictor, batcher: Batcher[Image, np.ndarray]) -> None:
         self.source, self.predictor, self.batcher = source, predictor, batcher
         self._users = 0
         self._unused = asyncio.Event()
@@ -59,7 +66,7 @@ class Served:
 
     @property
     def class_names(self) -> list[str]:
-        return list(self.predictor.class_names)
+        return [one_line(name) for name in self.predictor.class_names]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -77,7 +84,7 @@ class ModelStore:
 
     def __init__(
         self,
-        find: Callable[[], list[Source]],
+        find: Callable[[], list[ServedModel]],
         config: ServeConfig,
         metrics: Metrics,
         *,
@@ -87,7 +94,7 @@ class ModelStore:
         self._find, self._config, self._metrics, self._device = find, config, metrics, device
         self._arriving = arriving
         self._models: dict[str, Served] = {}
-        self._failed: dict[str, Source] = {}
+        self._failed: dict[str, ServedModel] = {}
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._watcher: asyncio.Task[None] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
@@ -127,18 +134,20 @@ class ModelStore:
         loop = asyncio.get_running_loop()
         try:
             found = await loop.run_in_executor(self._loader, self._find)
-        except (GanferError, OSError) as error:
-            say(f"looking for newer models: {error}")  # a workspace being changed; the next look will tell
+        except Exception as error:  # a workspace being changed, or a stranger's file in it; the next look will tell
+            say(f"looking for newer models: {_reason(error)}")
             return
         for source in found:
             served = self._models.get(source.name)
             if (served is None or served.source != source) and self._failed.get(source.name) != source:
                 try:
                     await self._load(source)
-                except (GanferError, ClassifierError, OSError) as error:
+                except Exception as error:  # whatever is wrong with that file, the others are still watched
                     self._failed[source.name] = source
                     self._metrics.reloads.labels(source.name, "failed").inc()
-                    say(f"{source.name}: the newer version is not served: {error}")
+                    say(f"{source.name}: the newer version is not served: {_reason(error)}")
+                else:
+                    self._failed.pop(source.name, None)
 
     async def close(self) -> None:
         """Stop watching; finish what every model still has to do."""
@@ -158,7 +167,7 @@ class ModelStore:
             await asyncio.sleep(self._config.reload_seconds)
             await self.refresh()
 
-    async def _load(self, source: Source) -> None:
+    async def _load(self, source: ServedModel) -> None:
         """Load a version beside the old one, exchange them, let the old one finish its work."""
         loop = asyncio.get_running_loop()
         load = functools.partial(open_predictor, source.file, self._config.backend, self._device)

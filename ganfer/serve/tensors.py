@@ -1,5 +1,6 @@
 """Tensors as the Open Inference Protocol writes them, in JSON or in binary (little-endian, row-major)."""
 
+import dataclasses
 import math
 import struct
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ganfer.serve.errors import Refused
+from ganfer.serve.errors import Refused, shown
 from ganfer.serve.service import floats as plain_floats
 
 _DTYPES = {
@@ -46,6 +47,13 @@ def strings(texts: Sequence[str]) -> Tensor:
     return Tensor("BYTES", (len(texts),), list(texts), b"".join(struct.pack("<I", len(t)) + t for t in encoded))
 
 
+def classified(probabilities: np.ndarray, names: Sequence[str], count: int) -> Tensor:
+    """Each row's `count` most probable classes, as Triton's classification extension has them: score:index:name."""
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :count]
+    texts = [f"{row[i]:.6f}:{i}:{names[i]}" for row, best in zip(probabilities, order, strict=True) for i in best]
+    return dataclasses.replace(strings(texts), shape=order.shape)
+
+
 def read(given: dict[str, Any], blob: bytes) -> np.ndarray | list[Any]:
     """An input: an array, or for BYTES a list of str (JSON) or of bytes (binary). Refused (400) when wrong."""
     shape, datatype = given.get("shape"), given.get("datatype")
@@ -63,8 +71,8 @@ def read(given: dict[str, Any], blob: bytes) -> np.ndarray | list[Any]:
         if len(items) != math.prod(shape):
             raise Refused(400, f"{len(items)} elements; the shape {shape[:6]} has {math.prod(shape)}.")
         return items
-    if datatype not in _DTYPES:
-        raise Refused(400, f"datatype {str(datatype)[:20]!r}: known are {', '.join(_DTYPES)}, BYTES.")
+    if not isinstance(datatype, str) or datatype not in _DTYPES:
+        raise Refused(400, f"datatype {shown(datatype)}: known are {', '.join(_DTYPES)}, BYTES.")
     array = _binary_array(blob, size, _DTYPES[datatype]) if size is not None else _json_array(given.get("data"))
     if array.size != math.prod(shape):
         raise Refused(400, f"{array.size} values; the shape {shape[:6]} has {math.prod(shape)}.")
@@ -113,5 +121,6 @@ def _binary_strings(blob: bytes, size: Any) -> list[bytes]:
 
 def _part(blob: bytes, size: Any) -> bytes:
     if not isinstance(size, int) or isinstance(size, bool) or size != len(blob):
-        raise Refused(400, f"binary_data_size {str(size)[:20]}: {len(blob)} bytes follow the JSON.")
+        given = str(size) if type(size) is int and abs(size) < 2**63 else shown(size)
+        raise Refused(400, f"binary_data_size {given}: {len(blob)} bytes follow the JSON.")
     return blob

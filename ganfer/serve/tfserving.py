@@ -6,7 +6,7 @@ import numpy as np
 from fastapi import APIRouter, Request
 
 from ganfer.serve import pixels
-from ganfer.serve.errors import Refused
+from ganfer.serve.errors import Refused, shown
 from ganfer.serve.schemas import JSON_ERRORS, json_body, named
 from ganfer.serve.service import Answer, Service, floats
 from ganfer.serve.store import Served
@@ -31,7 +31,7 @@ def router(service: Service) -> APIRouter:
             with service.store.get(name, version) as served:
                 wanted = await service.json(intake.body)
                 signature = _signature(wanted)
-                images = await service.run(_images, wanted, served)
+                images = await service.images(intake, await service.run(_images, wanted, served), served)
                 probabilities = await service.classify(intake, served, list(images))
         return Answer(_answer(probabilities, served, signature, columnar="inputs" in wanted))
 
@@ -74,13 +74,15 @@ def router(service: Service) -> APIRouter:
 
 def _signature(wanted: dict[str, Any]) -> str:
     signature = wanted.get("signature_name", DEFAULT)
-    if signature not in SIGNATURES:
-        raise Refused(400, f"signature_name {str(signature)[:40]!r}: known are {', '.join(SIGNATURES)}.")
-    return str(signature)
+    if signature == "":  # protobuf's default; /metadata has it too
+        return DEFAULT
+    if not isinstance(signature, str) or signature not in SIGNATURES:
+        raise Refused(400, f"signature_name {shown(signature)}: known are {', '.join(SIGNATURES)}.")
+    return signature
 
 
-def _images(wanted: dict[str, Any], served: Served) -> np.ndarray:
-    """(N, C, S, S) uint8 of a request. Refused (400) with what is wrong."""
+def _images(wanted: dict[str, Any], served: Served) -> np.ndarray | list[bytes]:
+    """(N, C, S, S) uint8 of a request, or its encoded images. Refused (400) with what is wrong."""
     if ("instances" in wanted) == ("inputs" in wanted):
         raise Refused(400, "Give either 'instances' (row format) or 'inputs' (columnar format).")
     key = "instances" if "instances" in wanted else "inputs"
@@ -100,7 +102,7 @@ def _images(wanted: dict[str, Any], served: Served) -> np.ndarray:
         ]
     encoded = [isinstance(item, dict) for item in value]
     if all(encoded):
-        return pixels.from_base64([item.get("b64") for item in value], served.shape, "image")
+        return pixels.from_base64([item.get("b64") for item in value], "image")
     if any(encoded):
         raise Refused(400, f"'{key}' mixes encoded images and lists of pixels. Send one kind.")
     return pixels.from_lists(value, served.shape, key)

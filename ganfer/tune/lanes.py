@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from classifiers import ClassifierError, TrainConfig
+from classifiers.errors import StorageError
 from ganfer.tune.trial import Pruned, Report, run_trial
 
 
@@ -74,6 +75,8 @@ class Worker:
             if "figures" in message:
                 figures: dict[str, Any] = message["figures"]
                 return figures
+            if "storage" in message:
+                raise StorageError(message["storage"])
             if "problem" in message:
                 raise ClassifierError(message["problem"])
             if "pruned" in message:

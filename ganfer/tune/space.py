@@ -184,12 +184,12 @@ def _checked(key: str, spec: Spec) -> Spec:
     _known_keys({key: spec})
     if key in _INCIDENTAL:
         raise ConfigError(f"classifier.{key} changes no result.", "Leave it out of the search.")
+    hint = typing.get_type_hints(TrainConfig)[key]
+    kinds = typing.get_args(hint) or (hint,)
     if isinstance(spec, Choice):
         if not spec.values:
             raise ConfigError(f"Search space: {key} has no choices.", "Give at least one.")
-        return spec
-    hint = typing.get_type_hints(TrainConfig)[key]
-    kinds = typing.get_args(hint) or (hint,)
+        return Choice(tuple(_as_text(value) for value in spec.values) if kinds == (str,) else spec.values)
     if float not in kinds and int not in kinds:
         raise ConfigError(f"classifier.{key} is no number, it has no range.", f"Give choices: --search {key}=A,B.")
     if not spec.low < spec.high:
@@ -199,6 +199,13 @@ def _checked(key: str, spec: Spec) -> Spec:
     if spec.step is not None and spec.step <= 0:
         raise ConfigError(f"Search space: {key} in steps of {spec.step}.", "The step must be above 0.")
     return dataclasses.replace(spec, whole=float not in kinds)
+
+
+def _as_text(value: Value) -> Value:
+    """A choice of a setting that is text: `none`, `true` and numbers are words there."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _try(base: TrainConfig, key: str, value: Any) -> None:

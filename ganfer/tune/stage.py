@@ -7,6 +7,7 @@ best.toml and the page. The test split is not read; the best settings are measur
 import dataclasses
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from classifiers import TrainConfig
@@ -60,13 +61,14 @@ def tune(workspace: Workspace, config: Config, data: Run, search: Sequence[str] 
         "seed": config.seed,
     }
     run = workspace.run("studies", space.name, key)
-    with run.work("tune"):
-        study = open_study(f"ganfer-{run.name}", run.path, space, settings, config.seed)
+    with ExitStack() as held:
+        held.enter_context(run.work("tune"))
+        study = held.enter_context(open_study(f"ganfer-{run.name}", run.path, space, settings))
         before = len(finished(study))
         setting = Setting(data.path, config.seed, config.device, settings.metric)
         with progress("tune", max(settings.trials, before)) as advance:
             advance(before)
-            work = Search(study, space, settings, base, run.path / "trials", advance)
+            work = Search(study, space, settings, base, run.path / "trials", config.seed, advance)
             work.run(make_lanes(setting, settings.workers))
         say(f"{len(finished(study)) - before} trials added to the {before} that were there.")
         results = _results(run, config, data, space, base, study)

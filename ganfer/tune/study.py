@@ -3,8 +3,10 @@
 import os
 import platform
 import shutil
+import sqlite3
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classifiers import ClassifierError, TrainConfig
+from classifiers.errors import StorageError
 from classifiers.prediction import WEIGHTS
 from classifiers.state import RESUME
 from ganfer.config import TuneConfig
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     import optuna
 
 _HOPELESS = 3  # so many first trials that cannot be trained, and the search stops
+_DRIVERS = {"postgresql": "psycopg2", "mysql": "MySQLdb", "oracle": "oracledb"}  # SQLAlchemy's own choice
+_PACKAGES = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # where the package is called otherwise
 LOWER_IS_BETTER = ("nll",)
 
 
@@ -40,45 +45,82 @@ def require_optuna() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def open_study(name: str, folder: Path, space: Space, settings: TuneConfig, seed: int) -> "optuna.Study":
+@contextmanager
+def open_study(name: str, folder: Path, space: Space, settings: TuneConfig) -> "Iterator[optuna.Study]":
     """The study of that name, kept from earlier calls, in the folder's SQLite file or the database of the settings.
 
-    Trials that a killed process left behind are put back into the queue. GanferError when the database cannot be used.
+    Trials that a killed process left behind are put back into the queue. Connections are closed when the block ends.
+    GanferError when the database cannot be used, before or within the block.
     """
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
     own = not settings.storage
     url = f"sqlite:///{folder / 'study.db'}" if own else settings.storage
-    try:
-        storage = optuna.storages.RDBStorage(url)
-        known = any(summary.study_name == name for summary in optuna.get_all_study_summaries(storage))
-        study = optuna.create_study(
-            study_name=name,
-            storage=storage,
-            direction="minimize" if settings.metric in LOWER_IS_BETTER else "maximize",
-            load_if_exists=True,
-            pruner=_pruner(settings),
-        )
-        if known:
-            _requeue_the_dead(study, own)
-        elif sampler_name(space, settings) == "grid":
-            for params in space.grid():
-                study.enqueue_trial(params)
-        # a sampler with the seed of the first call would draw the first call's settings again
-        study.sampler = _sampler(space, settings, seed, len(study.get_trials(deepcopy=False)) if known else 0)
-    except ImportError as error:
-        raise GanferError(
-            f"--storage {_hidden(url)} needs the package {error.name}.", f"Install it: pip install {error.name}."
-        ) from error
-    except (SQLAlchemyError, optuna.exceptions.OptunaError, ValueError, RuntimeError) as error:
-        reason = str(error.__cause__ or error).strip().splitlines()[0]
-        mend = "Check --storage, or leave it out for SQLite in the workspace."
-        raise GanferError(
-            f"The study's database {_hidden(url)} cannot be used ({reason}).",
-            f"Remove {folder} and search anew." if own else mend,
-        ) from error
+    with ExitStack() as held:
+        try:
+            _check_sqlite(url)
+            storage = optuna.storages.RDBStorage(url)
+            held.callback(storage.engine.dispose)
+            held.callback(storage.remove_session)
+            study = _load(name, storage, space, settings, own)
+        except ImportError as error:
+            driver = _missing_driver(error, url)
+            raise GanferError(
+                f"--storage {_hidden(url)} needs the driver {driver}.",
+                f"Install it: pip install {_PACKAGES.get(driver, driver)}.",
+            ) from error
+        except (SQLAlchemyError, optuna.exceptions.OptunaError, ValueError, RuntimeError) as error:
+            mend = "Check --storage, or leave it out for SQLite in the workspace."
+            raise GanferError(
+                f"The study's database {_hidden(url)} cannot be used ({_reason(error)}).",
+                f"Remove {folder} and search anew." if own else mend,
+            ) from error
+        try:
+            yield study
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+            raise GanferError(
+                f"The study's database {_hidden(url)} failed ({_reason(error)}).",
+                "Mend that, or free space; the same command goes on from the finished trials.",
+            ) from error
+
+
+def _check_sqlite(url: str) -> None:
+    """RuntimeError for a damaged SQLite file, before Optuna opens it: it would leave its connection open."""
+    file = Path(url.removeprefix("sqlite:///"))
+    if not url.startswith("sqlite:///") or not file.is_file():
+        return
+    with closing(sqlite3.connect(file)) as connection:
+        try:
+            (found,) = connection.execute("pragma quick_check(1)").fetchone()
+        except sqlite3.DatabaseError as error:
+            raise RuntimeError(str(error)) from error
+    if found != "ok":
+        raise RuntimeError(str(found))
+
+
+def _load(name: str, storage: Any, space: Space, settings: TuneConfig, own: bool) -> "optuna.Study":
+    import optuna
+
+    known = any(summary.study_name == name for summary in optuna.get_all_study_summaries(storage))
+    study = optuna.create_study(
+        study_name=name,
+        storage=storage,
+        direction="minimize" if settings.metric in LOWER_IS_BETTER else "maximize",
+        load_if_exists=True,
+        pruner=_pruner(settings),
+    )
+    if known:
+        _requeue_the_dead(study, own, len(space.specs))
+    elif sampler_name(space, settings) == "grid":
+        for params in space.grid():
+            study.enqueue_trial(params)
     return study
+
+
+def _reason(error: BaseException) -> str:
+    cause = error.__cause__ or error
+    return str(getattr(cause, "orig", None) or cause).strip().splitlines()[0][:200]
 
 
 def sampler_name(space: Space, settings: TuneConfig) -> str:
@@ -86,10 +128,12 @@ def sampler_name(space: Space, settings: TuneConfig) -> str:
     return settings.sampler if settings.sampler != "auto" else space.sampler or "tpe"
 
 
-def _sampler(space: Space, settings: TuneConfig, seed: int, done: int) -> Any:
+def _sampler(space: Space, settings: TuneConfig, seed: int, trial: int) -> Any:
+    """The sampler for one trial: it depends on the trial's place in the search alone, so that a search that was
+    interrupted asks for the same settings as one that was not."""
     import optuna
 
-    number = int(np.random.SeedSequence([seed, done]).generate_state(1)[0])
+    number = int(np.random.SeedSequence([seed, trial]).generate_state(1)[0])
     if sampler_name(space, settings) == "tpe":
         return optuna.samplers.TPESampler(seed=number)
     return optuna.samplers.RandomSampler(seed=number)  # a grid's trials wait in the queue, nothing is left to draw
@@ -119,8 +163,10 @@ def distributions(space: Space) -> dict[str, Any]:
     return found
 
 
-def _requeue_the_dead(study: "optuna.Study", own: bool) -> None:
+def _requeue_the_dead(study: "optuna.Study", own: bool, settings: int) -> None:
     """Trials still called running by a process that is gone: failed, and asked for again with the same settings.
+
+    One that was killed before it had all of its `settings` is not: the next one takes its place, and gets the same.
 
     own: nobody else uses the database, so all of them; else those of this machine whose process has ended.
     """
@@ -130,7 +176,7 @@ def _requeue_the_dead(study: "optuna.Study", own: bool) -> None:
         here = trial.user_attrs.get("host") == platform.node() and not _alive(int(trial.user_attrs.get("pid", 0)))
         if own or here:
             study.tell(trial.number, state=TrialState.FAIL)
-            if trial.params:
+            if len(trial.params) == settings:
                 study.enqueue_trial(trial.params)
 
 
@@ -142,6 +188,17 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         return True
     return pid > 0
+
+
+def _missing_driver(error: BaseException, url: str) -> str:
+    """The module of the database's driver: as the failed import names it, else as the URL's scheme does."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ImportError) and cause.name and not cause.name.startswith(("optuna", "sqlalchemy")):
+            return cause.name
+        cause = cause.__cause__ or cause.__context__
+    dialect, _, driver = url.partition(":")[0].partition("+")
+    return driver or _DRIVERS.get(dialect, dialect)
 
 
 def _hidden(url: str) -> str:
@@ -163,6 +220,7 @@ class Search:
     settings: TuneConfig
     base: TrainConfig
     folder: Path
+    seed: int
     advance: Callable[..., None]
 
     def __post_init__(self) -> None:
@@ -228,6 +286,8 @@ class Search:
             waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
             if sampler_name(self.space, self.settings) == "grid" and not waiting:
                 return None
+            counted = sum(t.state != TrialState.FAIL for t in self.study.get_trials(deepcopy=False))
+            self.study.sampler = _sampler(self.space, self.settings, self.seed, counted)
             trial = self.study.ask(distributions(self.space))
             self._running += 1
         trial.set_user_attr("host", platform.node())
@@ -249,14 +309,16 @@ class Search:
         except Pruned:
             self.study.tell(trial, state=TrialState.PRUNED)
             note = "stopped early"
+        except StorageError:
+            self._ask_again(trial)
+            raise
         except ClassifierError as error:
             trial.set_user_attr("problem", error.message)
             self.study.tell(trial, state=TrialState.PRUNED)
             note = error.message
             self._give_up_if_hopeless()
         except BaseException:
-            self.study.tell(trial, state=TrialState.FAIL)
-            self.study.enqueue_trial(trial.params)
+            self._ask_again(trial)
             raise
         else:
             trial.set_user_attr("figures", dict(figures))
@@ -265,6 +327,16 @@ class Search:
         with self._lock:
             self._tidy(folder)
         self.advance(1, note=note)
+
+    def _ask_again(self, trial: "optuna.Trial") -> None:
+        """Mark a trial that something else ended, and queue its settings. A full disk may refuse even that: then the
+        next call finds the trial running without a process, and does the same."""
+        from optuna.exceptions import StorageInternalError
+        from optuna.trial import TrialState
+
+        with suppress(StorageInternalError):
+            self.study.tell(trial, state=TrialState.FAIL)
+            self.study.enqueue_trial(trial.params)
 
     def _config(self, params: Mapping[str, Any]) -> TrainConfig:
         import dataclasses

@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any, TextIO
 
+from ganfer.runtime.signals import end_with_parent
+
 
 def main() -> None:
     """Work until stdin ends."""
     answers, sys.stdout = sys.stdout, sys.stderr  # whatever else prints must not get between the answers
+    end_with_parent()
     import torch
 
     torch.set_num_threads(int(sys.argv[1]))
@@ -21,6 +24,7 @@ def main() -> None:
 
 def _work(job: dict[str, Any], answers: TextIO) -> None:
     from classifiers import ClassifierError, TrainConfig
+    from classifiers.errors import StorageError
     from ganfer.errors import GanferError
     from ganfer.tune.trial import Pruned, run_trial
 
@@ -43,6 +47,8 @@ def _work(job: dict[str, Any], answers: TextIO) -> None:
         answer(figures=figures)
     except Pruned:
         answer(pruned=True)
+    except StorageError as error:
+        answer(storage=error.message)
     except ClassifierError as error:
         answer(problem=error.message)
     except GanferError as error:

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from stylegan_bridge.config import GeneratorConfig
+from stylegan_bridge.config import MAX_FILTER_TAPS, MAX_MAPPING_LAYERS, GeneratorConfig
 from stylegan_bridge.errors import BridgeError
 
-_BLOCK = re.compile(r"synthesis\.b(\d+)\.conv1\.weight")
-_MAPPING = re.compile(r"mapping\.fc(\d+)\.weight")
+_BLOCK = re.compile(r"synthesis\.b(\d{1,6})\.conv1\.weight")
+_MAPPING = re.compile(r"mapping\.fc(\d{1,6})\.weight")
+#: Blocks from 4 to 1024 px, and tensors of the largest layout, are far below these.
+MAX_BLOCKS, MAX_TENSORS, MAX_NAME = 12, 4096, 200
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ def infer_config(tensors: Mapping[str, np.ndarray], **known: Any) -> GeneratorCo
     layers = sorted(int(m[1]) for name in tensors if (m := _MAPPING.fullmatch(name)))
     if not sizes or not layers:
         raise BridgeError("the file holds no StyleGAN2 generator: a mapping or a synthesis network is missing")
+    if len(sizes) > MAX_BLOCKS or len(layers) > MAX_MAPPING_LAYERS:
+        raise BridgeError(f"the generator has {len(sizes)} blocks and {len(layers)} mapping layers; no StyleGAN2 has")
     if sizes != [2**i for i in range(2, len(sizes) + 2)] or layers != list(range(len(layers))):
         raise BridgeError(f"the generator's layers have gaps: blocks of {sizes} px, {len(layers)} mapping layers")
     first, last = _matrix(tensors, "mapping.fc0.weight"), _matrix(tensors, f"mapping.fc{layers[-1]}.weight")
@@ -40,20 +44,21 @@ def infer_config(tensors: Mapping[str, np.ndarray], **known: Any) -> GeneratorCo
     torgb = tensors.get(f"synthesis.b{sizes[-1]}.torgb.weight")
     if torgb is None or torgb.ndim != 4:
         raise BridgeError("the generator has no colour layer at its full resolution")
-    return GeneratorConfig(
-        resolution=sizes[-1],
-        channels=tuple(int(tensors[f"synthesis.b{size}.conv1.weight"].shape[0]) for size in sizes),
-        img_channels=int(torgb.shape[0]),
-        z_dim=first[1] - embed[0],
-        w_dim=last[0],
-        c_dim=embed[1],
-        mapping_layers=len(layers),
-        mapping_features=first[0],
-        embed_features=embed[0],
-        architecture=known.pop("architecture", None) or _architecture(tensors, len(sizes)),
-        use_noise="synthesis.b4.conv1.noise_const" in tensors,
-        **known,
-    )
+    values = {
+        "resolution": sizes[-1],
+        "channels": tuple(_outputs(tensors, f"synthesis.b{size}.conv1.weight") for size in sizes),
+        "img_channels": int(torgb.shape[0]),
+        "z_dim": first[1] - embed[0],
+        "w_dim": last[0],
+        "c_dim": embed[1],
+        "mapping_layers": len(layers),
+        "mapping_features": first[0],
+        "embed_features": embed[0],
+        "architecture": _architecture(tensors, len(sizes)),
+        "use_noise": "synthesis.b4.conv1.noise_const" in tensors,
+    }
+    given = {name: value for name, value in known.items() if name != "architecture" or value is not None}
+    return GeneratorConfig.from_dict(values | given)
 
 
 def _architecture(tensors: Mapping[str, np.ndarray], num_blocks: int) -> str:
@@ -61,6 +66,12 @@ def _architecture(tensors: Mapping[str, np.ndarray], num_blocks: int) -> str:
     if any(name.endswith(".skip.weight") for name in tensors):
         return "resnet"
     return "skip" if "synthesis.b4.torgb.weight" in tensors or num_blocks == 1 else "orig"
+
+
+def _outputs(tensors: Mapping[str, np.ndarray], name: str) -> int:
+    if tensors[name].ndim != 4:
+        raise BridgeError(f"{name} has shape {tensors[name].shape}, where a convolution's weights belong")
+    return int(tensors[name].shape[0])
 
 
 def _matrix(tensors: Mapping[str, np.ndarray], name: str) -> tuple[int, int]:
@@ -78,7 +89,7 @@ def check_tensors(checkpoint: Checkpoint) -> None:
         raise BridgeError(f"the file lacks {missing[0]} ({len(missing)} of {len(wanted)} tensors are missing)")
     if extra := sorted(set(tensors) - set(wanted)):
         raise BridgeError(
-            f"the file has {extra[0]}, which a StyleGAN2 generator of this layout does not; it is another network"
+            f"the file has {extra[0][:80]!r}, which a StyleGAN2 generator of this layout has not; it is another one"
         )
     for name, tensor in tensors.items():
         if tensor.shape != wanted[name]:
@@ -93,6 +104,8 @@ def check_tensors(checkpoint: Checkpoint) -> None:
 
 def separable_taps(kernel: np.ndarray) -> tuple[float, ...]:
     """The 1-D filter whose outer product a stored 2-D one is; 1-D filters pass through."""
+    if kernel.size > MAX_FILTER_TAPS**2 or kernel.dtype.kind not in "biuf":
+        raise BridgeError(f"the resampling filter has {kernel.size} numbers; no StyleGAN2 release has such a one")
     kernel = kernel.astype(np.float64)
     if kernel.ndim == 1 and kernel.size:
         return tuple(map(float, kernel))

@@ -14,11 +14,12 @@ from safetensors.numpy import save_file
 
 from stylegan_bridge.config import GeneratorConfig
 from stylegan_bridge.errors import BridgeError
-from stylegan_bridge.readers.checkpoint import Checkpoint
+from stylegan_bridge.readers.checkpoint import MAX_TENSORS, Checkpoint
 
 FORMAT = "ganfer-stylegan2"
 VERSION = 1
 _KEY = "stylegan_bridge"
+_DTYPES = ("F16", "F32", "F64")
 
 
 def read_native(path: Path) -> Checkpoint:
@@ -26,7 +27,15 @@ def read_native(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()} if _KEY in metadata else {}  # noqa: SIM118
+            names = list(file.keys()) if _KEY in metadata else []
+            for name in names:
+                if len(names) > MAX_TENSORS or (kind := file.get_slice(name).get_dtype()) not in _DTYPES:
+                    raise BridgeError(
+                        f"the safetensors file holds {len(names)} tensors, more than any generator; refused"
+                        if len(names) > MAX_TENSORS
+                        else f"{name[:80]!r} is of type {kind}; weights are {', '.join(_DTYPES)}"
+                    )
+            tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise BridgeError(f"the safetensors file is damaged or cut short ({error})") from error
     if _KEY not in metadata:
@@ -39,8 +48,9 @@ def read_native(path: Path) -> Checkpoint:
         raise BridgeError("the generator's card is not JSON; the file is damaged") from error
     if not isinstance(card, dict) or card.get("format") != FORMAT or not isinstance(card.get("config"), dict):
         raise BridgeError("the generator's card is not one of a StyleGAN2 generator")
-    if card.get("version") != VERSION:
-        raise BridgeError(f"the generator's card is of version {card.get('version')}, this program reads {VERSION}")
+    if type(card.get("version")) is not int or card["version"] != VERSION:
+        found = card["version"] if type(card.get("version")) is int else "?"
+        raise BridgeError(f"the generator's card is of version {found}, this program reads {VERSION}")
     notes = card.get("notes")
     notes = tuple(note for note in notes if isinstance(note, str)) if isinstance(notes, list) else ()
     provenance = card.get("provenance")

@@ -12,12 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from stylegan_bridge.config import GeneratorConfig
+from stylegan_bridge.config import MAX_FILTER_TAPS, GeneratorConfig
 from stylegan_bridge.errors import BridgeError
-from stylegan_bridge.readers.checkpoint import Checkpoint, infer_config, separable_taps
+from stylegan_bridge.readers.checkpoint import (
+    MAX_BLOCKS,
+    MAX_NAME,
+    MAX_TENSORS,
+    Checkpoint,
+    infer_config,
+    separable_taps,
+)
 from stylegan_bridge.readers.values import Record, as_array
 
 FORMAT = "nvidia-tensorflow"
+#: The network itself, mapping and synthesis; more than these are another program's.
+MAX_PARTS = 64
 
 #: Arguments of TensorFlow's build functions: the name here, and what they mean if left out (stylegan2's own defaults).
 _SWITCHES: dict[str, tuple[str, Any]] = {
@@ -77,10 +86,12 @@ def read_nvidia_tf(content: Any) -> Checkpoint:
     """The averaged generator Gs: the last of the three networks, or the only one."""
     networks: list[Record] = list(content) if type(content) in (tuple, list) else [content]
     network = networks[-1]
-    version, name = network.state.get("version"), str(network.state.get("build_func_name", ""))[:40]
+    version, name = network.state.get("version"), network.state.get("build_func_name")
+    name = name[:40] if type(name) is str else ""
     if type(version) is not int or version < 4:
+        found = version if type(version) is int else "unknown"
         raise BridgeError(
-            f"the file is a TensorFlow pickle of version {version}, before StyleGAN2 (4 and up); not supported"
+            f"the file is a TensorFlow pickle of version {found}, before StyleGAN2 (4 and up); not supported"
         )
     variables = _variables(network)
     if not any(name.startswith("synthesis/") for name in variables):
@@ -99,19 +110,24 @@ def read_nvidia_tf(content: Any) -> Checkpoint:
 def _variables(network: Record) -> dict[str, np.ndarray]:
     """All variables of a network and its components, by path."""
     found: dict[str, np.ndarray] = {}
-    pending = [("", network)]
+    pending, parts = [("", network)], 0
     while pending:
         prefix, part = pending.pop()
+        parts += 1
+        if parts + len(pending) > MAX_PARTS or len(found) > MAX_TENSORS:
+            raise BridgeError("the TensorFlow network has more parts than any StyleGAN2; refused")
         variables, components = part.state.get("variables"), part.state.get("components", {})
         if type(variables) is not list or type(components) is not dict or prefix.count("/") > 4:
             raise BridgeError("the TensorFlow network lists no variables; the file is damaged")
+        if len(variables) > MAX_TENSORS or len(components) > MAX_PARTS:
+            raise BridgeError("the TensorFlow network has more parts than any StyleGAN2; refused")
         for entry in variables:
             array = as_array(entry[1]) if type(entry) is tuple and len(entry) == 2 else None
-            if array is None or type(entry[0]) is not str:
+            if array is None or type(entry[0]) is not str or len(entry[0]) > MAX_NAME:
                 raise BridgeError("a TensorFlow variable is not an array; the file is damaged")
             found[prefix + entry[0]] = array
         for name, component in components.items():
-            if type(name) is not str or not isinstance(component, Record):
+            if type(name) is not str or len(name) > MAX_NAME or not isinstance(component, Record):
                 raise BridgeError("the TensorFlow network has a part that is not a network; the file is damaged")
             pending.append((f"{prefix}{name}/", component))
     return found
@@ -122,13 +138,13 @@ def _read_switches(given: Any) -> dict[str, Any]:
         raise BridgeError("the TensorFlow network does not say how it was built; the file is damaged")
     if unknown := [name for name in given if name not in _SWITCHES and name not in _IMPLIED]:
         raise BridgeError(
-            f"the TensorFlow network was built with {str(unknown[0])[:40]!r}, which StyleGAN2 does not know; refused"
+            f"the TensorFlow network was built with {_shown(unknown[0])}, which StyleGAN2 does not know; refused"
         )
     switches = {}
     for tf_name, (name, default) in _SWITCHES.items():
         value = given.get(tf_name, default)
         if tf_name == "resample_kernel":
-            value = separable_taps(np.asarray(value if value is not None else (1, 3, 3, 1), dtype=np.float64))
+            value = separable_taps(_kernel(value if value is not None else (1, 3, 3, 1)))
         elif value is None:
             value = default
         if type(value) not in (int, float, str, tuple, type(None)) or isinstance(value, str) != isinstance(
@@ -141,21 +157,36 @@ def _read_switches(given: Any) -> dict[str, Any]:
     return switches
 
 
+def _shown(key: Any) -> str:
+    return repr(key[:40]) if type(key) is str else "something that is no name"
+
+
+def _kernel(value: Any) -> np.ndarray:
+    """A filter as an array; a container is checked first, since a nested one can stand for any number of numbers."""
+    if (array := as_array(value)) is not None:
+        return array
+    if type(value) not in (list, tuple) or len(value) > MAX_FILTER_TAPS:
+        raise BridgeError("the TensorFlow network's resample_kernel is no list of numbers; the file is damaged")
+    if not all(type(tap) in (int, float) for tap in value):
+        raise BridgeError("the TensorFlow network's resample_kernel is no list of numbers; the file is damaged")
+    return np.asarray(value, dtype=np.float64)
+
+
 def _convert(name: str, value: np.ndarray) -> tuple[str, np.ndarray] | None:
     """A variable under its new name and layout; None for what inference does not use."""
     try:
         if name == "dlatent_avg":
             return "mapping.w_avg", value
-        if m := re.fullmatch(r"mapping/(LabelEmbed|Dense(\d+))/(weight|bias)", name):
+        if m := re.fullmatch(r"mapping/(LabelEmbed|Dense(\d{1,6}))/(weight|bias)", name):
             layer = "embed" if m[2] is None else f"fc{m[2]}"
             return f"mapping.{layer}.{m[3]}", _matrix(value) if m[3] == "weight" else value
         if name == "synthesis/4x4/Const/const":
             return "synthesis.b4.const", value[0]
-        if m := re.fullmatch(r"synthesis/noise(\d+)", name):
+        if (m := re.fullmatch(r"synthesis/noise(\d{1,6})", name)) and int(m[1]) < 2 * MAX_BLOCKS:
             index = int(m[1])
             size, layer = 2 ** ((index + 5) // 2), "conv1" if index == 0 or index % 2 == 0 else "conv0"
             return f"synthesis.b{size}.{layer}.noise_const", value[0, 0]
-        if m := re.fullmatch(r"synthesis/(\d+)x\1/(Conv|Conv0_up|Conv1|ToRGB|Skip)/(\w+)", name):
+        if m := re.fullmatch(r"synthesis/(\d{1,6})x\1/(Conv|Conv0_up|Conv1|ToRGB|Skip)/(\w+)", name):
             layer = {"Conv": "conv1", "Conv0_up": "conv0", "Conv1": "conv1", "ToRGB": "torgb", "Skip": "skip"}[m[2]]
             if m[3] == "weight":
                 return f"synthesis.b{m[1]}.{layer}.weight", (_flipped if m[2] in ("Conv0_up", "Skip") else _conv)(value)
@@ -164,7 +195,7 @@ def _convert(name: str, value: np.ndarray) -> tuple[str, np.ndarray] | None:
                 return f"synthesis.b{m[1]}.{layer}.{new_name}", convert(value)
     except (ValueError, IndexError, OverflowError) as error:
         raise BridgeError(
-            f"{name[:80]} has shape {value.shape}, which its place does not allow; the file is damaged"
+            f"{name[:80]!r} has shape {value.shape}, which its place does not allow; the file is damaged"
         ) from error
     if name in ("lod", "synthesis/lod"):
         return None

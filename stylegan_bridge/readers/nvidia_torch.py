@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from stylegan_bridge.errors import BridgeError
-from stylegan_bridge.readers.checkpoint import Checkpoint, infer_config, separable_taps
+from stylegan_bridge.readers.checkpoint import MAX_NAME, MAX_TENSORS, Checkpoint, infer_config, separable_taps
 from stylegan_bridge.readers.values import Record, as_array
 
 FORMAT = "nvidia-pytorch"
@@ -31,7 +31,7 @@ def read_nvidia_torch(content: Any) -> Checkpoint:
     notes: tuple[str, ...] = ()
     network = content
     if type(content) is dict:
-        network = content.get("G_ema") or content.get("G")
+        network = content.get("G_ema") if content.get("G_ema") is not None else content.get("G")
         if not isinstance(network, Record):
             raise BridgeError("the file holds a discriminator and no generator; choose a snapshot with G_ema")
         if content.get("G_ema") is None:
@@ -53,6 +53,8 @@ def _flatten(root: Record) -> tuple[dict[str, Record], dict[str, np.ndarray]]:
     tensors: dict[str, np.ndarray] = {}
     pending = [("", root)]
     while pending:
+        if len(tensors) > MAX_TENSORS:
+            raise BridgeError("the network has more tensors than any StyleGAN2; refused")
         prefix, module = pending.pop()
         for table in ("_parameters", "_buffers"):
             for name, value in _table(module, table).items():
@@ -60,7 +62,7 @@ def _flatten(root: Record) -> tuple[dict[str, Record], dict[str, np.ndarray]]:
                     continue
                 array = as_array(value)
                 if array is None:
-                    raise BridgeError(f"{prefix}{name} is not a tensor; the file is damaged")
+                    raise BridgeError(f"{prefix + name!r} is not a tensor; the file is damaged")
                 tensors[f"{prefix}{name}"] = array
         for name, child in _table(module, "_modules").items():
             if child is None:
@@ -75,7 +77,9 @@ def _flatten(root: Record) -> tuple[dict[str, Record], dict[str, np.ndarray]]:
 
 def _table(module: Record, name: str) -> dict[str, Any]:
     table = module.state.get(name)
-    if type(table) is not dict or not all(type(key) is str for key in table):
+    if type(table) is not dict or len(table) > MAX_TENSORS:
+        raise BridgeError(f"the network {module.class_name!r} has no usable table of its {name.strip('_')}")
+    if not all(type(key) is str and len(key) <= MAX_NAME for key in table):
         raise BridgeError(
             f"the network {module.class_name!r} has no table of its {name.strip('_')}; the file is damaged"
         )
@@ -86,12 +90,15 @@ def _refuse_stylegan3(modules: dict[str, Record]) -> None:
     synthesis = modules["synthesis"].state
     if "synthesis.input" in modules or any(name.startswith("synthesis.L") for name in modules):
         layers = [module for name, module in modules.items() if re.fullmatch(r"synthesis\.L\d+_\w+", name)]
-        kernels = {layer.state.get("conv_kernel") for layer in layers}
-        rotation = kernels == {1}  # T has 3 x 3 kernels, but for the colour layer
+        kernels = [layer.state.get("conv_kernel") for layer in layers]
+        rotation = all(
+            type(kernel) is int and kernel == 1 for kernel in kernels
+        )  # T has 3 x 3 kernels, but for the colour layer
         variant = "R" if rotation else "T"
         size = synthesis.get("img_resolution")
+        shown = f" ({size} px)" if type(size) is int else ""
         raise BridgeError(
-            f"the file holds a StyleGAN3-{variant} generator ({size} px), which is not supported; take a StyleGAN2"
+            f"the file holds a StyleGAN3-{variant} generator{shown}, which is not supported; take a StyleGAN2"
         )
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from stylegan_bridge.errors import BridgeError
-from stylegan_bridge.readers.checkpoint import Checkpoint, infer_config
-from stylegan_bridge.readers.values import as_array
+from stylegan_bridge.readers.checkpoint import MAX_BLOCKS, MAX_TENSORS, Checkpoint, infer_config
+from stylegan_bridge.readers.values import as_array, check_shared
 
 FORMAT = "rosinality"
 
@@ -31,15 +31,19 @@ def read_rosinality(content: dict[str, Any]) -> Checkpoint:
     if type(state) is not dict or not state:
         raise BridgeError("the file holds a discriminator and no generator; choose a checkpoint with g_ema")
     tensors: dict[str, np.ndarray] = {}
+    if len(state) > MAX_TENSORS:
+        raise BridgeError(f"the file holds {len(state)} tensors, more than any StyleGAN2; refused")
+    check_shared(state.values())
     for name, value in state.items():
         array = as_array(value)
         if array is None or type(name) is not str:
-            raise BridgeError(f"{str(name)[:80]!r} is not a tensor; the file is damaged")
+            shown = repr(name[:80]) if type(name) is str else "a part without a name"
+            raise BridgeError(f"{shown} is not a tensor; the file is damaged")
         try:
             converted = _convert(name, array)
-        except (ValueError, IndexError, OverflowError) as error:
+        except (ValueError, IndexError, OverflowError, ZeroDivisionError) as error:
             raise BridgeError(
-                f"{name[:80]} has shape {array.shape}, which its place does not allow; the file is damaged"
+                f"{name[:80]!r} has shape {array.shape}, which its place does not allow; the file is damaged"
             ) from error
         if converted is not None:
             tensors[converted[0]] = converted[1]
@@ -57,25 +61,31 @@ def _convert(name: str, value: np.ndarray) -> tuple[str, np.ndarray] | None:
     """A tensor under NVIDIA's name and layout; None for filters, which are always the same."""
     if name.endswith(".kernel"):
         return None
-    if m := re.fullmatch(r"style\.(\d+)\.(weight|bias)", name):
+    if m := re.fullmatch(r"style\.(\d{1,6})\.(weight|bias)", name):
         return f"mapping.fc{int(m[1]) - 1}.{m[2]}", value
     if name == "input.input":
         return "synthesis.b4.const", value[0]
-    if m := re.fullmatch(r"noises\.noise_(\d+)", name):
+    if m := re.fullmatch(r"noises\.noise_(\d{1,6})", name):
         return f"synthesis.{_place(int(m[1]))}.noise_const", value[0, 0]
-    if m := re.fullmatch(r"(?:conv1|convs\.(\d+))\.(.+)", name):
+    if m := re.fullmatch(r"(?:conv1|convs\.(\d{1,6}))\.(.+)", name):
         return _layer(f"synthesis.{_place(0 if m[1] is None else int(m[1]) + 1)}", m[2], value)
-    if m := re.fullmatch(r"(?:to_rgb1|to_rgbs\.(\d+))\.(.+)", name):
-        size = 4 if m[1] is None else 2 ** (int(m[1]) + 3)
+    if m := re.fullmatch(r"(?:to_rgb1|to_rgbs\.(\d{1,6}))\.(.+)", name):
+        size = 4 if m[1] is None else 2 ** (_block(int(m[1])) + 3)
         return _layer(f"synthesis.b{size}.torgb", m[2], value)
     raise BridgeError(
         f"the generator has a tensor {name[:80]!r}, which rosinality's StyleGAN2 does not; it is another network"
     )
 
 
+def _block(index: int) -> int:
+    if index > MAX_BLOCKS:
+        raise BridgeError(f"the generator has a layer number {index}, more than any StyleGAN2; refused")
+    return index
+
+
 def _place(index: int) -> str:
     """The block and layer of the index-th convolution, the 4-pixel one being number 0."""
-    size = 2 ** ((index + 5) // 2)
+    size = 2 ** (_block((index + 5) // 2))
     return f"b{size}.{'conv1' if index % 2 == 0 else 'conv0'}"
 
 

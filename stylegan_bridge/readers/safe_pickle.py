@@ -9,13 +9,16 @@ The result holds None, bool, int, float, str, bytes, list, dict, tuple, set, num
 (an object's class name and state), `Storage` and `Tensor` (torch's, until `Tensor.array()`).
 
 Memory: binary data are views of the given buffer, never copies, and a length that reaches past its end is refused
-before anything is allocated. Opcodes, memo entries, stack, and what is copied are limited.
+before anything is allocated. All else is charged to one `Budget` per file: 48 MiB of objects, and copies of data of
+four times the file. Keys are text or small whole numbers, so that hashing takes constant time; nothing here or in the
+readers turns a container into text, which a few nested doublings would make larger than any memory.
 """
 
 from __future__ import annotations
 
 import pickle
 import struct
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,10 +36,12 @@ from stylegan_bridge.readers.values import (
 )
 
 #: NVIDIA's largest pickles take about 60,000 opcodes.
-MAX_OPCODES = 4_000_000
-MAX_MEMO, MAX_STACK, MAX_INT_BYTES, MAX_NAME = 1_000_000, 1_000_000, 32, 200
-#: Copies (text, containers, nested streams) may add up to this many times the file, plus room for small files.
-COPY_FACTOR, COPY_FLOOR, ITEM_BYTES = 4, 2**18, 64
+MAX_OPCODES = 1_000_000
+MAX_MEMO, MAX_STACK, MAX_INT_BYTES, MAX_NAME, MAX_INT_KEY = 1_000_000, 1_000_000, 32, 200, 2**31
+#: Copies of data (text, nested streams) may add up to this many times the file, plus room for small files.
+COPY_FACTOR, COPY_FLOOR = 4, 2**18
+#: What objects may take together, whatever the file's size; what one instruction and one item are taken to cost.
+OBJECT_BYTES, OPCODE_BYTES, ITEM_BYTES, CONTAINER_BYTES = 3 * 2**24, 64, 64, 216
 
 
 @dataclass(eq=False)
@@ -50,6 +55,25 @@ class _Stop(Exception):
     """The STOP opcode was reached."""
 
 
+class Budget:
+    """What reading one file may take, the streams that lie inside it included."""
+
+    def __init__(self, num_bytes: int) -> None:
+        self.copies, self.objects = COPY_FACTOR * num_bytes + COPY_FLOOR, OBJECT_BYTES
+
+    def copy(self, num_bytes: int) -> None:
+        """Count data that are copied: a few instructions could otherwise copy one large value a million times."""
+        self.copies -= num_bytes
+        if self.copies < 0:
+            raise BridgeError("the pickle unpacks to far more than its own size; refused")
+
+    def make(self, num_bytes: int) -> None:
+        """Count objects: an instruction of one byte makes a set of 216."""
+        self.objects -= num_bytes
+        if self.objects < 0:
+            raise BridgeError("the pickle unpacks to far more than its own size; refused")
+
+
 class Machine:
     """The stack machine. One per pickle; `load` gives the value and where the pickle ended."""
 
@@ -59,14 +83,16 @@ class Machine:
         start: int = 0,
         *,
         persistent_load: Callable[[Any], Any] | None = None,
-        load_bytes: Callable[[memoryview], Any] | None = None,
+        load_bytes: Callable[[memoryview, Budget], Any] | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self.buffer, self.position = buffer, start
+        self.budget = budget or Budget(len(buffer))
         self.persistent_load, self.load_bytes = persistent_load, load_bytes
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
-        self.copied = 0
+        self.value: Any = None
 
     def load(self) -> tuple[Any, int]:
         """Run to STOP."""
@@ -78,12 +104,16 @@ class Machine:
                     raise BridgeError(
                         f"the pickle uses opcode 0x{opcode:02x}, which network files have no need of; refused"
                     )
+                self.budget.make(OPCODE_BYTES)
                 handler(self)
                 if len(self.stack) > MAX_STACK or len(self.memo) > MAX_MEMO or len(self.marks) > MAX_STACK:
                     raise BridgeError("the pickle builds more objects than any network file does; refused")
         except _Stop:
-            return self._pop(), self.position
-        except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError, struct.error) as error:
+            return self.value, self.position
+        except (
+            *(TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError),
+            *(struct.error, RecursionError),
+        ) as error:
             raise BridgeError(f"the pickle is malformed near byte {self.position} ({type(error).__name__})") from error
         raise BridgeError(f"the pickle has over {MAX_OPCODES:,} instructions, more than any network file; refused")
 
@@ -103,17 +133,13 @@ class Machine:
         self.position += 1
         return self.buffer[self.position - 1]
 
-    def _charge(self, num_bytes: int) -> None:
-        """Count what is copied: a few instructions could otherwise copy one large value a million times."""
-        self.copied += num_bytes
-        if self.copied > COPY_FACTOR * len(self.buffer) + COPY_FLOOR:
-            raise BridgeError("the pickle unpacks to far more than its own size; refused")
-
     def _unsigned(self, width: int) -> int:
         return int.from_bytes(self._take(width), "little")
 
     def _text(self, count: int) -> str:
-        return str(self._take(count), "utf-8", "surrogatepass")
+        text = str(self._take(count), "utf-8", "surrogatepass")
+        self.budget.copy(sys.getsizeof(text))  # one wide character makes all of them four bytes wide
+        return text
 
     def _line(self) -> str:
         end = self.position
@@ -131,18 +157,24 @@ class Machine:
     def _pop(self) -> Any:
         return self.stack.pop()
 
+    def _container(self, value: Any) -> None:
+        self.budget.make(CONTAINER_BYTES)
+        self.stack.append(value)
+
     def _pop_mark(self) -> list[Any]:
         items, self.stack = self.stack, self.marks.pop()
         return items
 
     def _gather(self, make: Callable[[list[Any]], Any]) -> None:
         items = self._pop_mark()  # changes self.stack, so before the append is looked up
-        self.stack.append(make(items))
+        self.budget.make(ITEM_BYTES * len(items))
+        self._container(make(items))
 
     def _replace(self, count: int, make: Callable[[list[Any]], Any]) -> None:
         items = self.stack[len(self.stack) - count :]
         if len(items) != count:
             raise IndexError(count)
+        self.budget.make(ITEM_BYTES)
         self.stack[len(self.stack) - count :] = [make(items)]
 
     def _global(self, module: Any, name: Any) -> None:
@@ -151,10 +183,12 @@ class Machine:
     def _set_items(self, target: Any, items: list[Any]) -> None:
         if type(target) is not dict or len(items) % 2:
             raise TypeError(type(target))
+        self.budget.make(ITEM_BYTES * len(items))
         for key, value in zip(items[::2], items[1::2], strict=True):
             target[_key(key)] = value
 
     def _extend(self, target: Any, items: list[Any]) -> None:
+        self.budget.make(ITEM_BYTES * len(items))
         if type(target) is list:
             target.extend(items)
         elif type(target) is set:
@@ -169,9 +203,10 @@ class Machine:
         if not isinstance(function, Symbol):
             raise BridgeError("the pickle calls something that is not a named constructor; refused")
         if arguments and isinstance(arguments[0], str | bytes | memoryview):
-            self._charge(len(arguments[0]))
+            self.budget.copy(len(arguments[0]))
         elif arguments and isinstance(arguments[0], list | tuple | dict | set):
-            self._charge(ITEM_BYTES * len(arguments[0]))
+            self.budget.make(ITEM_BYTES * len(arguments[0]))
+        self.budget.make(CONTAINER_BYTES)
         self.stack.append(_call(function, arguments, self))
 
     def _build(self) -> None:
@@ -180,9 +215,9 @@ class Machine:
             _, shape, dtype, fortran, data = state
             self.stack[-1] = make_array(data, dtype, shape, bool(fortran))
             self.memo.update(dict.fromkeys(target.memo_keys, self.stack[-1]))
+            target.memo_keys = []  # a second BUILD of the same array has nothing to update
         else:
-            self._charge(ITEM_BYTES * len(state))
-            _set_state(target, state)
+            _set_state(target, state, self.budget)
 
     def _persistent(self) -> None:
         if self.persistent_load is None:
@@ -218,6 +253,7 @@ class Machine:
         self._global(module, name)
 
     def _stop(self) -> None:
+        self.value = self._pop()
         raise _Stop
 
     def _proto(self) -> None:
@@ -231,8 +267,9 @@ class Machine:
 
 
 def _key(value: Any) -> Any:
-    """Only plain keys: hashing a deeply nested tuple would overrun the interpreter's own stack."""
-    if value is None or isinstance(value, str | int | float | bytes):
+    """Text, and small whole numbers (optimisers number their parameters). Hashing a nested tuple takes for ever, and
+    large numbers can be chosen so that all their hashes are the same."""
+    if type(value) is str or (type(value) is int and 0 <= value < MAX_INT_KEY):
         return value
     raise TypeError(type(value))
 
@@ -258,6 +295,7 @@ _BUILDERS: dict[tuple[str, str], str] = {
     ("torch.storage", "_load_from_bytes"): "storage",
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): "persistent",
     ("dnnlib.tflib.network", "Network"): "record",
+    ("argparse", "Namespace"): "record",  # the settings that stylegan2-pytorch's trainer saves beside its networks
     **{(module, "_reconstruct"): "array" for module in _NUMPY},
     **{(module, "_frombuffer"): "frombuffer" for module in _NUMPY},
     **{(module, "scalar"): "scalar" for module in _NUMPY},
@@ -284,16 +322,10 @@ def _call(function: Symbol, arguments: tuple[Any, ...], machine: Machine) -> Any
     kind = _BUILDERS.get((function.module, function.name), "record")
     if kind == "record" and not arguments:
         return Record(function.name)
-    if kind == "dict":
-        made: dict[Any, Any] = {}
-        for pair in arguments[0] if arguments else ():
-            key, value = pair
-            made[_key(key)] = value
-        return made
-    if kind == "set":
-        return set(map(_key, arguments[0] if arguments else ()))
-    if kind == "latin1" and len(arguments) == 2 and arguments[1] in ("latin1", "latin-1"):
-        return arguments[0].encode("latin-1")
+    if kind in ("dict", "set"):
+        return _collect(kind, arguments[0] if arguments else ())
+    if kind == "latin1" and [type(argument) for argument in arguments] == [str, str] and "latin" in arguments[1]:
+        return arguments[0].encode({"latin1": "latin-1", "latin-1": "latin-1"}[arguments[1]])
     if kind == "bytes" and not arguments:  # how protocol 2 writes the data of an empty array
         return b""
     if kind == "size":
@@ -302,13 +334,15 @@ def _call(function: Symbol, arguments: tuple[Any, ...], machine: Machine) -> Any
         return str(arguments[0]) if isinstance(arguments[0], str) else None
     if kind == "tensor":
         return make_tensor(*arguments[:4])
-    if kind == "parameter" and isinstance(arguments[0], Tensor):
+    if kind == "parameter" and arguments and isinstance(arguments[0], Tensor):
         return arguments[0]
     if kind == "storage" and machine.load_bytes is not None:
-        return machine.load_bytes(memoryview(arguments[0]))
+        return machine.load_bytes(memoryview(arguments[0]), machine.budget)
     if kind == "persistent":
         meta = arguments[0]
-        return Record(str(meta["class_name"])[:MAX_NAME], _state(meta["state"]))
+        if type(meta) is not dict or type(meta["class_name"]) is not str:
+            raise TypeError(type(meta))
+        return Record(meta["class_name"][:MAX_NAME], _state(meta["state"]))
     if kind == "array":
         return _Array()
     if kind == "frombuffer":
@@ -322,10 +356,27 @@ def _call(function: Symbol, arguments: tuple[Any, ...], machine: Machine) -> Any
     raise BridgeError(f"the file uses {function.module}.{function.name} in a way that is not understood; refused")
 
 
-def _set_state(target: Any, state: Any) -> None:
+def _collect(kind: str, items: Any) -> dict[Any, Any] | set[Any]:
+    """An OrderedDict of pairs, or a set."""
+    if type(items) not in (list, tuple):
+        raise TypeError(type(items))
+    if kind == "set":
+        return set(map(_key, items))
+    made: dict[Any, Any] = {}
+    for pair in items:
+        if type(pair) not in (list, tuple):
+            raise TypeError(type(pair))
+        key, value = pair
+        made[_key(key)] = value
+    return made
+
+
+def _set_state(target: Any, state: Any, budget: Budget) -> None:
     """BUILD: fill an object that its constructor left empty."""
     if isinstance(target, Record):
-        target.state.update(_state(state))
+        values = _state(state)
+        budget.make(2 * ITEM_BYTES * len(values))
+        target.state.update(values)
     elif isinstance(target, DType):
         if state[1] not in ("<", ">", "|", "="):
             raise ValueError(state[1])
@@ -339,7 +390,7 @@ def _set_state(target: Any, state: Any) -> None:
 def _state(state: Any) -> dict[str, Any]:
     if type(state) is tuple and len(state) == 2 and state[0] is None:
         state = state[1]
-    if type(state) is not dict:
+    if type(state) is not dict or not all(type(key) is str for key in state):
         raise TypeError(type(state))
     return state
 
@@ -376,13 +427,13 @@ def _table() -> dict[int, Callable[[Machine], None]]:
         p.TUPLE2: lambda m: m._replace(2, tuple),
         p.TUPLE3: lambda m: m._replace(3, tuple),
         p.TUPLE: lambda m: m._gather(tuple),
-        p.EMPTY_LIST: lambda m: m.stack.append([]),
+        p.EMPTY_LIST: lambda m: m._container([]),
         p.APPEND: lambda m: m._extend(m.stack[-2], [m._pop()]),
         p.APPENDS: Machine._extend_from_mark,
-        p.EMPTY_DICT: lambda m: m.stack.append({}),
+        p.EMPTY_DICT: lambda m: m._container({}),
         p.SETITEM: Machine._set_item,
         p.SETITEMS: Machine._set_items_from_mark,
-        p.EMPTY_SET: lambda m: m.stack.append(set()),
+        p.EMPTY_SET: lambda m: m._container(set()),
         p.ADDITEMS: Machine._extend_from_mark,
         p.FROZENSET: lambda m: m._gather(lambda items: set(map(_key, items))),
         p.BINPUT: lambda m: m._put(m._unsigned(1)),
@@ -404,6 +455,6 @@ def _table() -> dict[int, Callable[[Machine], None]]:
 _OPCODES = _table()
 
 
-def load_pickle(buffer: memoryview, load_bytes: Callable[[memoryview], Any] | None = None) -> Any:
+def load_pickle(buffer: memoryview, load_bytes: Callable[[memoryview, Budget], Any] | None = None) -> Any:
     """The value of a plain pickle; `load_bytes` reads the torch streams that lie inside it as bytes."""
     return Machine(buffer, load_bytes=load_bytes).load()[0]

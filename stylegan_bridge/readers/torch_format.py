@@ -8,11 +8,13 @@ from collections.abc import Callable
 from typing import IO, Any
 
 from stylegan_bridge.errors import BridgeError
-from stylegan_bridge.readers.safe_pickle import Machine
+from stylegan_bridge.readers.safe_pickle import Budget, Machine
 from stylegan_bridge.readers.values import STORAGE_DTYPES, Storage, Symbol, counts
 
 #: The old format's first word, and the version that follows it.
 LEGACY_MAGIC, LEGACY_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
+#: A zip archive's directory takes about 100 bytes per tensor; in memory it takes ten times that.
+MAX_DIRECTORY, MAX_KEY = 2**22, 200
 LEGACY_HEADER = b"\x80\x02\x8a\x0a" + LEGACY_MAGIC.to_bytes(10, "little") + b"."
 
 
@@ -29,8 +31,12 @@ def load_torch_object(buffer: memoryview, find: Callable[[str, int], memoryview]
     return Machine(buffer, persistent_load=persistent_load).load()[0]
 
 
-def load_legacy_torch(buffer: memoryview) -> Any:
-    """The value of torch.save's format before 1.6: five pickles, then the storages' bytes in a stated order."""
+def load_legacy_torch(buffer: memoryview, budget: Budget | None = None) -> Any:
+    """The value of torch.save's format before 1.6: five pickles, then the storages' bytes in a stated order.
+
+    `budget`: of the file that the stream lies in, where it is not a file itself.
+    """
+    budget = budget or Budget(len(buffer))
     storages: dict[str, Storage] = {}
 
     def persistent_load(reference: Any) -> Storage:
@@ -38,10 +44,12 @@ def load_legacy_torch(buffer: memoryview) -> Any:
 
     position, values = 0, []
     for _ in range(5):
-        value, position = Machine(buffer, position, persistent_load=persistent_load).load()
+        value, position = Machine(buffer, position, persistent_load=persistent_load, budget=budget).load()
         values.append(value)
     magic, protocol, system, content, keys = values
-    if (magic, protocol) != (LEGACY_MAGIC, LEGACY_PROTOCOL) or type(keys) is not list:
+    if not (type(magic) is type(protocol) is int) or (magic, protocol) != (LEGACY_MAGIC, LEGACY_PROTOCOL):
+        raise BridgeError("the old torch format's first words are wrong; the file is damaged")
+    if type(keys) is not list:
         raise BridgeError("the old torch format's first words are wrong; the file is damaged")
     if type(system) is not dict or system.get("little_endian") is not True:
         raise BridgeError("the file was written on a big-endian machine, which is not supported")
@@ -60,7 +68,7 @@ def load_legacy_torch(buffer: memoryview) -> Any:
 
 def _storage(reference: Any, known: dict[str, Storage]) -> tuple[str, Storage]:
     """The storage that a persistent id names: ('storage', type, key, device, count, ...)."""
-    if type(reference) is not tuple or len(reference) not in (5, 6) or reference[0] != "storage":
+    if type(reference) is not tuple or len(reference) not in (5, 6) or not _is_text(reference[0], "storage"):
         raise BridgeError("the file refers to outside data that are no tensors; refused")
     kind, key, count = reference[1], reference[2], reference[4]
     if not isinstance(kind, Symbol) or kind.name not in STORAGE_DTYPES or type(key) is not str:
@@ -69,11 +77,33 @@ def _storage(reference: Any, known: dict[str, Storage]) -> tuple[str, Storage]:
         raise BridgeError(
             "the file shares storages in a way that torch gave up in 2017; save it again with a newer torch"
         )
+    if len(key) > MAX_KEY:
+        raise ValueError(len(key))
     (size,) = counts((count,))
     storage = known.setdefault(key, Storage(STORAGE_DTYPES[kind.name], size))
     if (storage.dtype, storage.count) != (STORAGE_DTYPES[kind.name], size):
         raise ValueError(key)
     return key, storage
+
+
+def _check_directory(buffer: memoryview) -> None:
+    """BridgeError for a directory that is larger than any network's, before it is read."""
+    tail = bytes(buffer[-65_557:])  # the end record is 22 bytes and a comment of 65,535 at most
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or len(tail) < at + 22:
+        raise zipfile.BadZipFile
+    (size,) = struct.unpack_from("<L", tail, at + 12)
+    if size == 0xFFFFFFFF:  # a zip64 archive: the true size is in a record of its own before this one
+        far = tail.rfind(b"PK\x06\x06", 0, at)
+        if far < 0 or len(tail) < far + 48:
+            raise zipfile.BadZipFile
+        (size,) = struct.unpack_from("<Q", tail, far + 40)
+    if size > MAX_DIRECTORY:
+        raise BridgeError("the archive's directory is larger than any network file's; refused")
+
+
+def _is_text(value: Any, text: str) -> bool:
+    return type(value) is str and value == text
 
 
 def load_torch_zip(buffer: memoryview, stream: IO[bytes]) -> Any:
@@ -83,8 +113,9 @@ def load_torch_zip(buffer: memoryview, stream: IO[bytes]) -> Any:
     entry (a zip bomb), one that overlaps another or one named twice is refused.
     """
     try:
+        _check_directory(buffer)
         entries = zipfile.ZipFile(stream).infolist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, OSError, struct.error) as error:
         raise BridgeError("the archive's directory cannot be read; the file is damaged or cut short") from error
     slices: dict[str, memoryview] = {}
     end = 0

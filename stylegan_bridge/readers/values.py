@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,8 @@ STORAGE_DTYPES = {
     "ByteStorage": "|u1",
     "BoolStorage": "|b1",
 }
+#: Numbers as numpy writes their types: bool, whole, real.
+_ARRAY_DTYPES = {"b1", *(f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)), "f2", "f4", "f8"}
 _ITEM_SIZES = {name: 2 if name == "bfloat16" else np.dtype(name).itemsize for name in STORAGE_DTYPES.values()}
 
 
@@ -48,11 +51,23 @@ class Storage:
     dtype: str
     count: int
     data: memoryview | None = None
+    _numbers: np.ndarray | None = None
 
     @property
     def num_bytes(self) -> int:
         """Length of the data."""
         return self.count * _ITEM_SIZES[self.dtype]
+
+    def numbers(self) -> np.ndarray:
+        """The numbers, (count,); bfloat16 widens to float32, once for all tensors that share the storage."""
+        if self.data is None:
+            raise BridgeError("a tensor's data are missing from the file; it is damaged or cut short")
+        if self._numbers is None:
+            if self.dtype == "bfloat16":
+                self._numbers = (np.frombuffer(self.data, "<u2").astype(np.uint32) << 16).view(np.float32)
+            else:
+                self._numbers = np.frombuffer(self.data, self.dtype)
+        return self._numbers
 
 
 @dataclass(eq=False)
@@ -66,13 +81,7 @@ class Tensor:
 
     def array(self) -> np.ndarray:
         """As a numpy array; bfloat16 widens to float32."""
-        storage = self.storage
-        if storage.data is None:
-            raise BridgeError("a tensor's data are missing from the file; it is damaged or cut short")
-        if storage.dtype == "bfloat16":
-            flat = (np.frombuffer(storage.data, "<u2").astype(np.uint32) << 16).view(np.float32)
-        else:
-            flat = np.frombuffer(storage.data, storage.dtype)
+        flat = self.storage.numbers()
         strides = tuple(stride * flat.itemsize for stride in self.strides)
         return np.lib.stride_tricks.as_strided(flat[self.offset :], self.shape, strides, writeable=False)
 
@@ -102,7 +111,7 @@ def make_array(data: Any, dtype: Any, shape: Any, fortran: bool) -> np.ndarray:
     """Numbers from bytes, if exactly as many are there as the shape says."""
     if not isinstance(dtype, DType) or not isinstance(data, bytes | memoryview):
         raise BridgeError("the file holds an array of something other than plain numbers; refused")
-    if dtype.code[:1] not in "biuf" or not dtype.code[1:].isdigit():
+    if dtype.code not in _ARRAY_DTYPES:
         raise BridgeError(f"the file holds an array of type {dtype.code[:20]!r}; only plain numbers are read")
     sizes = counts(shape)
     kind = dtype.numpy()
@@ -131,3 +140,11 @@ def as_array(value: Any) -> np.ndarray | None:
     if isinstance(value, Tensor):
         return value.array()
     return value if isinstance(value, np.ndarray) else None
+
+
+def check_shared(values: Iterable[Any]) -> None:
+    """BridgeError where few numbers stand in for many tensors: each conversion would copy them again."""
+    tensors = [value for value in values if isinstance(value, Tensor)]
+    stored = {id(tensor.storage): tensor.storage.count for tensor in tensors}
+    if sum(math.prod(tensor.shape) for tensor in tensors) > 2 * sum(stored.values()) + 2**16:
+        raise BridgeError("the file's tensors share their numbers over and over, as no network's do; refused")

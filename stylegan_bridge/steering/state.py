@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from stylegan_bridge.errors import BridgeError
@@ -43,8 +45,12 @@ class Saver:
             with safe_open(str(self.path), framework="pt") as stored:
                 metadata = stored.metadata() or {}
                 tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a dict)
+            if metadata.get("sha256", digest := _digest(tensors, metadata["facts"])) != digest:
+                raise ValueError("it does not match its checksum")
             facts = json.loads(metadata["facts"])
-        except (SafetensorError, OSError, ValueError, KeyError) as error:
+            if not isinstance(facts, dict):
+                raise ValueError("its facts are no object")
+        except (SafetensorError, OSError, ValueError, KeyError, RecursionError) as error:
             raise BridgeError(f"{self.path} is damaged ({error}); remove it to begin anew") from error
         if metadata.get("request") != self._request:
             raise BridgeError(f"{self.path} belongs to another steering; remove it or give another file")
@@ -60,10 +66,22 @@ class Saver:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in taken.tensors.items()}
         temporary = self.path.with_name(self.path.name + ".tmp")
         try:
-            save_file(tensors, temporary, metadata={"facts": json.dumps(taken.facts), "request": self._request})
+            facts = json.dumps(taken.facts)
+            metadata = {"facts": facts, "request": self._request, "sha256": _digest(tensors, facts)}
+            save_file(tensors, temporary, metadata=metadata)
             os.replace(temporary, self.path)
         except OSError as error:
             raise BridgeError(f"cannot write {self.path}: {error.strerror or error}") from error
         finally:
             temporary.unlink(missing_ok=True)
         self._saved = time.monotonic()
+
+
+def _digest(tensors: Mapping[str, Tensor], facts: str) -> str:
+    """SHA-256 over the facts and every tensor's name and bytes; safetensors itself has no checksum."""
+    digest = hashlib.sha256(facts.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

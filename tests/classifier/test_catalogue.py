@@ -7,11 +7,18 @@ import pytest
 from click.testing import CliRunner
 from serving import write_model
 
+from ganfer.classifier import starter
 from ganfer.classifier.catalogue import sources
 from ganfer.cli.main import cli
 from ganfer.errors import GanferError
 from ganfer.runtime.files import write_json
 from ganfer.workspace import Run, Workspace
+
+
+@pytest.fixture(autouse=True)
+def _no_starter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The workspace's own only; tests/classifier/test_starter.py has the one that comes with ganfer."""
+    monkeypatch.setattr(starter, "FILE", Path("absent"))
 
 
 def add_run(workspace: Workspace, kind: str, name: str, data: str = "d") -> Run:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from classifiers import ClassifierError, Job, crossval, train, train_many
+from classifiers.errors import StorageError
 from classifiers.files import read_weights
 from classifiers.folds import _inner_validation, assign_folds
+from classifiers.many import _scratch
 
 
 def test_side_by_side_is_bit_for_bit_one_by_one_and_a_failure_loses_nothing(tmp_path: Path) -> None:
@@ -44,6 +50,23 @@ def test_one_worker_needs_no_process_and_finishes_the_rest_after_a_failure(tmp_p
         train_many([bad, good], workers=1, device="cpu")
     assert (tmp_path / "good" / "model.safetensors").exists()
     assert torch.get_num_threads() == threads
+
+
+def test_what_killed_calls_left_goes_and_the_arrays_lie_beside_the_trainings(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    dead = tmp_path / f".arrays-{platform.node()}-{gone.pid}-abc"
+    others = [tmp_path / f".arrays-{platform.node()}-{os.getpid()}-abc", tmp_path / ".arrays-elsewhere-1-abc"]
+    for folder in (dead, *others):
+        folder.mkdir()
+    with _scratch([tmp_path / "a", tmp_path / "b"]) as scratch:
+        assert scratch.parent == tmp_path
+        assert not dead.exists()
+        assert all(folder.exists() for folder in others)
+    assert not scratch.exists()
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StorageError, match="cannot be written"), _scratch([tmp_path / "file" / "a"]):
+        pass
 
 
 def test_two_jobs_cannot_share_a_folder(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
 import signal
 import subprocess
@@ -18,8 +19,10 @@ from bars_data import NAMES, bars, quick
 
 from classifiers import ClassifierError, Samples, TrainConfig, TrainResult, load_classifier, train
 from classifiers.augment import early_side, shrink
-from classifiers.files import read_weights
+from classifiers.device import make_fabric
+from classifiers.files import read_weights, seal, unseal
 from classifiers.models.compact import Compact
+from classifiers.state import Run
 
 
 def test_learns_and_leaves_a_complete_folder(trained: TrainResult) -> None:
@@ -94,7 +97,7 @@ def test_killed_and_run_again_gives_identical_weights(tmp_path: Path) -> None:
     victim.send_signal(signal.SIGKILL)
     victim.wait()
     assert not (broken / "model.safetensors").exists(), "it was killed too late for this test to mean anything"
-    step = torch.load(broken / "resume.pt", weights_only=True)["plain"]["step"]
+    step = torch.load(io.BytesIO(unseal((broken / "resume.pt").read_bytes())), weights_only=True)["plain"]["step"]
     assert 0 < step < 14 * 90 // 16
     for folder in (broken, whole):
         train(LONG, bars(90), bars(30, seed=1), NAMES, folder, seed=3, device="cpu")
@@ -105,6 +108,29 @@ def test_killed_and_run_again_gives_identical_weights(tmp_path: Path) -> None:
     rows = [[{k: v for k, v in row.items() if k != "seconds"} for row in card["history"]] for card in (card_a, card_b)]
     assert rows[0] == rows[1]
     assert not (broken / "resume.pt").exists()
+
+
+def test_a_flipped_bit_in_a_resume_point_is_found_and_one_without_a_checksum_is_read(tmp_path: Path) -> None:
+    """A bit of the weights changes no structure: without a checksum the training would go on from other numbers."""
+    arguments = (quick(epochs=2), bars(12), bars(6), NAMES)
+    whole = Run(*arguments, tmp_path, 0, make_fabric("cpu", "32-true"), "x")
+    whole.step = 1
+    whole.save()
+    file = tmp_path / "resume.pt"
+    good = file.read_bytes()
+    for content, said, step in (
+        (good, [], 1),
+        (unseal(good), [], 1),  # as they were written before
+        (good[: len(good) // 2] + bytes([good[len(good) // 2] ^ 1]) + good[len(good) // 2 + 1 :], ["damaged"], 0),
+        (good[:-4096] + bytes(4096), ["damaged"], 0),
+        (seal(unseal(good))[:-1], ["damaged"], 0),
+    ):
+        file.write_bytes(content)
+        run = Run(*arguments, tmp_path, 0, make_fabric("cpu", "32-true"), "x")
+        notes = run.restore()
+        assert [word for word in said if word in notes[0]] == said
+        assert len(notes) == len(said)
+        assert run.step == step
 
 
 def test_a_damaged_resume_point_is_said_and_replaced(tmp_path: Path) -> None:

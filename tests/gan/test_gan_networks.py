@@ -91,7 +91,7 @@ def test_the_class_counts_as_far_as_the_strength(network):
     z = torch.randn(1, 6).repeat(3, 1)
     labels = torch.arange(3)
     without, half, full = (generator(z, labels, strength) for strength in (0.0, 0.5, 1.0))
-    assert torch.equal(without[0], without[1])
+    torch.testing.assert_close(without[0], without[1])  # rows of one batch: close, not the same bits on every machine
     assert not torch.allclose(full[0], full[1])
     assert (half[0] - half[1]).abs().mean() < (full[0] - full[1]).abs().mean()
     same = without[:1].repeat(3, 1, 1, 1)
@@ -133,8 +133,8 @@ def test_the_smallest_maps_of_the_residual_generator_are_shared_by_the_classes()
     maps: list[torch.Tensor] = []
     generator.blocks[0].register_forward_hook(lambda module, inputs, output: maps.append(output.detach()))
     images = generator(torch.randn(1, 6).repeat(2, 1), torch.tensor([0, 1]))
-    assert torch.equal(maps[0][0], maps[0][1])
-    assert not torch.equal(images[0], images[1])
+    torch.testing.assert_close(maps[0][0], maps[0][1])
+    assert not torch.allclose(images[0], images[1], atol=1e-3)
 
 
 def test_the_discriminator_of_stylegan2_sees_how_much_a_batch_varies():

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import errno
+import io
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ import torch
 from gan_tiny import NAMES, TINY, store, tiny_images, tiny_set
 
 import ganfer.gan.train as training
+from classifiers.files import seal, unseal
 from ganfer.errors import DataError, GanferError
 from ganfer.gan import loop
 from ganfer.gan.alarms import memorisation_alarm
@@ -66,6 +68,11 @@ def reference(tmp_path, make_config):
 
 
 # --- what a training leaves -----------------------------------------------------------------------------------------
+
+
+def saved_step(folder):
+    """How far the resume point in a run's folder is."""
+    return torch.load(io.BytesIO(unseal((folder / "checkpoint.pt").read_bytes())), weights_only=True)["step"]
 
 
 def test_a_training_leaves_generator_card_curves_and_record(workspace, data, make_config, curves):
@@ -297,7 +304,7 @@ def test_kill_9_and_the_same_command_again(workspace, data, make_config, referen
     child.communicate()
     (run,) = workspace.runs("gans")
     assert run.record["status"] == "running"
-    assert 0 < torch.load(run.path / "checkpoint.pt", weights_only=True)["step"] < 80
+    assert 0 < saved_step(run.path) < 80
     result = train_gan(workspace, make_config(**changes), data)
     assert_same_weights(result.path, reference(**changes))
 
@@ -315,7 +322,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(workspace, data, make_config,
         with pytest.raises(KeyboardInterrupt):
             train_gan(workspace, make_config(), data)
     (run,) = workspace.runs("gans")
-    assert torch.load(run.path / "checkpoint.pt", weights_only=True)["step"] == 5
+    assert saved_step(run.path) == 5
     assert_same_weights(train_gan(workspace, make_config(), data).path, reference())
 
 
@@ -335,9 +342,22 @@ def test_a_full_disk_keeps_the_last_resume_point(workspace, data, make_config, r
         with pytest.raises(OSError, match="No space left"):
             train_gan(workspace, make_config(), data)
     (run,) = workspace.runs("gans")
-    assert torch.load(run.path / "checkpoint.pt", weights_only=True)["step"] == 6
+    assert saved_step(run.path) == 6
     assert not list(run.path.glob(".*.tmp*"))
     assert_same_weights(train_gan(workspace, make_config(), data).path, reference())
+
+
+def test_a_flipped_bit_in_a_resume_point_is_found(workspace, data, make_config, monkeypatch):
+    config = make_config()
+    run = workspace.run("gans", "dcgan", training.run_key(config, data))
+    run.path.mkdir(parents=True)
+    buffer = io.BytesIO()
+    torch.save({"format": 2}, buffer)
+    sealed = bytearray(seal(buffer.getvalue()))
+    sealed[-300] ^= 1
+    (run.path / "checkpoint.pt").write_bytes(bytes(sealed))
+    with pytest.raises(GanferError, match=r"checkpoint\.pt cannot be read \(it does not match its checksum\)"):
+        train_gan(workspace, config, data)
 
 
 def test_a_damaged_resume_point_is_named(workspace, data, make_config, monkeypatch):
@@ -377,7 +397,7 @@ def test_losses_that_are_no_numbers_stop_and_keep_the_best_snapshot(workspace, d
     assert not run.complete
     images = open_gan(run.path, "cpu").sample(np.arange(4), np.zeros(4, dtype=np.int64))
     assert images.std() > 0
-    assert torch.load(run.path / "checkpoint.pt", weights_only=True)["step"] == 6
+    assert saved_step(run.path) == 6
 
 
 def test_a_collapsed_generator_raises_the_alarm(workspace, data, make_config, monkeypatch, capsys):

@@ -8,7 +8,7 @@ import pytest
 from tiny import NAMES, add_batch, add_set, fast_config, striped, tiny_set
 
 from ganfer.errors import ConfigError, DataError
-from ganfer.generate.batch import read_batch
+from ganfer.generate.batch import read_batch, read_rows
 from ganfer.label.labels import newest_labels, read_labels
 from ganfer.pipeline import Project
 from ganfer.workspace import Workspace
@@ -146,6 +146,13 @@ def test_a_folder_from_elsewhere_enters_as_a_batch(project: Project, tmp_path: P
     assert all(is_synthetic(batch.path / name) for name in read.file_names)
     assert batch.figures["skipped"][0][0] == "broken.png"
     assert sum(result.figures["labelling"]["before"]["counts"].values()) == 6
+    (tmp_path / "mine").rename(tmp_path / "caf\udce9")  # as other systems wrote it
+    (tmp_path / "caf\udce9" / "unsorted").rename(tmp_path / "caf\udce9" / "=\udcff")
+    assert project.label(tmp_path / "caf\udce9").figures["labelling"]["before"]["counts"]
+    other = project.workspace.latest("synthetic")
+    assert other is not None
+    assert any(row["origin"].startswith("=\\xff/") for row in read_rows(other.path / "metadata.csv"))
+    (tmp_path / "caf\udce9").rename(tmp_path / "mine")
     with pytest.raises(DataError, match="holds no images"):
         project.label((tmp_path / "mine" / "none").mkdir() or tmp_path / "mine" / "none")
     with pytest.raises(DataError, match="is not a folder"):

@@ -129,9 +129,9 @@ def test_an_animation_has_its_frames_at_their_times(tmp_path: Path) -> None:
     assert is_animation(path)
     found = list(animation_frames(path))
     assert [round(seconds, 3) for seconds, _ in found] == [0.0, 0.1, 0.5]
-    assert [int(image[0, 0, 0]) for _, image in found] == pytest.approx([0, 120, 240], abs=3)
-    assert all(image.shape == (10, 20, 3) for _, image in found)
-    assert (read_picture(path) == found[0][1]).all()
+    assert [int(picture.image[0, 0, 0]) for _, picture in found] == pytest.approx([0, 120, 240], abs=3)
+    assert all(picture.image.shape == (10, 20, 3) for _, picture in found)
+    assert (read_picture(path) == found[0][1].image).all()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from live_scenes import Placed, scene
 from live_stubs import ByBrightness, rows_of
 from PIL import Image
+from starting import stand_in
 from tiny import add_set, fast_config, tiny_set
 
 from ganfer.cli.main import cli
@@ -23,7 +24,8 @@ from ganfer.live.detect import Detector
 from ganfer.live.films import film
 from ganfer.live.geometry import Face
 from ganfer.live.predict import Request, predict
-from ganfer.live.sources import Frame, Source, find_sources
+from ganfer.live.sources import MediaSource, find_sources
+from ganfer.live.videos import Frame
 from ganfer.pipeline import Project
 from ganfer.results import Result
 from ganfer.workspace import Workspace
@@ -115,7 +117,7 @@ def test_every_and_seconds_limit_what_is_looked_at(tmp_path: Path) -> None:
     run([clip], tmp_path / "out", every=0.5, seconds=1.5)
     assert [row["seconds"] for row in rows_of(tmp_path / "out" / "faces.csv")] == ["0.0", "0.5", "1.0"]
     (copy,) = find_sources([tmp_path / "out" / "film.faces.mp4"])
-    assert len(list(copy.frames())) == 3
+    assert len(list(copy.frames())) == copy.length() == 3
     assert copy.fps == pytest.approx(2)
 
 
@@ -124,8 +126,21 @@ def test_a_frame_stays_in_the_copy_until_the_next_ones_time(tmp_path: Path) -> N
         for value, seconds in ((30, 0.0), (200, 0.5), (90, 0.6)):
             out.add(quarters(value, value, value, value, side=64), seconds)
     (copy,) = find_sources([tmp_path / "copy.mp4"])
-    shown = [int(frame.image.mean()) for frame in copy.frames()]
-    assert shown == pytest.approx([30] * 5 + [200, 90], abs=8)
+    shown = [(frame.seconds, int(frame.image.mean())) for frame in copy.frames()]
+    assert [seconds for seconds, _ in shown] == pytest.approx([0.0, 0.5, 0.6], abs=0.001)
+    assert [value for _, value in shown] == pytest.approx([30, 200, 90], abs=8)
+
+
+def test_names_that_are_no_utf8_are_read_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "f\udcffolder"
+    folder.mkdir()
+    Image.fromarray(quarters(250)).save(tmp_path / "plain.png")
+    (tmp_path / "plain.png").rename(folder / "caf\udce9.png")
+    make_film(tmp_path / "plain.avi", [250, 250]).rename(folder / "fil\udce9.avi")
+    result = run([folder / "caf\udce9.png", folder / "fil\udce9.avi"], tmp_path / "out")
+    assert str(result)
+    rows = rows_of(tmp_path / "out" / "faces.csv")
+    assert {row["source"].rpartition("/")[2] for row in rows} == {"caf\\xe9.png", "fil\\xe9.avi"}
 
 
 def test_two_files_of_one_name_keep_apart_and_a_damaged_one_is_named(
@@ -144,10 +159,10 @@ def test_two_files_of_one_name_keep_apart_and_a_damaged_one_is_named(
 
 def test_a_damaged_file_alone_fails_and_leaves_nothing_half_written(tmp_path: Path) -> None:
     (tmp_path / "y.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
-    source = Source("y.png", "photo", tmp_path / "y.png")
+    source = MediaSource("y.png", "photo", tmp_path / "y.png")
     with pytest.raises(DataError, match=r"y\.png"):
         predict(Analyser(ByBrightness(), FourBoxes()), [source], LiveConfig(), Request(out=tmp_path / "out"))
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
     with pytest.raises(DataError, match="None of the 2 files"):
         predict(Analyser(ByBrightness(), FourBoxes()), [source] * 2, LiveConfig(), Request(out=tmp_path / "out"))
 
@@ -155,7 +170,7 @@ def test_a_damaged_file_alone_fails_and_leaves_nothing_half_written(tmp_path: Pa
 def test_ctrl_c_ends_a_camera_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = [Frame(quarters(250, side=100), i, i / 10) for i in range(50)]
 
-    class Endless(Source):
+    class Endless(MediaSource):
         def frames(self, every: float = 0.0) -> Iterator[Frame]:
             return iter(shown)
 
@@ -181,7 +196,7 @@ def test_ctrl_c_before_the_first_frame_writes_nothing(tmp_path: Path, monkeypatc
     clip = make_film(tmp_path / "film.avi", [250] * 3)
     with pytest.raises(KeyboardInterrupt):
         run([clip], tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_window_ends_with_q_and_its_absence_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,10 +281,12 @@ def test_the_command_opens_detector_and_landmarker(
         invoke("predict", tmp_path / "one.png", "-w", workspace, *models, "--landmarks")
 
 
-def test_the_plan_and_wrong_arguments(workspace: Path, tmp_path: Path) -> None:
+def test_the_plan_and_wrong_arguments(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(tmp_path / "package", monkeypatch)
     Image.fromarray(quarters(200, side=64)).save(tmp_path / "crop.png")
     plan = invoke("predict", tmp_path / "crop.png", "-w", tmp_path / "fresh", "--dry-run")
-    assert "train the classifier" in plan
+    assert "ganfer's starter reads the faces" in plan
+    assert "train the classifier" not in plan
     assert "find and read the faces of 1 photo" in plan
     assert not (tmp_path / "fresh").exists()
     assert "is no time" in invoke("predict", tmp_path / "crop.png", "--every", "soon")

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from ganfer.errors import DataError
-from ganfer.live import sources
-from ganfer.live.sources import Source, find_sources
+from ganfer.live import videos
+from ganfer.live.sources import MediaSource, find_sources
+from ganfer.live.videos import Facts
 
 COUNT, RATE = 24, 12
 KINDS = [("a.avi", "MJPG"), ("a.mp4", "mp4v"), ("a.webm", "VP80"), ("a.mkv", "FFV1")]
@@ -28,7 +29,7 @@ def write_video(path: Path, codec: str = "MJPG", *, grey: bool = False, count: i
     return path
 
 
-def only(path: object) -> Source:
+def only(path: object) -> MediaSource:
     (source,) = find_sources([str(path)])
     return source
 
@@ -66,12 +67,32 @@ def test_a_video_cut_off_gives_what_it_has(tmp_path: Path) -> None:
     assert 0 < len(list(only(cut).frames())) < COUNT
 
 
-def test_frames_that_were_promised_and_are_missing_are_noted(camera: Any) -> None:
+FACTS = {
+    "both are missed": (Facts(100, 4.0), "ends after 5 of 100 frames, at 0.2 of 4.0 s: it is damaged or cut off"),
+    "a count that nobody made": (Facts(None, 4.0), "its 5 frames end at 0.2 of 4.0 s"),
+    "all there, the last one shown for long": (Facts(5, 4.0), ""),
+    "cut by an edit list": (Facts(100, 0.2), ""),
+    "nothing known": (Facts(), ""),
+}
+
+
+@pytest.mark.parametrize("case", sorted(FACTS))
+def test_only_what_is_known_is_said_of_a_film_that_ends(
+    camera: Any, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
     camera.promised = 100.0
-    source = Source("cut.mp4", "video", Path("cut.mp4"))
-    assert len(list(source.frames())) == 5
-    assert len(source.notes) == 1
-    assert "of 100 frames: it is damaged or cut off" in source.notes[0]
+    facts, said = FACTS[case]
+    monkeypatch.setattr(videos, "film_facts", lambda path: facts)
+    source = MediaSource("cut.mp4", "video", Path("cut.mp4"))
+    assert [frame.index for frame in source.frames()] == [0, 1, 2, 3, 4]
+    assert len(source.notes) == bool(said)
+    assert said in " ".join(source.notes)
+
+
+def test_frames_that_cannot_be_decoded_are_not_counted(camera: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    camera.promised, camera.gaps = 9.0, (2, 3)
+    source = MediaSource("torn.avi", "video", Path("torn.avi"))
+    assert [frame.index for frame in source.frames()] == [0, 1, 2]
 
 
 def test_what_is_no_video_is_said_in_one_line(tmp_path: Path) -> None:
@@ -127,6 +148,7 @@ class Camera:
     opened = True
     released = 0
     promised = -1.0
+    gaps: tuple[int, ...] = ()
 
     def __init__(self, place: object) -> None:
         self.place, self.count = place, 0
@@ -139,7 +161,7 @@ class Camera:
 
     def grab(self) -> bool:
         self.count += 1
-        return self.count <= self.frames
+        return self.count <= self.frames and self.count not in self.gaps
 
     def retrieve(self) -> tuple[bool, np.ndarray]:
         return True, np.full((48, 64, 3), (1, 2, 3), np.uint8)
@@ -152,9 +174,9 @@ class Camera:
 def camera(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     made = type("Made", (Camera,), {})
     clock = itertools.count()
-    monkeypatch.setattr(sources.cv2, "VideoCapture", made)
-    monkeypatch.setattr(sources.cv2, "getTickCount", lambda: next(clock) * 100)
-    monkeypatch.setattr(sources.cv2, "getTickFrequency", lambda: 1000.0)
+    monkeypatch.setattr(videos.cv2, "VideoCapture", made)
+    monkeypatch.setattr(videos.cv2, "getTickCount", lambda: next(clock) * 100)
+    monkeypatch.setattr(videos.cv2, "getTickFrequency", lambda: 1000.0)
     return made
 
 

@@ -160,7 +160,7 @@ def test_the_command_writes_page_json_and_csv(tmp_path: Path) -> None:
     assert float(rows[110]["p_happy"]) > 0.5
     page = Path("out/index.html").read_text()
     assert "Art. 5(1)(f)" in page
-    assert "Art. 5(1)(f)" in result.stderr
+    assert "Art. 5(1)(f)" in figures["notice"]
     assert "&lt;Lecture&gt; &amp; 1" in page
     assert "<Lecture>" not in page
     assert "http://" not in page.replace("http://www.w3.org", "")

@@ -1,6 +1,7 @@
 """Perceptual distance, diversity, halves, Inception's weights, and copies: what they notice and what they need."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,7 @@ def test_a_file_without_a_backbone_is_refused(tmp_path: Path):
     short = {name: value for name, value in backbone(alexnet).items() if "features.8" not in name}
     torch.save(short, tmp_path / "short.pth")
     for name, what in [
-        ("resnet.pth", "none of LPIPS's backbones"),
+        ("resnet.pth", "cannot be read as weights"),
         ("damaged.pth", "cannot be read"),
         ("list.pth", "no weights of a network"),
         ("absent.pth", "cannot be read"),
@@ -185,6 +186,33 @@ def test_the_interval_is_that_of_other_images():
 # --- Inception's weights ----------------------------------------------------------------------------------------------
 
 
+def test_thirty_two_bits_of_the_digest_are_not_enough(
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file found by trying until the digits of the name came out would be unpickled by torch-fidelity."""
+    import hashlib
+
+    file = hub / inception.FILE
+    file.write_bytes(b"weights")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    for known, right in ((digest, True), (digest[:8] + "0" * 56, False), (digest[:-1] + "g", False)):
+        monkeypatch.setattr(inception, "SHA256", known)
+        with nullcontext() if right else pytest.raises(GanferError, match="damaged or another file"):
+            inception.require_known(file)
+
+
+def test_a_backbone_that_runs_something_is_refused(hub: Path, tmp_path: Path) -> None:
+    class Touch:
+        def __reduce__(self) -> tuple:  # type: ignore[type-arg]
+            return Path.touch, (tmp_path / "it_ran",)
+
+    for name, legacy in (("new.pth", False), ("old.pth", True)):
+        torch.save({"features.0.weight": Touch()}, tmp_path / name, _use_new_zipfile_serialization=not legacy)
+        with pytest.raises(GanferError, match="nothing was run"):
+            open_perceptual(str(tmp_path / name))
+    assert not (tmp_path / "it_ran").exists()
+
+
 def test_inception_is_found_in_the_cache_or_said_to_be_missing(hub: Path, tmp_path: Path):
     assert inception.find_inception() is None
     assert str(hub) in inception.missing_note()
@@ -193,7 +221,7 @@ def test_inception_is_found_in_the_cache_or_said_to_be_missing(hub: Path, tmp_pa
     assert inception.find_inception() == hub / inception.FILE
     with pytest.raises(GanferError, match="no such file"):
         inception.find_inception(str(tmp_path / "nowhere.pth"))
-    with pytest.raises(GanferError, match="SHA-256 begins with .*, not 6726825d"):
+    with pytest.raises(GanferError, match="SHA-256 is .*, not 6726825d0af5f729cebd5821db510b11"):
         inception.InceptionFeatures(hub / inception.FILE)
 
 

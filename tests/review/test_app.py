@@ -42,6 +42,8 @@ def test_a_wall_says_all_about_a_batch(client: httpx.Client, reviewed: Reviewed)
         assert np.abs(tile.astype(int) - images[i, 0]).mean() < 12  # a JPEG of it
     large = pixels(client.get(f"/api/wall/faces/{batch.name}/picture/3.png").content)
     assert min(large.shape) >= 240
+    head = client.head(f"/api/wall/faces/{batch.name}")
+    assert (head.status_code, head.content) == (200, b"")
 
 
 def test_decisions_are_on_the_disk_when_they_are_answered(client: httpx.Client, reviewed: Reviewed) -> None:

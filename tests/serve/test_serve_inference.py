@@ -81,7 +81,7 @@ def test_encoded_images_in_json_and_both_outputs(client: httpx.Client, classifie
 def test_health_and_metadata(client: httpx.Client) -> None:
     assert client.get("/v2/health/live").json() == {"live": True}
     assert client.get("/v2/health/ready").json() == {"ready": True}
-    assert client.get("/v2").json()["extensions"] == ["binary_tensor_data"]
+    assert client.get("/v2").json()["extensions"] == ["binary_tensor_data", "classification"]
     metadata = client.get("/v2/models/expression").json()
     assert metadata["parameters"]["class_names"] == list(NAMES)
     version = metadata["versions"][0]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from serving import config, faces, source_of, write_model
 
-from ganfer.classifier.catalogue import Source
+from ganfer.classifier.catalogue import ServedModel
 from ganfer.serve.errors import Refused
 from ganfer.serve.metrics import Metrics
 from ganfer.serve.store import ModelStore
@@ -45,7 +45,7 @@ def test_a_bad_newer_version_is_tried_once(tmp_path: Path, capsys: pytest.Captur
     async def story() -> None:
         found = [source_of("m", file)]
 
-        def find() -> list[Source]:
+        def find() -> list[ServedModel]:
             return found
 
         metrics = Metrics()

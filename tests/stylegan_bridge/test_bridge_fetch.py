@@ -226,6 +226,13 @@ def test_no_network(server: Server) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_an_endless_answer_ends(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "MAX_BYTES", 100_000)
+    server.says_length = False
+    with pytest.raises(BridgeError, match="more than any network"):
+        fetch(server.url)
+
+
 def test_too_little_space_is_said_before_the_download(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(".")._replace(free=100_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
@@ -273,7 +280,11 @@ def test_known_names_show_their_licence(server: Server, monkeypatch: pytest.Monk
     monkeypatch.setitem(KNOWN_NETWORKS, "test-faces", KnownNetwork(server.url, 256, "test faces", "for tests only"))
     said: list[str] = []
     assert fetch("test-faces", announce=said.append).read_bytes() == CONTENT
-    assert said == [f"test-faces: test faces. for tests only. From {server.url}"]
+    assert said[0] == f"test-faces: test faces. for tests only. From {server.url}"
+    assert "trusted on first sight" in said[1]
+    assert DIGEST in said[1]
+    assert fetch("test-faces", announce=said.append).read_bytes() == CONTENT
+    assert len(said) == 3  # trust is announced once
     with pytest.raises(BridgeError, match="did you mean test-faces"):
         fetch("test-face")
 

@@ -3,6 +3,8 @@
 import csv
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from tiny import add_set, fast_config, tiny_set
 
 from classifiers import ClassifierError, TrainConfig
+from classifiers.errors import StorageError
 from ganfer.config import load_config
 from ganfer.errors import ConfigError, GanferError
 from ganfer.pipeline import Project
@@ -32,6 +35,17 @@ def work(tmp_path: Path) -> Path:
 
 def project(work: Path, **settings: object) -> Project:
     return Project(work, fast_config(**{"classifier__model": "compact-small", "classifier__epochs": 2, **settings}))
+
+
+@contextmanager
+def kept_study(run: str, url: str) -> Iterator[Any]:
+    """A study as its database has it; its connections are closed."""
+    storage = optuna.storages.RDBStorage(url)
+    try:
+        yield optuna.load_study(study_name=f"ganfer-{run}", storage=storage)
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 class Played:
@@ -121,13 +135,69 @@ def test_an_interrupted_trial_is_trained_by_the_next_call(
     assert result.figures["counts"] == {"complete": 4, "stopped_early": 0, "impossible": 0, "interrupted": 1}
 
 
+def test_an_interrupted_search_is_the_same_search(
+    tmp_path: Path, played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted after any trial, more than once, in the middle of a training too: settings, stops, and the best."""
+    asked, bests = [], []
+    for name, stops in (("whole", ()), ("broken", (2, 10, 11))):
+        add_set(Workspace(tmp_path / name), tiny_set((20, 20, 20)))
+        finished: list[dict[str, Any]] = []
+        left = list(stops)
+
+        def run(*arguments: Any, finished: list[dict[str, Any]] = finished, left: list[int] = left) -> dict[str, Any]:
+            if left and len(finished) == left[0]:
+                left.pop(0)
+                for part in range(1, 5):
+                    arguments[-1](part, 0.1)
+                raise KeyboardInterrupt
+            finished.append({"lr": arguments[2].lr, "dropout": arguments[2].dropout})
+            return played(*arguments)
+
+        monkeypatch.setattr(lanes, "run_trial", run)
+        for _ in stops:
+            with pytest.raises(KeyboardInterrupt):
+                project(tmp_path / name, tune__trials=12).tune(LINES)
+        result = project(tmp_path / name, tune__trials=12).tune(LINES)
+        asked.append(finished)
+        bests.append((result.path / "best.toml").read_text().partition("\n")[2])
+    assert asked[0] == asked[1]
+    assert bests[0] == bests[1]
+
+
+def test_a_full_disk_is_no_finished_trial(work: Path, played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any) -> dict[str, Any]:
+        raise StorageError("model.safetensors: cannot be written (No space left on device)")
+
+    monkeypatch.setattr(lanes, "run_trial", full)
+    for _ in range(2):
+        with pytest.raises(StorageError, match="No space left"):
+            project(work, tune__trials=3).tune(LINES)
+    monkeypatch.setattr(lanes, "run_trial", played)
+    result = project(work, tune__trials=3).tune(LINES)
+    assert result.figures["counts"]["complete"] == 3
+    assert result.figures["counts"]["impossible"] == 0
+
+
+def test_a_database_that_fails_under_way_is_one_line(
+    work: Path, played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: Any, **named: Any) -> None:
+        raise optuna.exceptions.StorageInternalError("(sqlite3.OperationalError) database or disk is full")
+
+    project(work, tune__trials=1).tune(LINES)
+    monkeypatch.setattr(optuna.Study, "ask", broken)
+    with pytest.raises(GanferError, match="disk is full.*goes on from the finished trials"):
+        project(work, tune__trials=2).tune(LINES)
+
+
 def test_trials_of_a_killed_process_are_asked_for_again(work: Path, played: Played) -> None:
     first = project(work, tune__trials=1).tune(LINES)
-    kept = optuna.load_study(study_name=f"ganfer-{first.path.name}", storage=f"sqlite:///{first.path / 'study.db'}")
-    left = kept.ask(study.distributions(load_space("default", LINES, TrainConfig())))
-    project(work, tune__trials=2).tune(LINES)
-    assert played.asked[1] == left.params
-    states = [trial.state.name for trial in kept.get_trials(deepcopy=False)]
+    with kept_study(first.path.name, f"sqlite:///{first.path / 'study.db'}") as kept:
+        left = kept.ask(study.distributions(load_space("default", LINES, TrainConfig())))
+        project(work, tune__trials=2).tune(LINES)
+        assert played.asked[1] == left.params
+        states = [trial.state.name for trial in kept.get_trials(deepcopy=False)]
     assert "RUNNING" not in states
 
 
@@ -222,8 +292,8 @@ def test_a_worker_that_dies_is_one_impossible_trial_and_a_new_worker(
 @pytest.mark.parametrize(
     ("storage", "words"),
     [
-        ("postgresql://me:secret@127.0.0.1:1/x", "cannot be used|needs the package"),
-        ("nodatabase://x", "cannot be used|needs the package"),
+        ("postgresql://me:secret@127.0.0.1:1/x", "cannot be used|needs the (package|driver)"),
+        ("nodatabase://x", "cannot be used|needs the (package|driver)"),
         ("not a url", "cannot be used"),
     ],
 )
@@ -246,7 +316,8 @@ def test_another_database_holds_the_study(work: Path, played: Played, tmp_path: 
     url = f"sqlite:///{tmp_path / 'elsewhere.db'}"
     result = project(work, tune__trials=2, tune__storage=url).tune(LINES)
     assert not (result.path / "study.db").exists()
-    assert len(optuna.load_study(study_name=f"ganfer-{result.path.name}", storage=url).trials) == 2
+    with kept_study(result.path.name, url) as kept:
+        assert len(kept.trials) == 2
 
 
 def test_without_optuna_one_line_says_what_to_install(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

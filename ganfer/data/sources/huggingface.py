@@ -110,7 +110,7 @@ def _json_lines(text: str, what: str) -> Iterator[tuple[int, dict[str, str]]]:
             continue
         try:
             row = json.loads(record)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{what}, line {line}: no valid JSON ({error}).", "Mend that line.") from error
         if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
             raise DataError(f"{what}, line {line}: no file_name.", "Every line needs one.")

@@ -45,7 +45,7 @@ def items(tree: Tree, seen: Survey, options: ReadOptions) -> Stream:
 def _read(text: str, what: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{what} is no valid JSON ({error}).", "Make it again with dataset_tool.py.") from error
     if not isinstance(found, dict):
         raise DataError(f"{what} holds no object with labels.", "Make it again with dataset_tool.py.")

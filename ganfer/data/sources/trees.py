@@ -88,7 +88,7 @@ def says_workspace(content: bytes) -> bool:
     """Whether a file named `WORKSPACE` is ganfer's, not another program's."""
     try:
         found = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(found, dict) and isinstance(found.get("format"), int)
 

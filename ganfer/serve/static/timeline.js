@@ -21,7 +21,9 @@ export class Timeline {
   }
 
   clear() {
-    this.rows = []; // {source, frame, seconds, face, models}
+    this.rows = []; // {source, frame, seconds, face, models, order}
+    this.empty = []; // {source, frame, seconds, order} of pictures without a face, which count in the log
+    this.count = 0;
     this.lanes = new Map();
     this.end = 0;
     this.dropped = false;
@@ -40,8 +42,11 @@ export class Timeline {
   add(source, frame, seconds, faces, models, length) {
     this.end = seconds;
     this.length = length;
-    for (const face of faces) this.rows.push({ source, frame, seconds, face, models });
-    if (this.rows.length > MOST) { this.rows.splice(0, this.rows.length - MOST); this.dropped = true; }
+    for (const face of faces) this.rows.push({ source, frame, seconds, face, models, order: this.count++ });
+    if (!faces.length) this.empty.push({ source, frame, seconds, order: this.count++ });
+    for (const kept of [this.rows, this.empty]) {
+      if (kept.length > MOST) { kept.splice(0, kept.length - MOST); this.dropped = true; }
+    }
     if (!this.rows.length) return;
     const { lanes, quiet, download, clear, tableBox } = this.parts;
     lanes.hidden = length === null;
@@ -187,7 +192,12 @@ export class Timeline {
     const header = ["source", "frame", "seconds", "person", "x", "y", "width", "height", "detection", "expression", "confidence"];
     if (attends) header.push("attention", "yaw", "pitch", "closed", "blinks", "calibrated");
     models.forEach((model, index) => names.forEach((name) => header.push(index ? `${model}.p_${name}` : `p_${name}`)));
-    const lines = this.rows.map(({ source, frame, seconds, face, models: there }) => {
+    const nobody = this.empty.map(({ source, frame, seconds, order }) => {
+      const cells = header.map((column) => (column === "attention" ? "no face" : ""));
+      [cells[0], cells[1], cells[2]] = [source, frame, seconds.toFixed(3)];
+      return [order, cells.map(quoted).join(",")];
+    });
+    const seen = this.rows.map(({ source, frame, seconds, face, models: there, order }) => {
       const [name, value] = best(face.models[there[0]]);
       const cells = [source, frame, seconds.toFixed(3), face.person, ...face.box, face.detection, name, value.toFixed(4)];
       if (attends) {
@@ -195,8 +205,9 @@ export class Timeline {
         cells.push(state, fixed(yaw, 1), fixed(pitch, 1), fixed(closed, 3), "", calibrated === "" ? "" : calibrated ? "True" : "False");
       }
       models.forEach((model) => names.forEach((each) => cells.push(fixed(face.models[model]?.[each] ?? null, 4))));
-      return cells.map(quoted).join(",");
+      return [order, cells.map(quoted).join(",")];
     });
+    const lines = [...nobody, ...seen].sort((a, b) => a[0] - b[0]).map(([, line]) => line);
     return [header.map(quoted).join(","), ...lines].join("\r\n") + "\r\n";
   }
 

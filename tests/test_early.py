@@ -1,0 +1,112 @@
+"""A wrong word is said before data is drawn or anything is trained: every command in an empty folder, in a second or
+two; and the common options stand before the command as well as behind it."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from classifiers.errors import ClassifierError
+from ganfer.cli.main import _file_system_line, cli
+from ganfer.config import load_config
+from ganfer.errors import GanferError
+from ganfer.tune.space import load_space
+from ganfer.tune.study import _missing_driver
+
+WRONG = {
+    "label nowhere": "nowhere is not a folder",
+    "label --classifier nowhere": "no finished classifiers",
+    "label --set classifier.model=nope": "no model 'nope'",
+    "evaluate nowhere": "nowhere is not a folder",
+    "evaluate --thresholds nope=0.5": "names 'nope'",
+    "explain nowhere.png": "nowhere.png is not a file",
+    "explain empty.png": "is empty",
+    "explain full.png --class nope": "the class 'nope'",
+    "export out.txt": "no name for an ONNX file",
+    "quality --inception nowhere.pt": "--inception nowhere.pt is no file",
+    "quality nobatch": "nobatch",
+    "generate --class nope=5": "the class 'nope'",
+    "generate --gan nope": "nope",
+    "train classifier --model nope": "no model 'nope'",
+    "train classifier --set classifier.pretrained=nowhere.pt": "nowhere.pt' is no file",
+    "retrain --arms nope": "nope",
+    "retrain --set classifier.model=nope": "no model 'nope'",
+    "crossval --set classifier.model=nope": "no model 'nope'",
+    "tune --search nope=1": "classifier.nope",
+    "serve --certificate nowhere.pem": "--certificate nowhere.pem is no file",
+    "serve --detector-model nowhere.onnx": "--detector-model nowhere.onnx is no file",
+    "predict nowhere.png": "does not exist",
+    "predict full.png --out full.png": "is a file",
+    "predict full.png --log nowhere/full.png/../../full.png": "one of the files",
+    "predict full.png --detector-model nowhere.onnx": "nowhere.onnx is no file",
+    "timeline nowhere.csv": "nowhere.csv is not there",
+    "timeline full.png --out full.png": "is a file",
+}
+
+
+@pytest.mark.parametrize("line", sorted(WRONG))
+def test_a_wrong_word_is_said_before_any_work(line: str) -> None:
+    from PIL import Image
+
+    Path("empty.png").touch()
+    Image.new("L", (48, 48)).save("full.png")
+    with pytest.raises((GanferError, ClassifierError), match=WRONG[line]) as failure:
+        CliRunner().invoke(cli, [*line.split(), "-w", "work", "--device", "cpu"], catch_exceptions=False)
+    assert "\n" not in str(failure.value)
+    assert not Path("work").exists()
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["-w there status", "--workspace=there status", "-wthere status", "status -w there", "-w here status -w there"],
+)
+def test_common_options_stand_on_either_side(line: str) -> None:
+    assert "workspace there" in CliRunner().invoke(cli, line.split(), catch_exceptions=False).output
+
+
+def test_common_options_reach_the_command_of_a_group() -> None:
+    for line in ("--dry-run -w there data stats", "data --dry-run -w there stats", "data stats -w there --dry-run"):
+        said = CliRunner().invoke(cli, line.split(), catch_exceptions=False)
+        assert "nothing was done" in said.output, line
+    assert "Usage" in CliRunner().invoke(cli, ["-w", "there", "--help"], catch_exceptions=False).output
+    assert CliRunner().invoke(cli, ["--nonsense", "status"]).exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["ENAMETOOLONG", "EEXIST", "ENOTDIR", "EISDIR", "ENOENT", "EACCES", "ENOSPC", "ELOOP"])
+def test_a_file_systems_failures_are_a_line_that_names_the_file(name: str) -> None:
+    number = getattr(errno, name)
+    line = _file_system_line(OSError(number, os.strerror(number), "some/file"))
+    assert line is not None
+    assert "some/file" in line
+    assert "\n" not in line
+
+
+def test_an_input_that_may_not_be_read_is_not_the_workspaces_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.png").touch()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    line = _file_system_line(PermissionError(errno.EACCES, "denied", str(tmp_path / "a.png")))
+    assert line is not None
+    assert "chmod u+r" in line
+    output = _file_system_line(PermissionError(errno.EACCES, "denied", str(tmp_path / "new")))
+    assert output is not None
+    assert "--out DIR" in output
+
+
+def test_none_is_a_word_where_the_setting_is_text() -> None:
+    base = load_config().classifier
+    space = load_space("default", ["augment=none,light", "dropout=none,0.2", "pretrained=none"], base)
+    assert space.to_json()["search"]["augment"] == {"values": ("none", "light")}
+    assert space.to_json()["search"]["dropout"] == {"values": (None, 0.2)}
+    assert space.to_json()["search"]["pretrained"] == {"values": ("none",)}
+
+
+def test_a_databases_driver_is_named_as_the_failed_import_names_it() -> None:
+    outer = ImportError("Failed to import DB access module.")
+    assert _missing_driver(outer, "postgresql://u@h/db") == "psycopg2"
+    assert _missing_driver(outer, "postgresql+psycopg://u@h/db") == "psycopg"
+    outer.__cause__ = ModuleNotFoundError("No module named 'MySQLdb'", name="MySQLdb")
+    assert _missing_driver(outer, "mysql://u@h/db") == "MySQLdb"
