@@ -21,7 +21,7 @@ from ganfer.serve.server import Listening
 from ganfer.workspace import Run, Workspace
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, which is not installed")
-COUNT = 4000
+COUNT = 1500
 KEYS = {"ArrowRight": 39, "ArrowDown": 40, "ArrowLeft": 37, "End": 35, "Home": 36, "Tab": 9, "Escape": 27, "Enter": 13}
 UNNAMED = """[...document.querySelectorAll("button, select, input, a, img, [role=listbox]")].filter((each) =>
   each.checkVisibility() && !each.hasAttribute("alt") &&

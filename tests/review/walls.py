@@ -64,4 +64,6 @@ def review_server(
 ) -> ReviewServer:
     """A server on a free port of 127.0.0.1."""
     desk = Desk(workspace, reviewer, None, blind_faces)
+    for run in desk.batches()[:1]:
+        desk.wall("faces", run.name)  # as the command does: thumbnails are made before a browser waits
     return ReviewServer(desk, load_config(overrides={"serve.port": 0}).serve, token=token)
