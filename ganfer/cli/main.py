@@ -21,11 +21,12 @@ EXPECTED = (GanferError, ClassifierError, BridgeError)
 COMMANDS = {
     "demo": ("ganfer.cli.story:demo", "The whole story on drawn faces: minutes on a CPU, ends with a report."),
     "status": ("ganfer.cli.story:status", "What the workspace holds and what comes next."),
-    "data": ("ganfer.cli.data:data", "Add images, look at them, check them, thin them."),
+    "data": ("ganfer.cli.data:data", "Add images, look at them, check them, audit their labels, thin them."),
     "train": ("ganfer.cli.train:train", "Train a GAN or a classifier."),
     "generate": ("ganfer.cli.generate:generate", "Draw synthetic faces."),
     "label": ("ganfer.cli.label:label", "Pseudo-label and screen the newest batch, or any folder of images."),
     "quality": ("ganfer.cli.quality:quality", "How good a batch's faces are, beside held-back real images."),
+    "review": ("ganfer.cli.review:review", "A page to look at faces and labels: keep, reject, relabel; a blind test."),
     "retrain": ("ganfer.cli.retrain:retrain", "Train with and without the synthetic faces and compare."),
     "evaluate": ("ganfer.cli.classify:evaluate", "A classifier on the test split: figures, confusions, mistakes."),
     "crossval": ("ganfer.cli.classify:crossval", "k-fold cross-validation, at random and by subject."),

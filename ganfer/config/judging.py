@@ -72,6 +72,13 @@ class CrossvalConfig:
 
 
 @dataclass(frozen=True)
+class AuditConfig:
+    """Labels that are probably wrong: `ganfer data audit`."""
+
+    folds: int = setting(4, "folds of the training and validation images, each judged by a model of the others", low=2)
+
+
+@dataclass(frozen=True)
 class TuneConfig:
     """The search for better classifier settings."""
 

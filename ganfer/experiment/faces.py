@@ -19,6 +19,7 @@ from ganfer.label.labels import (
     newest_labels,
     read_labels,
 )
+from ganfer.review.effect import decided
 from ganfer.runtime.seeding import stream
 from ganfer.workspace import Run, Workspace
 
@@ -32,11 +33,11 @@ _RELAX = {
 
 
 def kept_faces(batch_run: Run, labels_run: Run, images: ImageSet, *, soft_labels: bool = False) -> ImageSet:
-    """The screened faces of a batch with their pseudo-labels, as training images of the data's classes.
+    """The faces of a batch that the screen and people's decisions kept, as training images of the data's classes.
 
     soft_labels: with the labeller's probabilities as targets, too. DataError when the screen kept nothing.
     """
-    labels = read_labels(labels_run, images.class_names)
+    labels = decided(read_labels(labels_run, images.class_names), batch_run)
     kept = np.flatnonzero(labels.kept)
     if not len(kept):
         reasons, counts = np.unique(labels.reason, return_counts=True)

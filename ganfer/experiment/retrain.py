@@ -37,6 +37,7 @@ from ganfer.experiment.trainings import Trainings
 from ganfer.label.labels import newest_labels
 from ganfer.report import read_results, terminal_summary, write_report
 from ganfer.results import Result
+from ganfer.review.effect import decisions_input, people_notes, people_said
 from ganfer.runtime.console import say
 from ganfer.runtime.files import digest_of
 from ganfer.workspace import Run, Workspace
@@ -75,7 +76,12 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
     several = _several(workspace, config, data)
     key = {
         "config": {"retrain": _identity(config), "classifier": dataclasses.asdict(config.classifier)},
-        "inputs": {"data": data.digest, "batch": batch_run.digest, "labels": labels_run.digest},
+        "inputs": {
+            "data": data.digest,
+            "batch": batch_run.digest,
+            "labels": labels_run.digest,
+            **decisions_input(batch_run),
+        },
         **({"batches": [labels.digest for _, labels in several]} if several else {}),
         "seed": config.seed,
         "rule": RULE,
@@ -107,6 +113,9 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
             *faces_notes(batch_run, labels_run),
             *uses_notes(workspace, run, data, key),
         ]
+        people = people_said(batch_run, labels_run, images.class_names)
+        results |= people
+        results["data"]["notes"] += people_notes(people)
         page = write_report(run.path, results)
         if config.classifier.tensorboard:
             write_hparams(run.path, config, results)

@@ -11,6 +11,7 @@ from ganfer.data.imageset import ImageSet
 from ganfer.data.provenance import png_base64
 from ganfer.generate.batch import read_batch, read_rows
 from ganfer.label.labels import LABELS, read_labels
+from ganfer.review.effect import decided
 from ganfer.runtime.seeding import stream
 from ganfer.workspace import Run
 
@@ -24,7 +25,7 @@ def showcase(images: ImageSet, batch_run: Run, labels_run: Run, seed: int) -> di
     The nearest real face is the one that labels.csv names; where copies were not looked for, it is found here by
     correlation, among all real training images, mirrored ones too.
     """
-    batch, labels = read_batch(batch_run), read_labels(labels_run, images.class_names)
+    batch, labels = read_batch(batch_run), decided(read_labels(labels_run, images.class_names), batch_run)
     rng = stream(seed, "report faces")
     train = np.flatnonzero((images.split == "train") & (images.source == "real"))
     chosen: dict[str, tuple[np.ndarray, np.ndarray]] = {}

@@ -42,7 +42,7 @@ def test_every_function_is_looked_at() -> None:
 
 
 def test_every_forward_states_its_shapes() -> None:
-    root = import_module("examples").ROOT
+    root = import_module("documented").ROOT
     files = [
         file
         for folder in ("classifiers/models", "ganfer/gan", "stylegan_bridge")

@@ -62,6 +62,7 @@ LAYERS = (
     ("gan", "live", "tune"),
     ("generate", "serve"),
     ("label",),
+    ("review",),
     ("quality", "experiment"),
     ("needs", "status"),
     ("pipeline",),
@@ -168,3 +169,8 @@ def test_what_a_folder_says_is_in_it_is_there(package: str) -> None:
         inside = {path.stem for path in file.parent.iterdir()} | set(dir(importlib.import_module(name))) | ELSEWHERE
         wrong += [f"{name}: `{word}`" for word in re.findall(r"`([a-z][a-z_0-9]+)`", text) if word not in inside]
     assert wrong == []
+
+
+def test_no_two_test_files_share_a_name() -> None:
+    names = [file.name for file in (ROOT / "tests").rglob("*.py") if file.name != "conftest.py"]
+    assert sorted({name for name in names if names.count(name) > 1}) == []  # pytest imports them by their names alone
