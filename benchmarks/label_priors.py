@@ -17,7 +17,7 @@ import numpy as np
 from gan_common import RESULTS, environment
 
 from classifiers.prior_shift import EqualShares
-from ganfer.classifier.train import learned_shares, open_classifier, real_only
+from ganfer.classifier.train import open_classifier, real_only, training_prior
 from ganfer.config import load_config
 from ganfer.data.imageset import read_set
 from ganfer.pipeline import Project
@@ -31,7 +31,7 @@ def measured(workspace: Path) -> dict[str, Any]:
     project = Project(workspace, config)
     images = read_set(project.needs.data().path)
     classifier = open_classifier(project.needs.classifier(), images.class_names, config)
-    shares, val = learned_shares(classifier, images), real_only(images, "val")
+    shares, val = training_prior(classifier, images), real_only(images, "val")
     said, labels = classifier.probabilities(np.asarray(val.images)), val.labels
     rng, found = np.random.default_rng(0), []
     for _ in range(HALVINGS):

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 RESULTS = Path(__file__).parent / "results"
 DOCS = Path(__file__).parents[1] / "docs" / "earlier-projects.md"
 FULL, SHORT = "recipes.json", "recipes_short.json"
-_HEAD = "| config | theirs | must reach | reached | hours | seed | machine |"
+_HEAD = "| config | reported | target | reached | hours | seed | machine |"
 _SHOWN = ("val accuracy", "test accuracy", "random folds accuracy", "subject folds accuracy")
 
 

@@ -28,7 +28,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from ganfer.statistics.verdict import Claim, Estimate, Measured, changes, measure, verdict
+from ganfer.statistics.rule import Claim, Evidence, verdict
+from ganfer.statistics.verdict import WORDS, Estimate, Measured, changes, measure
 
 RESULT = Path(__file__).parent / "results" / "verdict_truth.json"
 NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -134,7 +135,7 @@ def simulated_trial(
 
 def word_of(table: Mapping[str, Estimate]) -> str:
     """The verdict on one comparison."""
-    return verdict([Claim("the original", table)], margin=MARGIN, accuracy_margin=ACCURACY_MARGIN)[0]
+    return verdict(Evidence(Claim("the original", table)), margin=MARGIN, accuracy_margin=ACCURACY_MARGIN).word
 
 
 def run_simulated(
@@ -174,7 +175,7 @@ def simulated_row(
 def words(found: list[dict[str, Any]]) -> dict[str, int]:
     """How often each word came out."""
     said = [trial["word"] for trial in found]
-    return {name: said.count(name) for name in ("helps", "no difference", "cannot tell", "hurts")}
+    return {name: said.count(name) for name in WORDS}
 
 
 def share(hits: list[bool]) -> dict[str, float]:

@@ -1,4 +1,10 @@
-"""Expression classifiers: a zoo, a trainer, calibration, evaluation and prediction. Importing this loads no torch."""
+"""Expression classifiers: models, a trainer, calibration, evaluation and prediction. Importing this loads no torch.
+
+Read `training` (the loop) first: `config` has its settings, `samples` its images, `parts` and `state` what it uses,
+`augment`, `losses` and `muon` a step's pieces. `prediction` loads what it wrote (`files`, `records`), `calibration`,
+`evaluation` and `robustness` measure, `explanation` and `export` look inside and hand on, `folds` and `many` train
+several.
+"""
 
 from __future__ import annotations
 

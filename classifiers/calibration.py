@@ -29,6 +29,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
     logits (N, K) float, labels (N,) int. Each class gets one pseudo-count (Platt 1999), or a few images that are all
     right would make the classifier certain. The NLL is convex in 1/T, so a bounded search finds the minimum.
+
+    Example: `fit_temperature(logits, labels)`.
     """
     from scipy.optimize import minimize_scalar
 
@@ -54,7 +56,10 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def ece(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
-    """Expected calibration error in 0..1: |accuracy - confidence| over equal-width bins, weighted by their share."""
+    """Expected calibration error in 0..1: |accuracy - confidence| over equal-width bins, weighted by their share.
+
+    Example: `ece(probabilities, labels)`.
+    """
     return float(
         sum(
             share * abs(accuracy - confidence)
@@ -82,6 +87,8 @@ def class_thresholds(probabilities: np.ndarray, labels: np.ndarray, precision: f
 
     float32 (K,), in 0..1. One pseudo-error is added to each count, so that a handful of images that happen to be
     right isn't proof; a class that never gets there has the threshold 1, which accepts only certainty.
+
+    Example: `class_thresholds(probabilities, labels, precision=0.95)`.
     """
     if not 0 < precision < 1:
         raise ClassifierError(f"precision = {precision!r}: must lie between 0 and 1")

@@ -12,8 +12,12 @@ from classifiers.errors import ClassifierError
 
 
 def _option(default: Any, help: str, *, low: float | None = None, high: float | None = None, **rest: Any) -> Any:
-    """A dataclass field with its help text and its allowed range or choices, from which a command line can be built."""
-    return field(default=default, metadata={"help": help, "low": low, "high": high, "choices": rest.get("choices")})
+    """A dataclass field with its help text and its allowed range or choices, from which a command line can be built.
+
+    later=True: it came after trainings were made without it; at its default it is no part of a training's identity.
+    """
+    known = {"choices": rest.get("choices"), "later": rest.get("later", False)}
+    return field(default=default, metadata={"help": help, "low": low, "high": high, **known})
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,34 @@ class TrainConfig:
     loss: str = _option(
         "cross-entropy",
         "training loss",
-        choices=("cross-entropy", "class-weighted", "focal", "logit-adjusted", "l2-svm"),
+        choices=("cross-entropy", "class-weighted", "focal", "logit-adjusted", "ldam", "l2-svm"),
     )
     focal_gamma: float = _option(2.0, "focusing exponent of the focal loss", low=0.0, high=10.0)
     logit_tau: float = _option(1.0, "strength of the logit adjustment", low=0.0, high=10.0)
-    sampler: str = _option(
-        "shuffle", "order of images: every one once, or classes equally often", choices=("shuffle", "balanced")
+    ldam_margin: float = _option(
+        1.0, "margin of the rarest class in LDAM, on the logits", low=0.0, high=100.0, later=True
     )
+    sampler: str = _option(
+        "shuffle",
+        "order of images: every one once, classes equally often, or by the square root of their size",
+        choices=("shuffle", "balanced", "root"),
+    )
+    defer: float = _option(
+        0.0,
+        "share of the steps before class weights or class-wise sampling set in; 0 is from the start",
+        low=0.0, high=0.99, later=True,
+    )  # fmt: skip
+    refit: float = _option(
+        0.0, "share of the steps, at the end, in which a new head is fitted on frozen features, classes equally often",
+        low=0.0, high=0.9, later=True,
+    )  # fmt: skip
+    cmo: float = _option(
+        0.0, "probability that patches of rare classes' images are pasted into a batch", low=0.0, high=1.0, later=True
+    )
+    rare_augment: str | None = _option(
+        None, "augmentation of the rare classes' images in place of the others'; none is the same",
+        choices=("light", "strong", "classic", "randaugment"), later=True,
+    )  # fmt: skip
     augment: str = _option(
         "light",
         "augmentation of the training images",
@@ -99,6 +124,13 @@ class TrainConfig:
             object.__setattr__(
                 self, item.name, _checked(item.name, getattr(self, item.name), hints[item.name], item.metadata)
             )
+
+
+def identifying(settings: typing.Mapping[str, Any]) -> dict[str, Any]:
+    """The settings (of `dataclasses.asdict`) that tell trainings apart: those that came later only where they are set,
+    so that what was trained before them is still found."""
+    later = {item.name: item.default for item in fields(TrainConfig) if item.metadata["later"]}
+    return {name: value for name, value in settings.items() if name not in later or value != later[name]}
 
 
 def _checked(name: str, value: Any, kind: Any, meta: typing.Mapping[str, Any]) -> Any:

@@ -73,7 +73,10 @@ class Evaluation:
 def evaluate(
     probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str], *, beta: float = 2.0
 ) -> Evaluation:
-    """Figures of probabilities (N, K), rows summing to 1, against labels (N,) in 0..K-1."""
+    """Figures of probabilities (N, K), rows summing to 1, against labels (N,) in 0..K-1.
+
+    Example: `evaluate(classifier.probabilities(images), labels, names).report()`.
+    """
     probabilities, labels = _checked(probabilities, labels, len(class_names))
     predicted, count = probabilities.argmax(axis=1), len(class_names)
     confusion = np.bincount(labels * count + predicted, minlength=count**2).reshape(count, count)

@@ -35,6 +35,8 @@ def explain(classifier: Classifier, image: np.ndarray, target: str | None = None
 
     Grad-CAM (Selvaraju et al. 2017) at the last convolutional planes; a network without convolutions gets the
     gradient's size per pixel instead, and the explanation says so.
+
+    Example: `explain(classifier, image, target="sad")`.
     """
     images = np.asarray(image)[None]
     check_images(images, "the image", channels=classifier.channels, size=classifier.size)

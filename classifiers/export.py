@@ -49,6 +49,8 @@ def export_onnx(classifier: Classifier, path: str | Path, images: np.ndarray | N
     Checked on noise and on `images` uint8 (N, C, H, W), real ones if at hand. Class names, size and digest are in the
     model's metadata. Raises ClassifierError without the onnx packages, and when ONNX Runtime's answers differ from
     torch's by more than TOLERANCE; no file is left then.
+
+    Example: `export_onnx(classifier, "faces.onnx", val_images)`.
     """
     try:
         import onnx

@@ -70,6 +70,8 @@ def crossval(
     With `groups` (N,) (subjects, say) no group is on both sides; without, folds are random. What picks the kept
     weights and the temperature is a tenth of the training folds, never the tested one. Writes crossval.json and
     out_of_fold.npz into `folder`; the same call again resumes.
+
+    Example: `crossval(TrainConfig(), faces, names, "folds", groups=subjects)`.
     """
     folder = Path(folder)
     names, labels = list(class_names), np.asarray(samples.labels)

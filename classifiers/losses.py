@@ -14,7 +14,13 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def make_loss(
-    name: str, counts: np.ndarray, device: torch.device, *, focal_gamma: float = 2.0, logit_tau: float = 1.0
+    name: str,
+    counts: np.ndarray,
+    device: torch.device,
+    *,
+    focal_gamma: float = 2.0,
+    logit_tau: float = 1.0,
+    ldam_margin: float = 1.0,
 ) -> Loss:
     """The loss by name. `counts` are the training images per class (by weight); logit adjustment's prior is theirs."""
     if name == "logit-adjusted":
@@ -23,6 +29,10 @@ def make_loss(
         return lambda logits, targets: _cross_entropy(logits + shift, targets)
     if name == "focal":
         return lambda logits, targets: _focal(logits, targets, focal_gamma)
+    if name == "ldam":
+        margins = torch.as_tensor(counts, dtype=torch.float32, device=device).clamp_min(1).pow(-0.25)
+        margins = margins * (ldam_margin / margins.max())
+        return lambda logits, targets: _ldam(logits, targets, margins)
     return _l2_svm if name == "l2-svm" else _cross_entropy
 
 
@@ -62,6 +72,16 @@ def _focal(logits: Tensor, targets: Tensor, gamma: float) -> Tensor:
     log_p = F.log_softmax(logits, 1)
     # The clamp keeps the power's gradient finite where p rounds to 1.
     return -(targets * (1 - log_p.exp()).clamp_min(1e-6).pow(gamma) * log_p).sum(1)
+
+
+def _ldam(logits: Tensor, targets: Tensor, margins: Tensor) -> Tensor:
+    """Cao et al. 2019: each class's own logit is lowered by its margin (K,), which grows with n^(-1/4) for rare ones.
+
+    On the logits as they are, not on normalised features; a soft target weighs the classes' terms.
+    """
+    own = torch.diag_embed(margins.expand_as(logits))  # (B, K, K): row k lowers logit k
+    log_p = (logits.unsqueeze(1) - own).log_softmax(2).diagonal(dim1=1, dim2=2)
+    return -(targets * log_p).sum(1)
 
 
 def _l2_svm(logits: Tensor, targets: Tensor) -> Tensor:

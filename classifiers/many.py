@@ -66,6 +66,8 @@ def train_many(
     once for all jobs of one kind. Each result is bit for bit what `train` gives alone at the same number of `threads`.
     When jobs fail, the others are finished first; then ClassifierError names the failures, and the same call again only
     does what is missing.
+
+    Example: `train_many([Job(config, faces, val_faces, names, f"run-{seed}", seed) for seed in range(3)])`.
     """
     folders = [Path(job.folder).resolve() for job in jobs]
     if len(set(folders)) < len(folders):

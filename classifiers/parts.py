@@ -26,8 +26,9 @@ class Order:
     """Which images make up batch `step`: an endless run of epochs, each reshuffled, cut into equal batches.
 
     A batch depends on (seed, step) alone, so a resumed training draws the same ones. "balanced" draws every class
-    that has images equally often, its images at random: one of weight 0.25 a quarter as often as one of weight 1, so
-    that light images leave their class as often drawn as the others. "shuffle" leaves the weights to the loss.
+    that has images equally often, "root" in proportion to the square root of its size, its images at random: one of
+    weight 0.25 a quarter as often as one of weight 1, so that light images leave their class as often drawn as the
+    others. "shuffle" leaves the weights to the loss.
     """
 
     def __init__(
@@ -37,10 +38,14 @@ class Order:
         self.batch_size = min(batch_size, self._n)
         self._by_class: list[np.ndarray] | None = None
         self._odds: list[np.ndarray | None] = []
-        if sampler == "balanced":
+        self._shares: np.ndarray | None = None
+        if sampler in ("balanced", "root"):
             heavy = np.ones(self._n, bool) if weights is None else weights > 0
             self._by_class = [np.flatnonzero(heavy & (labels == k)) for k in np.unique(labels[heavy])]
             self._odds = [_odds(weights, members) for members in self._by_class]
+            if sampler == "root":
+                sizes = [len(m) if weights is None else float(weights[m].sum()) for m in self._by_class]
+                self._shares = np.sqrt(sizes) / np.sqrt(sizes).sum()
         self._cache: dict[int, np.ndarray] = {}
 
     def batch(self, step: int) -> np.ndarray:
@@ -58,7 +63,11 @@ class Order:
         rng = np.random.default_rng([self._seed, 1, epoch])
         if self._by_class is None:
             return rng.permutation(self._n)
-        classes = rng.permutation(np.resize(np.arange(len(self._by_class)), self._n))
+        if self._shares is None:
+            each = np.resize(np.arange(len(self._by_class)), self._n)
+        else:  # as near to the shares as whole numbers come
+            each = np.searchsorted(np.cumsum(self._shares)[:-1], (np.arange(self._n) + 0.5) / self._n)
+        classes = rng.permutation(each)
         index = np.empty(self._n, np.int64)
         for k, members in enumerate(self._by_class):
             places = np.flatnonzero(classes == k)

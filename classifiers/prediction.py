@@ -202,7 +202,10 @@ def _five_crops(images: Tensor) -> list[Tensor]:
 
 
 def load_classifier(path: str | Path, device: str = "auto") -> Classifier:
-    """The classifier in a run's folder or a .safetensors file; ClassifierError when missing, damaged or mismatched."""
+    """The classifier in a run's folder or a .safetensors file; ClassifierError when missing, damaged or mismatched.
+
+    Example: `load_classifier("run").probabilities(images)`.
+    """
     path = Path(path)
     file = path / WEIGHTS if path.is_dir() else path
     tensors, content = read_weights(file)
@@ -220,5 +223,8 @@ def load_classifier(path: str | Path, device: str = "auto") -> Classifier:
 
 
 def load_ensemble(paths: Sequence[str | Path], device: str = "auto") -> Ensemble:
-    """The classifiers at these paths as one."""
+    """The classifiers at these paths as one.
+
+    Example: `load_ensemble(["run-0", "run-1"]).probabilities(images)`.
+    """
     return Ensemble([load_classifier(path, device) for path in paths])

@@ -57,6 +57,8 @@ def stress(
     """Evaluate under each condition; the first row ("none") is the images as they are. Directions are drawn by seed.
 
     `watch` is called with every row as soon as it is known.
+
+    Example: `stress(classifier, images, labels)`.
     """
     rows: list[StressRow] = []
     plan = [("none", 0.0)] + [(name, s) for name, values in (conditions or CONDITIONS).items() for s in values]

@@ -12,14 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from classifiers.augment import early_side, make_strength
+from classifiers.augment import augment, early_side, make_strength
 from classifiers.config import TrainConfig
 from classifiers.device_set import DeviceSet
 from classifiers.errors import ClassifierError
 from classifiers.files import UNREADABLE, save_history, seal, unseal, write_atomic
+from classifiers.imbalance import PASTED, Imbalance, late_weights, make_order
 from classifiers.losses import balanced_class_weights, make_loss, smoothing_shares
 from classifiers.models import ImageClassifier, create_model
-from classifiers.parts import Average, Order, make_optimizer, quick_figures, total_steps, validation_steps
+from classifiers.parts import Average, make_optimizer, quick_figures, total_steps, validation_steps
 from classifiers.prediction import map_batches
 from classifiers.recorder import Recorder, wanted
 from classifiers.samples import Samples, class_counts, class_mass
@@ -70,18 +71,25 @@ class Run:
         self.counts = class_counts(train.labels, len(names))
         # An image of weight 0.25 is a quarter of one, for class weights and priors as well as in the loss.
         mass = self.counts if train.weights is None else class_mass(train, len(names))
-        self.loss = make_loss(config.loss, mass, device, focal_gamma=config.focal_gamma, logit_tau=config.logit_tau)
+        self.loss = make_loss(
+            config.loss, mass, device, focal_gamma=config.focal_gamma, logit_tau=config.logit_tau,
+            ldam_margin=config.ldam_margin,
+        )  # fmt: skip
         self.shares = smoothing_shares(config.loss, mass, device, logit_tau=config.logit_tau)
-        weigh = config.sampler == "shuffle"  # the balanced sampler draws by weight; the loss must not count it again
-        self.data = DeviceSet(train.images, _targets(train, mass, config.loss, weigh=weigh), device)
-        self.order = Order(np.asarray(train.labels), config.sampler, config.batch_size, seed, train.weights)
+        # the balanced sampler draws by weight; the loss must not count it again
+        weigh = config.sampler == "shuffle" or config.defer > 0
+        loss = "cross-entropy" if late_weights(config) else config.loss
+        self.data = DeviceSet(train.images, _targets(train, mass, loss, weigh=weigh), device)
+        self.total = total_steps(config, len(train))
+        labels = np.asarray(train.labels)
+        self.order = make_order(config, labels, seed, train.weights, self.total)
+        self.imbalance = Imbalance(config, labels, mass, self.total)
         self.strength = make_strength(
             config.augment, rotate=config.rotate, shift=config.shift, zoom=config.zoom, shear=config.shear,
             flip=config.flip, cutout=config.cutout, magnitude=config.magnitude,
         )  # fmt: skip
         self.generator = torch.Generator(device)
         self.recorder = Recorder(device, [self.generator], active=self._can_be_recorded())
-        self.total = total_steps(config, len(train))
         self.early_side = early_side(size)
         self.early_steps = round(self._progressive(channels) * self.total)
         self.validation_steps = set(validation_steps(config, len(train)))
@@ -97,6 +105,7 @@ class Run:
         """Whether steps are alike but for their images: nothing drawn on the CPU, scaled, frozen or shared."""
         config, alone = self.config, self.fabric.world_size == 1
         plain = not (config.mixup or config.cutmix or config.freeze or config.compile)
+        plain = plain and not (config.refit or config.cmo or config.rare_augment)
         return wanted(self.fabric.device) and alone and plain and self.precision != "16-mixed"
 
     def model_options(self) -> dict[str, Any]:
@@ -128,6 +137,16 @@ class Run:
         torch.manual_seed(first)  # dropout
         self.generator.manual_seed(second)  # augmentation
         return np.random.default_rng([self.seed, 2, self.step])
+
+    def paste(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Rare classes' images pasted into a batch, where the configuration asks for it."""
+        draw = np.random.default_rng([self.seed, PASTED, self.fabric.global_rank, self.step])
+
+        def take(index: np.ndarray) -> tuple[Tensor, Tensor]:
+            raw, others = self.data.take(index)
+            return augment(raw, self.strength, self.generator), others
+
+        return self.imbalance.pasted(images, targets, draw, take)
 
     def my_share(self, index: np.ndarray) -> np.ndarray:
         """This process's part of a batch."""

@@ -19,14 +19,14 @@ from torch import Tensor
 
 from classifiers.augment import augment, mix, shrink
 from classifiers.calibration import fit_temperature, softmax
-from classifiers.config import TrainConfig
+from classifiers.config import TrainConfig, identifying
 from classifiers.device import make_fabric, resolve_device
 from classifiers.errors import ClassifierError
 from classifiers.evaluation import evaluate
 from classifiers.files import json_bytes, read_weights, save_history, save_weights, write_atomic
 from classifiers.losses import smooth
 from classifiers.memory import is_out_of_memory
-from classifiers.parts import lr_factor, set_lr, unfreeze
+from classifiers.parts import set_lr, unfreeze
 from classifiers.plots import plot_curves
 from classifiers.prediction import WEIGHTS, Classifier, load_classifier
 from classifiers.probe import precision_of
@@ -89,6 +89,8 @@ def train(
     ClassifierError for bad input, and for a loss that isn't finite: the best weights until then stay as
     best.safetensors. What `watch` raises ends the training, which can be resumed from its last resume point.
     auto_precision: what precision "auto" comes to, where that is settled (for several trainings that are compared).
+
+    Example: `train(TrainConfig(epochs=20), faces, val_faces, names, "run")`.
     """
     folder, names = Path(folder), list(class_names)
     if resume and (done := find_finished(config, train, val, names, folder, seed=seed)):
@@ -127,14 +129,16 @@ def _fit(run: Run, advance: Advance, watch: Watch | None) -> None:
     with tensorboard(run.folder, run.step, config.tensorboard and run.fabric.is_global_zero) as record:
         while run.step < run.total:
             random = run.reseed()
-            factor = lr_factor(config.schedule, run.step / run.total, config.warmup)
+            run.imbalance.begin(run.step, run.model, run.optimizer, run.average)
+            factor = run.imbalance.lr_share(run.step)
             for group in run.optimizer.param_groups:
                 set_lr(group, factor * group["peak_lr"], run.recorder.active, run.fabric.device)
             if config.freeze:
                 unfreeze(run.model, min(1.0, run.step / (config.freeze * run.total)))
 
             images, targets = run.data.take(run.my_share(run.order.batch(run.step)))
-            if run.step + 1 < run.total:
+            targets = run.imbalance.weigh(targets, run.step)
+            if run.step + 1 < run.total and not config.cmo:  # which takes others in between
                 run.data.prefetch(run.my_share(run.order.batch(run.step + 1)))
             early = run.step < run.early_steps
             loss = run.recorder((early, run.micro_batches), partial(_step, run, random, early), images, targets)
@@ -164,7 +168,9 @@ def _step(run: Run, random: np.random.Generator, early: bool, images: Tensor, ta
     """One optimiser step on images (B, C, H, W) uint8 and targets (B, K); returns the loss. Nothing here may ask the
     device for a value: the step is recorded where that is possible."""
     config = run.config
-    images = augment(images, run.strength, run.generator)
+    plain = augment(images, run.strength, run.generator)
+    images = run.imbalance.changed(images, plain, targets, run.generator)
+    images, targets = run.paste(images, targets)
     images, targets = mix(images, targets, config.mixup, config.cutmix, random)
     if early:
         images = shrink(images, run.early_side)
@@ -281,7 +287,7 @@ def _check(train: Samples, val: Samples, names: list[str]) -> list[str]:
 
 def _identity(config: TrainConfig, train: Samples, val: Samples, names: list[str], seed: int) -> str:
     """What makes two trainings the same one: configuration, seed, classes and data."""
-    settings = {k: v for k, v in asdict(config).items() if k not in _INCIDENTAL}
+    settings = {k: v for k, v in identifying(asdict(config)).items() if k not in _INCIDENTAL}
     parts = [settings, seed, names, fingerprint(train), fingerprint(val)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -49,6 +49,34 @@ class Project:
         plan = self._first("data check", ["data"], ["compare all images of the active set with each other"], dry_run)
         return plan or check(self.workspace, self.needs.data(), drop=drop)
 
+    def audit(
+        self,
+        path: str | Path | None = None,
+        *,
+        predictions: str | Path | None = None,
+        out: str | Path | None = None,
+        apply: str = "",
+        dry_run: bool = False,
+    ) -> Result:
+        """Labels of the active set that are probably wrong; or, of a path or predictions from elsewhere, what is wrong.
+
+        apply: "decided" or "all" makes a new active set of it; see `ganfer.review.audit.audit`.
+        """
+        if path is not None or predictions is not None:
+            from ganfer.review.elsewhere import audit_elsewhere
+
+            if apply:
+                raise GanferError("--apply changes the active set.", "Leave it out, or add the data to the workspace.")
+            step = f"compare the images of {path} with each other" if path else f"read {predictions}"
+            given = [None if value is None else Path(value) for value in (path, predictions, out)]
+            return self._first("data audit", [], [step], dry_run) or audit_elsewhere(self.config, *given)
+        if out is not None:
+            raise GanferError("--out goes with PATH or --predictions.", "The active set's details go to its folder.")
+        from ganfer.review.audit import audit, plan_lines
+
+        plan = self._first("data audit", ["data"], plan_lines(self.config, self.workspace.active_data), dry_run)
+        return plan or audit(self.workspace, self.config, self.needs.data(), apply)
+
     def thin(
         self, *, imbalance: float | None = None, counts: Mapping[str, int] | None = None, dry_run: bool = False
     ) -> Result:
@@ -219,6 +247,39 @@ class Project:
         chosen = chosen or (self.needs.labels() if kept else self.needs.batch())
         return quality(self.workspace, self.config, chosen, named or self.needs.classifier(), data)
 
+    def review(
+        self,
+        batch: str | None = None,
+        *,
+        reviewer: str | None = None,
+        port: int = 8502,
+        token: str | None = None,
+        blind_faces: int = 60,
+        export: str | Path | None = None,
+        take: str | Path | None = None,
+        agreement: bool = False,
+        labels: bool = False,
+        dry_run: bool = False,
+    ) -> Result:
+        """A page on which people decide on faces and labels, until interrupted.
+
+        export, take, agreement: without a page, decisions as CSV and who agrees with whom; labels: those of the data.
+        """
+        from ganfer.review.stage import exchange, plan_lines, reviewer_name, serve_review
+
+        chosen = self.workspace.find("synthetic", batch) if batch else None
+        if export or take or agreement:
+            steps = [*([f"take up {take}"] if take else []), *([f"write {export}"] if export else [])]
+            files = [None if file is None else Path(file) for file in (export, take)]
+            plan = self._first("review", [], steps or ["compare people's decisions"], dry_run)
+            return plan or exchange(self.workspace, chosen, labels=labels, export=files[0], take=files[1])
+        who = reviewer_name(reviewer)
+        steps = plan_lines(self.workspace, self.config, chosen, port)
+        plan = self._first("review", [], steps, dry_run)
+        return plan or serve_review(
+            self.workspace, self.config, chosen, reviewer=who, port=port, token=token, blind_faces=blind_faces
+        )
+
     def retrain(self, *, dry_run: bool = False) -> Result:
         """Train with and without the synthetic faces, paired seeds, and report what changed."""
         from ganfer.classifier.early import check_training
@@ -298,11 +359,8 @@ class Project:
         """Search for better classifier settings, judged on validation; `search` has lines like `lr=1e-4..1e-2:log`."""
         require("ganfer tune", "tune", "optuna")
         _require_model(self.config)
-        from ganfer.classifier.early import check_extra
         from ganfer.tune.stage import plan_lines, tune
 
-        if not dry_run:
-            check_extra("tune", "optuna")
         plan = self._first("tune", ["data"], plan_lines(self.config, search), dry_run)
         return plan or tune(self.workspace, self.config, self.needs.data(), search)
 
@@ -333,13 +391,10 @@ class Project:
         """Write the classifier as ONNX, checked against torch, with a JSON card."""
         require("ganfer export", "export", "onnx", "onnxruntime", "onnxscript")
         from ganfer.classifier.catalogue import choose
-        from ganfer.classifier.early import check_extra
         from ganfer.classifier.export import check_name, export
 
         path: Any = choose(self.workspace, classifier) if classifier else None
         check_name(Path(out) if out else None)
-        if not dry_run:
-            check_extra("export", "onnx", "onnxruntime", "onnxscript")
         needed = [] if path else ["data", "classifier"]
         if plan := self._first("export", needed, ["write the classifier as ONNX and check it"], dry_run):
             return plan
@@ -413,7 +468,7 @@ class Project:
         from ganfer.serve.command import check, plan_lines, serve
 
         needed = [] if classifiers or self.needs.reader() else ["data", "classifier"]
-        check(self.config, options, installed=not dry_run)
+        check(self.config, options)
         if dry_run:
             return self._plan("serve", needed, plan_lines(self.workspace, self.config, classifiers))
         self.needs.announce(*needed)

@@ -2,6 +2,7 @@
 
 from ganfer.label.labels import newest_labels
 from ganfer.results import Result, table
+from ganfer.review.effect import decisions_input
 from ganfer.workspace import KINDS, Run, Workspace
 
 
@@ -46,7 +47,8 @@ def next_step(workspace: Workspace) -> str:
     labels = newest_labels(batch)
     if labels is None:
         return "ganfer label"
-    report = workspace.latest("reports", batch=batch.digest, labels=labels.digest, **inputs)
+    said = decisions_input(batch)
+    report = workspace.latest("reports", batch=batch.digest, labels=labels.digest, **said, **inputs)
     return "ganfer retrain" if report is None else f"open {report.path / 'index.html'}"
 
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from classifiers.config import identifying
 from ganfer.errors import WorkspaceError, did_you_mean
 from ganfer.runtime import ranks
 from ganfer.runtime.console import say
@@ -189,7 +190,7 @@ class Workspace:
                 ) from error
             write_json(self.root / "workspace.json", {"format": FORMAT, "ganfer": __version__})
             write_text(self.root / ".gitignore", "*\n")
-        return Run(self.root / kind / f"{prefix}-{digest_json(dict(key))[:8]}", key)
+        return Run(self.root / kind / f"{prefix}-{digest_json(_identifying(dict(key)))[:8]}", key)
 
     def runs(self, kind: str) -> list[Run]:
         """All runs of a kind that were begun, the most recently finished last, unfinished ones first."""
@@ -249,6 +250,14 @@ class Workspace:
     def activate_data(self, run: Run) -> None:
         """Make `run` the data set that commands use from now on."""
         write_json(self.root / "data" / "active.json", {"name": run.name})
+
+
+def _identifying(key: dict[str, Any]) -> dict[str, Any]:
+    """The key without classifier settings that came after runs were made, where they are at their defaults."""
+    return {
+        name: _identifying(dict(value)) if isinstance(value, Mapping) else value
+        for name, value in identifying(key).items()
+    }
 
 
 @contextmanager

@@ -69,6 +69,8 @@ def fetch(
     """The path of a network: a file as it is, a URL or a known name downloaded once into the cache.
 
     `sha256` (hex) must match; `announce` is told the licence of a known network before it is downloaded.
+
+    Example: `load_generator(fetch("ffhq-256"))`.
     """
     text = os.fspath(source)
     is_url = re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text) is not None

@@ -79,7 +79,10 @@ class Info:
 
 
 def inspect(path: StrPath) -> Info:
-    """What is inside a generator's file; loads no torch. BridgeError if it is not a StyleGAN2 generator."""
+    """What is inside a generator's file; loads no torch. BridgeError if it is not a StyleGAN2 generator.
+
+    Example: `inspect("faces.pkl").config.resolution`.
+    """
     path = Path(path)
     checkpoint = read_checkpoint(path)
     return Info(
@@ -99,6 +102,8 @@ def load_generator(path: StrPath, device: str | torch.device = "cpu", *, precisi
     """A generator with the file's weights on `device`, ready to sample.
 
     `precision`: "auto" runs the network's own float16 layers on CUDA, "float32" none.
+
+    Example: `load_generator("faces.pkl").sample(range(8))`.
     """
     import torch
 
@@ -126,7 +131,10 @@ def load_generator(path: StrPath, device: str | torch.device = "cpu", *, precisi
 
 
 def convert(path: StrPath, out: StrPath) -> Path:
-    """Write the generator of any format as safetensors with a JSON card beside it; returns the file's path."""
+    """Write the generator of any format as safetensors with a JSON card beside it; returns the file's path.
+
+    Example: `convert("faces.pkl", "faces.safetensors")`.
+    """
     path, out = Path(path), Path(out)
     if out.suffix != ".safetensors":
         raise BridgeError(f"{out} must end in .safetensors; that is what convert writes")
@@ -162,6 +170,8 @@ def read_tensors(path: StrPath) -> dict[str, np.ndarray]:
     """The tensors of any network's state dict in a file that torch.save wrote, by name; arrays may be read-only.
 
     BridgeError when it is another kind of file, or asks for what a state dict has no need of; nothing in it is run.
+
+    Example: `read_tensors("backbone.pth")["features.0.weight"]`.
     """
     try:
         content = _read_torch(Path(path))

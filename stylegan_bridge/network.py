@@ -1,8 +1,9 @@
 """The StyleGAN2 generator for inference, written from the papers (Karras et al. 2020a, 2020b), in plain PyTorch.
 
 Latents z become w in the mapping network; w steers the synthesis network, which starts from a learned 4 x 4 constant
-and doubles the resolution block by block. Parameter names are those of NVIDIA's releases, so that weights move over
-unchanged.
+and doubles the resolution block by block. A convolution's weight is modulated, w' = s_i * w (2020a, equation 1), and
+demodulated, w' / sqrt(sum of w'^2 + epsilon) (equation 3): see `ops.modulated_conv2d`. Parameter names are those of
+NVIDIA's releases, so that weights move over unchanged.
 """
 
 from __future__ import annotations
@@ -163,7 +164,7 @@ class SynthesisBlock(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """x (N, I, H/2, W/2) or None, image so far, ws (N, num_convs + 1, w_dim), a noise per layer -> x, image."""
         if x is None:
-            x = self.const.to(dtype).unsqueeze(0).expand(len(ws), -1, -1, -1)
+            x = self.const.to(dtype).unsqueeze(0).expand(len(ws), -1, -1, -1)  # (N, O, 4, 4)
             x = self.conv1(x.contiguous(memory_format=torch.channels_last), ws[:, 0], noises[0], taps)
         else:
             x = x.to(dtype)

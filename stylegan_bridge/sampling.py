@@ -70,6 +70,8 @@ def stream(
     """The images of `seeds` in batches, in constant memory; with `size`, `channels` or `box` through `face_crop`.
 
     The request is checked here, before the first image is drawn.
+
+    Example: `save_pngs(stream(generator, range(1000), size=48), Path("faces"))`.
     """
     checked = check_seeds(seeds)
     if batch_size < 1:
@@ -98,7 +100,10 @@ def mix_styles(
     truncation_psi: float = 1.0,
     noise_mode: NoiseMode = "const",
 ) -> Tensor:
-    """Image i has w of content_seeds[i], but of style_seeds[i] in `layers` (0: the coarsest; Karras et al. 2019)."""
+    """Image i has w of content_seeds[i], but of style_seeds[i] in `layers` (0: the coarsest; Karras et al. 2019).
+
+    Example: `mix_styles(generator, [1, 2], [3, 4], layers=range(8, 14))`.
+    """
     content, style = check_seeds(content_seeds), check_seeds(style_seeds)
     if len(content) != len(style):
         raise BridgeError(f"{len(content)} content seeds and {len(style)} style seeds; they go in pairs")
@@ -136,6 +141,8 @@ def face_crop(
     """Cut `box` (fractions of the sides; None: all) out of (N, C, H, W) uint8, as (N, channels, size, size) uint8.
 
     Resampled with an antialiasing bicubic filter and rounded once, at the end; colours become luma by Rec. 601.
+
+    Example: `face_crop(images, size=48, channels=1)`.
     """
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
         raise BridgeError(f"images must be (N, 1 or 3, H, W) uint8, not {tuple(images.shape)} {images.dtype}")
@@ -175,6 +182,8 @@ def save_pngs(
 
     `workers` threads write (None: one per core), at zlib's `compress_level` (0..9). `text` gives a seed's PNG text
     chunks. At most a few batches wait to be written, so memory stays constant.
+
+    Example: `save_pngs(stream(generator, range(1000)), Path("faces"))`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []

@@ -57,7 +57,7 @@ def applies(x: Tensor, weight: Tensor) -> bool:
 def transform_weight(weight: Tensor) -> Tensor:
     """(O, I, 3, 3) -> (36, I, O)."""
     outputs, inputs = weight.shape[:2]
-    flat = weight.permute(2, 3, 1, 0).reshape(KERNEL * KERNEL, inputs * outputs)
+    flat = weight.permute(2, 3, 1, 0).reshape(KERNEL * KERNEL, inputs * outputs)  # (O, I, 3, 3) -> (9, I * O)
     return (transforms()[1] @ flat).view(SIDE * SIDE, inputs, outputs)
 
 
@@ -68,9 +68,9 @@ def scaled_conv2d(x: Tensor, transformed: Tensor, before: Tensor, after: Tensor)
     result = x.new_empty(count, height, width, outputs)
     padded = x.new_zeros(height + 2, width + 2, inputs)
     for index in range(count):
-        torch.mul(x[index].permute(1, 2, 0), before[index], out=padded[1:-1, 1:-1])
+        torch.mul(x[index].permute(1, 2, 0), before[index], out=padded[1:-1, 1:-1])  # (I, H, W) -> (H, W, I)
         _convolve(padded, transformed, after[index], result[index])
-    return result.permute(0, 3, 1, 2)
+    return result.permute(0, 3, 1, 2)  # (N, H, W, O) -> (N, O, H, W)
 
 
 def _convolve(padded: Tensor, transformed: Tensor, after: Tensor, result: Tensor) -> None:
@@ -88,8 +88,8 @@ def _convolve(padded: Tensor, transformed: Tensor, after: Tensor, result: Tensor
             (down, across, down * TILE, across * TILE, 1),
             padded.storage_offset() + first * TILE * down,
         )
-        seen = (data @ tiles.reshape(SIDE * SIDE, -1)).view(SIDE * SIDE, count * columns, inputs)
-        product = torch.bmm(seen, transformed).view(SIDE * SIDE, -1)
-        pixels = (out @ product).view(TILE, TILE, count, columns, outputs).permute(2, 0, 3, 1, 4)
+        seen = (data @ tiles.reshape(SIDE * SIDE, -1)).view(SIDE * SIDE, count * columns, inputs)  # (36, tiles, I)
+        product = torch.bmm(seen, transformed).view(SIDE * SIDE, -1)  # (36, tiles, I) by (36, I, O) -> (36, tiles * O)
+        pixels = (out @ product).view(TILE, TILE, count, columns, outputs).permute(2, 0, 3, 1, 4)  # rows by columns
         place = result[first * TILE : (first + count) * TILE].view(count, TILE, columns, TILE, outputs)
         torch.mul(pixels, after, out=place)

@@ -23,7 +23,7 @@ WRONG = {
     "evaluate --thresholds nope=0.5": "names 'nope'",
     "explain nowhere.png": "nowhere.png is not a file",
     "explain empty.png": "is empty",
-    "explain full.png --class nope": "the class 'nope'",
+    "explain full.png --class nope": "class 'nope'",
     "export out.txt": "no name for an ONNX file",
     "quality --inception nowhere.pt": "--inception nowhere.pt is no file",
     "quality nobatch": "nobatch",

@@ -1,4 +1,8 @@
-"""The zoo: a dict of constructors, `create_model` and `list_models`."""
+"""The models: a dict of constructors, `create_model` and `list_models`.
+
+`base` is what all share, `compact` the default, `classic` the earlier projects' networks, `pretrained` torchvision's
+and timm's.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +45,10 @@ REGISTRY: dict[str, Callable[..., ImageClassifier]] = {
 
 
 def list_models() -> list[str]:
-    """The names of the zoo, sorted. `create_model` takes any other of torchvision's, and timm:NAME, as well."""
+    """The names of the zoo, sorted. `create_model` takes any other of torchvision's, and timm:NAME, as well.
+
+    Example: `"compact" in list_models()`.
+    """
     return sorted(REGISTRY)
 
 
@@ -59,6 +66,8 @@ def create_model(
 
     `dropout` and `batch_norm` override the architecture's own, where it has them; `pretrained` is None, "imagenet" or
     a file of weights. Raises ClassifierError for unknown names, impossible sizes, and options a model doesn't have.
+
+    Example: `create_model("compact", num_classes=7)`.
     """
     if num_classes < 2:
         raise ClassifierError(f"num_classes = {num_classes}: a classifier needs at least 2 classes")

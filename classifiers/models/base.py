@@ -31,11 +31,12 @@ class ImageClassifier(nn.Module):
         """(N, C, H, W) uint8 or float in 0..1 -> normalised float, same shape."""
         if not images.is_floating_point():
             images = images.to(self.mean.dtype).div_(255)
-        return (images - self.mean.view(1, -1, 1, 1)) / self.std.view(1, -1, 1, 1)
+        return (images - self.mean.view(1, -1, 1, 1)) / self.std.view(1, -1, 1, 1)  # (C,) -> (1, C, 1, 1)
 
     def features(self, images: Tensor) -> Tensor:
         """The penultimate features, (N, D)."""
         return self.body(self.preprocess(images))
 
     def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W), uint8 or float in 0..1 -> logits (N, num_classes)."""
         return self.head(self.features(images))

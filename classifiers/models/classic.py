@@ -77,6 +77,7 @@ class SigmoidUnit(nn.Linear):
         super().__init__(inputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs) -> (N, 2)."""
         return F.pad(super().forward(x), (1, 0))
 
 

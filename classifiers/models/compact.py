@@ -1,4 +1,7 @@
-"""`compact`: a small residual network for 48 to 64 pixel faces, quick on a CPU and strong for its size."""
+"""`compact`: a small residual network for 48 to 64 pixel faces, quick on a CPU and strong for its size.
+
+Residual blocks as in He et al. 2016, relu(x + F(x)), with the last norm's gain starting at 0 (Goyal et al. 2017).
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,7 @@ class Residual(nn.Module):
         nn.init.zeros_(self.second[1].weight)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
         return F.relu(x + self.second(F.relu(self.first(x))))
 
 
@@ -39,18 +43,19 @@ class Compact(ImageClassifier):
     def __init__(self, num_classes: int, in_channels: int = 1, size: int = 48, dropout: float = 0.2, width: int = 32):
         super().__init__(num_classes, in_channels, size)
         self.body = nn.Sequential(
-            ConvNorm(in_channels, width, 5, 2),  # the image is halved at once: early planes cost most on a CPU
+            # (N, C, S, S) -> (N, width, S/2, S/2): the image is halved at once, early planes cost most on a CPU
+            ConvNorm(in_channels, width, 5, 2),
             nn.ReLU(),
             Residual(width),
-            ConvNorm(width, 2 * width, 3, 2),
+            ConvNorm(width, 2 * width, 3, 2),  # (N, 2 width, S/4, S/4)
             nn.ReLU(),
             Residual(2 * width),
-            ConvNorm(2 * width, 4 * width, 3, 2),
+            ConvNorm(2 * width, 4 * width, 3, 2),  # (N, 4 width, S/8, S/8)
             nn.ReLU(),
             Residual(4 * width),
-            ConvNorm(4 * width, 8 * width),
+            ConvNorm(4 * width, 8 * width),  # (N, 8 width, S/8, S/8)
             nn.ReLU(),
-            MeanMax(),
+            MeanMax(),  # (N, 16 width)
         )
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(16 * width, num_classes))
 
@@ -59,4 +64,5 @@ class MeanMax(nn.Module):
     """(N, C, H, W) -> (N, 2C): mean and maximum of each plane."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, 2C)."""
         return torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)

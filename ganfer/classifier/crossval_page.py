@@ -61,7 +61,7 @@ def _sentence(results: Mapping[str, Any]) -> str:
     random, group = (ways[way]["figures"]["accuracy"] for way in ("random", "group"))
     gap = signed(random["mean"] - group["mean"])
     return (
-        f"On people it has never seen the classifier is right in {with_interval(*group.values())}% of the images. "
+        f"On people it has never seen, the classifier’s accuracy is {with_interval(*group.values())}% of the images. "
         f"Random folds, in which it may know the person, say {points(random['mean'])}% ({gap} points)."
     )
 

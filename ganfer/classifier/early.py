@@ -1,6 +1,5 @@
 """What can be told to be wrong with a command before the minutes that data and a classifier take to make."""
 
-import importlib.util
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from ganfer.classifier.selective import parse_thresholds
 from ganfer.config import Config
 from ganfer.data.drawn import EXPRESSIONS
 from ganfer.data.imageset import read_set
-from ganfer.errors import ConfigError, DataError, GanferError, did_you_mean
+from ganfer.errors import ConfigError, DataError, did_you_mean
 from ganfer.runtime.device import resolve_device
 from ganfer.workspace import Workspace
 
@@ -51,15 +50,6 @@ def check_file(value: str | Path | None, option: str) -> None:
     """A file that a setting names, "" or None for none, must be there."""
     if value and not Path(value).is_file():
         raise ConfigError(f"{option} {value} is no file.", "Look at the path, or leave it out.")
-
-
-def check_extra(extra: str, *modules: str) -> None:
-    """The packages that an extra installs."""
-    missing = next((name for name in modules if importlib.util.find_spec(name) is None), None)
-    if missing:
-        raise GanferError(
-            f"This needs {missing}, which is not installed.", f"Install it: pip install 'ganfer[{extra}]'."
-        )
 
 
 def check_evaluation(workspace: Workspace, config: Config, chosen: Sequence[ServedModel]) -> None:

@@ -64,7 +64,7 @@ def evaluation_page(results: Mapping[str, Any]) -> str:
         ),
         Headline("Calibration error (ECE)", points(results["ece"]), "points"),
     ]
-    note = f"In brackets the {level} interval: other test images of the same kind would land there."
+    note = f"In brackets the {level} interval: other test images of the same kind would fall there."
     sheet = Sheet(
         results["title"],
         recognised(results["data"]["images"], known["accuracy"]["mean"], results["per_class"], results["confusion"]),
@@ -137,10 +137,10 @@ def _prediction_section(results: Mapping[str, Any]) -> Section | None:
     if not classes:
         return None
     lead = (
-        "Of each true class, the mistakes the classifier was surest of, with what it said and how surely, beside right "
-        "answers drawn at random. Many a sure mistake is a wrong label."
+        "The most confident mistakes in each true class, with prediction and confidence, beside correct predictions "
+        "drawn at random. Many confident mistakes are wrong labels."
     )
-    return Section("predictions", "Right and wrong", lead, [Faces(classes)])
+    return Section("predictions", "Correct and wrong predictions", lead, [Faces(classes)])
 
 
 def _percent(value: float) -> str:
@@ -179,10 +179,10 @@ def _selective_section(results: Mapping[str, Any]) -> Section | None:
     columns = ("Threshold, %", "Accepted", "Of those right, %")
     panel = Panel("Accepted predictions", "Called", columns, rows, "Right", svg.axis(scale), caption_hidden=True)
     lead = (
-        f"With the thresholds, {points(found['coverage']['mean'])}% of the images get an answer, and "
-        f"{points(found['accuracy']['mean'])}% of those answers are right; the others are left to a person."
+        f"With the thresholds, {points(found['coverage']['mean'])}% of the images get a prediction, and "
+        f"{points(found['accuracy']['mean'])}% of those answers are right; the rest is left to a person."
     )
-    return Section("thresholds", "Only when sure", lead, [panel])
+    return Section("thresholds", "Confidence thresholds", lead, [panel])
 
 
 def _stress_section(results: Mapping[str, Any]) -> Section | None:
@@ -200,12 +200,12 @@ def _stress_section(results: Mapping[str, Any]) -> Section | None:
         cells = [Cell(points(row["balanced_accuracy"])), Cell(lost), Cell(points(row["accuracy"]))]
         rows.append(Row(_condition(row), cells, plot))
     columns = ("Balanced accuracy, %", "Change, points", "Accuracy, %")
-    panel = Panel("Under stress", "Condition", columns, rows, "Balanced accuracy", svg.axis(scale), caption_hidden=True)
+    panel = Panel("Robustness", "Condition", columns, rows, "Balanced accuracy", svg.axis(scale), caption_hidden=True)
     lead = (
         "The same images moved, scaled, turned, blurred, noisy, darker or brighter. The dashed line is the images as "
         "they are. Lengths are at 48 pixels, levels of 255."
     )
-    return Section("stress", "Under stress", lead, [panel])
+    return Section("stress", "Robustness", lead, [panel])
 
 
 def _condition(row: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from ganfer.classifier.catalogue import ServedModel
 from ganfer.classifier.choose import Chosen, open_chosen, target_of
 from ganfer.classifier.explain_page import explanation_page
 from ganfer.config import Config
-from ganfer.data.decode import decode
+from ganfer.data.decode import Task, decode_chunk
 from ganfer.data.provenance import png_base64
 from ganfer.errors import DataError
 from ganfer.page.node import read_results
@@ -42,9 +42,9 @@ def explain(
         if not path.is_file():
             raise DataError(f"{path} is not a file.", "Give image files, e.g. ganfer explain face.jpg.")
     chosen = open_chosen(classifier, config.device)
-    decoded = [_decoded(path, chosen, config) for path in images]
     if target is not None:
         require_class(chosen.classifier, target)
+    decoded = [_decoded(path, chosen, config) for path in images]
     key = {
         "config": {"target": target},
         "inputs": {"classifier": chosen.classifier.digest, "images": [digest_of(path) for path in images]},
@@ -79,10 +79,10 @@ def explain(
 
 def _decoded(path: Path, chosen: Chosen, config: Config) -> np.ndarray:
     """The image as the classifier takes it, (C, S, S) uint8."""
-    pixels = decode(path, target_of(chosen.classifier, config.data.min_side))
-    if pixels is None:
-        raise DataError(f"{path} cannot be read as an image.", "Leave it out, or convert it to PNG or JPEG.")
-    return pixels
+    result = decode_chunk([Task(path)], target_of(chosen.classifier, config.data.min_side))
+    if result.reasons[0]:
+        raise DataError(f"{path} cannot be explained ({result.reasons[0]}).", "Leave it out, or give another image.")
+    return result.pixels[0]
 
 
 def explanation_result(run: Run) -> Result:

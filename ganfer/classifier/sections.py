@@ -59,7 +59,8 @@ def recognised(
     if mistake:
         names = list(per_class)
         share, true, called = mistake
-        text += f". The commonest mistake takes {names[true]} for {names[called]}: {points(share)}% of {names[true]}"
+        taken = f"{names[true]} predicted as {names[called]}"
+        text += f". The most frequent mistake: {taken}, {points(share)}% of {names[true]}"
     return text + "."
 
 
@@ -84,10 +85,10 @@ def class_section(per_class: Mapping[str, Any], beta: float, report: str) -> Sec
     panel = Panel("Figures per class", "Class", columns, rows, "Recall", svg.axis(scale), caption_hidden=True)
     whole = Details("scikit-learn’s classification report", [Code("support counts the images", report.rstrip("\n"))])
     lead = (
-        "Recall: of the images that show an expression, the share recognised. Precision: of the images called so, the "
-        "share that is. Few images make long intervals."
+        "Recall: of the images that show an expression, the share recognised. Precision: of the images predicted "
+        "as an expression, the share that shows it. Few images make long intervals."
     )
-    return Section("classes", "Class by class", lead, [panel, whole])
+    return Section("classes", "Figures per class", lead, [panel, whole])
 
 
 def confusion_section(names: Sequence[str], confusion: Sequence[Sequence[int]]) -> Section:
@@ -104,8 +105,8 @@ def confusion_section(names: Sequence[str], confusion: Sequence[Sequence[int]]) 
         Matrix("Share of each true class, %", names, shared, "images"),
         Matrix("Images", names, counted, "images"),
     ]
-    lead = "Each row is a true class, each column what the images were called; the diagonal is right."
-    return Section("confusion", "What is taken for what", lead, [Matrices(matrices)])
+    lead = "Each row is a true class, each column a predicted class; the diagonal is correct."
+    return Section("confusion", "Confusion matrix", lead, [Matrices(matrices)])
 
 
 def curve_section(curves: Sequence[Mapping[str, Any]]) -> Section | None:

@@ -95,7 +95,7 @@ def _result(run: Run, what: str) -> Result:
     return Result("ganfer train classifier", run.path, figures, lines)
 
 
-def learned_shares(classifier: Classifier, images: ImageSet) -> np.ndarray:
+def training_prior(classifier: Classifier, images: ImageSet) -> np.ndarray:
     """The class shares (K,) a classifier's probabilities assume: the training data's, unless it learned balanced."""
     settings = classifier.card.get("config", {})
     count = len(classifier.class_names)

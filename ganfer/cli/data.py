@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def data() -> None:
-    """Add images, look at them, check them, thin them."""
+    """Add images, look at them, check them, audit their labels, thin them."""
 
 
 @data.command()
@@ -93,6 +93,44 @@ def stats(project: "Project", dry_run: bool) -> Result:
 def check(project: "Project", dry_run: bool, drop: bool) -> Result:
     """Duplicates within and across splits, conflicting labels, blank and damaged images."""
     return project.check(drop=drop, dry_run=dry_run)
+
+
+@data.command()
+@click.argument("path", type=PathParam(path_type=Path, exists=True), required=False)
+@setting_option("audit.folds", "--folds")
+@click.option(
+    "--apply",
+    type=click.Choice(["decided", "all"]),
+    is_flag=False,
+    flag_value="decided",
+    help="Make a new active set of train and val as people decided; all: and leave out the doubted training images "
+    "nobody decided on",
+)
+@click.option(
+    "--predictions",
+    type=PathParam(path_type=Path, exists=True, dir_okay=False),
+    metavar="CSV",
+    help="Audit the labels of somebody else's predictions: columns label and p_CLASS",
+)
+@click.option("--out", type=PathParam(path_type=Path, file_okay=False), metavar="DIR", help="With PATH or "
+              "--predictions: where the details go")  # fmt: skip
+@common
+def audit(
+    project: "Project",
+    dry_run: bool,
+    path: Path | None,
+    apply: str | None,
+    predictions: Path | None,
+    out: Path | None,
+) -> Result:
+    """Labels that are probably wrong (extra clean); with PATH, the splits of somebody else's data.
+
+    The labels of the active set's training and validation images are compared with what models trained on the other
+    folds say (confident learning). `ganfer review` shows the doubtful ones and takes a person's decision; the test
+    split is never changed. PATH is a folder or archive with train and test folders: images found in two splits, equal,
+    alike, mirrored or turned, and equal images with different labels.
+    """
+    return project.audit(path, predictions=predictions, out=out, apply=apply or "", dry_run=dry_run)
 
 
 @data.command()

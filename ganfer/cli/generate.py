@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganfer.cli.options import common_shared, parse_counts, setting_option
+from ganfer.cli.options import daily_shared, parse_counts, setting_option
 from ganfer.results import Result
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ if TYPE_CHECKING:
     "--steer/--no-steer",
     default=None,
     help="Lead the generator to the classes by the classifier, with an independent judge  [default: where classes are "
-    "asked of a generator that knows none]",
+    "asked of an unconditional generator]",
 )
 @setting_option("steering.evaluations", "--evaluations")
 @setting_option("generate.format", "--format")
 @click.option("--sign", metavar="CERT,KEY", help="Sign each PNG with content credentials (C2PA); PEM files")
-@common_shared
+@daily_shared
 def generate(
     project: "Project",
     dry_run: bool,

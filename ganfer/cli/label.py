@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganfer.cli.options import PathParam, classifier_option, common, setting_option
+from ganfer.cli.options import PathParam, classifier_option, daily, setting_option
 from ganfer.results import Result
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @setting_option("label.diverse", "--diverse/--allow-repetitions")
 @click.option("--fill", is_flag=True, help="Have more faces drawn until as many of each class are kept as asked for")
 @setting_option("label.draws", "--draws", metavar="N")
-@common
+@daily
 def label(project: "Project", dry_run: bool, folder: str | None, classifier: str | None, fill: bool) -> Result:
     """Pseudo-label and screen the newest batch, or the images of FOLDER.
 

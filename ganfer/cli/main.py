@@ -21,16 +21,17 @@ EXPECTED = (GanferError, ClassifierError, BridgeError)
 COMMANDS = {
     "demo": ("ganfer.cli.story:demo", "The whole story on drawn faces: minutes on a CPU, ends with a report."),
     "status": ("ganfer.cli.story:status", "What the workspace holds and what comes next."),
-    "data": ("ganfer.cli.data:data", "Add images, look at them, check them, thin them."),
+    "data": ("ganfer.cli.data:data", "Add images, look at them, check them, audit their labels, thin them."),
     "train": ("ganfer.cli.train:train", "Train a GAN or a classifier."),
     "generate": ("ganfer.cli.generate:generate", "Draw synthetic faces."),
     "label": ("ganfer.cli.label:label", "Pseudo-label and screen the newest batch, or any folder of images."),
     "quality": ("ganfer.cli.quality:quality", "How good a batch's faces are, beside held-back real images."),
+    "review": ("ganfer.cli.review:review", "A page to look at faces and labels: keep, reject, relabel; a blind test."),
     "retrain": ("ganfer.cli.retrain:retrain", "Train with and without the synthetic faces and compare."),
     "evaluate": ("ganfer.cli.classify:evaluate", "A classifier on the test split: figures, confusions, mistakes."),
     "crossval": ("ganfer.cli.classify:crossval", "k-fold cross-validation, at random and by subject."),
     "tune": ("ganfer.cli.tune:tune", "Search for better classifier settings."),
-    "explain": ("ganfer.cli.classify:explain", "What in an image a classifier goes by."),
+    "explain": ("ganfer.cli.classify:explain", "Where in an image the classifier finds its evidence."),
     "export": ("ganfer.cli.classify:export", "A classifier as ONNX, checked against torch."),
     "stylegan": ("ganfer.cli.stylegan:stylegan", "Look into StyleGAN2 checkpoints, convert them to safetensors."),
     "serve": ("ganfer.cli.serve:serve", "REST (TensorFlow Serving, Open Inference v2) and the live page."),
@@ -124,14 +125,15 @@ def _tell(text: str) -> None:
 
 
 _GO_ON = "Free some; the same command goes on from what is finished."
-_READABLE = "Choose a file you can read, a folder you can write to (-w DIR for the workspace)."
+_READABLE = "Change its rights (chmod u+r), or choose a file you can read."
+_WRITABLE = "Choose a folder you can write to (-w DIR for the workspace, --out DIR for results)."
 #: What a disk or a folder can fail with that a user can mend, and how.
 _FILE_SYSTEM = {
     errno.ENOSPC: ("No space left on the disk", _GO_ON),
     errno.EDQUOT: ("The disk quota is used up", _GO_ON),
     errno.EFBIG: ("The file is larger than the file system or `ulimit -f` allows", _GO_ON),
-    errno.EACCES: ("No permission", _READABLE),
-    errno.EPERM: ("No permission", _READABLE),
+    errno.EACCES: ("No permission", _WRITABLE),
+    errno.EPERM: ("No permission", _WRITABLE),
     errno.EROFS: ("The file system is read-only", "Choose another workspace with -w DIR."),
     errno.EMFILE: ("Too many open files", "Raise the limit with `ulimit -n 4096`."),
     errno.ENFILE: ("Too many open files on this machine", "Close other programs."),
@@ -174,5 +176,7 @@ def _file_system_line(error: OSError) -> str | None:
     if number not in _FILE_SYSTEM or (number == errno.ENOENT and not error.filename):
         return None
     problem, remedy = _FILE_SYSTEM[number]
+    if remedy == _WRITABLE and error.filename and os.path.exists(error.filename):
+        remedy = remedy if os.access(error.filename, os.R_OK) else _READABLE
     where = f" ({os.fsdecode(error.filename)})" if isinstance(error.filename, str | bytes | os.PathLike) else ""
     return f"{problem}{where}. {remedy}"

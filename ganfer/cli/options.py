@@ -44,12 +44,17 @@ def setting_option(path: str, *names: str, **extra: Any) -> Callable[[F], F]:
 
 
 def common_with(
-    default_config: str | None = None, default_workspace: str | None = None, *, shared: bool = False
+    default_config: str | None = None,
+    default_workspace: str | None = None,
+    *,
+    shared: bool = False,
+    daily: bool = False,
 ) -> Callable[[F], F]:
     """Adds -w, --config, --set, --device, --seed, --json and --dry-run.
 
     The command function gets `project` (its config holds all overrides) and `dry_run`, returns a Result, and this
     prints it: text, or JSON with --json. shared: under torchrun all processes work at the command, else the first.
+    daily: of the three commands that work in an empty folder, where they take the settings of the demo.
     """
     where = default_workspace or "$GANFER_WORKSPACE or ganfer-work"
     known = (
@@ -70,7 +75,8 @@ def common_with(
             workspace: str | None, config: str | None, sets: tuple[str, ...], as_json: bool, dry_run: bool, **rest: Any
         ) -> None:
             overrides = [*sets, *_taken_settings(rest)]
-            settings = load_config(config or default_config, overrides)
+            named = config or default_config or (_without_data(workspace or default_workspace) if daily else None)
+            settings = load_config(named, overrides)
             if not (ranks.leads() or shared):
                 return
             from ganfer.pipeline import Project
@@ -103,6 +109,30 @@ def classifier_option(
 
 common = common_with()
 common_shared = common_with(shared=True)
+daily = common_with(daily=True)
+daily_shared = common_with(shared=True, daily=True)
+_DRAWN = "demo"  # the config of the drawn faces
+
+
+def _without_data(root: str | None) -> str | None:
+    """The config for a workspace without images of its own: nothing in it yet, or the faces that this config draws."""
+    from ganfer.runtime.console import say
+    from ganfer.workspace import Workspace
+
+    data, drawn = Workspace(root).active_data, load_config(_DRAWN)
+    if data is not None:
+        made = data.record.get("key", {}).get("options", {})
+        if data.figures.get("kind") != "drawn" or (made.get("total"), made.get("size")) != (
+            drawn.drawn.total,
+            drawn.data.size,
+        ):
+            return None
+    if ranks.leads():
+        say(
+            f"No data was added (ganfer data add PATH): the faces are drawn ones, with the settings of the config "
+            f"{_DRAWN}; generate, label and retrain take some minutes together on two cores."
+        )
+    return _DRAWN
 
 
 _WITH_VALUE = ("-w", "--workspace", "--config", "--set", "--device", "--seed")

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganfer.cli.options import common, setting_option
+from ganfer.cli.options import daily, setting_option
+from ganfer.errors import ConfigError
 from ganfer.results import Result
 
 if TYPE_CHECKING:
@@ -19,12 +20,20 @@ if TYPE_CHECKING:
 @setting_option("retrain.ratios", "--ratios")
 @setting_option("retrain.weights", "--weights")
 @setting_option("retrain.soft_labels", "--soft-labels/--hard-labels")
-@setting_option("retrain.drop_leaks", "--drop-leaks/--keep-leaks")
+@setting_option("retrain.batches", "--batches")
+@setting_option("retrain.tries", "--tries")
+@setting_option("retrain.keep", "--keep")
+@click.option("--drop-leaks/--keep-leaks", "drop_leaks", default=None, hidden=True)
 @setting_option("retrain.folds", "--folds")
 @setting_option("retrain.workers", "--workers")
 @setting_option("classifier.model", "--model")
 @setting_option("classifier.epochs", "--epochs")
-@common
-def retrain(project: "Project", dry_run: bool) -> Result:
+@daily
+def retrain(project: "Project", dry_run: bool, drop_leaks: bool | None) -> Result:
     """Train with and without the synthetic faces, with paired seeds and equal steps, and report what changed."""
+    if drop_leaks:
+        raise ConfigError(
+            "--drop-leaks left the test's images to the GAN and took them from the real arms only, so it is gone.",
+            "Make a set without them, for all: ganfer data check --drop, then train the GAN on it.",
+        )
     return project.retrain(dry_run=dry_run)

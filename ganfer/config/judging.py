@@ -9,7 +9,10 @@ from ganfer.config.fields import setting
 class RetrainConfig:
     """The comparison of training with and without synthetic images."""
 
-    arms: str = setting("original,synthetic", "arms of the experiment, comma-separated; quick = four, all = all ten")
+    arms: str = setting(
+        "default",
+        "arms of the experiment, comma-separated; lists: quick, default, cheap, placebos, ceiling, all",
+    )
     seeds: int = setting(3, "paired trainings per arm", low=1, high=100)
     weight: float = setting(1.0, "loss weight of a synthetic image", low=0, high=10)
     margin: float = setting(0.01, "a change of balanced accuracy smaller than this makes no difference", low=0, high=1)
@@ -20,7 +23,18 @@ class RetrainConfig:
     )
     weights: str = setting("", "loss weights of a synthetic image to try, like 0.25,0.5,1; validation decides")
     soft_labels: bool = setting(False, "train on the labeller's probabilities of a synthetic image, not on one class")
-    drop_leaks: bool = setting(False, "leave out training images found in validation or test, validation ones in test")
+    batches: str = setting(
+        "",
+        "labelled batches of several GANs, comma-separated; the seeds take turns with them; empty = the newest batch",
+    )
+    tries: int = setting(
+        0, "settings tried in each arm on validation; 0 = two where the faces have several (ratios, weights), else one",
+        low=0, high=2,
+    )  # fmt: skip
+    keep: str = setting(
+        "single", "what is kept as the classifier `best`: one model of the recommended arm, all its seeds as an "
+        "ensemble, or one net distilled from them", choices=("single", "ensemble", "distilled"),
+    )  # fmt: skip
     workers: int = setting(0, "trainings side by side; 0 = as many as the machine takes", low=0, high=256)
     folds: int = setting(
         0, "outer folds, GAN and labeller trained anew in each; by subject where known; 0 = the data's own test split",
@@ -55,6 +69,13 @@ class CrossvalConfig:
     splits: str = setting("all", "images to fold: all, or train and val only", choices=("all", "train"))
     tta: str = setting("none", "test-time augmentation", choices=("none", "flip", "ten-crop"))
     workers: int = setting(0, "trainings side by side; 0 = as many as measure well here", low=0, high=1024)
+
+
+@dataclass(frozen=True)
+class AuditConfig:
+    """Labels that are probably wrong: `ganfer data audit`."""
+
+    folds: int = setting(4, "folds of the training and validation images, each judged by a model of the others", low=2)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 from classifiers.config import TrainConfig
 from ganfer.config.faces import GenerateConfig, LabelConfig, QualityConfig, SteeringConfig, StyleganConfig
 from ganfer.config.fields import check_ranges, setting
-from ganfer.config.judging import CrossvalConfig, EvaluateConfig, RetrainConfig, TuneConfig
+from ganfer.config.judging import AuditConfig, CrossvalConfig, EvaluateConfig, RetrainConfig, TuneConfig
 from ganfer.config.training import DataConfig, DrawnConfig, GanConfig
 from ganfer.config.using import LiveConfig, ServeConfig
 
@@ -31,6 +31,7 @@ class Config:
     serve: ServeConfig = field(default_factory=ServeConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     crossval: CrossvalConfig = field(default_factory=CrossvalConfig)
+    audit: AuditConfig = field(default_factory=AuditConfig)
     live: LiveConfig = field(default_factory=LiveConfig)
     tune: TuneConfig = field(default_factory=TuneConfig)
 

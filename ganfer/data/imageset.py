@@ -108,14 +108,26 @@ def save_set(folder: Path, images: ImageSet) -> str:
     return _write_table(folder, images, np.arange(len(images)), "images.npy", pixels)
 
 
-def save_variant(folder: Path, parent: Path, indices: np.ndarray) -> str:
-    """Write the images of `parent` at `indices` as a set of its own, without copying a pixel; returns its digest."""
+def save_variant(folder: Path, parent: Path, indices: np.ndarray, labels: np.ndarray | None = None) -> str:
+    """Write the images of `parent` at `indices` as a set of its own, without copying a pixel; returns its digest.
+
+    labels: (N,) of these images, where they are to differ from the parent's; votes on a changed label are given up.
+    """
     source = read_set(parent)
     info = _info(parent)
     rows = _rows(parent)[indices]
     file = info["images"] if Path(info["images"]).name != info["images"] else f"../{parent.name}/{info['images']}"
     folder.mkdir(parents=True, exist_ok=True)
-    return _write_table(folder, source.select(indices), rows, file, info["pixels"])
+    chosen = source.select(indices)
+    return _write_table(folder, chosen if labels is None else _relabelled(chosen, labels), rows, file, info["pixels"])
+
+
+def _relabelled(images: ImageSet, labels: np.ndarray) -> ImageSet:
+    soft = images.soft_labels
+    if soft is not None:
+        changed = labels != images.labels
+        soft = np.where(changed[:, None], np.eye(soft.shape[1], dtype=soft.dtype)[labels], soft)
+    return replace(images, labels=labels, soft_labels=soft)
 
 
 def _write_table(folder: Path, images: ImageSet, rows: np.ndarray, file: str, pixels: str) -> str:

@@ -18,6 +18,7 @@ from ganfer.data.pool import decode_items
 from ganfer.data.selection import Selection, check_counts, check_splits
 from ganfer.data.sources import DatasetSource, source_stem
 from ganfer.data.sources.items import Item, Note, Refused
+from ganfer.data.sources.words import expression_in
 from ganfer.data.splits import NO_GROUP, Splits, assign
 from ganfer.data.text import printable
 from ganfer.data.writer import Row, SetWriter
@@ -43,6 +44,7 @@ class Importer:
         self.first: dict[str, str] = {}  # of each reason, the first name and the reason in full
         self.seen: Counter[str] = Counter()
         self.raw: dict[str, set[str]] = defaultdict(set)  # the source's own names of each class
+        self.placed: Counter[str] = Counter()  # images by the source's own split, "" without one
         self.lost: Counter[str] = Counter()  # images left out, by class
         self.notes: list[str] = []
         self.prefix = ""
@@ -119,6 +121,7 @@ class Importer:
             rows.append(
                 Row(f"{self.prefix}{item.id}", item.label, item.split, group, synthetic, item.votes, item.attributes)
             )
+            self.placed["train" if synthetic else item.split] += 1
             kept.append(at)
         pixels = decoded.pixels if len(kept) == len(decoded.pixels) else decoded.pixels[kept]
         writer.append(pixels, rows)
@@ -157,10 +160,12 @@ class Importer:
             counts[split] = {name: int(n) for name, n in zip(names, tally, strict=True)}
         small = [name for name, n in counts["train"].items() if n + counts["val"][name] + counts["test"][name] == 1]
         reading = [printable(line) for line in self.source.lines()]
+        told = [line.strip() for line in reading if line.strip().startswith(("not used", "left out", "no split"))]
         notes = [
             *self._class_notes(names, counts),
             *dict.fromkeys(self.notes),
-            *(line.strip() for line in reading if line.strip().startswith(("not used", "left out"))),
+            *told,
+            *self._unsplit_note(told),
             *splits.notes,
             *(f"{name}: a single image; it stays in train, so {name} is never tested." for name in small),
         ]
@@ -174,6 +179,13 @@ class Importer:
             "notes": notes,
             "reading": reading,
         }
+
+    def _unsplit_note(self, told: Sequence[str]) -> list[str]:
+        """What a table with splits leaves open; of folders the plan has told."""
+        without = self.placed[""]
+        if not without or without == self.placed.total() or any(line.startswith("no split") for line in told):
+            return []
+        return [f"no split: {without:,} images have none in the source, whose others have one; they stay in train."]
 
     def _class_notes(self, names: Sequence[str], counts: Mapping[str, Mapping[str, int]]) -> list[str]:
         """What became of the source's classes: those that fell together, vanished, or are not in every split."""
@@ -195,6 +207,11 @@ class Importer:
             for name, count in self.lost.items()
             if name not in names
         ]
+        like = {name: expression_in(name) for name in self.raw if name in names}
+        like = {name: meant for name, meant in like.items() if meant not in ("", name) and not is_loose(name, meant)}
+        if like:
+            old, new = next(iter(like.items()))
+            notes.append(f"Kept as written: {', '.join(like)}; --rename {old}={new} gives one ganfer's name.")
         if SYNTHETIC.partition(" (")[0] in self.skipped:
             notes.append(
                 "Images that ganfer drew are left out: label them with `ganfer label FOLDER`, or take them for "

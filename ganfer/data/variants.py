@@ -13,17 +13,25 @@ _HEX = frozenset("0123456789abcdef")
 
 
 def make_variant(
-    workspace: Workspace, data: Run, what: str, options: Mapping[str, Any], indices: np.ndarray, **figures: Any
+    workspace: Workspace,
+    data: Run,
+    what: str,
+    options: Mapping[str, Any],
+    indices: np.ndarray,
+    *,
+    labels: np.ndarray | None = None,
+    **figures: Any,
 ) -> Run:
     """The images of `data` at `indices` as a new run that commands use from now on; made once per `options`.
 
-    what: the word the run's name gets (`thin`, `clean`). figures: further numbers for its record.
+    what: the word the run's name gets (`thin`, `clean`). labels: (N,) of these images, where they change.
+    figures: further numbers for its record.
     """
     key = {"inputs": {"data": data.digest}, "options": {"variant": what, **options}}
     run = workspace.run("data", f"{_stem(data.name)}-{what}", key)
     with run.work(f"data {what}") as record:
         if record.get("status") != "complete":
-            digest = save_variant(run.path, data.path, indices)
+            digest = save_variant(run.path, data.path, indices, labels)
             made = read_set(run.path)
             own = {"images": len(made), "counts": {split: made.counts(split) for split in SPLITS}, "parent": data.name}
             inherited = {name: data.figures[name] for name in _INHERITED if name in data.figures}

@@ -10,9 +10,11 @@ import numpy as np
 from classifiers.config import TrainConfig
 from ganfer.data.imageset import ImageSet
 from ganfer.errors import ConfigError, did_you_mean
-from ganfer.runtime.seeding import stream
+from ganfer.experiment.placebos import copies, shuffled
+from ganfer.experiment.portions import joined, portion, thinned
 
-Role = Literal["baseline", "cheap", "synthetic", "placebo"]
+# copies: of real images, so no synthetic one. ceiling: real images that the others do not have, or fewer of them.
+Role = Literal["baseline", "cheap", "synthetic", "copies", "placebo", "ceiling"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,10 @@ class Material:
 
     real: the real training images. kept: the synthetic faces that the screen kept, with their labels. unscreened: as
     many of each class from the whole batch, labelled as what they were asked to be. weight: loss weight of a synthetic
-    face. seed: of the placebos' draws. best: the rebalancing arm that is best on validation, "" until that is known.
+    face. seed: of the placebos' draws. best: the rebalancing arm (and setting) that is best on validation, "" until
+    that is known. held_back: real training images that thinning took away, None where none were. teacher: (N, K) what
+    an ensemble of the original says of the real images, None until it is trained. turns: the kept faces of several
+    generators, as many of each class, which the seeds take turns with; `kept` is the first, empty for one generator.
     """
 
     real: ImageSet
@@ -30,22 +35,34 @@ class Material:
     weight: float = 1.0
     seed: int = 0
     best: str = ""
+    held_back: ImageSet | None = None
+    teacher: np.ndarray | None = None
+    turns: tuple[ImageSet, ...] = ()
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What an arm trains on: the images, each one's loss weight (N,) float32, and how it is trained."""
+    """What an arm trains on: the images, each one's loss weight (N,) float32, and how it is trained.
+
+    turns: the images by generator, as many of each class in each, where the seeds take turns; the first is `images`.
+    """
 
     images: ImageSet
     weights: np.ndarray
     config: TrainConfig
+    turns: tuple[ImageSet, ...] = ()
+
+    def of_seed(self, place: int) -> ImageSet:
+        """What the seed at this place trains on."""
+        return self.turns[place % len(self.turns)] if self.turns else self.images
 
 
 @dataclass(frozen=True)
 class Trained:
     """One trained model: what it says of validation and, from its only look at it, of the test split.
 
-    validation: (V, K), probabilities: (N, K) float32, calibrated. seconds: of its training.
+    validation: (V, K), probabilities: (N, K) float32, calibrated. seconds: of its training. history: balanced accuracy
+    at each of its validations, in their order.
     """
 
     probabilities: np.ndarray
@@ -53,6 +70,7 @@ class Trained:
     temperature: float
     seconds: float
     device: str
+    history: tuple[float, ...] = ()
 
 
 # material, common settings -> training data
@@ -61,18 +79,31 @@ Build = Callable[[Material, TrainConfig], TrainingData]
 
 @dataclass(frozen=True)
 class Arm:
-    """One way of training: `build` makes its data and settings from the material."""
+    """One way of training: `build` makes its data and settings from the material.
+
+    other: a second setting that validation may choose in place of the first, and what its folder's name ends in.
+    placebo_of: the arm that it is a control of. after: what must be trained before ("best": the rebalancing arms,
+    "teacher": the original); "free" needs no training of its own.
+    """
 
     name: str
     title: str
     description: str
     build: Build = field(repr=False)
     role: Role = "cheap"
+    other: tuple[str, Build] | None = field(default=None, repr=False)
+    placebo_of: str = ""
+    after: Literal["", "best", "teacher", "free"] = ""
 
     @property
     def synthetic(self) -> bool:
         """Whether the verdict may be about it."""
         return self.role == "synthetic"
+
+    @property
+    def faces(self) -> bool:
+        """Whether it trains on the faces, or on something in their place: with the chosen ratio and weight."""
+        return self.synthetic or bool(self.placebo_of)
 
 
 @dataclass(frozen=True)
@@ -85,12 +116,13 @@ class Outcome:
     trained: tuple[Trained, ...]
 
 
-def _real_only(**changes: Any) -> Build:
-    def build(material: Material, config: TrainConfig) -> TrainingData:
-        real = material.real
-        return TrainingData(real, np.ones(len(real), np.float32), dataclasses.replace(config, **changes))
+def plain(images: ImageSet, config: TrainConfig) -> TrainingData:
+    """Real images, each of weight 1."""
+    return TrainingData(images, np.ones(len(images), np.float32), config)
 
-    return build
+
+def _real_only(**changes: Any) -> Build:
+    return lambda material, config: plain(material.real, dataclasses.replace(config, **changes))
 
 
 def with_faces(material: Material, config: TrainConfig, faces: ImageSet | None = None) -> TrainingData:
@@ -98,149 +130,201 @@ def with_faces(material: Material, config: TrainConfig, faces: ImageSet | None =
     faces = material.kept if faces is None else faces
     real = np.ones(len(material.real), np.float32)
     weights = np.concatenate([real, np.full(len(faces), material.weight, np.float32)])
-    return TrainingData(joined(material.real, faces), weights, config)
+    turns = material.turns if faces is material.kept else ()
+    several = tuple(joined(material.real, other) for other in turns)
+    return TrainingData(joined(material.real, faces), weights, config, several)
+
+
+def build_of(name: str) -> Build:
+    """How the training of an arm, in the setting that this folder's name means, is made."""
+    if name in ARMS:
+        return ARMS[name].build
+    return next(arm.other[1] for arm in ARMS.values() if arm.other and arm.name + arm.other[0] == name)
+
+
+def _rebalanced(material: Material, config: TrainConfig) -> TrainConfig:
+    assert material.best, "the rebalancing arms are trained first"
+    return build_of(material.best)(material, config).config
 
 
 def _with_best(material: Material, config: TrainConfig) -> TrainingData:
-    assert material.best, "the rebalancing arms are trained first"
-    rebalanced = ARMS[material.best].build(material, config).config
-    return with_faces(material, rebalanced)
+    return with_faces(material, _rebalanced(material, config))
 
 
-def _duplicated(material: Material, config: TrainConfig) -> TrainingData:
-    """As many copies of each class's real images as there are kept faces; every image once before one twice."""
-    rng = stream(material.seed, "duplicated")
-    real, wanted = material.real, material.kept.counts()
-    chosen = []
-    for k, name in enumerate(real.class_names):
-        members = rng.permutation(np.flatnonzero(real.labels == k))
-        if len(members):
-            chosen.append(np.resize(members, wanted[name]))
-    copies = real.select(np.concatenate(chosen))
-    named = np.array([f"copy {i} of {name}" for i, name in enumerate(copies.ids)], dtype=np.str_)
-    return with_faces(material, config, dataclasses.replace(copies, ids=named))
+def _copies(material: Material, config: TrainConfig) -> TrainingData:
+    return with_faces(material, config, copies(material.real, material.kept.counts(), material.seed))
+
+
+def _copies_with_best(material: Material, config: TrainConfig) -> TrainingData:
+    return _copies(material, _rebalanced(material, config))
 
 
 def _shuffled(material: Material, config: TrainConfig) -> TrainingData:
-    order = stream(material.seed, "shuffled").permutation(len(material.kept))
-    soft = material.kept.soft_labels
-    faces = dataclasses.replace(
-        material.kept, labels=material.kept.labels[order], soft_labels=None if soft is None else soft[order]
-    )
-    return with_faces(material, config, faces)
+    return with_faces(material, config, shuffled(material.kept, material.seed))
 
 
 def _unscreened(material: Material, config: TrainConfig) -> TrainingData:
     return with_faces(material, config, material.unscreened)
 
 
+def _distilled(share: float) -> Build:
+    """`share` of each target from the ensemble, the rest from the label (Hinton et al. 2015; Li et al. 2021)."""
+
+    def build(material: Material, config: TrainConfig) -> TrainingData:
+        assert material.teacher is not None, "the original is trained first"
+        real = material.real
+        hard = np.eye(len(real.class_names), dtype=np.float32)[real.labels]
+        soft = (share * material.teacher + (1 - share) * hard).astype(np.float32)
+        soft /= soft.sum(axis=1, keepdims=True)
+        return plain(dataclasses.replace(real, soft_labels=soft), config)
+
+    return build
+
+
+def _oracle(material: Material, config: TrainConfig) -> TrainingData:
+    """As many held-back real images of each class as there are kept faces, as far as they reach."""
+    assert material.held_back is not None, "chosen only where there are some"
+    wanted = [material.kept.counts()[name] for name in material.real.class_names]
+    return plain(joined(material.real, portion(material.held_back, wanted, material.seed)), config)
+
+
+def _less(share: float) -> Build:
+    return lambda material, config: plain(thinned(material.real, share, material.seed), config)
+
+
 _ALL = (
     Arm("original", "Original", "the real training images as they are", _real_only(), "baseline"),
-    Arm("oversample", "Oversampling", "real images, every class drawn equally often", _real_only(sampler="balanced")),
-    Arm("class-weighted", "Class weights", "real images, loss weighted by class", _real_only(loss="class-weighted")),
     Arm(
-        "logit-adjusted",
-        "Logit adjustment",
-        "real images, logits shifted by the class priors (Menon et al. 2021)",
-        _real_only(loss="logit-adjusted"),
+        "oversample", "Oversampling", "real images, every class drawn equally often", _real_only(sampler="balanced"),
+        other=("-root", _real_only(sampler="root")),
     ),
     Arm(
-        "strong-augment",
-        "Strong augmentation",
-        "real images, RandAugment with mixup or CutMix",
+        "logit-adjusted", "Logit adjustment", "real images, logits shifted by the class priors (Menon et al. 2021)",
+        _real_only(loss="logit-adjusted"), other=("-half", _real_only(loss="logit-adjusted", logit_tau=0.5)),
+    ),
+    Arm(
+        "fitted-biases", "Fitted class biases", "the original's models, class biases fitted on validation",
+        _real_only(), after="free",
+    ),
+    Arm(
+        "deferred-weights", "Deferred class weights",
+        "real images, loss weighted by class in the last fifth of the steps (DRW, Cao et al. 2019)",
+        _real_only(loss="class-weighted", defer=0.8),
+        other=("-early", _real_only(loss="class-weighted", defer=0.6)),
+    ),
+    Arm(
+        "deferred-sampling", "Deferred oversampling",
+        "real images, every class drawn equally often in the last fifth of the steps (DRS, Cao et al. 2019)",
+        _real_only(sampler="balanced", defer=0.8), other=("-early", _real_only(sampler="balanced", defer=0.6)),
+    ),
+    Arm(
+        "ldam", "LDAM with deferred weights",
+        "real images, larger margins for rare classes, class weights late (LDAM-DRW, Cao et al. 2019)",
+        _real_only(loss="ldam", defer=0.8), other=("-wide", _real_only(loss="ldam", defer=0.8, ldam_margin=2.0)),
+    ),
+    Arm(
+        "head-refit", "Head fitted again",
+        "real images; over the last fifth of the steps a new head on frozen features, classes drawn equally often "
+        "(cRT, Kang et al. 2020)",
+        _real_only(refit=0.2), other=("-long", _real_only(refit=0.4)),
+    ),
+    Arm(
+        "mixup", "mixup", "real images, mixed in pairs (Zhang et al. 2018)", _real_only(mixup=0.2),
+        other=("-strong", _real_only(mixup=0.8)),
+    ),
+    Arm(
+        "cmo", "Rare images pasted", "real images, patches of rare classes pasted into others (CMO, Park et al. 2022)",
+        _real_only(cmo=0.5), other=("-rarely", _real_only(cmo=0.25)),
+    ),
+    Arm(
+        "rare-augment", "Rare classes augmented", "real images, those of rare classes changed more strongly",
+        _real_only(rare_augment="strong"), other=("-randaugment", _real_only(rare_augment="randaugment")),
+    ),
+    Arm(
+        "strong-augment", "Strong augmentation", "real images, RandAugment with mixup or CutMix",
         _real_only(augment="randaugment", mixup=0.2, cutmix=1.0),
+        other=("-plain", _real_only(augment="strong")),
+    ),
+    Arm(
+        "distilled", "Distilled ensemble", "real images, half of each target from an ensemble of the original's seeds",
+        _distilled(0.5), other=("-mostly", _distilled(0.8)), after="teacher",
     ),
     Arm("synthetic", "Real + synthetic", "real images and the kept synthetic faces", with_faces, "synthetic"),
     Arm(
-        "synthetic+best",
-        "Synthetic + best",
+        "synthetic+best", "Synthetic + best",
         "real images, the kept synthetic faces, and the rebalancing that is best on validation",
-        _with_best,
-        "synthetic",
+        _with_best, "synthetic", after="best",
     ),
     Arm(
-        "duplicated",
-        "Placebo: duplicates",
-        "copies of real images in place of the synthetic faces",
-        _duplicated,
-        "placebo",
+        "duplicated", "Placebo: duplicates", "copies of real images in place of the synthetic faces",
+        _copies, "copies", placebo_of="synthetic",
     ),
-    Arm("shuffled", "Placebo: shuffled", "the synthetic faces with their labels shuffled", _shuffled, "placebo"),
-    Arm("unscreened", "Placebo: unscreened", "as many faces that no screen has seen", _unscreened, "placebo"),
-)
+    Arm(
+        "duplicated+best", "Duplicates + best",
+        "copies of real images in place of the synthetic faces, and the rebalancing that is best on validation",
+        _copies_with_best, "copies", placebo_of="synthetic+best", after="best",
+    ),
+    Arm(
+        "shuffled", "Placebo: shuffled", "the synthetic faces, every label a wrong one",
+        _shuffled, "placebo", placebo_of="synthetic",
+    ),
+    Arm(
+        "unscreened", "Placebo: unscreened", "as many faces that no screen has seen",
+        _unscreened, "placebo", placebo_of="synthetic",
+    ),
+    Arm("oracle", "Held-back real images", "real images and, in place of the faces, real ones that thinning took away",
+        _oracle, "ceiling"),
+    Arm("half", "Half of the rare", "real images, half as many of each rare class", _less(0.5), "ceiling"),
+    Arm("quarter", "A quarter of the rare", "real images, a quarter as many of each rare class", _less(0.25),
+        "ceiling"),
+)  # fmt: skip
 ARMS: Mapping[str, Arm] = {arm.name: arm for arm in _ALL}
-REBALANCING = ("oversample", "class-weighted", "logit-adjusted")
+REBALANCING = (
+    *("oversample", "logit-adjusted", "deferred-weights", "deferred-sampling", "ldam", "head-refit"),
+)  # what `synthetic+best` chooses from
+DEFAULT = ("original", "oversample", "logit-adjusted", "synthetic", "synthetic+best")
 QUICK = ("original", "logit-adjusted", "synthetic", "synthetic+best")
+CURVE = ("half", "quarter")
+GROUPS: Mapping[str, Sequence[str]] = {
+    "quick": QUICK,
+    "default": DEFAULT,
+    "cheap": ("original", *(arm.name for arm in _ALL if arm.role == "cheap")),
+    "placebos": ("duplicated", "duplicated+best", "shuffled", "unscreened"),
+    "ceiling": ("oracle", *CURVE),  # whichever the data allows
+    "all": tuple(ARMS),
+}
+_FORMER = {"class-weighted": "deferred-weights"}  # plain class weights were gradient noise on long tails
 
 
-def chosen_arms(names: str) -> list[Arm]:
-    """The arms of a comma-separated list; `quick` and `all` stand for lists. `original`, the baseline, comes first."""
-    lists = {"quick": QUICK, "all": tuple(ARMS)}
+def chosen_arms(names: str, *, thinned: bool | None = None) -> list[Arm]:
+    """The arms of a comma-separated list; `GROUPS` stand for lists. `original`, the baseline, comes first.
+
+    thinned: whether real images were taken away from the training split, so that `oracle` can train on them; else the
+    learning curve takes its place in groups. None: not known yet, both stay.
+    """
     given = [name.strip() for name in names.split(",") if name.strip()]
-    wanted = [part for name in given for part in lists.get(name, (name,))]
+    wanted: list[str] = []
+    for name in given:
+        wanted += _of_group(GROUPS[name], thinned) if name in GROUPS else [_FORMER.get(name, name)]
     for name in wanted:
         if name not in ARMS:
-            raise ConfigError(f"Unknown arm {name!r}.", did_you_mean(name, [*ARMS, *lists]))
+            raise ConfigError(f"Unknown arm {name!r}.", did_you_mean(name, [*ARMS, *GROUPS]))
     if len(set(wanted)) < 2 or "original" not in wanted:
         raise ConfigError(f"retrain.arms = {names!r}.", "Give original and at least one arm to compare with it.")
-    if "synthetic+best" in wanted and not set(wanted) & set(REBALANCING):
+    best = [name for name in wanted if ARMS[name].after == "best"]
+    if best and not set(wanted) & set(REBALANCING):
         raise ConfigError(
-            "synthetic+best needs a way of rebalancing to choose from.",
+            f"{best[0]} needs a way of rebalancing to choose from.",
             f"Add one or more of {', '.join(REBALANCING)}, or take --quick.",
+        )
+    if "oracle" in wanted and thinned is False:
+        raise ConfigError(
+            "The arm oracle needs real training images that were taken away.",
+            "Make a thinned set first (ganfer data thin), or take the arms half and quarter.",
         )
     return [ARMS["original"], *(ARMS[name] for name in dict.fromkeys(wanted) if name != "original")]
 
 
-def joined(first: ImageSet, second: ImageSet) -> ImageSet:
-    """Two sets of the same classes, size and channels, one after the other; further columns are left out."""
-    assert first.class_names == second.class_names
-    both: dict[str, Any] = {
-        name: np.concatenate([getattr(first, name), getattr(second, name)])
-        for name in ("images", "labels", "split", "group", "source", "ids")
-    }
-    soft = None
-    if first.soft_labels is not None or second.soft_labels is not None:
-        soft = np.concatenate([_targets(first), _targets(second)])
-    return ImageSet(class_names=first.class_names, soft_labels=soft, **both)
-
-
-def _targets(images: ImageSet) -> np.ndarray:
-    """(N, K) float32: the soft labels, one-hot ones where there are none."""
-    if images.soft_labels is not None:
-        return images.soft_labels
-    hard: np.ndarray = np.eye(len(images.class_names), dtype=np.float32)[images.labels]
-    return hard
-
-
-def rare_first(existing: Sequence[int], available: Sequence[int], total: int) -> list[int]:
-    """How many of each class to add, `total` in all: each next one to the class that is rarest by then.
-
-    existing: real images per class. available: faces per class, which no class gets more of; with too few in all, all
-    are taken.
-    """
-    added = [0] * len(existing)
-    left = min(total, sum(available))
-    while left:
-        open_ones = [k for k in range(len(existing)) if added[k] < available[k]]
-        levels = sorted({existing[k] + added[k] for k in open_ones})
-        lowest = [k for k in open_ones if existing[k] + added[k] == levels[0]]
-        room = [available[k] - added[k] for k in lowest]
-        rise = min([*room, *([levels[1] - levels[0]] if len(levels) > 1 else [])])
-        if rise * len(lowest) > left:
-            rise = left // len(lowest)
-        if not rise:  # the last few, one each
-            lowest, rise = lowest[:left], 1
-        for k in lowest:
-            added[k] += rise
-        left -= rise * len(lowest)
-    return added
-
-
-def portion(faces: ImageSet, counts: Sequence[int], seed: int) -> ImageSet:
-    """`counts[k]` faces of each class k, in the set's order. Portions are nested: a larger one holds a smaller one."""
-    rng = stream(seed, "portion")
-    chosen = []
-    for k, count in enumerate(counts):
-        members = np.flatnonzero(faces.labels == k)
-        chosen.append(rng.permutation(members)[:count])
-    return faces.select(np.sort(np.concatenate(chosen)))
+def _of_group(names: Sequence[str], thinned: bool | None) -> list[str]:
+    left_out: Sequence[str] = () if thinned is None else CURVE if thinned else ("oracle",)
+    return [name for name in names if name not in left_out]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ganfer.config import Config
-from ganfer.experiment.tuning import REBALANCED
+from ganfer.experiment.select import REBALANCED
 
 
 def write_hparams(folder: Path, config: Config, results: Mapping[str, Any]) -> None:

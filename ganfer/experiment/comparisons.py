@@ -8,55 +8,75 @@ import numpy as np
 
 from ganfer.config import RetrainConfig
 from ganfer.data.imageset import ImageSet
-from ganfer.experiment.arms import Outcome
-from ganfer.statistics import verdict
-from ganfer.statistics.significance import detectable, holm, mcnemar
-from ganfer.statistics.verdict import Claim, Estimate, Measured, points
+from ganfer.experiment.arms import ARMS, REBALANCING, Outcome
+from ganfer.statistics import rule, verdict
+from ganfer.statistics.rule import PRIMARY, Claim, Evidence
+from ganfer.statistics.significance import detectable, holm, holm_levels, mcnemar
+from ganfer.statistics.verdict import Estimate, Measured, points
 
 LEVEL = 0.95  # of every interval
-PRIMARY = "balanced_accuracy"
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What validation chose: the best cheap arm and the best rebalancing one ("" where none was trained), and each
-    arm's mean balanced accuracy there."""
+    """What validation chose: the best cheap arm, the best rebalancing one and the best arm that trained on no synthetic
+    image ("" where none was trained), and each arm's mean balanced accuracy there."""
 
     best_cheap: str
     best_rebalancing: str
     validation: dict[str, float]
+    best_without: str = ""
+
+
+def selected(validation: dict[str, float]) -> Selection:
+    """What the arms' balanced accuracies on validation choose. Copies of real images are no synthetic ones."""
+
+    def best(names: Collection[str]) -> str:
+        return max((name for name in validation if name in names), key=lambda name: validation[name], default="")
+
+    cheap = [name for name, arm in ARMS.items() if arm.role == "cheap"]
+    return Selection(best(cheap), best(REBALANCING), validation, best(WITHOUT))
+
+
+WITHOUT = [name for name, arm in ARMS.items() if arm.role in ("baseline", "cheap", "copies")]
 
 
 @dataclass(frozen=True)
 class Compared:
-    """An arm against a baseline: the change of every figure, and McNemar's test of the accuracy."""
+    """An arm against a baseline: the change of every figure, and McNemar's test of the accuracy with one seed."""
 
     arm: str
     baseline: str
     changes: dict[str, Estimate]
-    test: dict[str, float]
+    test: dict[str, float] | None
     every_class: bool
 
 
 def compare(
     outcomes: Sequence[Outcome], measured: Sequence[Measured], truth: np.ndarray, selection: Selection
 ) -> list[Compared]:
-    """Every arm with the first, then the arms with synthetic faces with the best cheap one and with the placebos."""
+    """Every arm with the first, then those with synthetic faces with the best one without and with their placebos."""
     place = {outcome.arm.name: i for i, outcome in enumerate(outcomes)}
     role = {outcome.arm.name: outcome.arm.role for outcome in outcomes}
     first = outcomes[0].arm.name
     pairs = [(name, first, True) for name in list(place)[1:]]
     synthetic = [name for name in place if role[name] == "synthetic"]
-    if selection.best_cheap:
-        pairs += [(name, selection.best_cheap, True) for name in synthetic]
+    for best in dict.fromkeys([selection.best_without, selection.best_cheap]):
+        pairs += [(name, best, True) for name in synthetic if best in place]
     if "synthetic" in place:
-        pairs += [("synthetic", name, False) for name in place if role[name] == "placebo"]
+        pairs += [("synthetic", name, False) for name in place if ARMS[name].placebo_of == "synthetic"]
+    if "synthetic+best" in place:
+        pairs += [("synthetic+best", name, False) for name in place if ARMS[name].placebo_of == "synthetic+best"]
+    known = {(name, baseline): every for name, baseline, every in reversed(pairs)}
     found = []
-    for name, baseline, every_class in pairs:
-        table = verdict.changes(measured[place[name]], measured[place[baseline]], LEVEL)
-        test = mcnemar(truth, predictions(outcomes[place[name]]), predictions(outcomes[place[baseline]]))
-        facts = {"better": test.better, "worse": test.worse, "p": test.p}
-        found.append(Compared(name, baseline, table, facts, every_class))
+    for name, baseline in dict.fromkeys((name, baseline) for name, baseline, _ in pairs if name != baseline):
+        arm, base = outcomes[place[name]], outcomes[place[baseline]]
+        table = verdict.changes(measured[place[name]], measured[place[baseline]], LEVEL, among=measured)
+        facts = None
+        if len(arm.trained) == 1:
+            test = mcnemar(truth, predictions(arm), predictions(base))
+            facts = {"better": test.better, "worse": test.worse, "p": test.p}
+        found.append(Compared(name, baseline, table, facts, known[name, baseline]))
     return found
 
 
@@ -76,18 +96,21 @@ def rows(
 ) -> list[dict[str, Any]]:
     """The comparisons as `results.json` holds them.
 
-    Words are Holm-corrected within each family of like claims: one metric over all comparisons, and one measure over
-    the classes of one comparison. Not corrected are the claims named beforehand, on which the verdict rests: the arm it
-    is `about` against the `named` baselines.
+    Within each family of like claims (one metric over all comparisons, one measure over the classes of one comparison)
+    Holm's correction says at which level each is judged: `low`, `high` and the word are of that `level`; `single` is
+    the 95% interval by itself. Not corrected are the claims named beforehand, on which the verdict rests: the arm it is
+    `about` against the `named` baselines.
     """
-    adjusted = _adjusted(compared, {(about, baseline) for baseline in named})
+    claims = {(about, baseline) for baseline in named}
+    adjusted, alphas = _families(compared, claims)
     found = []
     for i, pair in enumerate(compared):
-        for metric, change in pair.changes.items():
+        for metric, single in pair.changes.items():
             if ":" in metric and not pair.every_class:
                 continue
-            p = adjusted[i, metric]
-            reach = detectable(change, level=LEVEL)
+            alpha = alphas[i, metric]
+            change = single.at(1 - alpha)
+            reach = detectable(single, level=LEVEL)
             found.append(
                 {
                     "arm": pair.arm,
@@ -96,62 +119,100 @@ def rows(
                     "change": change.mean,
                     "low": change.low,
                     "high": change.high,
-                    "word": verdict.word(change, settings.margin, adjusted=p, level=LEVEL),
-                    "p": change.p,
-                    "p_holm": p,
+                    "word": verdict.word(change, settings.margin),
+                    "level": 1 - alpha,
+                    "single": {"low": single.low, "high": single.high},
+                    "p": single.p,
+                    "p_holm": adjusted[i, metric],
                     "detectable": reach.least,
                     "detectable_80": reach.likely,
-                    **({"mcnemar": pair.test} if metric == "accuracy" else {}),
+                    **({"mcnemar": pair.test} if metric == "accuracy" and pair.test else {}),
                 }
             )
     return found
 
 
-def _adjusted(compared: Sequence[Compared], claims: Collection[tuple[str, str]]) -> dict[tuple[int, str], float]:
+def _families(
+    compared: Sequence[Compared], claims: Collection[tuple[str, str]]
+) -> tuple[dict[tuple[int, str], float], dict[tuple[int, str], float]]:
+    """Holm's corrected p-value of every row, and the alpha at which it was judged."""
     families: dict[object, dict[tuple[int, str], float]] = {}
     for i, pair in enumerate(compared):
         alone = (pair.arm, pair.baseline) in claims
         for metric, change in pair.changes.items():
+            if ":" in metric and not pair.every_class:
+                continue
             measure, colon, _ = metric.partition(":")
             family: object = (i, measure) if colon or alone else measure
             families.setdefault(family, {})[i, metric] = change.p
-    return {key: p for family in families.values() for key, p in holm(family).items()}
+    adjusted = {key: p for family in families.values() for key, p in holm(family).items()}
+    alphas = {key: a for family in families.values() for key, a in holm_levels(family, 1 - LEVEL).items()}
+    return adjusted, alphas
 
 
 def claimed(outcomes: Sequence[Outcome], selection: Selection) -> tuple[str, list[str]]:
-    """The arm that the verdict is about, and the baselines it is measured against.
+    """The arm that the verdict is about, and the baselines it is measured against: the first decides.
 
-    It is about `synthetic+best` where that was trained, which must gain over the best cheap arm and over the original;
-    else about `synthetic`, else about the first other arm, against the original.
+    It is about `synthetic+best` where that was trained, else about `synthetic`, else about the first other arm; against
+    the best arm without synthetic images (chosen on validation), then against the original. An arm that itself trained
+    on no synthetic image is measured against the original alone.
     """
     names = [outcome.arm.name for outcome in outcomes[1:]]
     about = next((name for name in ("synthetic+best", "synthetic") if name in names), names[0])
     first = outcomes[0].arm.name
-    return about, [selection.best_cheap, first] if about == "synthetic+best" and selection.best_cheap else [first]
+    without = selection.best_without if ARMS[about].synthetic else first
+    return about, list(dict.fromkeys([without or first, first]))
 
 
 def decide(
-    outcomes: Sequence[Outcome], compared: Sequence[Compared], selection: Selection, settings: RetrainConfig
+    outcomes: Sequence[Outcome],
+    compared: Sequence[Compared],
+    selection: Selection,
+    settings: RetrainConfig,
+    fitted: Estimate | None = None,
+    beside: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The verdict for `results.json`. Beside a verdict on `synthetic`, what the best cheap arm brings is said."""
+    """The verdict for `results.json`.
+
+    fitted: the change of balanced accuracy with class biases fitted in every arm. beside: what must be read with it.
+    """
     title = {outcome.arm.name: outcome.arm.title.lower() for outcome in outcomes}
     table = {(pair.arm, pair.baseline): pair.changes for pair in compared}
     first = outcomes[0].arm.name
     about, baselines = claimed(outcomes, selection)
-    cheap = selection.best_cheap
-    against = {first: "the original training", cheap: f"{title.get(cheap, '')} alone, the best cheap arm"}
-    claims = [Claim(against[baseline], table[about, baseline]) for baseline in baselines]
+
+    def claim(baseline: str) -> Claim:
+        against = f"{title[baseline]} alone, the best arm without synthetic images (on validation)"
+        return Claim("the original training" if baseline == first else against, table[about, baseline])
+
+    turns = max(len(outcome.data.turns) for outcome in outcomes)
+    faces = f"Synthetic faces of such generators (of {turns})" if turns > 1 else "These synthetic faces"
     what = {
-        "synthetic": "The synthetic faces",
-        "synthetic+best": f"The synthetic faces, with {title.get(selection.best_rebalancing, '')},",
+        "synthetic": faces,
+        "synthetic+best": f"{faces}, with {title.get(selection.best_rebalancing, '')},",
     }.get(about, f"The arm {about}")
-    word, sentence, deciding, beside_it = verdict.verdict(
-        claims, what=what, margin=settings.margin, accuracy_margin=settings.accuracy_margin
+    evidence = Evidence(
+        claim(baselines[0]),
+        claim(first) if len(baselines) > 1 else None,
+        fitted if ARMS[about].synthetic else None,
+        _missing(title) if ARMS[about].synthetic else "",
     )
-    if about == "synthetic" and cheap:
-        beside = table[cheap, first]
-        figures = f"balanced accuracy {points(beside[PRIMARY])}, accuracy {points(beside['accuracy'])} points"
-        beside_it = f"Without any of them, {title[cheap]} brings {figures}."
+    found = rule.verdict(evidence, what=what, margin=settings.margin, accuracy_margin=settings.accuracy_margin)
+    more = [found.beside, *beside]
+    cheap = selection.best_cheap
+    if cheap and cheap not in baselines and about != cheap:
+        other = table[cheap, first]
+        figures = f"balanced accuracy {points(other[PRIMARY])}, accuracy {points(other['accuracy'])} points"
+        more.insert(0, f"Without any synthetic face, {title[cheap]} brings {figures} over the original training.")
     return {
-        "word": word, "sentence": sentence, "beside": beside_it, "arm": about, "baseline": baselines[deciding],
-    }  # fmt: skip
+        "word": found.word,
+        "sentence": found.sentence,
+        "beside": " ".join(words for words in more if words),
+        "arm": about,
+        "baseline": first if found.by_original else baselines[0],
+    }
+
+
+def _missing(title: Collection[str]) -> str:
+    """What has to be compared before *helps* can be said; "" where a way of rebalancing was."""
+    return "" if set(title) & set(REBALANCING) else "oversampling or another way without synthetic images"

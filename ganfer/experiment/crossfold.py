@@ -20,9 +20,11 @@ from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set, save_set
 from ganfer.data.splits import NO_GROUP, hold_out, rank_of
 from ganfer.errors import ConfigError, DataError
-from ganfer.experiment.arms import ARMS, REBALANCING, Outcome, Trained, TrainingData, chosen_arms
-from ganfer.experiment.comparisons import Selection, claimed, compare, decide, predictions, rows
-from ganfer.experiment.findings import FORMAT, arm_figures, arm_notes, size_notes
+from ganfer.experiment.arms import ARMS, Arm, Outcome, Trained, TrainingData
+from ganfer.experiment.comparisons import PRIMARY, Selection, claimed, compare, decide, predictions, rows, selected
+from ganfer.experiment.findings import FORMAT, arm_figures, arm_notes, rising, seeds_words, size_notes, subjects_of
+from ganfer.experiment.fitted import shifted
+from ganfer.experiment.recommend import recommendation
 from ganfer.experiment.trainings import stored_trained
 from ganfer.generate.batch import read_batch
 from ganfer.report import read_results, terminal_summary, write_report
@@ -30,6 +32,7 @@ from ganfer.results import Result
 from ganfer.runtime.console import say
 from ganfer.runtime.files import digest_of
 from ganfer.statistics import verdict
+from ganfer.statistics.verdict import Measured
 from ganfer.workspace import Run, Workspace
 
 # a fold's workspace, its settings, faces to draw per class -> the fold's finished experiment
@@ -40,6 +43,8 @@ _FEWEST = 2
 def folds_lines(config: Config) -> list[str]:
     """The plan in words. ConfigError for a number of folds that holds nothing out."""
     folds = config.retrain.folds
+    if config.retrain.batches:
+        raise ConfigError("retrain.batches and retrain.folds.", "Every fold trains a GAN of its own; leave one out.")
     if folds < _FEWEST:
         raise ConfigError(f"retrain.folds = {folds}.", f"Give at least {_FEWEST}, or 0 for the data's own test split.")
     return [
@@ -172,18 +177,39 @@ def _pooled(
     tests = [_tested(part) for part, _ in told]
     names, settings = images.class_names, config.retrain
     truth = np.concatenate([test.labels for test in tests])
+    arms = [ARMS[arm["name"]] for arm in found[0]["arms"]]
+    every = [tuple(_models(told, found, arm, seed) for seed in _seeds(config)) for arm in arms]
     outcomes = [
-        Outcome(arm, _no_data(tests[0], config), found[0]["arms"][0]["steps"], _together(told, found, arm.name, config))
-        for arm in chosen_arms(settings.arms)
+        Outcome(arm, _no_data(tests[0], config), found[0]["arms"][0]["steps"], tuple(_joined(m) for m in models))
+        for arm, models in zip(arms, every, strict=True)
     ]
-    measured = [
-        verdict.measure(truth, predictions(outcome), names, resamples=settings.resamples, seed=config.seed)
-        for outcome in outcomes
-    ]
+    number = np.repeat(np.arange(len(tests)), [len(test) for test in tests])
+    whole = _every_test(tests)
+    subjects = subjects_of(whole)
+
+    def measured_of(rows_of: np.ndarray) -> Measured:
+        return verdict.measure(
+            truth, rows_of, names, resamples=settings.resamples, seed=config.seed, groups=subjects, folds=number
+        )
+
+    measured = [measured_of(predictions(outcome)) for outcome in outcomes]
     selection = _selection(found)
     compared = compare(outcomes, measured, truth, selection)
     about, baselines = claimed(outcomes, selection)
-    decided = decide(outcomes, compared, selection, settings)
+    labels = [_labels_of(part, "val") for part, _ in told]
+    moved = {
+        arm.name: np.stack(
+            [
+                np.concatenate([shifted(m, y).probabilities for m, y in zip(models, labels, strict=True)]).argmax(1)
+                for models in per_seed
+            ]
+        )
+        for arm, per_seed in zip(arms, every, strict=True)
+        if arm.name in {about, baselines[0]}
+    }
+    fitted = verdict.changes(measured_of(moved[about]), measured_of(moved[baselines[0]]))[PRIMARY]
+    beside = [seeds_words(outcomes), *rising(outcomes)]
+    decided = decide(outcomes, compared, selection, settings, fitted, beside)
     changes = rows(compared, settings, about, baselines)
     counted = {name: int(n) for name, n in zip(names, np.bincount(truth, minlength=len(names)), strict=True)}
     by = "subject" if images.group.any() else "class"
@@ -201,7 +227,7 @@ def _pooled(
             "notes": [
                 f"{settings.folds} folds, split by {by}: each trains its own GAN, labeller and arms. Test figures are "
                 "over all folds; images to train on, faces and the screen are those of the first.",
-                *size_notes(_every_test(tests), changes, decided),
+                *size_notes(whole, changes, decided),
                 *arm_notes(outcomes),
             ],
         },
@@ -214,6 +240,7 @@ def _pooled(
         ],
         "comparisons": changes,
         "selection": dataclasses.asdict(selection),
+        "recommendation": recommendation(outcomes, compared, selection, decided),
         "folds": [
             {"path": str(result.path), "verdict": one["verdict"]} for (_, result), one in zip(told, found, strict=True)
         ],
@@ -239,7 +266,7 @@ def _every_test(tests: Sequence[ImageSet]) -> ImageSet:
     """All test images, as far as their counts go."""
     labels = np.concatenate([test.labels for test in tests])
     first = tests[0].select(np.zeros(len(labels), dtype=np.int64))
-    return dataclasses.replace(first, labels=labels)
+    return dataclasses.replace(first, labels=labels, group=np.concatenate([test.group for test in tests]))
 
 
 def _no_data(images: ImageSet, config: Config) -> TrainingData:
@@ -247,26 +274,40 @@ def _no_data(images: ImageSet, config: Config) -> TrainingData:
     return TrainingData(images.select([]), np.empty(0, np.float32), config.classifier)
 
 
-def _together(
-    told: Sequence[tuple[Run, Result]], found: Sequence[Mapping[str, Any]], arm: str, config: Config
-) -> tuple[Trained, ...]:
-    """Per seed, the folds' predictions one after the other."""
-    pooled = []
-    for i in range(config.retrain.seeds):
-        parts = [
-            stored_trained(Path(str(result.path)), _arm_of(one, arm)["folder"], config.seed + i)
-            for (_, result), one in zip(told, found, strict=True)
-        ]
-        pooled.append(
-            Trained(
-                probabilities=np.concatenate([part.probabilities for part in parts]),
-                validation=np.concatenate([part.validation for part in parts]),
-                temperature=float(np.mean([part.temperature for part in parts])),
-                seconds=sum(part.seconds for part in parts),
-                device=parts[0].device,
-            )
-        )
-    return tuple(pooled)
+def _seeds(config: Config) -> list[int]:
+    return [config.seed + i for i in range(config.retrain.seeds)]
+
+
+def _models(
+    told: Sequence[tuple[Run, Result]], found: Sequence[Mapping[str, Any]], arm: Arm, seed: int
+) -> list[Trained]:
+    """An arm's model of each fold, at one seed."""
+    models = []
+    for (part, result), one in zip(told, found, strict=True):
+        model = stored_trained(Path(str(result.path)), _arm_of(one, arm.name)["folder"], seed)
+        models.append(shifted(model, _labels_of(part, "val")) if arm.after == "free" else model)
+    return models
+
+
+def _labels_of(part: Run, split: str) -> np.ndarray:
+    """(N,) the labels of a fold's validation or test images."""
+    images = read_set(part.path).of(split)
+    labels: np.ndarray = images.labels[images.labels >= 0]
+    return labels
+
+
+def _joined(models: Sequence[Trained]) -> Trained:
+    """The folds' predictions one after the other; the history is their mean, where they are of one length."""
+    histories = [model.history for model in models]
+    same = len({len(history) for history in histories}) == 1
+    return Trained(
+        probabilities=np.concatenate([model.probabilities for model in models]),
+        validation=np.concatenate([model.validation for model in models]),
+        temperature=float(np.mean([model.temperature for model in models])),
+        seconds=sum(model.seconds for model in models),
+        device=models[0].device,
+        history=tuple(np.mean(histories, axis=0).tolist()) if same else (),
+    )
 
 
 def _arm_of(results: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -278,10 +319,7 @@ def _selection(found: Sequence[Mapping[str, Any]]) -> Selection:
     per_fold = [one["selection"]["validation"] for one in found]
     means = {name: float(np.mean([one[name] for one in per_fold])) for name in per_fold[0]}
 
-    def best(names: Sequence[str]) -> str:
-        return max((name for name in names if name in means), key=lambda name: means[name], default="")
-
-    return Selection(best([name for name, arm in ARMS.items() if arm.role == "cheap"]), best(REBALANCING), means)
+    return selected(means)
 
 
 def _result(run: Run) -> Result:

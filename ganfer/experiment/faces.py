@@ -1,13 +1,27 @@
 """The synthetic faces of a labelled batch as training images, screened or not; and where they may not come from."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ganfer.data.imageset import ImageSet
-from ganfer.errors import DataError
+from ganfer.errors import ConfigError, DataError
+from ganfer.experiment.portions import portion
 from ganfer.generate.batch import read_batch
-from ganfer.label.labels import COPY, DUPLICATE, LOW_CONFIDENCE, MISMATCH, OFF_MANIFOLD, Labels, read_labels
+from ganfer.label.held_out import from_elsewhere
+from ganfer.label.labels import (
+    COPY,
+    DUPLICATE,
+    LOW_CONFIDENCE,
+    MISMATCH,
+    OFF_MANIFOLD,
+    Labels,
+    newest_labels,
+    read_labels,
+)
+from ganfer.review.effect import decided
 from ganfer.runtime.seeding import stream
-from ganfer.workspace import Run
+from ganfer.workspace import Run, Workspace
 
 _RELAX = {
     LOW_CONFIDENCE: "--min-confidence 0",
@@ -19,11 +33,11 @@ _RELAX = {
 
 
 def kept_faces(batch_run: Run, labels_run: Run, images: ImageSet, *, soft_labels: bool = False) -> ImageSet:
-    """The screened faces of a batch with their pseudo-labels, as training images of the data's classes.
+    """The faces of a batch that the screen and people's decisions kept, as training images of the data's classes.
 
     soft_labels: with the labeller's probabilities as targets, too. DataError when the screen kept nothing.
     """
-    labels = read_labels(labels_run, images.class_names)
+    labels = decided(read_labels(labels_run, images.class_names), batch_run)
     kept = np.flatnonzero(labels.kept)
     if not len(kept):
         reasons, counts = np.unique(labels.reason, return_counts=True)
@@ -61,6 +75,38 @@ def refuse_other_data(batch_run: Run, labels_run: Run, data: Run) -> None:
                 f"{run.name} was {what} from other data than {data.name}; its models may have seen this test split.",
                 "Generate and label a batch with this data, or go back to the other with: ganfer data use NAME.",
             )
+
+
+def several_batches(workspace: Workspace, names: str, seeds: int) -> list[Run]:
+    """The batches that the seeds take turns with. ConfigError where they are fewer than two, or the seeds than they."""
+    found = [workspace.find("synthetic", name.strip()) for name in names.split(",") if name.strip()]
+    if len({run.name for run in found}) < 2:
+        raise ConfigError(f"retrain.batches = {names!r}.", "Name two or more batches, or none for the newest.")
+    if seeds < 2 * len(found):
+        raise ConfigError(
+            f"{len(found)} batches and {seeds} seeds: each batch needs two seeds or more.",
+            f"Give --seeds {2 * len(found)}.",
+        )
+    for run in found:
+        if newest_labels(run) is None:
+            raise DataError(f"{run.name} was not labelled.", "Label every batch before: ganfer label.")
+    return found
+
+
+def alike(faces: Sequence[ImageSet], seed: int) -> tuple[ImageSet, ...]:
+    """As many faces of each class of every batch: the fewest that any has."""
+    counts = [min(one.counts()[name] for one in faces) for name in faces[0].class_names]
+    return tuple(portion(one, counts, seed) for one in faces)
+
+
+def faces_notes(batch_run: Run, labels_run: Run) -> list[str]:
+    """What must be known of faces from elsewhere that were labelled before they were compared with held-out images."""
+    if not from_elsewhere(batch_run) or "held_out" in labels_run.record.get("key", {}):
+        return []
+    return [
+        f"{batch_run.name} comes from elsewhere and was not compared with the validation and test images: copies of "
+        "them would make the faces look good. Label it again: ganfer label."
+    ]
 
 
 def _asked(batch_run: Run, labels: Labels) -> np.ndarray:

@@ -11,14 +11,17 @@ from sklearn.metrics import confusion_matrix
 from classifiers.calibration import ece, reliability
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet
-from ganfer.experiment.arms import ARMS, Outcome
+from ganfer.experiment.arms import ARMS, Material, Outcome
 from ganfer.experiment.budget import Budget
+from ganfer.experiment.ceiling import exchange
 from ganfer.experiment.comparisons import LEVEL, Selection, claimed, compare, decide, predictions, rows
 from ganfer.experiment.groups import group_tables
 from ganfer.experiment.operating_point import at_equal_shares
 from ganfer.experiment.preflight import Leaks
+from ganfer.experiment.recommend import recommendation
+from ganfer.experiment.select import REBALANCED, Selected
 from ganfer.experiment.showcase import showcase
-from ganfer.experiment.tuning import REBALANCED, Tuned
+from ganfer.experiment.unfinished import unfinished, words
 from ganfer.statistics import verdict
 from ganfer.statistics.significance import fewest_images
 from ganfer.statistics.verdict import Estimate, Measured
@@ -39,9 +42,10 @@ class Experiment:
     val: ImageSet
     test: ImageSet
     selection: Selection
-    tuned: Tuned
+    selected: Selected
     leaks: Leaks
     budget: Budget
+    material: Material
 
 
 def experiment_results(
@@ -50,13 +54,27 @@ def experiment_results(
     """Everything the report shows, as plain JSON values."""
     names, settings, outcomes = images.class_names, config.retrain, experiment.outcomes
     truth, selection = experiment.test.labels, experiment.selection
+    subjects = subjects_of(experiment.test)
     measured = [
-        verdict.measure(truth, predictions(outcome), names, resamples=settings.resamples, seed=config.seed)
+        verdict.measure(
+            truth,
+            predictions(outcome),
+            names,
+            resamples=settings.resamples,
+            seed=config.seed,
+            groups=subjects,
+            generators=_generators(outcome),
+        )
         for outcome in outcomes
     ]
     compared = compare(outcomes, measured, truth, selection)
     about, baselines = claimed(outcomes, selection)
-    decided = decide(outcomes, compared, selection, settings)
+    equal, fitted = at_equal_shares(
+        experiment.val, experiment.test, outcomes, settings.resamples, config.seed, groups=subjects
+    )
+    decided = decide(
+        outcomes, compared, selection, settings, fitted.get(about), [seeds_words(outcomes), *rising(outcomes)]
+    )
     changes = rows(compared, settings, about, baselines)
     return {
         "format": FORMAT,
@@ -71,17 +89,20 @@ def experiment_results(
             "check": dict(experiment.leaks.summary),
         },
         "arms": [
-            {**arm_figures(outcome, arm, truth, names), **_counts(outcome, experiment.folders[outcome.arm.name])}
+            {**arm_figures(outcome, arm, truth, names), **_counts(outcome, experiment, config)}
             for outcome, arm in zip(outcomes, measured, strict=True)
         ],
         "comparisons": changes,
         "selection": {
             "best_cheap": selection.best_cheap,
             "best_rebalancing": selection.best_rebalancing,
+            "best_without": selection.best_without,
             "validation": selection.validation,
         },
-        "tuning": experiment.tuned.curve or None,
-        "equal_shares": at_equal_shares(experiment.val, experiment.test, outcomes, settings.resamples, config.seed),
+        "recommendation": recommendation(outcomes, compared, selection, decided),
+        "exchange": exchange(outcomes, measured, experiment.material),
+        "tuning": experiment.selected.curve or None,
+        "equal_shares": equal,
         "groups": group_tables(experiment.test, outcomes, about, decided["baseline"], settings.resamples, config.seed),
         **labels.figures,
         "faces": showcase(images, batch, labels, config.seed),
@@ -92,20 +113,59 @@ def experiment_results(
             "resamples": settings.resamples,
             "margin": settings.margin,
             "accuracy_margin": settings.accuracy_margin,
-            "ratio": experiment.tuned.chosen.ratio,
-            "weight": experiment.tuned.chosen.weight,
-            "weight_with_best": experiment.tuned.candidate(ARMS[REBALANCED]).weight,
+            "ratio": experiment.selected.chosen.ratio,
+            "weight": experiment.selected.chosen.weight,
+            "weight_with_best": experiment.selected.candidate(ARMS[REBALANCED]).weight,
             "soft_labels": settings.soft_labels,
         },
         "run": _run_facts(run, experiment),
     }
 
 
-def _counts(outcome: Outcome, folder: str) -> dict[str, Any]:
+def _counts(outcome: Outcome, experiment: Experiment, config: Config) -> dict[str, Any]:
     """How many images an arm trained on, how many of them synthetic, and where its trainings lie."""
     images = outcome.data.images
     synthetic = images.select(np.flatnonzero(images.source == "synthetic"))
-    return {"train_counts": images.counts(), "synthetic_counts": synthetic.counts(), "folder": folder}
+    folder = experiment.folders[outcome.arm.name]
+    seeds = range(config.seed, config.seed + len(outcome.trained))
+    return {
+        "train_counts": images.counts(),
+        "synthetic_counts": synthetic.counts(),
+        "folder": folder,
+        "folders": [f"trainings/{folder}-{seed}" for seed in seeds],
+    }
+
+
+def _generators(outcome: Outcome) -> np.ndarray | None:
+    """(S,) which generator drew each seed's faces; None where it was one, or none."""
+    turns = len(outcome.data.turns)
+    return np.arange(len(outcome.trained)) % turns if turns > 1 else None
+
+
+def subjects_of(test: ImageSet) -> np.ndarray | None:
+    """(N,) the number of each test image's subject, -1 where unknown; None where no two images are of one."""
+    _, number, count = np.unique(test.group, return_inverse=True, return_counts=True)
+    number = np.where(test.group == "", -1, number).astype(np.int64)
+    return number if (count[number[number >= 0]] > 1).any() else None
+
+
+def rising(outcomes: Sequence[Outcome]) -> list[str]:
+    """Which arms' trainings still improved when they were stopped."""
+    found = unfinished(
+        {
+            o.arm.title: [t.history for t in o.trained]
+            for o in outcomes
+            if o.arm.after != "free" and o.trained[0].history
+        }
+    )
+    return [words(found)] if found else []
+
+
+def seeds_words(outcomes: Sequence[Outcome]) -> str:
+    """What few seeds are worth."""
+    if len(outcomes[0].trained) == 2:
+        return "Two seeds are worth little: only large changes can be told from the luck of a training. Use five."
+    return ""
 
 
 def arm_figures(outcome: Outcome, measured: Measured, truth: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
@@ -171,8 +231,6 @@ def _leak_notes(images: ImageSet, leaks: Leaks) -> list[str]:
     if not any(found.values()):
         return []
     what = f"{found['train']:,} training and {found['val']:,} validation images are also in a split nearer to the test"
-    if leaks.dropped:
-        return [f"{what}; this experiment leaves them out. The GAN and the labeller had seen them."]
     return [f"{what}: the figures are better than new faces would give. Leave them out with: ganfer data check --drop."]
 
 
@@ -201,11 +259,11 @@ def arm_notes(outcomes: Sequence[Outcome]) -> list[str]:
     notes = []
     if not any(outcome.arm.role == "cheap" for outcome in outcomes):
         notes.append(
-            "No cheap alternative was compared (--quick, or --arms original,oversample,logit-adjusted,synthetic): "
-            "drawing the rare classes more often may bring the same."
+            "No cheap alternative was compared (leave --arms out, or add oversample and logit-adjusted): drawing the "
+            "rare classes more often may bring the same."
         )
-    if len(outcomes[0].trained) < 3:
-        notes.append(f"Only {len(outcomes[0].trained)} seed(s) per arm: what a training's luck brings is poorly known.")
+    if len(outcomes[0].trained) == 1:
+        notes.append("One seed per arm: what another training would bring is not known, so no change has a word.")
     return notes
 
 

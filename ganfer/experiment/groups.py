@@ -1,4 +1,4 @@
-"""The same comparison within groups of test images (age, gender, source of the picture): who gains, and who loses."""
+"""The same comparison within groups of test images (age, gender, source of the picture): who gains and who loses."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -19,23 +19,11 @@ from ganfer.workspace import Run, Workspace
 class Leaks:
     """What `ganfer data check` found in the data set.
 
-    leaking: id of an image -> the split, nearer to the test, that holds the same picture. dropped: whether the
-    experiment leaves them out. summary: the check's counts.
+    leaking: id of an image -> the split, nearer to the test, that holds the same picture. summary: the check's counts.
     """
 
     leaking: Mapping[str, str]
-    dropped: bool
     summary: Mapping[str, Any]
-
-    def without(self, images: ImageSet) -> ImageSet:
-        """The images that do not leak."""
-        stays = [i for i, name in enumerate(images.ids.tolist()) if name not in self.leaking]
-        if not stays:
-            raise DataError(
-                f"All {len(images)} images of a split are also in a split nearer to the test.",
-                "Look at the pairs with `ganfer data check`, or keep them with --keep-leaks.",
-            )
-        return images if len(stays) == len(images) else images.select(stays)
 
     def count(self, source: str, images: ImageSet) -> int:
         """How many images of a split leak."""
@@ -65,7 +53,7 @@ def leaks_of(workspace: Workspace, config: Config, data: Run, images: ImageSet) 
     None for the drawn faces: no person is in two of their splits, and the check takes some who look alike for copies.
     """
     if data.figures.get("kind") == "drawn":
-        return Leaks({}, config.retrain.drop_leaks, {})
+        return Leaks({}, {})
     file = data.path / "check" / "check.json"
     if not file.is_file():
         from ganfer.data.check import check
@@ -79,11 +67,11 @@ def leaks_of(workspace: Workspace, config: Config, data: Run, images: ImageSet) 
         summary = {name: value for name, value in found.items() if name not in lists}
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise DataError(f"{file} cannot be read ({error}).", "Write it again: ganfer data check.") from error
-    leaks = Leaks(leaking, config.retrain.drop_leaks, summary)
-    if leaking and not leaks.dropped:
+    leaks = Leaks(leaking, summary)
+    if leaking:
         say(
             f"{leaks.count('train', images):,} training and {leaks.count('val', images):,} validation images are also "
             "in a split nearer to the test; the figures are too good by what that brings. "
-            "`ganfer data check --drop` makes a set without them; --drop-leaks leaves them out of this experiment only."
+            "`ganfer data check --drop` makes a set without them, for the GAN too."
         )
     return leaks

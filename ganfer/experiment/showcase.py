@@ -9,8 +9,9 @@ import numpy as np
 from ganfer.data.damage import grey_chunks
 from ganfer.data.imageset import ImageSet
 from ganfer.data.provenance import png_base64
-from ganfer.generate.batch import read_batch
-from ganfer.label.labels import read_labels
+from ganfer.generate.batch import read_batch, read_rows
+from ganfer.label.labels import LABELS, read_labels
+from ganfer.review.effect import decided
 from ganfer.runtime.seeding import stream
 from ganfer.workspace import Run
 
@@ -21,9 +22,10 @@ _SIDE = 24  # pixels at which faces are compared
 def showcase(images: ImageSet, batch_run: Run, labels_run: Run, seed: int) -> dict[str, Any]:
     """A few real and kept synthetic training faces per class, drawn at random (not picked), as base64 PNGs.
 
-    The nearest real face is looked for among all real training images, mirrored ones too, by correlation.
+    The nearest real face is the one that labels.csv names; where copies were not looked for, it is found here by
+    correlation, among all real training images, mirrored ones too.
     """
-    batch, labels = read_batch(batch_run), read_labels(labels_run, images.class_names)
+    batch, labels = read_batch(batch_run), decided(read_labels(labels_run, images.class_names), batch_run)
     rng = stream(seed, "report faces")
     train = np.flatnonzero((images.split == "train") & (images.source == "real"))
     chosen: dict[str, tuple[np.ndarray, np.ndarray]] = {}
@@ -33,7 +35,7 @@ def showcase(images: ImageSet, batch_run: Run, labels_run: Run, seed: int) -> di
         chosen[name] = (np.sort(rng.permutation(real)[:_FACES]), np.sort(rng.permutation(drawn)[:_FACES]))
     every = np.concatenate([drawn for _, drawn in chosen.values()])
     pixels = dict(zip(every.tolist(), batch.images(every), strict=True)) if len(every) else {}
-    near = _nearest(images, train, pixels)
+    near = _from_labels(images, labels_run, every) or _nearest(images, train, pixels)
     return {
         name: {
             "real": [{"png": png_base64(images.images[i]), "caption": name} for i in real],
@@ -47,6 +49,16 @@ def showcase(images: ImageSet, batch_run: Run, labels_run: Run, seed: int) -> di
         }
         for name, (real, drawn) in chosen.items()
     }
+
+
+def _from_labels(images: ImageSet, labels_run: Run, faces: np.ndarray) -> dict[int, tuple[int, float]]:
+    """For each face the training image that the labelling found nearest, and their likeness; empty without them."""
+    rows = read_rows(labels_run.path / LABELS)
+    if not rows or not {"nearest", "likeness"} <= rows[0].keys():
+        return {}
+    place = {name: i for i, name in enumerate(images.ids.tolist())}
+    found = {i: rows[i] for i in faces.tolist() if rows[i]["nearest"] in place and rows[i]["likeness"]}
+    return {i: (place[row["nearest"]], float(row["likeness"])) for i, row in found.items()}
 
 
 def _name(images: ImageSet, index: int) -> str:

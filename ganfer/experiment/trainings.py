@@ -2,6 +2,7 @@
 
 import glob
 import io
+import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,31 +41,63 @@ class Trainings:
 
         What was trained before, also by an interrupted run, is found. ClassifierError when a training fails.
         """
-        pairs = [(name, data, seed) for name, data in wanted.items() for seed in self.seeds]
+        self._make([(name, data, seed) for name, data in wanted.items() for seed in self.seeds])
+        return self.validated(list(wanted))
+
+    def one(self, name: str, data: TrainingData, seed: int) -> tuple[Path, Trained]:
+        """A training with one seed, never tested: its folder, and what it says of validation."""
+        self._make([(name, data, seed)])
+        folder = self.folder(name, seed)
+        facts = _stored(folder / _VAL)
+        return folder, Trained(
+            np.empty((0, len(self.val.class_names)), np.float32), facts["probabilities"], float(facts["temperature"]),
+            float(facts["seconds"]), str(facts["device"]),
+        )  # fmt: skip
+
+    def _make(self, pairs: Sequence[tuple[str, TrainingData, int]]) -> None:
         left = [pair for pair in pairs if not (self.folder(pair[0], pair[2]) / _VAL).is_file()]
-        if left:
-            missing = {name for name, _, _ in left}
-            inputs = {name: samples(data.images, data.weights) for name, data in wanted.items() if name in missing}
-            names = self.val.class_names
-            for name, data, seed in left:
-                self._adopt(data.config, inputs[name], name, seed)
-            jobs = [
-                Job(data.config, inputs[name], self._val_samples, names, self.folder(name, seed), seed)
-                for name, data, seed in left
-            ]
-            with _kept_awake(self.run) as watched:
-                results = train_many(
-                    jobs, device=self.device, workers=self.workers or None, progress=watched,
-                    auto_precision=self._settled_precision(),
-                )  # fmt: skip
-            _say_notes(left, results)
-            for result in results:
-                self._judge(result)
-            self.run.tick()
+        if not left:
+            return
+        made: dict[tuple[str, int], Samples] = {}  # jobs that share arrays share them in memory
+
+        def inputs(name: str, data: TrainingData, seed: int) -> Samples:
+            turn = self.seeds.index(seed) % max(1, len(data.turns))
+            if (name, turn) not in made:
+                made[name, turn] = samples(data.of_seed(turn), data.weights)
+            return made[name, turn]
+
+        names = self.val.class_names
+        for name, data, seed in left:
+            self._adopt(data.config, inputs(name, data, seed), name, seed)
+        jobs = [
+            Job(data.config, inputs(name, data, seed), self._val_samples, names, self.folder(name, seed), seed)
+            for name, data, seed in left
+        ]
+        with _kept_awake(self.run) as watched:
+            results = train_many(
+                jobs, device=self.device, workers=self.workers or None, progress=watched,
+                auto_precision=self._settled_precision(),
+            )  # fmt: skip
+        _say_notes(left, results)
+        for result in results:
+            self._judge(result)
+        self.run.tick()
+
+    def validated(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """The validation probabilities (S, V, K) of what was trained."""
         return {
             name: np.stack([_stored(self.folder(name, seed) / _VAL)["probabilities"] for seed in self.seeds])
-            for name in wanted
+            for name in names
         }
+
+    def ensemble(self, name: str, images: np.ndarray) -> np.ndarray:
+        """What all seeds' models of a training say of images, averaged: (N, K) float32; kept, for a resumed run."""
+        file = self.run.path / "trainings" / f".ensemble-{name}.npz"
+        if not file.is_file():
+            models = [load_classifier(self.folder(name, seed), self.device) for seed in self.seeds]
+            _store(file, probabilities=np.mean([m.probabilities(images) for m in models], axis=0).astype(np.float32))
+        found: np.ndarray = _stored(file)["probabilities"]
+        return found
 
     def look(self, name: str) -> tuple[Trained, ...]:
         """One look of each of an arm's models at the test split, kept, so that there never is a second one."""
@@ -134,7 +167,17 @@ def _trained(folder: Path) -> Trained:
         temperature=float(facts["temperature"]),
         seconds=float(facts["seconds"]),
         device=str(facts["device"]),
+        history=_history(folder),
     )
+
+
+def _history(folder: Path) -> tuple[float, ...]:
+    """Balanced accuracy at each validation; empty where the training's card is gone."""
+    try:
+        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        return tuple(float(row["val_balanced_accuracy"]) for row in card["history"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
 
 
 def _say_notes(left: Sequence[tuple[str, TrainingData, int]], results: Sequence[TrainResult]) -> None:

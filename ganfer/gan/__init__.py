@@ -1,4 +1,11 @@
-"""GANs: networks, losses, training and sampling. Importing this loads no torch."""
+"""GANs: networks, training, sampling. Importing this loads no torch.
+
+Read `train` (the command) and `loop` (forward, loss, backward, step) first. `plan` says what is trained on, `batches`
+draws from it, `spec` and `networks` fix the networks (`resgan`, `dcgan`, `stylegan2`), `losses`, `diffaugment`,
+`ada`, `ema` and `guide` are what a step uses, `snapshots` and `overfitting` measure, `alarms` warn, `history` and
+`checkpoint` write. `generator` is what any generator offers, `latents` turns seeds into z, `sampling` opens a trained
+GAN.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -41,6 +41,6 @@ def memorisation_alarm(overfitting: float | None) -> list[str]:
     if overfitting is None or overfitting < BY_HEART:
         return []
     return [
-        f"the discriminator knows its training images by heart ({overfitting:.0%}): the generator can only copy them "
+        f"the discriminator has memorised its training images ({overfitting:.0%}): the generator can only copy them "
         "from here on; set gan.ada_target=0.6 with gan.augment, use a smaller gan.base_channels, or add images"
     ]

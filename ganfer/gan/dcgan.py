@@ -1,8 +1,9 @@
 """The DCGAN (Radford et al. 2016), classic or class-conditional, at any size that is 3 or 4 doubled a few times.
 
-Conditional: the generator by a class input beside z and class-conditional batch norm, the discriminator by projection
-(Miyato & Koyama 2018). `strength` in 0..1 scales everything that depends on the class, so conditioning can be switched
-on gradually (Shahbazi et al. 2022); at 0 images and logits do not depend on it.
+Conditional: the generator by a class input beside z and class-conditional batch norm, gain_y * norm(x) + bias_y; the
+discriminator by projection (Miyato & Koyama 2018), D(x, y) = psi(phi(x)) + <v_y, phi(x)>. `strength` in 0..1 scales
+everything that depends on the class, so conditioning can be switched on gradually (Shahbazi et al. 2022); at 0 images
+and logits do not depend on it.
 """
 
 from collections.abc import Callable
@@ -25,6 +26,7 @@ class ConditionalBatchNorm(nn.Module):
         nn.init.zeros_(self.by_class.weight)
 
     def forward(self, x: Tensor, labels: Tensor, strength: float) -> Tensor:
+        """x (N, C, H, W), labels (N,) -> (N, C, H, W)."""
         norm = self.norm
         tracked = norm.num_batches_tracked
         assert tracked is not None
@@ -33,7 +35,7 @@ class ConditionalBatchNorm(nn.Module):
         # momentum None is the cumulative average that `recalibrate` asks for
         momentum = 1.0 / float(tracked) if norm.momentum is None else norm.momentum
         x = F.batch_norm(x, norm.running_mean, norm.running_var, None, None, self.training, momentum, norm.eps)
-        gain, bias = (self.by_class(labels) * strength).chunk(2, dim=1)
+        gain, bias = (self.by_class(labels) * strength).chunk(2, dim=1)  # (N, C) each
         gain, bias = gain + norm.weight, bias + norm.bias
         return torch.addcmul(bias[:, :, None, None], x, gain[:, :, None, None])
 
@@ -62,10 +64,11 @@ class DcganGenerator(nn.Module):
             nn.init.normal_(self.class_input.weight, 0.0, 0.02 * spec.latent_dim**0.5 / 2)  # half as loud as z
 
     def forward(self, z: Tensor, labels: Tensor | None = None, strength: float = 1.0) -> Tensor:
-        x = self.first(z)
+        """z (N, latent_dim), labels (N,) -> (N, C, S, S) in -1..1; strength 0..1 scales what depends on the class."""
+        x = self.first(z)  # (N, width * side * side)
         if self.spec.num_classes:
             x = x + self.class_input(labels) * strength
-        x = x.unflatten(1, (-1, self.side, self.side))
+        x = x.unflatten(1, (-1, self.side, self.side))  # (N, width, side, side); each level doubles the side
         for norm, up in zip(self.norms, self.ups, strict=True):
             x = norm(x, labels, strength) if self.spec.num_classes else norm(x)
             x = up(F.relu(x, inplace=True))
@@ -111,12 +114,13 @@ class DcganDiscriminator(nn.Module):
                     spectral_norm(module)
 
     def forward(self, images: Tensor, labels: Tensor | None = None, strength: float = 1.0) -> Tensor:
+        """images (N, C, S, S), labels (N,) -> logits (N,)."""
         x = images
         for norm, down in zip(self.norms, self.downs, strict=True):
-            x = F.leaky_relu(norm(down(x)), 0.2, inplace=True)
+            x = F.leaky_relu(norm(down(x)), 0.2, inplace=True)  # half the side, to (N, width, side, side)
         if not self.spec.num_classes:
-            return self.logit(x).flatten()
-        h = F.leaky_relu(self.features(x), 0.2, inplace=True).flatten(1)
+            return self.logit(x).flatten()  # (N, 1, 1, 1) -> (N,)
+        h = F.leaky_relu(self.features(x), 0.2, inplace=True).flatten(1)  # (N, width, 1, 1) -> (N, width)
         return self.logit(h).flatten() + strength * (self.by_class(labels) * h).sum(1)
 
 

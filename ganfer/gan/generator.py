@@ -79,6 +79,8 @@ def open_generator(source: str, path: Path, device: str = "auto", **options: Any
     Each entry point is a function `(path, device, **options) -> Generator`, or gives an object with a generator's
     attributes. One that is not ganfer's own GAN is given the `size` and `channels` of the data. GanferError for a name
     nobody registered.
+
+    Example: `open_generator("stylegan2", Path("faces.pkl"), size=48, channels=1)`.
     """
     if source in BUILT_IN:
         module, _, name = BUILT_IN[source].partition(":")

@@ -29,7 +29,7 @@ from ganfer.gan.networks import NetworkSpec, build_discriminator, build_generato
 from ganfer.gan.overfitting import overfitting
 from ganfer.gan.plan import TrainingPlan
 from ganfer.gan.sampling import FILE, GanGenerator, save_generator
-from ganfer.gan.snapshots import Judge
+from ganfer.gan.snapshots import SnapshotScorer
 from ganfer.gan.stylegan2 import write_bridge_file
 from ganfer.metrics import features
 from ganfer.runtime import ranks
@@ -60,7 +60,7 @@ class Training:
             plan.images, plan.labels, len(plan.names), balance=config.balance, latent_dim=config.latent_dim,
             batch_size=_own_batch(config.batch_size), flip=config.flip, seed=seed, device=self.device,
         )  # fmt: skip
-        self.judge = Judge(plan, self.device)
+        self.scorer = SnapshotScorer(plan, self.device)
         recorded = wanted(self.device) and ranks.count() == 1 and self.batches.images is not None
         recorded = recorded and resolve_precision(config.precision, self.device) != "fp16"  # no loss is scaled
         self.recorder = Recorder(self.device, [self.batches.rng], active=recorded)
@@ -248,14 +248,14 @@ class Training:
         return row
 
     def _snapshot(self, strength: float) -> None:
-        """Judge the averaged generator, keep it if it is the best so far, draw the grid, save everything."""
+        """SnapshotScorer the averaged generator, keep it if it is the best so far, draw the grid, save everything."""
         began = time.monotonic()
         state = self.state
         logged = bool(state.history) and state.history[-1]["step"] == state.step
         row = state.history[-1] if logged else self._log(strength)
         candidate = self._candidate()
         sampler = GanGenerator(candidate, self.spec, self.plan.class_names, device=self.device)
-        verdict = self.judge.judge(sampler)
+        verdict = self.scorer.score(sampler)
         alarms = collapse_alarms(verdict.diversity, progress=self._progress(), transition=self.config.transition)
         alarms += discriminator_alarm(state.history)
         again = [self.batches.draw(_RECALIBRATION + i) for i in range(max(1, 256 // self.config.batch_size))]
@@ -271,7 +271,7 @@ class Training:
             figures = {"conditioning": strength, **dataclasses.asdict(verdict)}
             weights = {name: value.to("cpu", copy=True) for name, value in candidate.state_dict().items()}
             state.best = Best(state.step, verdict.score, weights, figures)
-        grid = self.judge.grid(sampler)
+        grid = self.scorer.grid(sampler)
         save_sheet(self.run.path / "samples" / f"step-{state.step:07d}.png", grid)
         self.journal.log(row)
         self.journal.grid(grid, state.step)
@@ -317,7 +317,7 @@ class Training:
         if self.config.regulariser == "none":
             remedies += ", or set gan.regulariser=spectral"
         return GanferError(
-            f"{self.run.path.name}: the losses were no numbers by step {self.state.step:,}. {kept}",
+            f"{self.run.path.name}: the losses became NaN or infinite by step {self.state.step:,}. {kept}",
             f"Change the settings: {remedies}.",
         )
 

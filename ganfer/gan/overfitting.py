@@ -1,4 +1,4 @@
-"""Whether the discriminator knows its training images by heart: r_v of Karras et al. 2020 (ADA, eq. 1)."""
+"""Whether the discriminator has memorised its training images: r_v of Karras et al. 2020 (ADA, eq. 1)."""
 
 import numpy as np
 import torch

@@ -116,7 +116,7 @@ def _remedies(config: GanConfig, boost: float) -> str:
     if config.guidance > 0:
         parts.append("a guide (a small classifier) shows the generator what it looks like")
     if config.augment:
-        parts.append("DiffAugment keeps the discriminator from learning it by heart")
+        parts.append("DiffAugment keeps the discriminator from memorising it")
     return ", ".join(parts)
 
 

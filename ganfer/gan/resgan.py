@@ -3,8 +3,10 @@
 After R3GAN (Huang et al. 2024): residual blocks whose second convolution starts near zero (Fixup, Zhang et al. 2019),
 resampling by bilinear filters. One joint conditional model: the smallest feature maps see the latent alone and are
 shared by all classes (Khorram et al. 2024, UTLO); from an eighth of the image on, the class shifts what the latent
-modulates, as far as `strength` in 0..1 says (Shahbazi et al. 2022). The discriminator judges the class by projection
-(Miyato & Koyama 2018).
+modulates, as far as `strength` in 0..1 says (Shahbazi et al. 2022). The discriminator judges the class by projection,
+D(x, y) = psi(phi(x)) + <v_y, phi(x)> (Miyato & Koyama 2018). The loss, in `losses.py`, is that of R3GAN:
+E[f(D(G(z)) - D(x))] with f(t) = log(1 + exp(t)), plus gamma/2 times the squared gradient of D at real images (R1) and
+at generated ones (R2).
 """
 
 import torch
@@ -29,9 +31,10 @@ class Block(nn.Module):
         self.shortcut = nn.Conv2d(inputs, outputs, 1, bias=False) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor, modulation: Tensor | None = None) -> Tensor:
+        """x (N, inputs, H, W), modulation (N, 2 * outputs), gains before biases -> (N, outputs, H, W)."""
         h = self.first(F.leaky_relu(x, 0.2))
         if modulation is not None:
-            gain, bias = modulation[:, :, None, None].chunk(2, dim=1)
+            gain, bias = modulation[:, :, None, None].chunk(2, dim=1)  # (N, outputs, 1, 1) each
             h = torch.addcmul(bias, h, gain + 1)
         changed: Tensor = self.second(F.leaky_relu(h, 0.2))
         return changed + self.shortcut(x)
@@ -63,8 +66,9 @@ class ResganGenerator(nn.Module):
         nn.init.normal_(self.image.weight, 0.0, (2 / (9 * widths[-1])) ** 0.5 / 2)
 
     def forward(self, z: Tensor, labels: Tensor | None = None, strength: float = 1.0) -> Tensor:
-        x = self.basis(z).unflatten(1, (-1, self.side, self.side))
-        shared = self.style(z)
+        """z (N, latent_dim), labels (N,) -> (N, C, S, S) in -1..1; strength 0..1 scales what depends on the class."""
+        x = self.basis(z).unflatten(1, (-1, self.side, self.side))  # (N, width, side, side)
+        shared = self.style(z)  # (N, STYLE)
         style = shared + strength * self.by_class(labels) if self.spec.num_classes else shared
         for level, (block, modulation) in enumerate(zip(self.blocks, self.modulations, strict=True)):
             if level:
@@ -103,12 +107,15 @@ class ResganDiscriminator(nn.Module):
                     spectral_norm(module)
 
     def forward(self, images: Tensor, labels: Tensor | None = None, strength: float = 1.0) -> Tensor:
-        x = F.avg_pool2d(self.stem(images), 2)  # a block at full size would cost as much as all others together
+        """images (N, C, S, S), labels (N,) -> logits (N,)."""
+        x = F.avg_pool2d(
+            self.stem(images), 2
+        )  # (N, width, S/2, S/2): a block at full size would cost as much as all others together
         for level, block in enumerate(self.blocks):
             if level:
                 x = F.avg_pool2d(x, 2)
             x = block(x)
-        h = F.leaky_relu(self.features(F.leaky_relu(x, 0.2)), 0.2).flatten(1)
+        h = F.leaky_relu(self.features(F.leaky_relu(x, 0.2)), 0.2).flatten(1)  # (N, width, 1, 1) -> (N, width)
         logit: Tensor = self.logit(h).flatten()
         if self.spec.num_classes:
             logit = logit + strength * (self.by_class(labels) * h).sum(1)
@@ -116,6 +123,7 @@ class ResganDiscriminator(nn.Module):
 
 
 def _doubled(x: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, C, 2H, 2W)."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 

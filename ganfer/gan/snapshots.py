@@ -21,7 +21,7 @@ _SEED = 2**31 - 1  # of the judged samples; no user's batch starts here by accid
 
 
 @dataclass(frozen=True)
-class Judgement:
+class SnapshotScore:
     """score: what the best snapshot has lowest, None when too little was held back. diversity: spread over real's."""
 
     score: float | None
@@ -30,7 +30,7 @@ class Judgement:
     diversity: dict[str, float]
 
 
-class Judge:
+class SnapshotScorer:
     """Judges snapshots of one training by the same held-back images, features and seeds every time."""
 
     def __init__(self, plan: TrainingPlan, device: torch.device) -> None:
@@ -48,7 +48,7 @@ class Judge:
         members = np.flatnonzero(self.plan.labels == label)
         return np.sort(stream(0, "gan-reference", label).permutation(members)[:_REFERENCE])
 
-    def judge(self, generator: GanGenerator) -> Judgement:
+    def score(self, generator: GanGenerator) -> SnapshotScore:
         """The figures of one snapshot."""
         labels = self.labels if self.plan.class_names else None
         images = generator.sample(image_seeds(_SEED, len(self.labels)), labels)
@@ -66,7 +66,7 @@ class Judge:
                 diversity[name] = spread(mine) / real
         overall = mmd2_on(self.held, np.concatenate(as_held), self.device) if len(self.held) >= 2 else None
         score = float(np.mean(list(by_class.values()))) if by_class else overall
-        return Judgement(score, overall, by_class, diversity)
+        return SnapshotScore(score, overall, by_class, diversity)
 
     def grid(self, generator: GanGenerator) -> Image.Image:
         """A fixed-seed grid: a row per class, the same seeds in every row and every snapshot."""

@@ -66,7 +66,8 @@ class StyleGan2Generator(nn.Module):
         self.synthesis = SynthesisNetwork(self.config)
 
     def forward(self, z: Tensor, labels: Tensor | None = None, strength: float = 1.0) -> Tensor:
-        w = self._w(z, labels, strength)
+        """z (N, latent_dim), labels (N,) -> (N, C, S, S), about -1..1."""
+        w = self._w(z, labels, strength)  # (N, W_DIM)
         if self.training:
             with torch.no_grad():
                 self.mapping.w_avg.lerp_(w.detach().float().mean(0), 1 - _W_MEMORY)
@@ -74,7 +75,7 @@ class StyleGan2Generator(nn.Module):
             noises: Noises = [torch.randn(len(z), 1, side, side, device=z.device) for side in sides]
         else:
             noises = self.synthesis.const_noises()
-        images: Tensor = self.synthesis(w.unsqueeze(1).expand(-1, self.config.num_ws, -1), noises)
+        images: Tensor = self.synthesis(w.unsqueeze(1).expand(-1, self.config.num_ws, -1), noises)  # (N, num_ws, W_DIM)
         return images
 
     def _w(self, z: Tensor, labels: Tensor | None, strength: float) -> Tensor:
@@ -114,6 +115,7 @@ class Halving(nn.Module):
         self.shortcut = EqualConv(inputs, outputs, 1, active=False, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, I, H, W) -> (N, O, H/2, W/2)."""
         h = F.avg_pool2d(self.second(self.first(x)), 2)
         return (h + self.shortcut(F.avg_pool2d(x, 2))) * 0.5**0.5
 
@@ -136,11 +138,12 @@ class StyleGan2Discriminator(nn.Module):
             self.by_class = nn.Embedding(spec.num_classes, widths[-1])
 
     def forward(self, images: Tensor, labels: Tensor | None = None, strength: float = 1.0) -> Tensor:
-        x = self.stem(images)
+        """images (N, C, S, S), labels (N,) -> logits (N,)."""
+        x = self.stem(images)  # (N, width, S, S)
         for halving in self.halvings:
             x = halving(x)
-        x = self.last(torch.cat([x, variety(x)], dim=1))
-        h = F.leaky_relu(self.dense(x.flatten(1)), 0.2) * 2**0.5
+        x = self.last(torch.cat([x, variety(x)], dim=1))  # (N, width + 1, 4, 4) -> (N, width, 4, 4)
+        h = F.leaky_relu(self.dense(x.flatten(1)), 0.2) * 2**0.5  # (N, width * 16) -> (N, width)
         logit: Tensor = self.logit(h).flatten()
         if self.spec.num_classes:
             logit = logit + strength * (self.by_class(labels) * h).sum(1) * h.shape[1] ** -0.5
@@ -151,8 +154,8 @@ def variety(x: Tensor) -> Tensor:
     """Minibatch standard deviation (Karras et al. 2018): (N, C, H, W) -> (N, 1, H, W), one number per group."""
     n = len(x)
     size = next(size for size in range(min(_GROUP, n), 0, -1) if n % size == 0)
-    groups = x.reshape(size, n // size, *x.shape[1:])
-    deviation = (groups.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))
+    groups = x.reshape(size, n // size, *x.shape[1:])  # (size, N / size, C, H, W)
+    deviation = (groups.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))  # (N / size,)
     return deviation.repeat(size).view(n, 1, 1, 1).expand(-1, 1, *x.shape[2:])
 
 

@@ -125,7 +125,7 @@ def plan_lines(quota: Quota, class_names: Sequence[str] | None) -> list[str]:
         return quota.lines()
     return [
         f"generate {quota.total:,} faces:",
-        "the generator knows no classes: the faces are drawn as they come, `ganfer label` sorts them",
+        "the generator is unconditional: `ganfer label` sorts the faces into classes",
     ]
 
 
@@ -143,7 +143,7 @@ def _plan_draw(generator: Generator, quota: Quota, seed: int, given: Sequence[in
         for name in quota.counts:
             if name not in generator.class_names:
                 raise GanferError(
-                    f"The generator knows no {name!r}; it knows {', '.join(generator.class_names)}.",
+                    f"The generator has no class {name!r}; it knows {', '.join(generator.class_names)}.",
                     "Take one that was trained on data with that class.",
                 )
         asked = [name for name, count in quota.counts.items() for _ in range(count)]

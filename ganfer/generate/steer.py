@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from classifiers import Classifier
-from ganfer.classifier.train import learned_shares, open_classifier
+from ganfer.classifier.train import open_classifier, training_prior
 from ganfer.config import Config, SteeringConfig
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.data.provenance import write_png
@@ -158,7 +158,7 @@ def _search(
     """One campaign for an unconditional generator; one per class for a conditional one, in that class's own latents."""
     names = images.class_names
     guiding, judging = (open_classifier(classifier, names, config) for classifier in (guide, judge))
-    score, ask = score_of(guiding, learned_shares(guiding, images)), judge_of(judging)
+    score, ask = score_of(guiding, training_prior(guiding, images)), judge_of(judging)
     wanted = {names.index(name): count for name, count in quota.counts.items()}
     seed = int(short_seeds(config.seed, 1, MAX_SEED)[0])
     known = generator.class_names
@@ -167,7 +167,7 @@ def _search(
         missing = [name for name in quota.counts if name not in known]
         if missing:
             raise GanferError(
-                f"The generator knows no {missing[0]!r}; it knows {', '.join(known)}.",
+                f"The generator has no class {missing[0]!r}; it knows {', '.join(known)}.",
                 "Ask for those, or name a class of the data for each of the network's.",
             )
         parts = [(known.index(names[target]), {target: count}) for target, count in wanted.items()]

@@ -26,7 +26,7 @@ from ganfer.generate.draw import draw_more
 from ganfer.generate.shards import file_of
 from ganfer.generate.source import GeneratorChoice, gan_source, network_source
 from ganfer.label.labels import KEPT
-from ganfer.label.screener import Look, Screener, look_at
+from ganfer.label.screener import ImageFacts, Screener, image_facts
 from ganfer.label.stage import LOOKS, label_run
 from ganfer.results import table
 from ganfer.runtime.console import progress, say
@@ -179,13 +179,13 @@ def _rounds(
     filling: _Filling, screener: Screener, quota: Mapping[str, int], most_per_face: float, looks: Path
 ) -> tuple[dict[str, Tally], dict[str, str]]:
     """Look, count, draw, until every class is full or given up."""
-    look: Look | None = None
+    look: ImageFacts | None = None
     with progress("fill", sum(quota.values())) as advance:
         before = 0
         while True:
             seen = 0 if look is None else len(look)
-            new = look_at(screener, len(filling.rows), filling.batch.images, looks, start=seen)
-            look = new if look is None else Look.together([look, new])
+            new = image_facts(screener, len(filling.rows), filling.batch.images, looks, start=seen)
+            look = new if look is None else ImageFacts.together([look, new])
             reason = screener.judge(look, filling.asked, filling.batch.images)
             tallies = _tallies(filling, look, reason, quota)
             steps = {name: next_step(tally, most_per_face) for name, tally in tallies.items()}
@@ -200,7 +200,7 @@ def _rounds(
             filling.draw(wanted)
 
 
-def _tallies(filling: _Filling, look: Look, reason: np.ndarray, quota: Mapping[str, int]) -> dict[str, Tally]:
+def _tallies(filling: _Filling, look: ImageFacts, reason: np.ndarray, quota: Mapping[str, int]) -> dict[str, Tally]:
     """Drawn counts by the class asked for; all of them for a generator without classes."""
     kept = np.bincount(look.predicted[reason == KEPT], minlength=len(filling.names))
     asked = filling.asked

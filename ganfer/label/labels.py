@@ -18,7 +18,8 @@ OFF_MANIFOLD = "off the manifold"
 COPY = "copy"
 DUPLICATE = "near-duplicate"
 SURPLUS = "surplus"
-REASONS = (KEPT, BLANK, MISMATCH, LOW_CONFIDENCE, OFF_MANIFOLD, COPY, DUPLICATE, SURPLUS)
+HELD_OUT = "copy of a validation or test image"
+REASONS = (KEPT, BLANK, MISMATCH, LOW_CONFIDENCE, OFF_MANIFOLD, COPY, DUPLICATE, SURPLUS, HELD_OUT)
 LABELS = "labels.csv"
 
 

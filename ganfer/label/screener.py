@@ -14,7 +14,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from classifiers.prior_shift import EqualShares
-from ganfer.classifier.train import learned_shares, open_classifier, real_only
+from ganfer.classifier.train import open_classifier, real_only, training_prior
 from ganfer.config import Config, LabelConfig
 from ganfer.data.duplicates import similarity
 from ganfer.data.imageset import ImageSet
@@ -42,7 +42,7 @@ _UNIT = 127.0  # thumbnails are stored as int8
 
 
 @dataclass(frozen=True)
-class Look:
+class ImageFacts:
     """What the screener sees in N images, each an array of N.
 
     probabilities: (N, K) float32 calibrated. blank: bool. realism: in the manifold of the predicted class; NaN where
@@ -74,7 +74,7 @@ class Look:
         return confidence
 
     @classmethod
-    def together(cls, looks: Sequence["Look"]) -> "Look":
+    def together(cls, looks: Sequence["ImageFacts"]) -> "ImageFacts":
         """One look over the images of several, in their order."""
         return cls(*(np.concatenate([getattr(look, f.name) for look in looks]) for f in fields(cls)))
 
@@ -104,7 +104,7 @@ class Screener:
         self.settings: LabelConfig = config.label
         self.classifier = open_classifier(classifier_run, self.names, config)
         self._balanced = config.label.prior == "balanced"
-        self._shares = learned_shares(self.classifier, images)
+        self._shares = training_prior(self.classifier, images)
         self._equal: EqualShares | None = None
         train = np.flatnonzero((images.split == "train") & (images.source == "real") & (images.labels >= 0))
         self.training_rows = train
@@ -173,7 +173,7 @@ class Screener:
         assert self._index is not None
         return self._index.look(pixels, features, device=self.classifier.device)
 
-    def look(self, pixels: np.ndarray) -> Look:
+    def look(self, pixels: np.ndarray) -> ImageFacts:
         """What there is to see in (N, C, H, W) uint8 images."""
         features, found = features_and_probabilities(self.classifier, pixels)
         probabilities = self._posterior(found)
@@ -183,7 +183,7 @@ class Screener:
             near = self._nearest(pixels, features)
             nearest, likeness, isolation = self.training_rows[near.index], near.likeness, near.isolation
         small = thumbnails(pixels) if self.settings.diverse else np.zeros((n, 0), np.float32)
-        return Look(
+        return ImageFacts(
             probabilities,
             is_blank(pixels),
             self._realism(features, probabilities.argmax(axis=1)),
@@ -195,7 +195,7 @@ class Screener:
 
     def judge(
         self,
-        look: Look,
+        look: ImageFacts,
         asked: np.ndarray,
         read: Callable[[Sequence[int]], np.ndarray],
         quota: np.ndarray | None = None,
@@ -230,13 +230,13 @@ class Screener:
                 reason[np.delete(mine, chosen)] = SURPLUS
         return reason
 
-    def copies(self, look: Look) -> np.ndarray:
+    def copies(self, look: ImageFacts) -> np.ndarray:
         """(N,) bool: which images are copies of training images."""
         assert self.limits.copy is not None
         zeros = np.zeros(len(look), dtype=bool)
         return self.limits.copy.copies(Nearest(look.nearest, look.likeness, zeros, look.isolation, look.likeness))
 
-    def _by_class(self, look: Look, reason: np.ndarray) -> list[np.ndarray]:
+    def _by_class(self, look: ImageFacts, reason: np.ndarray) -> list[np.ndarray]:
         kept, predicted = reason == KEPT, look.predicted
         groups = [np.flatnonzero(kept & (predicted == k)) for k in range(len(self.names))]
         return [mine for mine in groups if len(mine)]
@@ -249,14 +249,14 @@ class Screener:
         return confidences
 
 
-def look_at(
+def image_facts(
     screener: Screener,
     count: int,
     read: Callable[[Sequence[int]], np.ndarray],
     folder: Path,
     advance: Advance | None = None,
     start: int = 0,
-) -> Look:
+) -> ImageFacts:
     """The look at images start..count-1, each chunk stored in `folder`, and read from there the next time.
 
     Several processes share the chunks.
@@ -271,14 +271,14 @@ def look_at(
     for part in mine:
         look = screener.look(read(range(part.start, part.stop)))
         with atomic_path(folder / f"{part.start:09d}.npz") as temporary, temporary.open("wb") as out:
-            np.savez(out, **{f.name: getattr(look, f.name) for f in fields(Look)})
+            np.savez(out, **{f.name: getattr(look, f.name) for f in fields(ImageFacts)})
         if advance:
             advance((part.stop - part.start) * ranks.count())
     ranks.barrier()
-    return Look.together([look for look, _ in _parts(start, count, folder) if look is not None])
+    return ImageFacts.together([look for look, _ in _parts(start, count, folder) if look is not None])
 
 
-def _parts(start: int, count: int, folder: Path) -> Iterator[tuple[Look | None, slice]]:
+def _parts(start: int, count: int, folder: Path) -> Iterator[tuple[ImageFacts | None, slice]]:
     """The chunks of images start..count-1: the stored look or None, and which images they are."""
     place = start
     while place < count:
@@ -290,16 +290,16 @@ def _parts(start: int, count: int, folder: Path) -> Iterator[tuple[Look | None, 
         place += length
 
 
-def _stored(file: Path) -> Look | None:
+def _stored(file: Path) -> ImageFacts | None:
     """The look in a file; None when it is not there or damaged, to be taken again."""
     try:
         with file.open("rb") as stored, np.load(stored, allow_pickle=False) as arrays:
-            return Look(*(arrays[f.name] for f in fields(Look)))
+            return ImageFacts(*(arrays[f.name] for f in fields(ImageFacts)))
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
 
 
-def _hardest_first(look: Look, mine: np.ndarray) -> np.ndarray:
+def _hardest_first(look: ImageFacts, mine: np.ndarray) -> np.ndarray:
     return np.argsort(look.confidence[mine], kind="stable")
 
 

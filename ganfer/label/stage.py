@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 
 from ganfer.classifier import starter
-from ganfer.classifier.train import learned_shares
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.data.provenance import picture_text
 from ganfer.data.sheets import contact_sheet
 from ganfer.errors import DataError
 from ganfer.generate.batch import Batch, read_batch
-from ganfer.label.labels import COPY, REASONS, Labels, newest_labels, write_labels
+from ganfer.label.held_out import copies_of_held_out, from_elsewhere
+from ganfer.label.labels import COPY, HELD_OUT, REASONS, Labels, newest_labels, write_labels
 from ganfer.label.photos import ConfidenceScreener
-from ganfer.label.screener import Look, Screener, look_at
+from ganfer.label.screener import ImageFacts, Screener, image_facts
 from ganfer.metrics.diversity import relative_entropy_to_uniform
 from ganfer.results import Result, table
 from ganfer.runtime import ranks
@@ -31,7 +31,7 @@ from ganfer.runtime.console import progress, say
 from ganfer.runtime.files import atomic_path, digest_json, digest_of
 from ganfer.workspace import Run
 
-__all__ = ["label", "label_run", "labelled", "learned_shares"]
+__all__ = ["label", "label_run", "labelled"]
 
 LOOKS = "looks"
 _SHEET = 12  # faces per class on the sheet
@@ -43,8 +43,19 @@ def labelled(batch: Run) -> bool:
     return newest_labels(batch) is not None
 
 
-def label_run(config: Config, batch: Path, batch_digest: str, classifier_run: Run, data: Run | None) -> Run:
-    """The run of this labelling inside the batch's folder."""
+def label_run(
+    config: Config,
+    batch: Path,
+    batch_digest: str,
+    classifier_run: Run,
+    data: Run | None,
+    *,
+    elsewhere: bool = False,
+) -> Run:
+    """The run of this labelling inside the batch's folder.
+
+    elsewhere: no GAN of this workspace drew the batch, so it is compared with validation and test as well.
+    """
     settings = {name: value for name, value in dataclasses.asdict(config.label).items() if name != "draws"}
     key = {
         "config": settings,
@@ -53,6 +64,7 @@ def label_run(config: Config, batch: Path, batch_digest: str, classifier_run: Ru
             "classifier": classifier_run.digest,
             "data": data.digest if data else starter.NAME,
         },
+        **({"held_out": "compared"} if elsewhere and data else {}),
     }
     return Run(batch / "labels" / f"{classifier_run.name.split('-')[0]}-{digest_json(key)[:8]}", key)
 
@@ -62,7 +74,7 @@ def label(config: Config, batch_run: Run, classifier_run: Run, data: Run | None)
 
     data: None for photographs that only the starter reads.
     """
-    run = label_run(config, batch_run.path, batch_run.digest, classifier_run, data)
+    run = label_run(config, batch_run.path, batch_run.digest, classifier_run, data, elsewhere=from_elsewhere(batch_run))
     with run.work("label") as record:
         if record.get("status") == "complete":
             return _result(run, batch_run, "was already labelled")
@@ -73,7 +85,7 @@ def label(config: Config, batch_run: Run, classifier_run: Run, data: Run | None)
         with ranks.leader_first():
             screener = Screener(config, classifier_run, data, images) if data else ConfidenceScreener(config)
         with progress("label", len(batch)) as advance:
-            look = look_at(screener, len(batch), batch.images, run.path / LOOKS, advance)
+            look = image_facts(screener, len(batch), batch.images, run.path / LOOKS, advance)
         if ranks.leads():
             _finish(run, batch_run, batch, look, screener, images, classifier_run.name)
             shutil.rmtree(run.path / LOOKS)
@@ -84,7 +96,7 @@ def label(config: Config, batch_run: Run, classifier_run: Run, data: Run | None)
 
 
 def _finish(
-    run: Run, batch_run: Run, batch: Batch, look: Look, screener: Screener, images: ImageSet, classifier: str
+    run: Run, batch_run: Run, batch: Batch, look: ImageFacts, screener: Screener, images: ImageSet, classifier: str
 ) -> None:
     """The verdict over the whole batch, and the files."""
     names = images.class_names
@@ -92,6 +104,8 @@ def _finish(
     quota = batch_run.figures.get("quota")
     wanted = None if quota is None else np.array([int(quota.get(name, 0)) for name in names])
     reason = screener.judge(look, asked, batch.images, wanted)
+    if not isinstance(screener, ConfidenceScreener) and from_elsewhere(batch_run):
+        reason[copies_of_held_out(screener, batch, images)] = HELD_OUT
     labels = Labels(run, names, look.predicted, look.confidence, look.probabilities, reason)
     write_labels(run, batch, labels, _columns(look, images))
     _write_sheet(run.path / "sheet.png", batch, labels)
@@ -100,7 +114,7 @@ def _finish(
     run.finish(digest=digest_of(run.path / "labels.csv"), figures=figures, device=str(screener.classifier.device))
 
 
-def _columns(look: Look, images: ImageSet) -> dict[str, list[str]]:
+def _columns(look: ImageFacts, images: ImageSet) -> dict[str, list[str]]:
     """What labels.csv says besides the label: realism, and the nearest training image where it was looked for."""
 
     def figure(values: np.ndarray) -> list[str]:
@@ -209,7 +223,7 @@ def _write_sheet(path: Path, batch: Batch, labels: Labels) -> None:
     _save_sheet(path, batch.images(chosen), _SHEET, captions)
 
 
-def _write_copies(path: Path, batch: Batch, labels: Labels, look: Look, images: ImageSet) -> None:
+def _write_copies(path: Path, batch: Batch, labels: Labels, look: ImageFacts, images: ImageSet) -> None:
     """The rejected copies, each beside its nearest training image, the likest first."""
     copies = np.flatnonzero(labels.reason == COPY)
     copies = copies[np.argsort(-look.likeness[copies], kind="stable")][:_COPIES]

@@ -1,1 +1,8 @@
-"""Faces in the wild: detection, alignment, expressions, tracking, attention; for photos, video and a live page."""
+"""Faces in the wild: found, turned upright, read and followed; in photos, films, a camera's picture and a lecture.
+
+`stage` holds the two commands. For `predict` (`predict` is its loop): `folders`, `sources`, `pictures` and `videos`
+read; `detect` (with `yunet`), `crop` and `geometry` find and align; `analyse` gives each face its scores (`faces`,
+`opinion`); `track` numbers people; `mesh` and `attention` say where they look; `records`, `journal`, `outputs`,
+`summary`, `annotate` and `films` write. For `timeline`: `logs`, `people`, `viewers`, `moments`, `timeline`. `law` is
+what the law asks.
+"""

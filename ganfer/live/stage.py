@@ -80,7 +80,7 @@ def predict_plan(
     asked = [str(argument) for argument in arguments]
     sources = tuple(find_sources(asked, left_out, None if out is None else Path(out)))
     if not sources:
-        raise DataError("Nothing to look at.", "Give a picture, a video, a folder or a camera's number.")
+        raise DataError("No source was given.", "Give a picture, a video, a folder or a camera's number.")
     notes = left_out.lines()
     if out is None:
         parent, name = workspace.root / "predictions", Path(asked[0]).name

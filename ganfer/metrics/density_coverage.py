@@ -24,7 +24,10 @@ class DensityCoverage:
 def density_coverage(
     fake: np.ndarray, real: np.ndarray, *, k: int = NEIGHBOURS, device: Device = "cpu"
 ) -> DensityCoverage:
-    """Of fake features (N, d) and real ones (M, d), N, M > k. Coverage depends on N: compare at equal N = M."""
+    """Of fake features (N, d) and real ones (M, d), N, M > k. Coverage depends on N: compare at equal N = M.
+
+    Example: `density_coverage(fake_features, real_features).coverage`.
+    """
     require_more_than(k, fake, real)
     reach = as_tensor(radii(real, k, device=device), device)
     covered = reach < 0  # nothing yet

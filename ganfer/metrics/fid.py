@@ -42,6 +42,8 @@ def fid(x: np.ndarray, y: np.ndarray, *, device: Device = "cpu") -> Fid:
 
     tr sqrt(Sx Sy) is the sum of the singular values of A B', where A and B are the centred features over sqrt(n - 1).
     Reduced by QR, they need neither a covariance nor the root of a singular one.
+
+    Example: `fid(fake_features, real_features).value`.
     """
     if min(len(x), len(y)) < SMALLEST:
         raise GanferError(f"FID of {len(x)} against {len(y)} images.", f"It needs at least {SMALLEST} on each side.")

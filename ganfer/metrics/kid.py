@@ -57,7 +57,10 @@ def polynomial_kernel(x: np.ndarray, y: np.ndarray, degree: int = 3, coef0: floa
 
 
 def mmd2(x: np.ndarray, y: np.ndarray) -> float:
-    """Unbiased squared maximum mean discrepancy of x (N, d) and y (M, d), N, M >= 2; may come out below zero."""
+    """Unbiased squared maximum mean discrepancy of x (N, d) and y (M, d), N, M >= 2; may come out below zero.
+
+    Example: `mmd2(fake_features, real_features)`.
+    """
     n, m = len(x), len(y)
     _check_sizes(n, m)
     xx, yy = polynomial_kernel(x, x), polynomial_kernel(y, y)
@@ -76,6 +79,8 @@ def mmd2_with_error(x: np.ndarray, y: np.ndarray) -> Mmd:
 
     Leaving one image out changes row sums of the kernel matrices only, so the jackknife costs no second pass; the
     matrices are never held whole.
+
+    Example: `mmd2_with_error(fake_features, real_features)`.
     """
     n, m = len(x), len(y)
     if min(n, m) < SMALLEST + 1:
@@ -111,6 +116,8 @@ def kid(x: np.ndarray, y: np.ndarray, *, subsets: int = 50, subset_size: int = 1
     """KID of features x (N, d) and y (M, d) with its spread over random subsets, drawn without replacement.
 
     A set smaller than twice `subset_size` gives subsets of half of it, so that they differ from each other.
+
+    Example: `kid(fake_features, real_features).value`.
     """
     smallest = min(len(x), len(y))
     if smallest < 2 * SMALLEST:

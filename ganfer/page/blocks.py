@@ -239,4 +239,6 @@ class Tile:
     word: str
 
 
-TONES = {"helps": "helps", "hurts": "hurts", "no difference": "same", "cannot tell": "unknown"}
+TONES = {
+    "helps": "helps", "hurts": "hurts", "does not help": "same", "no difference": "same", "cannot tell": "unknown",
+}  # fmt: skip

@@ -11,7 +11,7 @@ from ganfer.data.imageset import ImageSet
 from ganfer.data.provenance import png_base64
 from ganfer.errors import DataError
 from ganfer.generate.batch import Batch
-from ganfer.label.screener import Look, Screener
+from ganfer.label.screener import ImageFacts, Screener
 from ganfer.quality.page import quality_lines, quality_page
 from ganfer.report.reading import sanitized
 from ganfer.results import Result
@@ -44,7 +44,7 @@ class Subject:
         return self.batch.images(self.chosen[np.asarray(places, dtype=np.int64)])
 
 
-def write_quality(run: Run, results: dict[str, Any], subject: Subject, look: Look, screener: Screener) -> None:
+def write_quality(run: Run, results: dict[str, Any], subject: Subject, look: ImageFacts, screener: Screener) -> None:
     """Write the files; adds the pictures to the results."""
     copy = screener.copies(look)
     results["pictures"] = _pictures(subject)
@@ -89,7 +89,7 @@ def _pictures(subject: Subject) -> dict[str, dict[str, list[str]]]:
     return pictures
 
 
-def _pairs(subject: Subject, look: Look, copy: np.ndarray) -> list[dict[str, Any]]:
+def _pairs(subject: Subject, look: ImageFacts, copy: np.ndarray) -> list[dict[str, Any]]:
     """The faces most like a training image, each with that image, copies first."""
     order = np.lexsort((-look.likeness, ~copy))[:_PAIRS]
     return [
@@ -139,7 +139,7 @@ def _class_rows(results: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _face_rows(subject: Subject, look: Look, copy: np.ndarray) -> Iterator[dict[str, Any]]:
+def _face_rows(subject: Subject, look: ImageFacts, copy: np.ndarray) -> Iterator[dict[str, Any]]:
     names = subject.images.class_names
     for i, place in enumerate(subject.chosen):
         yield {

@@ -53,7 +53,10 @@ def quality_page(results: Results) -> str:
         f"features of {results['classifier']}",
         str(results["run"].get("started") or "")[:10],
     ]
-    note = "Real images: what as many held-back ones reach against others. Further down, brackets hold 95% intervals."
+    note = (
+        "Real images: what the same number of held-back ones reaches against others. "
+        "Further down, brackets hold 95% intervals."
+    )
     sheet = Sheet(
         results["title"],
         _sentence(results),
@@ -238,9 +241,9 @@ def _manifold_section(results: Results) -> Section | None:
         return None
     lead = (
         "In the features of a classifier that learned from the training split. Few faces in many places show as "
-        "coverage and recall below the real ones; faces that are none show as low precision and density."
+        "coverage and recall below the real ones; images that are no faces show as low precision and density."
     )
-    return Section("manifold", "Real-like, and all of it?", lead, [_legend(), Panels(panels)])
+    return Section("manifold", "Fidelity and coverage", lead, [_legend(), Panels(panels)])
 
 
 def _distance_section(results: Results) -> Section | None:
@@ -262,7 +265,7 @@ def _distance_section(results: Results) -> Section | None:
         "at the same number. FID is biased upwards at few images, in both columns alike. KID is not: real images lie "
         "around 0."
     )
-    return Section("distances", "How far from real", lead, blocks)
+    return Section("distances", "Distance to real images", lead, blocks)
 
 
 def _distance(estimate: Mapping[str, float], form: str) -> str:
@@ -307,10 +310,10 @@ def _copies_section(results: Results) -> Section:
     ]
     rule = copies["rule"]
     lead = (
-        f"{_copies_words(copies)[0].upper()}{_copies_words(copies)[1:]}. The likeness to the nearest training image is "
-        f"{100 * copies['likeness']:.0f}% at the median, that of held-back real images "
-        f"{100 * copies['held_back_likeness']:.0f}%. A copy is 85% alike or more, or above "
-        f"{100 * rule['likeness']:.0f}% and far nearer to one training image than to all others. "
+        f"{_copies_words(copies)[0].upper()}{_copies_words(copies)[1:]}. The similarity to the nearest training image "
+        f"is {100 * copies['likeness']:.0f}% at the median, that of held-back real images "
+        f"{100 * copies['held_back_likeness']:.0f}%. A copy is at least 85% similar, or above "
+        f"{100 * rule['likeness']:.0f}% and much closer to one training image than to all others. "
         "ganfer label keeps copies out of training."
     )
     return Section("copies", "Copies of training images", lead, [Faces(classes)] if classes else [])
@@ -341,7 +344,7 @@ def _diversity_section(results: Results) -> Section | None:
         f"The mean {results['distance']} between faces of one class, over that of as many real images of the class. At "
         "100%, the dashed line, the faces differ from each other as real ones do; far below it they repeat themselves."
     )
-    return Section("diversity", "Do the faces differ from each other?", lead, [panel])
+    return Section("diversity", "Diversity", lead, [panel])
 
 
 def _cas_section(results: Results) -> Section | None:
@@ -382,7 +385,7 @@ def _cas_section(results: Results) -> Section | None:
     ]
     lead = (
         "A classifier that learned from the faces alone, and one that learned from as many real images, both tested on "
-        "held-back real images. What is missing to the real one is missing in the faces."
+        "held-back real images. The gap between the two is what the faces lack."
     )
     if len(cas["replaced"]) < len(names):
         lead += " Classes with * have too few faces: both classifiers learned them from the same real images."

@@ -20,7 +20,7 @@ from ganfer.data.imageset import ImageSet, read_set
 from ganfer.errors import DataError
 from ganfer.generate.batch import read_batch
 from ganfer.label.labels import newest_labels, read_labels
-from ganfer.label.screener import Look, Screener, look_at
+from ganfer.label.screener import ImageFacts, Screener, image_facts
 from ganfer.metrics import extractors, inception
 from ganfer.metrics.density_coverage import NEIGHBOURS, density_coverage
 from ganfer.metrics.diversity import diversity
@@ -100,7 +100,7 @@ def _with_everything(config: Config) -> Config:
 
 def _subject(
     run: Run, screener: Screener, batch_run: Run, labels_run: Run | None, images: ImageSet
-) -> tuple[Subject, Look]:
+) -> tuple[Subject, ImageFacts]:
     batch = read_batch(batch_run)
     names = images.class_names
     chosen = np.arange(len(batch))
@@ -112,7 +112,7 @@ def _subject(
     held = held.select(np.flatnonzero(held.labels >= 0))
     subject = Subject(batch, chosen, np.empty(0), held, images)
     with progress("look at the faces", len(chosen)) as advance:
-        look = look_at(screener, len(chosen), subject.read, run.path / "looks", advance)
+        look = image_facts(screener, len(chosen), subject.read, run.path / "looks", advance)
     asked = np.array([names.index(batch.asked[i]) if batch.asked[i] in names else -1 for i in chosen])
     return dataclasses.replace(subject, classes=np.where(asked >= 0, asked, look.predicted)), look
 
@@ -233,7 +233,7 @@ def _diversity(fake: np.ndarray, real: np.ndarray, distance: Perceptual, config:
 # --- copies -----------------------------------------------------------------------------------------------------------
 
 
-def _copies(screener: Screener, classes: np.ndarray, names: Sequence[str], look: Look) -> dict[str, Any]:
+def _copies(screener: Screener, classes: np.ndarray, names: Sequence[str], look: ImageFacts) -> dict[str, Any]:
     """How many faces are copies of a training image, beside how many held-back real images would count as such."""
     copy = screener.copies(look)
     share = binomtest(int(copy.sum()), len(copy)).proportion_ci(method="wilson")

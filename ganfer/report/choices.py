@@ -33,8 +33,8 @@ def tuning_section(report: Report) -> Section | None:
         diagrams.append(_curve(title, tuning.weights_with_best, "loss weight of a face", _weight, interval))
         chosen = next((point for point in tuning.weights_with_best if point.chosen), None)
         words.append(f"Beside {beside} it is {_weight(chosen)}." if chosen else "")
-    lead = " ".join(["Balanced accuracy on validation; the test split was not looked at for this.", *words]).strip()
-    return Section("tuning", "How many, and how much they weigh", lead, [Diagrams(diagrams)])
+    lead = " ".join(["Balanced accuracy on validation; the test split was not used for this.", *words]).strip()
+    return Section("tuning", "How many faces, and their weight", lead, [Diagrams(diagrams)])
 
 
 def _curve(title: str, tried: Sequence[Tried], x_label: str, name: Callable[[Tried], str], interval: str) -> Diagram:
@@ -68,17 +68,21 @@ def evidence_section(report: Report) -> Section | None:
     classes = _reach(report)
     if classes:
         blocks.append(classes)
-    tests = [_test_row(report, c) for c in overall]
-    columns = ("Change, points", "p", "p, Holm", "McNemar: better / worse", "p")
+    counted = any(c.evidence.mcnemar for c in report.compared("accuracy"))
+    tests = [_test_row(report, c, counted) for c in overall]
+    columns = ("Change, points", "p", "p, Holm", *(("McNemar: better / worse", "p") if counted else ()))
     blocks.append(Details("Every comparison’s tests", [Panel("Tests of balanced accuracy", "Arm", columns, tests)]))
     lead = (
         "A change smaller than “least” cannot be told from no change with these test images and seeds; one as large as "
         "“likely” would be found four times in five. The words beside the other comparisons are Holm-corrected for "
-        "their number. McNemar’s exact test counts the "
-        "test images that one arm gets right in more seeds than the other; it is about accuracy, and about these "
-        "trained models only."
+        "their number."
     )
-    return Section("evidence", "What this test could have shown", lead, blocks)
+    if counted:
+        lead += (
+            " McNemar’s exact test counts the test images that one arm gets right and the other does not; it is about "
+            "accuracy, and about these trained models only."
+        )
+    return Section("evidence", "What this experiment could have shown", lead, blocks)
 
 
 def _reach(report: Report) -> Panel | None:
@@ -103,16 +107,17 @@ def _reach_row(label: str, c: Comparison, note: str = "") -> Row:
     return Row(label, cells, note=note)
 
 
-def _test_row(report: Report, c: Comparison) -> Row:
+def _test_row(report: Report, c: Comparison, counted: bool) -> Row:
     accuracy = next((o for o in report.compared("accuracy") if (o.arm, o.baseline) == (c.arm, c.baseline)), None)
     test = accuracy.evidence.mcnemar if accuracy else None
     cells = [
         Cell(change_with_interval(c.change.mean, c.change.low, c.change.high)),
         Cell(_p(c.evidence.p)),
         Cell(_p(c.evidence.p_holm)),
-        Cell(f"{count(test.better)} / {count(test.worse)}" if test else ABSENT),
-        Cell(_p(test.p if test else None)),
     ]
+    if counted:
+        cells.append(Cell(f"{count(test.better)} / {count(test.worse)}" if test else ABSENT))
+        cells.append(Cell(_p(test.p if test else None)))
     return Row(report.arm(c.arm).title, cells, note=f"against {report.arm(c.baseline).title}")
 
 
@@ -135,7 +140,7 @@ def groups_section(report: Report) -> Section | None:
     if not panels:
         return None
     lead = (
-        f"{arm.title} against {base.title} within groups of the test images: who gains, and who loses. A group’s "
+        f"{arm.title} against {base.title} within groups of the test images: who gains and who loses. A group’s "
         "balanced accuracy is over the classes it has; groups of fewer than 20 images are counted only."
     )
     return Section("groups", "By group", lead, [Panels(panels)])

@@ -101,7 +101,7 @@ def _half(stat: Stat) -> float | None:
 
 
 def _facts(a: Report, b: Report) -> list[tuple[str, str, str]]:
-    """What the two were not made alike in."""
+    """Settings in which the two differ."""
     pairs = [
         ("title", a.title, b.title),
         ("data", a.data.name, b.data.name),
@@ -180,11 +180,11 @@ def _sheet(
     sections = [Section("verdicts", "Their verdicts", "", [Panel("Verdicts", "Report", ("Verdict",), verdicts)])]
     for name, title, found in (("metrics", "Every arm", metrics), ("recalls", "Recall per class", recalls)):
         if found:
-            lead = "B minus A, with an interval on the safe side: the two are taken for independent."
+            lead = "B minus A, with a conservative interval: the two are treated as independent."
             sections.append(Section(name, title, lead, _panels(found)))
     if facts:
         rows = [Row(fact, [Cell(left), Cell(right)]) for fact, left, right in facts]
-        panel = Panel("What the two were not made alike in", "What", ("A", "B"), rows, is_text=True)
+        panel = Panel("Settings in which the two differ", "What", ("A", "B"), rows, is_text=True)
         sections.append(Section("facts", "What differs", " ".join(notes), [panel]))
     headlines = [
         Headline(f"{d.figure}, {d.arm}", f"{points(d.first.mean)} → {points(d.second.mean)}", "%", _change(d.change))

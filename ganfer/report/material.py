@@ -82,7 +82,7 @@ def faces_section(report: Report) -> Section | None:
     )
     if any(kind == "nearest" for cls in classes for _, kind, _ in cls.groups):
         lead += (
-            " Nearest real: for each synthetic face, in the same order, the training image most like it, its class and "
+            " Nearest real: for each synthetic face, in the same order, the most similar training image, its class and "
             "the correlation of the two; near 1 it is a copy."
         )
     return Section("faces", "Faces", lead, [Faces(classes)])
@@ -265,7 +265,7 @@ def _count_and_share(counts: Counts, cls: str) -> str:
 
 def _entropies(stages: Sequence[tuple[str, LabelCounts]]) -> str:
     known = [f"{c.entropy:.2f} {name.lower()} the screen" for name, c in stages if c.entropy is not None]
-    return f"Entropy relative to uniform (1 = all classes alike): {in_words(known)}." if known else ""
+    return f"Entropy relative to uniform (1 = all classes equally frequent): {in_words(known)}." if known else ""
 
 
 def _reliability(arm: Arm, calibration: Calibration) -> Diagram:

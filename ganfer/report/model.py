@@ -7,7 +7,7 @@ from ganfer.page.blocks import NOTHING, Bin, Face, Stat
 from ganfer.page.node import Counts
 
 FORMAT = 1
-WORDS = ("helps", "no difference", "hurts", "cannot tell")
+WORDS = ("helps", "does not help", "no difference", "hurts", "cannot tell")
 MEASURES = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
 
 
@@ -79,6 +79,7 @@ class Comparison:
     change: Stat
     word: str
     evidence: Evidence = Evidence()
+    level: float | None = None  # of the interval, where Holm's correction asked for another than the report's
 
 
 @dataclass(frozen=True)
@@ -220,6 +221,8 @@ class Report:
     tuning: Tuning | None = None
     equal_shares: EqualShares | None = None
     beside: str = ""  # what belongs beside the verdict's sentence
+    recommendation: str = ""  # which arm to use, in a sentence
+    exchange: Sequence[str] = ()  # what the faces were worth in real images, and what more would bring, in sentences
     groups: Mapping[str, Sequence[Group]] = field(default_factory=dict)
 
     @property

@@ -31,6 +31,6 @@ def operating_point_section(report: Report) -> Section | None:
         "Rebalancing makes a classifier say rare classes more often, and so do synthetic faces of them; that alone "
         "raises balanced accuracy, and shifting the classes’ thresholds after training does it for nothing. Here "
         f"every arm has that: class biases fitted on validation. What is left, against {best} (the best without "
-        "synthetic faces), is what an arm learned. The verdict does not rest on it."
+        "synthetic faces), is what an arm learned. Where nothing is left of a gain, the faces are not said to help."
     )
     return Section("threshold", "More than a moved threshold?", lead, panels)

@@ -33,7 +33,9 @@ from ganfer.page.numbers import (
 from ganfer.report.choices import selection_words
 from ganfer.report.model import MEASURES, WORDS, Arm, Comparison, Report
 
-_SHAPES = {"helps": "up", "hurts": "down", "no difference": "circle", "cannot tell": "hollow"}
+_SHAPES = {
+    "helps": "up", "hurts": "down", "does not help": "circle", "no difference": "circle", "cannot tell": "hollow",
+}  # fmt: skip
 FEW = 3  # up to so many arms share the rows of one plot; more get a panel per metric and class
 
 
@@ -94,7 +96,7 @@ def recall_section(report: Report) -> Section | None:
     blocks.append(Details("Precision, recall and F1 of every class and arm", [_per_class_table(report, classes)]))
     lead = (
         "Of the test images that truly show an expression, the share that was recognised. "
-        "Few test images make long lines: such a class cannot show a small change."
+        "Few test images mean long lines: such a class cannot show a small change."
     )
     return Section("recall", "Recall per class", lead, blocks)
 
@@ -119,9 +121,14 @@ def change_section(report: Report) -> Section | None:
                 blocks += [_forest(name, "Arm", rows, scale, level)] if rows else []
     blocks += _class_changes(report, level)
     lead = (
-        f"Points gained or lost against the baseline, with the {level} interval; zero is the heavy line. "
+        f"Points gained or lost against the baseline, with the {level} interval; zero is the bold line. "
         "An interval that includes zero is compatible with no change at all."
     )
+    if any(c.level is not None for c in report.comparisons):
+        lead += (
+            " Where several changes are judged side by side, the intervals are widened for their number (Holm), so "
+            "that words and intervals agree."
+        )
     return Section("change", "What changed", lead, blocks)
 
 
@@ -139,9 +146,9 @@ def confusion_section(report: Report) -> Section | None:
             blocks.append(Details(arm.title, [Matrices([_matrix(report, arm), *_difference(report, arm)])]))
     lead = (
         "Rows are the true class, columns what was predicted, in percent of the true class, over all seeds. "
-        "In a difference, plus means that the second arm says so more often; on the diagonal, plus is good."
+        "In a difference, plus means that the second arm predicts so more often; on the diagonal, plus is good."
     )
-    return Section("confusion", "What is taken for what", lead, blocks)
+    return Section("confusion", "Confusion matrix", lead, blocks)
 
 
 # --- levels: a mark per arm, at the arm's value ---------------------------------------------------------------------
@@ -232,6 +239,8 @@ def _level(stat: Stat) -> str:
 def _class_changes(report: Report, level: str) -> list[Block]:
     """One forest of recalls per comparison, the verdict's open; precision and F1 in tables."""
     per_class = [c for c in report.comparisons if c.cls is not None]
+    if any(c.level is not None for c in per_class):
+        level = f"{level}, adjusted for {len({c.cls for c in per_class})} classes"
     scale = _change_scale(per_class)
     blocks: list[Block] = []
     headline = tuple(arm.name for arm in report.headline) if report.headline else None

@@ -63,6 +63,8 @@ def read_report(results: Any) -> Report:
         screen=None if root.get("screen").absent else _screen(root.get("screen"), classes),
         faces=_faces(root.get("faces"), classes),
         beside=verdict.get("beside").text(),
+        recommendation="" if root.get("recommendation").absent else root.get("recommendation").get("sentence").text(),
+        exchange=_exchange(root.get("exchange")),
         selection=_selection(root.get("selection"), names),
         tuning=None if root.get("tuning").absent else _tuning(root.get("tuning")),
         equal_shares=None if root.get("equal_shares").absent else _equal_shares(root.get("equal_shares"), names),
@@ -176,6 +178,7 @@ def _comparison(node: Node, arms: Sequence[str], classes: Sequence[str]) -> Comp
         change=change,
         word=node.get("word").one_of(WORDS, "a verdict"),
         evidence=_evidence(node),
+        level=node.get("level").maybe_number(),
     )
 
 
@@ -246,6 +249,10 @@ def _face(node: Node) -> Face:
     if not _BASE64.fullmatch(png.text(None)):
         raise png.wrong("a base64 PNG")
     return Face(png.text(None), node.get("caption").text())
+
+
+def _exchange(node: Node) -> list[str]:
+    return [] if node.absent else [sentence.text(None) for sentence in node.get("sentences").items()]
 
 
 def _selection(node: Node, arms: Sequence[str]) -> Selection:

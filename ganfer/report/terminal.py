@@ -20,6 +20,8 @@ def terminal_summary(results: Mapping[str, Any]) -> list[str]:
 def summary_lines(report: Report) -> list[str]:
     """The same from a report that was read already."""
     lines = [f"{report.word.upper()}: {report.sentence}", *([report.beside] if report.beside else [])]
+    lines += [report.recommendation] if report.recommendation else []
+    lines += [*report.exchange, *(f"Note: {note}" for note in report.data.notes)]
     arms = _arms(report)
     lines += ["", *arms] if arms else []
     if report.headline:

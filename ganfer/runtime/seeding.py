@@ -38,7 +38,9 @@ def parse_ranges(text: str, highest: int, option: str) -> list[int]:
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (last and not last.isdecimal()):
-            raise GanferError(f"{option} {text!r}: {part.strip()!r} is no number or range.", "Write it like 0-99,200.")
+            raise GanferError(
+                f"{option} {text!r}: {part.strip()!r} is not a number or range.", "Write it like 0-99,200."
+            )
         low, high = int(first), int(last) if last else (highest if dash else int(first))
         if low > high or high > highest:
             raise GanferError(

@@ -1,1 +1,6 @@
-"""A server for classifiers: TensorFlow Serving's REST, Open Inference Protocol v2, photos, a live page."""
+"""A server for classifiers: TensorFlow Serving's REST, Open Inference Protocol v2, photos, a live page.
+
+`command` starts `server`, which runs `app`, the routes. `store` holds the models, `backend` computes, `batching`
+joins the images of many clients, `guard` decides who may ask, `service` is what all routes share. The routes:
+`tfserving`, `inference` (with `tensors`), `photos`, `pages`; `pixels` and `pictures` read what they are sent.
+"""

@@ -36,14 +36,14 @@ def create_app(service: Service, eyes: photos.Eyes, token: str | None = None) ->
         app.include_router(router)
     pages.add_documents(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    _handle_errors(app)
-    app.add_middleware(_Head)
+    handle_errors(app)
+    app.add_middleware(Head)
     app.add_middleware(Guard, token=token)
     app.add_middleware(_Count, metrics=service.metrics)
     return app
 
 
-def _handle_errors(app: FastAPI) -> None:
+def handle_errors(app: FastAPI) -> None:
     """Every error leaves as one line of JSON."""
 
     @app.exception_handler(Refused)
@@ -71,7 +71,7 @@ def _handle_errors(app: FastAPI) -> None:
         return Answer({"error": "The server failed; its log says why."}, 500)
 
 
-class _Head:
+class Head:
     """ASGI middleware: HEAD is answered as GET is, less the body (RFC 9110, 9.3.2)."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -23,22 +23,14 @@ def plan_lines(workspace: Workspace, config: Config, wanted: Sequence[str]) -> l
     return [*found, f"listen on {config.serve.host}, port {config.serve.port or 'any free'}"]
 
 
-def check(config: Config, options: Mapping[str, Any], *, installed: bool = True) -> None:
-    """GanferError for packages, files and tokens that do not do, before a classifier is trained to be served.
-
-    installed: look at the packages, too.
-    """
-    from ganfer.classifier.early import check_extra, check_file
+def check(config: Config, options: Mapping[str, Any]) -> None:
+    """GanferError for files and tokens that do not do, before a classifier is trained to be served."""
+    from ganfer.classifier.early import check_file
     from ganfer.serve.server import checked_token
 
     checked_token(config.serve.host, options.get("token"))
     for name in ("certificate", "key", "detector_model", "landmarker_model"):
         check_file(options.get(name), "--" + name.replace("_", "-"))
-    if not installed:
-        return
-    check_extra("serve", "fastapi", "uvicorn", "python_multipart", "prometheus_client")
-    if options.get("attention"):
-        check_extra("gaze", "mediapipe")
 
 
 def serve(

@@ -40,27 +40,23 @@ class Listening:
         return f"{self.url}/?token={self.token}" if self.token else f"{self.url}/"
 
 
-class Server:
-    """One server: `run` it in the foreground, or use `background` around other work."""
+class Listener:
+    """A server without its application: `run` it in the foreground, or use `background` around other work."""
 
     def __init__(
         self,
-        find: Callable[[], list[ServedModel]],
-        eyes: Eyes,
         config: ServeConfig,
         *,
-        device: str = "auto",
         token: str | None = None,
         certificate: Path | None = None,
         key: Path | None = None,
     ) -> None:
-        """find: says which models to serve, whenever asked. certificate, key: PEM files, for https.
+        """certificate, key: PEM files, for https.
 
         GanferError for a token that is none, an address that is not to be had, a certificate that cannot be read.
         """
-        self._find, self._eyes, self._config, self._device = find, eyes, config, device
+        self._config = config
         self.token = checked_token(config.host, token)
-        self.metrics = Metrics()
         self._tls = _tls(certificate, key)
         self._socket = _bind(config.host, config.port)
         self.listening = Listening(_url(config.host, self._socket, https=bool(self._tls)), self.token)
@@ -108,22 +104,19 @@ class Server:
             raise failure[0]
 
     async def _serve(self, started: Callable[[Listening], None]) -> None:
-        service = Service(self._config, self.metrics)
-        service.store = ModelStore(
-            self._find, self._config, self.metrics, device=self._device, arriving=lambda: service.arriving
-        )
+        """Make the application, `_listen` with it, take it down."""
+        raise NotImplementedError
+
+    async def _listen(self, app: Any, started: Callable[[Listening], None]) -> None:
+        server = uvicorn.Server(self._settings(app))
+        self._uvicorn = server
+        server.should_exit = self._stopped
+        announce = asyncio.create_task(_announce(server, lambda: started(self.listening)))
         try:
-            await service.store.start()
-            server = uvicorn.Server(self._settings(create_app(service, self._eyes, self.token)))
-            self._uvicorn = server
-            server.should_exit = self._stopped
-            announce = asyncio.create_task(_announce(server, lambda: started(self.listening)))
             await server.serve(sockets=[self._socket])
             await announce
         finally:
             self._socket.close()
-            await service.store.close()
-            service.close()
 
     def _settings(self, app: Any) -> uvicorn.Config:
         logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # the client is told what is wrong with a form
@@ -141,6 +134,39 @@ class Server:
         )
 
 
+class Server(Listener):
+    """The server of classifiers."""
+
+    def __init__(
+        self,
+        find: Callable[[], list[ServedModel]],
+        eyes: Eyes,
+        config: ServeConfig,
+        *,
+        device: str = "auto",
+        token: str | None = None,
+        certificate: Path | None = None,
+        key: Path | None = None,
+    ) -> None:
+        """find: says which models to serve, whenever asked. The rest is the listener's."""
+        super().__init__(config, token=token, certificate=certificate, key=key)
+        self._find, self._eyes, self._device = find, eyes, device
+        self.metrics = Metrics()
+
+    async def _serve(self, started: Callable[[Listening], None]) -> None:
+        service = Service(self._config, self.metrics)
+        service.store = ModelStore(
+            self._find, self._config, self.metrics, device=self._device, arriving=lambda: service.arriving
+        )
+        try:
+            await service.store.start()
+            await self._listen(create_app(service, self._eyes, self.token), started)
+        finally:
+            self._socket.close()
+            await service.store.close()
+            service.close()
+
+
 async def _announce(server: uvicorn.Server, started: Callable[[], None]) -> None:
     """Call `started` when the server answers; not at all when it ends before that."""
     while not server.started:
@@ -155,7 +181,7 @@ def checked_token(host: str, token: str | None) -> str | None:
     if token:
         if not _TOKEN.fullmatch(token):
             raise GanferError(
-                "The token does not do.", "It needs 8 to 200 letters, digits or '-._~'. Leave it out to get one made."
+                "The token is not valid.", "It needs 8 to 200 letters, digits or '-._~'. Leave it out to get one made."
             )
         return token
     return None if is_loopback(host) else secrets.token_urlsafe(24)

@@ -38,7 +38,7 @@ def tuning_page(results: Mapping[str, Any]) -> str:
     if counts["impossible"]:
         done += f", {count(counts['impossible'])} impossible"
     note = (
-        "All on validation, on which the best of many is always a little lucky. Measure the best settings on the test "
+        "All on validation, where the best of many trials is optimistic. Measure the best settings on the test "
         "split once: train them, then ganfer evaluate."
     )
     sheet = Sheet(
@@ -101,8 +101,8 @@ def _course_section(results: Mapping[str, Any]) -> Section | None:
     title = Diagram(
         f"{_NAMES[results['metric']]} on validation", "nats" if results["metric"] == "nll" else "%", drawn, None
     )
-    lead = "A line that no longer moves says that more trials of this space will bring little."
-    return Section("course", "The course of the search", lead, [Diagrams([title])])
+    lead = "A line that no longer moves means that more trials of this space will gain little."
+    return Section("course", "Progress of the search", lead, [Diagrams([title])])
 
 
 def _importance_section(results: Mapping[str, Any]) -> Section | None:

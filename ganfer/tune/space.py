@@ -210,7 +210,9 @@ def _checked(key: str, spec: Spec) -> Spec:
             raise ConfigError(f"Search space: {key} has no choices.", "Give at least one.")
         return Choice(tuple(_as_text(value) for value in spec.values) if kinds == (str,) else spec.values)
     if float not in kinds and int not in kinds:
-        raise ConfigError(f"classifier.{key} is no number, it has no range.", f"Give choices: --search {key}=A,B.")
+        raise ConfigError(
+            f"classifier.{key} is not a number, so it has no range.", f"Give choices: --search {key}=A,B."
+        )
     if not spec.low < spec.high:
         raise ConfigError(f"Search space: {key} runs from {spec.low} to {spec.high}.", "LOW must be below HIGH.")
     if spec.log and spec.low <= 0:

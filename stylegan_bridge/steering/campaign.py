@@ -280,6 +280,8 @@ def steer(
     (`SteerResult.check` makes that an error). `progress(target, kept, evaluations)`, target -1 while the pool is drawn.
     The same seed, the same faces. With `checkpoint`, a file, an interrupted campaign goes on from there, to the same
     faces; it belongs to this generator, score, judge, quotas, config and seed.
+
+    Example: `steer(generator, score, judge, {0: 50, 2: 50}).as_dict()`.
     """
     config = config or SteerConfig()
     if any(count < 0 or target < 0 for target, count in quotas.items()) or not sum(quotas.values()):

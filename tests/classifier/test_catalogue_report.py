@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 from tiny import add_batch, add_set, fast_config, tiny_set
 
 from ganfer.classifier.catalogue import choose, chosen_run, sources
@@ -107,6 +108,7 @@ def test_every_command_takes_the_same_names(tmp_path: Path) -> None:
     assert "x" in {labels["labelling"]["classifier"] for labels in [project.label(classifier="x=after").figures]}
     assert (after.parent / "features").exists() is False
     assert {path.suffix for path in after.parent.iterdir()} == {".json", ".csv", ".safetensors", ".npz"}
+    Image.new("L", (32, 32), 90).save("a.png")
     arguments = ["-w", str(project.workspace.root), "--dry-run"]
     for command in (
         ["explain", "a.png"],

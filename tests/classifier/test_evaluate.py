@@ -77,7 +77,7 @@ def test_it_leaves_a_page_plots_and_tables(work: Path) -> None:
             assert image.width > 300
     html = (result.path / "index.html").read_text(encoding="utf-8")
     text = checked_text(html)
-    for words in ("Balanced accuracy", "Class by class", "What is taken for what", "Calibration", "How it was trained"):
+    for words in ("Balanced accuracy", "Figures per class", "Confusion matrix", "Calibration", "How it was trained"):
         assert words in text
     assert "macro avg" in text
     assert html.count("data:image/png;base64,") >= 10
@@ -162,7 +162,7 @@ def test_stress_says_what_each_condition_costs(work: Path) -> None:
     turned = next(row for row in rows if (row["condition"], row["strength"]) == ("rotation", 30))
     assert turned["accuracy_lost"] == pytest.approx(rows[0]["accuracy"] - turned["accuracy"])
     assert turned["accuracy_lost"] > 0.05, "a grating's class is its direction"
-    assert "Under stress" in checked_text((result.path / "index.html").read_text(encoding="utf-8"))
+    assert "Robustness" in checked_text((result.path / "index.html").read_text(encoding="utf-8"))
 
 
 def test_given_thresholds_leave_the_unsure_to_a_person(work: Path) -> None:

@@ -57,7 +57,7 @@ def test_the_evidence_for_another_class_can_be_asked_for(project: Project, tmp_p
 
 def test_what_is_no_image_is_said_before_any_work(project: Project, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no image")
-    with pytest.raises(DataError, match=r"text.png cannot be read as an image"):
+    with pytest.raises(DataError, match=r"text.png cannot be explained"):
         project.explain([face(tmp_path / "a.png", 0), tmp_path / "text.png"])
     with pytest.raises(DataError, match=r"nowhere.png is not a file"):
         project.explain([tmp_path / "nowhere.png"])

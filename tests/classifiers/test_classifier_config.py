@@ -22,7 +22,7 @@ from classifiers import ClassifierError, TrainConfig
         ({"lr": "fast"}, "lr = 'fast': must be a float, not a str"),
         (
             {"loss": "hinge"},
-            "loss = 'hinge': must be one of cross-entropy, class-weighted, focal, logit-adjusted, l2-svm",
+            "loss = 'hinge': must be one of cross-entropy, class-weighted, focal, logit-adjusted, ldam, l2-svm",
         ),
         ({"tensorboard": 1}, "tensorboard = 1: must be a bool, not a int"),
         ({"batch_size": None}, "batch_size = None: must be a int, not a NoneType"),
@@ -45,7 +45,7 @@ def test_every_field_explains_itself_and_its_default_is_allowed() -> None:
     TrainConfig()
     for field in dataclasses.fields(TrainConfig):
         assert field.metadata["help"]
-        assert set(field.metadata) == {"help", "low", "high", "choices"}
+        assert set(field.metadata) == {"help", "low", "high", "choices", "later"}
 
 
 def test_the_package_and_its_configuration_load_no_torch() -> None:

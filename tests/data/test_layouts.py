@@ -367,7 +367,7 @@ def test_hugging_face_json_lines_in_split_folders_with_class_folders(tmp_path: P
         ("metadata.csv", "filename,label\n1.png,happy\n", "no column 'file_name'. Did you mean 'filename'"),
         ("metadata.csv", "file_name\n1.png\n", "line 2: no class"),
         ("metadata.csv", "file_name,label,split\n1.png,happy,trian\n", "split is 'trian'.*Did you mean 'train'"),
-        ("metadata.jsonl", '{"file_name": "1.png"', "line 1: no valid JSON"),
+        ("metadata.jsonl", '{"file_name": "1.png"', "line 1 is no valid JSON"),
         ("metadata.csv", "file_name,label\n2.png,happy\n", "none of which is in"),
         ("metadata.csv", "file_name,label\n", "names no image"),
     ],

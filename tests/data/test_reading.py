@@ -39,6 +39,9 @@ def test_a_word_in_a_name_is_the_split(split: str, name: str) -> None:
         ({"S001", "S130"}, "subject"), ({"person_1", "Person 2"}, "subject"), ({"AF01", "BM35"}, "subject"),
         ({"001", "002"}, "number"), ({"00000", "00001"}, "shard"), ({"0", "6"}, "word"), ({"1", "19"}, "word"),
         ({"n01440764", "n02102040"}, "word"), ({"ann", "S01"}, "word"), ({"sad"}, "word"),
+        ({"1001_IEO_ANG_HI", "1002_IEO_ANG_HI", "1001_IEO_SAD_HI", "1002_IEO_SAD_HI"}, "clip"),
+        ({"01-01-03-01", "02-01-03-02"}, "clip"), ({"S005_001", "S006_002"}, "clip"), ({"class_1", "class_2"}, "word"),
+        ({"grin1", "frown2"}, "word"),
     ],
 )  # fmt: skip
 def test_what_a_levels_names_look_like(names: set[str], kind: str) -> None:
@@ -123,11 +126,12 @@ def test_a_set_that_lies_mostly_outside_its_classes_is_refused() -> None:
 
 
 def test_the_plan_says_what_it_takes_and_leaves() -> None:
-    plan = read_folders({"train/ann/happy": 4, "test/bob/happy": 2, "test/bob/sad": 1, "docs": 2}, "faces")
+    counts = {"train/ann/happy": 4, "test/bob/happy": 2, "test/bob/sad": 1, "unseen/bob/sad": 3, "docs": 2}
+    plan = read_folders(counts, "faces")
     assert plan.lines == (
         "class: folder level 3 (happy, sad)",
         "split: train from train; test from test",
-        "split: 2 images lie in no split's folder and stay in train",
+        "no split: 3 images lie in no split's folder and stay in train (unseen/: 3)",
         "not used: folder level 2 (ann, bob); --subject-level 2 makes it the subject",
         "left out: 2 images in no class folder (docs/: 2)",
     )

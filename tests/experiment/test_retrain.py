@@ -15,7 +15,8 @@ from tiny import NAMES, add_batch, add_set, fast_config, tiny_set
 
 from ganfer.errors import ConfigError, DataError
 from ganfer.experiment import retrain as retrain_module
-from ganfer.experiment.arms import ARMS, QUICK, Material, chosen_arms, joined, portion, rare_first
+from ganfer.experiment.arms import ARMS, QUICK, Material, chosen_arms
+from ganfer.experiment.portions import joined, portion, rare_first
 from ganfer.pipeline import Project
 from ganfer.workspace import Workspace
 
@@ -28,7 +29,7 @@ def ready(root: Path, train: tuple[int, int, int] = (40, 60, 6), **settings: obj
     workspace = Workspace(root)
     data = add_set(workspace, tiny_set(train))
     add_batch(workspace, data, np.repeat([2, 0], [40, 10]))
-    return Project(workspace, fast_config(**settings))
+    return Project(workspace, fast_config(**{"retrain__arms": "original,synthetic", **settings}))
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_the_results_hold_what_the_report_shows(done: Project) -> None:
     expected = synthetic["metrics"]["balanced_accuracy"]["mean"] - original["metrics"]["balanced_accuracy"]["mean"]
     assert changes["synthetic", "balanced_accuracy"]["change"] == pytest.approx(expected)
     assert {("synthetic", f"recall:{name}") for name in NAMES} <= changes.keys()
-    assert results["verdict"]["word"] in ("helps", "hurts", "no difference", "cannot tell")
+    assert results["verdict"]["word"] in ("helps", "does not help", "hurts", "no difference", "cannot tell")
     assert any("sad has 12 test images" in note for note in results["data"]["notes"])
     assert not any("No cheap alternative" in note for note in results["data"]["notes"])  # oversample was compared
 
@@ -90,29 +91,37 @@ def test_arms_build_what_they_say() -> None:
     drawn = replace(drawn, source=np.full(len(drawn), "synthetic"))
     raw = replace(drawn, images=255 - drawn.images)
     config = fast_config().classifier
-    material = Material(real, drawn, raw, weight=0.5, best="oversample")
+    teacher = np.full((len(real), 3), 1 / 3, np.float32)
+    material = Material(real, drawn, raw, weight=0.5, best="oversample", held_back=real, teacher=teacher)
     built = {name: arm.build(material, config) for name, arm in ARMS.items()}
     assert len(built["original"].images) == len(real)
     assert built["original"].config == config
     assert built["oversample"].config.sampler == "balanced"
-    assert built["class-weighted"].config.loss == "class-weighted"
+    deferred = built["deferred-weights"].config
+    assert (deferred.loss, deferred.defer) == ("class-weighted", 0.8)
+    assert built["distilled"].images.soft_labels is not None
+    assert built["distilled"].images.soft_labels[0].tolist() == pytest.approx([2 / 3, 1 / 6, 1 / 6])
+    assert built["oracle"].images.counts() == {"angry": 42, "happy": 60, "sad": 15}
+    assert built["half"].images.counts() == {"angry": 40, "happy": 60, "sad": 5}  # only sad is rare
+    assert built["quarter"].images.counts()["sad"] == 2
     assert built["logit-adjusted"].config.loss == "logit-adjusted"
     strong = built["strong-augment"].config
     assert (strong.augment, strong.mixup > 0, strong.cutmix > 0) == ("randaugment", True, True)
     more = {"angry": 42, "happy": 60, "sad": 15}
-    for name in ("synthetic", "synthetic+best", "duplicated", "shuffled", "unscreened"):
+    for name in ("synthetic", "synthetic+best", "duplicated", "duplicated+best", "unscreened"):
         assert built[name].images.counts() == more, name
         assert built[name].weights.tolist() == [1.0] * len(real) + [0.5] * 7, name
     added = {name: built[name].images.select(range(len(real), len(real) + 7)) for name in built if name in PLACEBOS}
     assert np.array_equal(added["unscreened"].images, raw.images)
     assert np.array_equal(added["shuffled"].images, drawn.images)
-    assert not np.array_equal(added["shuffled"].labels, drawn.labels)
+    assert not (added["shuffled"].labels == drawn.labels).any()  # permuted, most would stay right
     pixels = {image.tobytes(): label for image, label in zip(real.images, real.labels, strict=True)}
     copies = added["duplicated"]
     assert [pixels[image.tobytes()] for image in copies.images] == copies.labels.tolist()
     assert len({image.tobytes() for image in copies.images}) == 7  # every image once before one twice
     assert set(copies.source) == {"real"}
-    assert built["synthetic+best"].config.sampler == "balanced"
+    for name in ("synthetic+best", "duplicated+best"):
+        assert built[name].config.sampler == "balanced"
     assert built["synthetic"].config == config
 
 
@@ -125,7 +134,14 @@ def test_arms_that_compare_nothing(arms: str) -> None:
 def test_lists_of_arms_by_name() -> None:
     assert [arm.name for arm in chosen_arms("quick")] == list(QUICK)
     assert len(QUICK) == 4
+    default = ["original", "oversample", "logit-adjusted", "synthetic", "synthetic+best"]
+    assert [arm.name for arm in chosen_arms(fast_config().retrain.arms)] == default
     assert [arm.name for arm in chosen_arms("all")] == list(ARMS)
+    assert [arm.name for arm in chosen_arms("all", thinned=True)] == [n for n in ARMS if n not in ("half", "quarter")]
+    assert [arm.name for arm in chosen_arms("all", thinned=False)] == [n for n in ARMS if n != "oracle"]
+    assert [arm.name for arm in chosen_arms("original,class-weighted")] == ["original", "deferred-weights"]
+    with pytest.raises(ConfigError, match="needs real training images that were taken away"):
+        chosen_arms("original,oracle", thinned=False)
     assert [arm.name for arm in chosen_arms("quick,unscreened")] == [*QUICK, "unscreened"]
     with pytest.raises(ConfigError, match="needs a way of rebalancing"):
         chosen_arms("original,synthetic+best,strong-augment")
@@ -199,12 +215,13 @@ def test_a_dry_run_makes_nothing(tmp_path: Path) -> None:
 
 
 def test_killed_and_run_again_gives_the_same_figures(tmp_path: Path) -> None:
-    whole = ready(tmp_path / "whole", classifier__epochs=2).retrain().figures
-    cut = ready(tmp_path / "cut", classifier__epochs=2)
+    arms = {"classifier__epochs": 2, "retrain__arms": "original,synthetic"}
+    whole = ready(tmp_path / "whole", **arms).retrain().figures
+    cut = ready(tmp_path / "cut", **arms)
     cut.label()
     code = (
         "import sys; sys.path.insert(0, 'tests'); from tiny import fast_config; from ganfer.pipeline import Project;"
-        f"Project({str(tmp_path / 'cut')!r}, fast_config(classifier__epochs=2)).retrain()"
+        f"Project({str(tmp_path / 'cut')!r}, fast_config(**{arms!r})).retrain()"
     )
     worker = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL)
     try:

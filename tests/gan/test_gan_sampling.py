@@ -208,7 +208,7 @@ def test_an_unconditional_generator_leaves_the_class_open(workspace, data, make_
 
 
 def test_a_class_the_generator_does_not_know_is_one_line(workspace, data, gan, make_config):
-    with pytest.raises(GanferError, match="knows no 'contempt'"):
+    with pytest.raises(GanferError, match="has no class 'contempt'"):
         generate(workspace, make_config(), gan, data, Quota({"contempt": 2}, {}))
 
 

@@ -211,7 +211,7 @@ def test_a_conditional_gan_is_steered_class_by_class(workspace: Workspace, data:
     assert result.figures["per_class"] == {"angry": 5, "happy": 5}
     path = result.path / rows_of(result.path)[0]["file_name"]
     assert np.array_equal(redraw(path, gan(NAMES))[0], pixels(path))
-    with pytest.raises(GanferError, match="The generator knows no 'fear'; it knows angry, happy"):
+    with pytest.raises(GanferError, match="The generator has no class 'fear'; it knows angry, happy"):
         fill(workspace, data, {"fear": 5}, gan(("angry", "happy")))
 
 

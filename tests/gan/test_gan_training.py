@@ -391,7 +391,7 @@ def test_losses_that_are_no_numbers_stop_and_keep_the_best_snapshot(workspace, d
 
     broken = AdversarialLoss(poisoned, LOSSES["hinge"].generator)
     monkeypatch.setattr(loop, "LOSSES", {"non-saturating": broken})
-    with pytest.raises(GanferError, match=r"no numbers by step 1\d.*step 6, is kept.*lower gan.lr_generator"):
+    with pytest.raises(GanferError, match=r"NaN or infinite by step 1\d.*step 6, is kept.*lower gan.lr_generator"):
         train_gan(workspace, make_config(), data)
     (run,) = workspace.runs("gans")
     assert not run.complete
@@ -436,7 +436,7 @@ def test_a_discriminator_that_knows_its_images_by_heart_is_found(make_config):
     seen = torch.from_numpy(plan.images).float().div(127.5).sub(1)
     assert overfitting(ByHeart(seen), black, plan, drawn, 1.0) == pytest.approx(1.0)
     assert overfitting(ByHeart(None), black, plan, drawn, 1.0) == pytest.approx(0.0)
-    assert "by heart (100%)" in memorisation_alarm(1.0)[0]
+    assert "memorised its training images (100%)" in memorisation_alarm(1.0)[0]
     assert memorisation_alarm(0.3) == memorisation_alarm(None) == []
     few = plan_training(tiny_set(dict.fromkeys(NAMES, 20)), config, seed=0)
     assert overfitting(ByHeart(None), black, few, drawn, 1.0) is None

@@ -241,7 +241,7 @@ def test_two_processes_share_the_looking_and_see_the_same(
 ) -> None:
     import ganfer.metrics.extractors as extractors
     from ganfer.data.imageset import read_set
-    from ganfer.label.screener import Screener, look_at
+    from ganfer.label.screener import Screener, image_facts
     from ganfer.runtime import ranks
 
     monkeypatch.setattr(extractors.chunks, "__defaults__", (10,))
@@ -249,12 +249,12 @@ def test_two_processes_share_the_looking_and_see_the_same(
     screener = Screener(project.config, project.needs.classifier(), data, read_set(data.path))
     pixels = striped(ASKED[:35], seed=41)
     read = lambda places: pixels[list(places)]  # noqa: E731
-    alone = look_at(screener, 35, read, tmp_path / "alone")
+    alone = image_facts(screener, 35, read, tmp_path / "alone")
     monkeypatch.setattr(ranks, "count", lambda: 2)
     monkeypatch.setattr(ranks, "barrier", lambda: None)
     for rank, files in ((1, 2), (0, 4)):  # the follower first: the leader, last, finds its chunks there
         monkeypatch.setattr(ranks, "rank", lambda rank=rank: rank)
-        shared = look_at(screener, 35, read, tmp_path / "shared")
+        shared = image_facts(screener, 35, read, tmp_path / "shared")
         assert len(list((tmp_path / "shared").glob("*.npz"))) == files
     assert len(shared) == 35
     assert np.array_equal(shared.probabilities, alone.probabilities)

@@ -147,7 +147,12 @@ def test_the_files(good: Result) -> None:
     assert float(rows[1]["coverage_real"]) == pytest.approx(mean(good, "coverage", "happy", "real"), rel=1e-4)
     assert float(rows[0]["recall_trained_on_synthetic"]) > 0
     page = (good.path / "index.html").read_text()
-    for heading in ("Real-like, and all of it?", "How far from real", "Copies of training images", "learns from them"):
+    for heading in (
+        "Fidelity and coverage",
+        "Distance to real images",
+        "Copies of training images",
+        "learns from them",
+    ):
         assert heading in page
     assert page.count("data:image/png;base64,") >= 3 * 16
     assert not re.search(r"(src|href)=\"(?!data:|#)", page)  # one file, nothing fetched

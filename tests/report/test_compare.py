@@ -70,6 +70,6 @@ def test_reports_of_other_classes_and_other_test_images(pair: tuple[Path, Path],
 
 def test_damaged_results_are_named(pair: tuple[Path, Path], tmp_path: Path) -> None:
     (pair[1] / "results.json").write_text("{")
-    with pytest.raises(ReportError, match="cannot be read"):
+    with pytest.raises(ReportError, match="results.json is damaged"):
         compare_reports(*pair, tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -27,3 +28,8 @@ def test_every_curl_of_the_document_gets_an_answer(tmp_path: Path) -> None:
             done = subprocess.run(["bash", "-c", here], cwd=tmp_path, capture_output=True, text=True, check=False)
             assert done.returncode == 0, (command, done.stderr)
             assert done.stdout.startswith(("{", "# HELP")), command
+        (code,) = re.findall(r"<!-- run -->\n```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+        names: dict[str, Any] = {}
+        code = code.replace("1, 48, 48", "1, 16, 16").replace("127.0.0.1:8501", listening.url.removeprefix("http://"))
+        exec(code, names)
+        assert names["probabilities"].shape == (5, 3)

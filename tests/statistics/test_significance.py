@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ganfer.statistics.significance import detectable, fewest_images, holm, mcnemar
-from ganfer.statistics.verdict import Claim, Estimate, changes, measure, verdict, word
+from ganfer.statistics.significance import detectable, fewest_images, holm, holm_levels, mcnemar
+from ganfer.statistics.verdict import Estimate, changes, measure
 
 NAMES = ("angry", "happy", "sad")
 
@@ -92,32 +92,12 @@ def test_fewer_images_than_can_show_anything() -> None:
     assert stats.binomtest(least, least).pvalue < 0.05 <= stats.binomtest(least - 1, least - 1).pvalue
 
 
-def test_a_correction_can_take_a_word_back() -> None:
-    change = estimate(0.03, 0.0125)
-    assert word(change, 0.01) == "helps"
-    assert word(change, 0.01, adjusted=0.2) == "cannot tell"
-    assert word(estimate(0.0, 0.002), 0.01, adjusted=1.0) == "no difference"
-
-
-GAIN, SMALL, UNSURE, LOSS = (
-    {"balanced_accuracy": estimate(mean, error), "accuracy": estimate(0.0, 0.003)}
-    for mean, error in ((0.05, 0.01), (0.0, 0.002), (0.02, 0.02), (-0.04, 0.01))
-)
-
-
-@pytest.mark.parametrize(
-    ("tables", "expected", "deciding"),
-    [
-        ([GAIN, GAIN], "helps", 0),
-        ([SMALL, GAIN], "no difference", 0),
-        ([GAIN, UNSURE], "cannot tell", 1),
-        ([UNSURE, LOSS], "hurts", 1),
-        ([LOSS, GAIN], "hurts", 0),
-    ],
-)
-def test_the_weakest_of_several_claims_decides(tables: list[dict[str, Estimate]], expected: str, deciding: int) -> None:
-    claims = [Claim(name, table) for name, table in zip(("oversampling alone", "the original"), tables, strict=True)]
-    found = verdict(claims, margin=0.01, accuracy_margin=0.005)
-    assert (found.word, found.deciding) == (expected, deciding)
-    assert f"against {claims[deciding].against}." in found.sentence
-    assert found.beside.startswith(f"Against {claims[1 - deciding].against}: balanced accuracy ")
+def test_an_interval_at_holms_level_excludes_zero_exactly_where_holm_rejects() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(2000):
+        family = dict(enumerate(rng.uniform(0, rng.choice([0.02, 0.1, 1]), 7)))
+        corrected, levels = holm(family), holm_levels(family)
+        assert [corrected[i] < 0.05 for i in family] == [p < levels[i] for i, p in family.items()]
+    assert holm_levels({"a": 0.001, "b": 0.02, "c": 0.9}) == pytest.approx({"a": 0.05 / 3, "b": 0.025, "c": 0.05})
+    assert holm_levels({"alone": 0.3}) == {"alone": pytest.approx(0.05)}
+    assert holm_levels({}) == {}

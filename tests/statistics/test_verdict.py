@@ -5,14 +5,13 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, precision_score, recall_score
 
 from ganfer.statistics.verdict import (
-    Claim,
     Estimate,
     bootstrap_weights,
+    changes,
     estimates,
     measure,
     points,
     scores,
-    verdict,
     word,
 )
 
@@ -86,19 +85,55 @@ def test_all_right_on_five_images_is_no_proof() -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
-    [(0.001, 0.05, "helps"), (-0.05, -0.001, "hurts"), (-0.004, 0.009, "no difference"), (-0.02, 0.03, "cannot tell")],
+    [
+        (0.001, 0.05, "helps"),
+        (-0.05, -0.001, "hurts"),
+        (-0.004, 0.009, "no difference"),
+        (-0.034, 0.001, "does not help"),
+        (-0.034, 0.0101, "cannot tell"),
+        (-0.02, 0.03, "cannot tell"),
+    ],
 )
 def test_words(low: float, high: float, expected: str) -> None:
     assert word(Estimate((low + high) / 2, low, high), margin=0.01) == expected
 
 
-def test_a_gain_that_costs_too_much_accuracy_is_not_called_a_help() -> None:
-    gain, loss = Estimate(0.03, 0.01, 0.05), Estimate(-0.02, -0.03, -0.01)
-    good, dear = ({"balanced_accuracy": gain, "accuracy": accuracy} for accuracy in (gain, loss))
-    assert verdict([Claim("x", good)], margin=0.01, accuracy_margin=0.005)[0] == "helps"
-    answer, sentence, *_ = verdict([Claim("x", dear)], margin=0.01, accuracy_margin=0.005)
-    assert answer == "cannot tell"
-    assert "accuracy falls by more than the 0.5 points allowed" in sentence
+def test_one_seed_has_no_word() -> None:
+    for low, high in ((0.01, 0.02), (-0.02, -0.01), (-0.001, 0.001)):
+        assert word(Estimate((low + high) / 2, low, high, per_seed=(0.0,)), margin=0.01) == "cannot tell"
+
+
+def test_an_interval_of_another_level_and_its_p_value_agree() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], 60)
+    rows = [np.where(rng.random((3, 180)) < p, labels, (labels + 1) % 3) for p in (0.6, 0.68)]
+    base, arm = (measure(labels, one, NAMES, resamples=300) for one in rows)
+    for name, change in changes(arm, base).items():
+        assert change.at(0.95).low == pytest.approx(change.low), name
+        edge = change.at(1 - change.p)
+        assert min(abs(edge.low), abs(edge.high)) == pytest.approx(0, abs=1e-6), name
+        assert change.at(0.99).high >= change.high
+
+
+def test_images_of_one_person_are_drawn_together() -> None:
+    labels, groups = np.array([0, 0, 1, 1, 2, 2]), np.array([7, 7, 7, 3, -1, -1])
+    weights = bootstrap_weights(labels, 400, seed=0, groups=groups)
+    assert np.array_equal(weights[:, 0], weights[:, 2])  # one person's, of two classes
+    assert not np.array_equal(weights[:, 4], weights[:, 5])  # unknown people are not one
+    assert weights.mean() == pytest.approx(1, abs=0.1)
+    found = estimates(measure(labels, np.stack([labels, labels[::-1]]), NAMES, resamples=200, groups=groups))
+    assert np.isfinite(found["balanced_accuracy"].error)  # also where some resamples lack a class
+
+
+def test_people_who_succeed_or_fail_as_a_whole_widen_the_interval() -> None:
+    rng = np.random.default_rng(0)
+    labels, groups = np.tile([0, 1, 2], 100), np.repeat(np.arange(30), 10)
+    seen = rng.random(30) < 0.6
+    rows = np.stack([np.where(seen[groups], labels, (labels + 1) % 3)] * 2)
+    alone, whole = (
+        estimates(measure(labels, rows, NAMES, resamples=500, groups=which))["accuracy"] for which in (None, groups)
+    )
+    assert whole.high - whole.low > 2 * (alone.high - alone.low)
 
 
 def test_points_are_written_with_a_true_minus() -> None:

@@ -142,7 +142,7 @@ def test_conditional_networks_need_to_know_their_classes(project: Project, tmp_p
     assert read_facts(one.path / rows_of(one.path)[0]["file_name"])["class_index"] == "1"
     with pytest.raises(GanferError, match="--seeds draws from a generator without classes"):
         with_network(project, file, classes="sad,happy,angry").generate(source="stylegan2", seeds=[1])
-    with pytest.raises(GanferError, match="knows no 'happy'; it knows sad, fear, angry"):
+    with pytest.raises(GanferError, match="has no class 'happy'; it knows sad, fear, angry"):
         with_network(project, file, classes="sad,fear,angry").generate(classes={"happy": 2}, source="stylegan2")
 
 
@@ -246,7 +246,7 @@ def test_the_command_line(
         (("--network", "ftp://x/y.pkl"), "only http and https"),
         ((), "needs a network"),
         (("--network", "faces.pkl", "--seeds", "5-2"), "'5-2' is outside"),
-        (("--network", "faces.pkl", "--seeds", "a"), "'a' is no number or range"),
+        (("--network", "faces.pkl", "--seeds", "a"), "'a' is not a number or range"),
         (("--network", "faces.pkl", "--mix-seeds", "1", "--mix-layers", "40"), "--mix-layers '40'"),
         (("--network", "faces.pkl", "--face-crop", "detect", "--detector-model", "no.onnx"), "no.onnx is no file"),
         (("--network", "faces.pkl", "--truncation-psi", "9"), "stylegan.truncation_psi = 9"),

@@ -39,7 +39,7 @@ def test_a_line_of_search(text: str, key: str, spec: object) -> None:
         ("augment=light..strong", "is no range"),
         ("augment=light,heavy", "augment = 'heavy'"),
         ("dropout=0..2", "dropout = 2.0"),
-        ("augment=1..2", "is no number"),
+        ("augment=1..2", "is not a number"),
         ("tensorboard=true,false", "changes no result"),
     ],
 )

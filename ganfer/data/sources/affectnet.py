@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ganfer.data.sources.items import Item, ReadOptions, Refused, Stream
+from ganfer.data.sources.items import Item, Note, ReadOptions, Refused, Stream
 from ganfer.data.sources.survey import Survey, base, is_image, split_of
 from ganfer.data.sources.tables import csv_rows, joined, label_files, lines_of, named, number, text_of
 from ganfer.data.sources.trees import Tree
@@ -73,18 +73,25 @@ def own(name: str) -> bool:
 
 def _lists(tree: Tree) -> Stream:
     rows: dict[str, list[Item | Refused]] = {}
+    again: list[str] = []
     for name, content in label_files(tree, lambda name: base(name).lower() in _LISTS).items():
         what = f"{tree.path}: {name}"
         split = _LISTS[base(name).lower()]
         for line, row in csv_rows(lines_of(text_of(content, what)), what, _REQUIRED):
-            path, code = row["subDirectory_filePath"], number(row, "expression", what, line)
+            path, code = row.get("subDirectory_filePath", ""), number(row, "expression", what, line)
             label = named(code, CODES, what, line)
+            if _tail(path) in rows:
+                again.append(path)
             if code >= _FACES:
                 rows[_tail(path)] = [Refused(path, f"AffectNet: {label}")]
                 continue
             extra = {name: row[name] for name in ("valence", "arousal") if row.get(name)}
             rows[_tail(path)] = [Item(path, label, b"", split=split, box=_box(row), attributes=extra)]
     yield from joined(tree, rows, _tail, "the lists", among=is_image)
+    if again:
+        yield Note(
+            f"The lists name {len(again):,} images more than once; the last line counts (the first: {again[0]})."
+        )
 
 
 def _tail(path: str) -> str:
@@ -96,6 +103,6 @@ def _box(row: Mapping[str, str]) -> tuple[int, int, int, int] | None:
     """(left, top, right, bottom); None where the list gives none (NULL) or an empty one."""
     try:
         x, y, width, height = (int(float(row[name])) for name in _BOX)
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         return None
     return (x, y, x + width, y + height) if width > 0 and height > 0 else None

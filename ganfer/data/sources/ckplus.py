@@ -47,7 +47,9 @@ def _label(content: bytes, what: str) -> str:
     try:
         code = float(content.decode("ascii"))
     except ValueError as error:
-        raise DataError(f"{what}: {content[:40]!r} is no number.", "It must be 0 (neutral) to 7 (surprise).") from error
+        raise DataError(
+            f"{what}: {content[:40]!r} is not a number.", "It must be 0 (neutral) to 7 (surprise)."
+        ) from error
     return named(code, CLASSES, what, 1)
 
 

@@ -43,7 +43,7 @@ def _parse(fields: list[str], what: str, line: int) -> tuple[Item, float]:
         image, face, *box, confidence, label = fields
         top, left, right, bottom = (int(float(value)) for value in box)
         sure, code = float(confidence), int(label)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise DataError(
             f"{what}, line {line}: {' '.join(fields)!r}.",
             "It must be: name, face id, top, left, right, bottom, confidence, label.",

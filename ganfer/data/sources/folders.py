@@ -6,6 +6,7 @@ from ganfer.data.sources.items import Item, ReadOptions, Refused, Stream
 from ganfer.data.sources.reading import OUTSIDE, Reading, read_folders
 from ganfer.data.sources.survey import CK_NAME, Survey, is_image
 from ganfer.data.sources.trees import Tree
+from ganfer.errors import DataError
 
 
 def fits(seen: Survey) -> bool:
@@ -21,7 +22,14 @@ def fits_ck(seen: Survey) -> bool:
 def reading(tree: Tree, seen: Survey, options: ReadOptions) -> Reading:
     """The plan for the source's folders. DataError when it is open which folder is the class."""
     levels = {"class_level": options.class_level, "subject_level": options.subject_level}
-    return read_folders(seen.folders, str(tree.path), **levels)
+    try:
+        return read_folders(seen.folders, str(tree.path), **levels)
+    except DataError as error:
+        tables = [name for name in seen.label_files if name.lower().endswith(".csv")]
+        if not tables:
+            raise
+        more = f"If {tables[0]} holds the classes, call it metadata.csv, with columns file_name and label."
+        raise DataError(error.problem, f"{error.remedy} {more}") from error
 
 
 def items(tree: Tree, seen: Survey, options: ReadOptions) -> Stream:

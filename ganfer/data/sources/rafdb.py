@@ -49,10 +49,15 @@ def items(tree: Tree, seen: Survey, options: ReadOptions) -> Stream:
             if not text.strip():
                 continue
             match = RAF_NAME.fullmatch(image.strip())
-            if match is None or not code.isdigit():
+            if match is None or not code.isdecimal():
                 raise DataError(f"{what}, line {line}: {text.strip()!r}.", "It must be like: train_00001.jpg 5.")
             stem = PurePosixPath(image).stem
             label = named(int(code), CLASSES, what, line, first=1)
+            if stem in rows and rows[stem][0].label != label:
+                raise DataError(
+                    f"{what}, line {line}: {image.strip()} is {label}, and {rows[stem][0].label} before.",
+                    "Mend one of the lines.",
+                )
             rows[stem] = [Item(image.strip(), label, b"", split=match["split"], attributes=attributes.get(stem, {}))]
     aligned = any("_aligned." in name for name in tree.names() if is_image(name))
     yield from joined(
@@ -75,7 +80,7 @@ def _numbered(tree: Tree) -> Stream:
             yield entry
             continue
         folder, match = PurePosixPath(entry.name).parent.name, RAF_NAME.fullmatch(base(entry.name))
-        if match is None or not folder.isdigit() or not 1 <= int(folder) <= len(CLASSES):
+        if match is None or not folder.isdecimal() or not 1 <= int(folder) <= len(CLASSES):
             yield Refused(entry.name, "not in a folder 1 to 7 of RAF-DB's classes")
         else:
             yield Item(entry.name, CLASSES[int(folder) - 1], entry.data, split=match["split"])
@@ -85,7 +90,7 @@ def _people(content: bytes) -> dict[str, str]:
     """gender, race and age group, the last three lines after five landmarks; nothing in any other file."""
     codes = content.decode("ascii", "replace").split()[-3:]
     tables = {"gender": GENDER, "race": RACE, "age_group": AGE}
-    if len(codes) < 3 or not all(code.isdigit() for code in codes):
+    if len(codes) < 3 or not all(code.isdecimal() for code in codes):
         return {}
     return {
         name: values[int(code)]

@@ -86,10 +86,11 @@ def _classes(
     inside = sum(counts[name] for name, at in found.items() if at is not None)
     total = sum(counts.values())
     if total and 2 * inside < total:
+        rest = _some(_class_names(folders, found))
         stray = Counter({name: counts[name] for name, at in found.items() if at is None})
         raise DataError(
-            f"{what}: {total - inside:,} of {total:,} images lie in no class folder ({_some(_shown(stray))}), the rest "
-            f"in {_some(_class_names(folders, found))}.",
+            f"{what}: {total - inside:,} of {total:,} images lie in no class folder ({_some(_shown(stray))})"
+            + (f", the rest in {rest}." if rest else "."),
             "Give the folder that holds the class folders, or say which level is the class: --class-level N "
             "(1 = the folders directly in PATH).",
         )
@@ -179,6 +180,7 @@ def _by_shape(folders: Mapping[str, FolderPath], counts: Mapping[str, int], what
             "number": "numbers",
             "shard": "numbered shards of one unlabelled set",
             "container": "places to keep images",
+            "clip": "recordings",
         }
         raise DataError(
             f"{what}: its folders ({_some(levels[choice])}) look like {like[kinds[choice]]}, not like classes.",
@@ -266,7 +268,7 @@ def _lines(
     people = {place.group for place in places.values() if place.group}
     if people:
         lines.append(f"subject: folder level {_list(sorted({at + 1 for at in subjects.values()}))} ({_some(people)})")
-    lines += _split_lines(folders, counts)
+    lines += _split_lines(folders, counts, classes)
     used = {(name, i) for name, at in (*classes.items(), *subjects.items()) for i in (at,)}
     unused: dict[int, set[str]] = defaultdict(set)
     for name, folder in folders.items():
@@ -285,11 +287,14 @@ def _lines(
     return lines
 
 
-def _split_lines(folders: Mapping[str, FolderPath], counts: Mapping[str, int]) -> list[str]:
+def _split_lines(
+    folders: Mapping[str, FolderPath], counts: Mapping[str, int], classes: Mapping[str, int | None]
+) -> list[str]:
     named: dict[str, set[str]] = defaultdict(set)
-    images: Counter[str] = Counter()
+    open_to: Counter[str] = Counter()
     for name, folder in folders.items():
-        images[folder.split] += counts[name]
+        if not folder.split and classes[name] is not None:
+            open_to["/".join(folder.parts[:1])] += counts[name]
         taken = {i for i, _ in folder.rest}
         own = [p for i, p in enumerate(folder.parts) if i not in taken or class_with_split(p)]
         if folder.split and own:
@@ -298,8 +303,9 @@ def _split_lines(folders: Mapping[str, FolderPath], counts: Mapping[str, int]) -
         return []
     said = "; ".join(f"{split} from {_some(named[split])}" for split in ("train", "val", "test") if named[split])
     lines = [f"split: {said}"]
-    if images[""]:
-        lines.append(f"split: {images['']:,} images lie in no split's folder and stay in train")
+    if open_to.total():
+        where = _some(_shown(open_to))
+        lines.append(f"no split: {open_to.total():,} images lie in no split's folder and stay in train ({where})")
     return lines
 
 

@@ -2,7 +2,8 @@
 
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,10 +23,11 @@ from ganfer.data.sources import (
 from ganfer.data.sources.codes import CODES
 from ganfer.data.sources.items import Note, ReadOptions, Refused, Stream
 from ganfer.data.sources.reading import Reading
+from ganfer.data.sources.remarks import named_files, nothing, said_of, some, split_names
 from ganfer.data.sources.survey import Survey, looks_like_picture, survey
 from ganfer.data.sources.tars import TarTree
 from ganfer.data.sources.trees import FolderTree, Tree, ZipTree
-from ganfer.data.sources.watched import UNREAD_TABLE, WatchedTree, workspaces_in
+from ganfer.data.sources.watched import WatchedTree, workspaces_in
 from ganfer.errors import DataError, did_you_mean
 
 
@@ -92,7 +94,6 @@ KINDS: dict[str, Layout] = {
     **{kind: Layout(code.title, coded.fits(kind), coded.items(kind)) for kind, code in CODES.items()},
     "folder": Layout("a folder per class, with or without splits", folders.fits, folders.items, labels=folders.labels),
 }
-_SHOWN = 5  # files that a note names
 _PIXELS_OR_TABLE = ("ferplus", "ck+csv", "fer2013", "stylegan")
 _BY_FOLDER = ("ck+48", "folder", "huggingface")  # where the folders' levels count
 
@@ -122,20 +123,20 @@ class DatasetSource:
         """The source's images, one at a time; then every file that was not used, with the reason."""
         tree = WatchedTree(self.tree, self.workspaces)
         told: set[str] = set()
+        left: dict[str, list[str]] = defaultdict(list)
         for entry in self.layout.items(tree, self.seen, self.options):
             if isinstance(entry, Refused):
                 told.add(entry.id)
+                left[said_of(entry)].append(entry.id)
                 yield self._placed(entry)
             else:
                 yield entry
-        unread = []
         for refused in tree.left(self.layout.unnamed, self.layout.own, told):
             yield self._placed(refused)
-            if refused.reason == UNREAD_TABLE:
-                unread.append(refused.id)
-        if unread:
-            more = f" and {len(unread) - _SHOWN:,} more" if len(unread) > _SHOWN else ""
-            yield Note(f"Not read: {', '.join(unread[:_SHOWN])}{more}.")
+            left[said_of(refused)].append(refused.id)
+        for text, names in left.items():
+            if text:
+                yield Note(text.format(some(names)))
 
     def _placed(self, refused: Refused) -> Refused:
         """With the class it would have had, where its folder tells."""
@@ -150,8 +151,14 @@ class DatasetSource:
 
     def lines(self) -> list[str]:
         """How the source is read, in words. DataError where that is open."""
-        plan = self._plan.lines if self.kind in ("folder", "ck+48") else ()
-        return [f"{self.path} is read as {self.kind}: {self.layout.summary}.", *(f"  {line}" for line in plan)]
+        first = f"{self.path} is read as {self.kind}: {self.layout.summary}."
+        return [first, *(f"  {line}" for line in self._details)]
+
+    @cached_property
+    def _details(self) -> Sequence[str]:
+        if self.kind == "huggingface":
+            return huggingface.lines(WatchedTree(self.tree, self.workspaces), self.seen, self.options)
+        return [*self._plan.lines, *split_names(self.seen)] if self.kind in ("folder", "ck+48") else ()
 
     def labels(self) -> Iterator[str] | None:
         """The classes without reading any image; None where only reading tells."""
@@ -177,7 +184,7 @@ def open_source(path: Path, kind: str | None = None, options: ReadOptions | None
     tree = open_tree(path)
     seen, workspaces = _look(tree)
     if kind is None:
-        kind = _found_out(path, seen, options)
+        kind = _found_out(path, tree, seen, options)
     elif not (KINDS[kind].allows or KINDS[kind].fits)(seen):
         raise DataError(
             f"{path} does not look like {kind} ({KINDS[kind].summary}).", "Leave --as away, or check the path."
@@ -190,13 +197,13 @@ def open_source(path: Path, kind: str | None = None, options: ReadOptions | None
     return DatasetSource(path, kind, KINDS[kind], tree, seen, options, workspaces)
 
 
-def _found_out(path: Path, seen: Survey, options: ReadOptions) -> str:
+def _found_out(path: Path, tree: Tree, seen: Survey, options: ReadOptions) -> str:
     """The layout of a source. DataError where there is none, or where two have a claim."""
     if options.class_level is not None and seen.in_folders:
         return "folder"
     kind = next((name for name, layout in KINDS.items() if layout.fits(seen)), None)
     if kind is None:
-        raise DataError(*_nothing(path, seen))
+        raise DataError(*nothing(path, seen, KINDS))
     if kind in _PIXELS_OR_TABLE and 2 * seen.in_classes > seen.images > 0:
         raise DataError(
             f"{path} holds {KINDS[kind].summary}, and {seen.in_classes:,} images in class folders beside it.",
@@ -207,6 +214,12 @@ def _found_out(path: Path, seen: Survey, options: ReadOptions) -> str:
             f"{path} holds CK+'s frames without their labels: the folders are subjects and sequences.",
             "Give the folder that holds CK+'s Emotion/ as well.",
         )
+    if kind == "folder" and not seen.in_classes and 2 * seen.named_apart > seen.images:
+        raise DataError(*named_files(path, seen))
+    if kind == "huggingface" and 2 * seen.in_classes > seen.images:
+        differs = huggingface.unlike_folders(tree, seen, options)
+        if differs:
+            raise DataError(differs, "Say which counts: --as huggingface (the table), or --as folder.")
     return kind
 
 
@@ -224,10 +237,10 @@ def open_tree(path: Path) -> Tree:
         return FolderTree(path.resolve().parent, only=path.name)
     if zipfile.is_zipfile(path):
         return ZipTree(path)
+    if _like_tar(path):  # whatever its name: mirrors call a tar.gz a zip
+        return TarTree(path)
     if path.suffix.lower() == ".zip":
         raise DataError(f"{path} is not a whole zip file.", "Download or pack it again.")
-    if _like_tar(path):
-        return TarTree(path)
     raise DataError(f"{path} is no folder, zip, tar or label file that ganfer reads.", "Unpack it and add the folder.")
 
 
@@ -246,27 +259,6 @@ def _look(tree: Tree) -> tuple[Survey, tuple[str, ...]]:
     seen = survey(tree.names())
     workspaces = workspaces_in(tree, seen.workspaces)
     return (survey(WatchedTree(tree, workspaces).names()) if workspaces else seen), workspaces
-
-
-def _nothing(path: Path, seen: Survey) -> tuple[str, str]:
-    if seen.images:
-        return (
-            f"{path} holds {seen.images:,} images but no classes: they lie in no folder, and no label file names them.",
-            "Put each class's images into a folder named after it, e.g. happy/, or write a metadata.csv.",
-        )
-    if seen.folders:
-        return f"{path} holds pictures, but none that can be read here.", "Save them as JPEG or PNG."
-    tables = [name for name in seen.label_files if name.lower().endswith(".csv")]
-    if tables:
-        return (
-            f"{path} holds no images, and CSV files that no layout names ({', '.join(tables[:_SHOWN])}).",
-            "Give the one that holds the faces (emotion, pixels) as PATH.",
-        )
-    if seen.files:
-        return f"{path} holds {seen.files:,} files but no image ganfer knows.", "Known layouts: " + "; ".join(
-            KINDS
-        ) + "."
-    return f"{path} is empty.", "Give a folder, zip, tar or CSV with labelled face images."
 
 
 def source_stem(path: Path) -> str:

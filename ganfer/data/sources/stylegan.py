@@ -5,13 +5,13 @@ set without labels. The numbered folders only keep folders small; they are no cl
 a list `class_names` or `classes` of the same file; else the numbers are the names.
 """
 
-import json
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 
 from ganfer.data.sources.items import Item, Note, ReadOptions, Stream
 from ganfer.data.sources.survey import DATASET_JSON, Survey, base, is_image, split_of
-from ganfer.data.sources.tables import joined, label_files, text_of
+from ganfer.data.sources.tables import joined, json_of, label_files, path_in, text_of
 from ganfer.data.sources.trees import Tree
 from ganfer.errors import DataError
 
@@ -35,18 +35,18 @@ def items(tree: Tree, seen: Survey, options: ReadOptions) -> Stream:
         numbered |= names is None
         folder = name[: -len(base(name))]
         for file, label in _pairs(found.get("labels"), what):
-            path = folder + file.replace("\\", "/").removeprefix("./")
-            rows[path] = [Item(path, _class(label, names, f"{what}: {file}"), b"", split=split_of(path))]
+            path = path_in(tree, folder, file)
+            item = Item(path, _class(label, names, f"{what}: {file}"), b"", split=split_of(path))
+            if path in rows and rows[path][0].label != item.label:
+                raise DataError(f"{what}: {file} is {item.label}, and {rows[path][0].label}.", "Mend one of them.")
+            rows[path] = [item]
     yield from joined(tree, rows, str, DATASET_JSON, among=is_image)
     if numbered:
         yield Note("dataset.json numbers its classes: --rename 0=angry gives one a name.")
 
 
 def _read(text: str, what: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{what} is no valid JSON ({error}).", "Make it again with dataset_tool.py.") from error
+    found = json_of(text, what, "Make it again with dataset_tool.py.")
     if not isinstance(found, dict):
         raise DataError(f"{what} holds no object with labels.", "Make it again with dataset_tool.py.")
     return found
@@ -68,11 +68,12 @@ def _pairs(labels: Any, what: str) -> list[tuple[str, Any]]:
 
 def _class(label: Any, names: list[Any] | None, what: str) -> str:
     """The class of a number, a name or a one-hot list."""
-    if isinstance(label, list) and sorted(label) == [0] * (len(label) - 1) + [1]:
+    if isinstance(label, list) and label.count(1) == 1 and label.count(0) == len(label) - 1:
         label = label.index(1)
     if isinstance(label, str) and label.strip():
         return label
-    if isinstance(label, bool) or not isinstance(label, (int, float)) or label != int(label) or label < 0:
+    number = isinstance(label, (int, float)) and not isinstance(label, bool)
+    if not number or not isfinite(label) or label != int(label) or label < 0:
         raise DataError(f"{what} has the label {label!r}.", "It must be the number of a class, or its name.")
     if names is None:
         return str(int(label))

@@ -8,6 +8,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import PurePosixPath
 
+from ganfer.data.names import EXPRESSIONS, canonical
 from ganfer.data.sources.codes import coded_by
 from ganfer.data.sources.trees import WORKSPACE
 from ganfer.data.sources.words import expression_in, split_word
@@ -22,12 +23,18 @@ HEIF_SUFFIXES = frozenset((".heic", ".heif", ".hif"))
 _CAMERA = "jxl dng cr2 cr3 nef arw raf orf rw2 pef srw psd svg mp4 mov avi mkv webm"
 _CAMERA_SUFFIXES = frozenset(f".{name}" for name in _CAMERA.split())
 TABLE_SUFFIXES = frozenset((".csv", ".tsv", ".jsonl", ".json", ".lst", ".xlsx", ".xls", ".parquet", ".mat", ".npy"))
+ARCHIVE_SUFFIXES = frozenset((".zip", ".rar", ".7z", ".tar", ".gz", ".tgz", ".xz", ".txz", ".bz2", ".tbz2", ".zst"))
+_ARCHIVE_PART = re.compile(r"\.(\d{3}|[rz]\d\d)")
+_TABLES_OF_IMAGES = frozenset((".parquet", ".arrow", ".tfrecord", ".h5", ".hdf5", ".npz", ".pkl"))
 LABEL_SUFFIXES = frozenset((".csv", ".jsonl", ".lst", ".txt"))
 DATASET_JSON = "dataset.json"
 
 CK_NAME = re.compile(r"(?P<subject>S\d{3})_\d{3}_\d{8}\.\w+")
 CK_LABEL = re.compile(r"S\d{3}_\d{3}_\d{8}_emotion\.txt")
 RAF_NAME = re.compile(r"(?P<split>train|test)_(?P<number>\d{4,})(_aligned)?\.\w+")
+_SPLIT_NAME = re.compile(
+    r"(publictest|privatetest|train|training|val|valid|validation|test|testing|dev)[_\-. ]?\d", re.IGNORECASE
+)
 _KEPT_NAMES = 1000
 
 
@@ -38,7 +45,9 @@ class Survey:
     folders: images by folder, those of a format that cannot be read with 0. ck_names, raf_names: images named like
     those sets'; coded: images by the set whose names tell the expression. emotion_files: CK+'s labels. in_classes:
     images below a folder named like an expression. exp_arrays: AffectNet's labels. label_files: names, at most 1,000.
-    workspaces: files that may mark a workspace of ganfer's.
+    workspaces: files that may mark a workspace of ganfer's. packed: archives inside and Parquet files, at most 1,000.
+    named: expressions that images of a folder are named after (`happy_01.png`), with their number. split_names: images
+    whose own name begins with a split (`train_01.png`), by split, and split_example one of them.
     """
 
     images: int = 0
@@ -52,10 +61,19 @@ class Survey:
     exp_arrays: int = 0
     label_files: list[str] = field(default_factory=list)
     workspaces: list[str] = field(default_factory=list)
+    packed: list[str] = field(default_factory=list)
+    named: dict[str, Counter[str]] = field(default_factory=dict)
+    split_names: Counter[str] = field(default_factory=Counter)
+    split_example: str = ""
 
     def has(self, *names: str) -> bool:
         """Whether a label file of one of these names (lower case, without folders) is there."""
         return any(base(path).lower() in names for path in self.label_files)
+
+    @property
+    def named_apart(self) -> int:
+        """Images named like expressions, in folders that hold more than one of them."""
+        return sum(found.total() for found in self.named.values() if len(found) > 1)
 
     @property
     def in_folders(self) -> int:
@@ -113,6 +131,7 @@ def survey(names: Iterable[str]) -> Survey:
             seen.images += 1
             seen.folders[folder] += 1
             seen.ck_names += CK_NAME.fullmatch(last) is not None
+            _by_own_name(seen, name, folder, last)
             seen.raf_names += RAF_NAME.fullmatch(last) is not None
             kind = coded_by(last)
             if kind:
@@ -121,6 +140,8 @@ def survey(names: Iterable[str]) -> Survey:
             seen.exp_arrays += 1
         elif last == WORKSPACE:
             seen.workspaces.append(name)
+        elif is_packed(last):
+            seen.packed += [name] * (len(seen.packed) < _KEPT_NAMES)
         elif unreadable_picture(last):
             seen.folders[folder] += 0
         elif CK_LABEL.fullmatch(last):
@@ -130,6 +151,27 @@ def survey(names: Iterable[str]) -> Survey:
     named = {folder: any(map(expression_in, folder.split("/"))) for folder in seen.folders}
     seen.in_classes = sum(count for folder, count in seen.folders.items() if named[folder])
     return seen
+
+
+def _by_own_name(seen: Survey, name: str, folder: str, last: str) -> None:
+    expression = canonical(last.rpartition(".")[0].strip("0123456789_-. ()"))
+    if expression in EXPRESSIONS:
+        seen.named.setdefault(folder, Counter())[expression] += 1
+    begins = _SPLIT_NAME.match(last)
+    if begins and not split_of(name):
+        seen.split_names[split_word(begins[1])] += 1
+        seen.split_example = seen.split_example or name
+
+
+def is_archive(last: str) -> bool:
+    """Whether a file's name ends like an archive's, or like a part of one (`origin.7z.001`)."""
+    suffix = PurePosixPath(last).suffix.lower()
+    return suffix in ARCHIVE_SUFFIXES or _ARCHIVE_PART.fullmatch(suffix) is not None
+
+
+def is_packed(last: str) -> bool:
+    """An archive, or a table that holds images."""
+    return is_archive(last) or PurePosixPath(last).suffix.lower() in _TABLES_OF_IMAGES
 
 
 def _may_label(last: str) -> bool:

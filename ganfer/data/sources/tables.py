@@ -2,12 +2,18 @@
 
 import csv
 import io
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from math import isfinite
+from posixpath import normpath
+from typing import Any
 
 from ganfer.data.sources.items import Item, Note, Refused, Stream
 from ganfer.data.sources.survey import is_image
 from ganfer.data.sources.trees import Entry, Tree
 from ganfer.data.sources.words import EVAL, SPLIT_COLUMNS, is_split_column, split_word
+from ganfer.data.text import printable
 from ganfer.errors import DataError, did_you_mean
 
 _SURE = ("split", "usage")
@@ -34,16 +40,40 @@ def text_of(content: bytes, what: str) -> str:
         raise DataError(f"{what} is not UTF-8 text ({error}).", "Save it again as UTF-8.") from error
 
 
+def json_of(text: str, what: str, remedy: str) -> Any:
+    """What a JSON text holds. DataError where it is none, or nests too deep to be read."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise DataError(f"{what} is no valid JSON ({error}).", remedy) from error
+    except RecursionError as error:
+        raise DataError(f"{what} is no JSON of labels: it nests too deep.", remedy) from error
+
+
+def path_in(tree: Tree, folder: str, name: str) -> str:
+    """The file of the tree that a table in `folder` (with a slash at the end) names: `../images/1.png` and an absolute
+    path into the tree count too.
+    """
+    name = name.replace("\\", "/")
+    root = tree.path.resolve().as_posix() + "/"
+    inside = name.removeprefix(root) if name.startswith("/") else folder + name
+    return normpath(inside) if name else folder
+
+
 def csv_rows(
     lines: Iterable[str], what: str, required: Sequence[str] = (), *, lower: bool = False
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line number, row) of a CSV with a header; blanks around names and values are dropped.
+    """(line number, row) of a CSV with a header; blanks around names and values are dropped. Commas part the values,
+    or what a spreadsheet writes in their place: semicolons or tabs.
 
     lower: names of columns in lower case. DataError when a required column is missing, naming the nearest, or when the
     file is no CSV.
     """
+    lines = iter(lines)
     reader = csv.reader(lines)
     try:
+        first = next(lines, "")
+        reader = csv.reader(chain([first], lines), delimiter=_delimiter(first))
         header = [name.strip() for name in next(reader, [])]
         if lower:
             header = [name.lower() for name in header]
@@ -64,6 +94,10 @@ def csv_rows(
         raise DataError(f"{what} is not UTF-8 text ({error}).", "Save it again as UTF-8.") from error
 
 
+def _delimiter(header: str) -> str:
+    return max(",;\t", key=header.count)
+
+
 def lines_of(text: str) -> Iterator[str]:
     """Lines for `csv_rows`."""
     return iter(io.StringIO(text, newline=""))
@@ -73,14 +107,17 @@ def number(row: Mapping[str, str], column: str, what: str, line: int) -> float:
     """A row's number. DataError naming file, line and value."""
     value = row.get(column) or ""
     try:
-        return float(value)
-    except ValueError as error:
-        raise DataError(f"{what}, line {line}: {column} is {value!r}.", "It must be a number.") from error
+        found = float(value)
+        if isfinite(found):
+            return found
+    except ValueError:
+        pass
+    raise DataError(f"{what}, line {line}: {column} is {value!r}.", "It must be a number.")
 
 
 def named(code: float, names: Sequence[str], what: str, line: int, first: int = 0) -> str:
     """The class name of a code that starts at `first`. DataError naming file, line and code."""
-    index = int(code) - first
+    index = int(code) - first if isfinite(code) else -1
     if index != code - first or not 0 <= index < len(names):
         raise DataError(f"{what}, line {line}: class {code:g}.", f"It must be {first} to {first + len(names) - 1}.")
     return names[index]
@@ -154,7 +191,7 @@ def joined(
     if len(rows) == total:
         example = next(iter(rows.values()))[0].id
         raise DataError(
-            f"{what} names {total:,} images, none of which is in {tree.path}.", f"{example} should be there."
+            f"{what} names {total:,} images, none of which is in {tree.path}.", f"{printable(example)} should be there."
         )
     for missing in rows.values():
         for row in missing:

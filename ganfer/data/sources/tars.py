@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from ganfer.data.sources.items import Refused
 from ganfer.data.sources.trees import (
+    LINK,
     MAX_FILE_BYTES,
     MAX_RATIO,
     RATIO_FROM_BYTES,
@@ -64,7 +65,7 @@ class TarTree:
             return None
         reason = unsafe(member.name)
         if not reason and (member.issym() or member.islnk()):
-            reason = "a link in the archive"
+            reason = LINK
         elif not reason and not member.isreg():
             reason = "a special file in the archive"
         elif not reason and member.size > MAX_FILE_BYTES:

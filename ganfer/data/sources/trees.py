@@ -22,6 +22,7 @@ from ganfer.runtime.files import digest_of
 MAX_FILE_BYTES = 512 * 2**20  # no image or label file of a face data set comes near it (fer2013.csv has 301 MB)
 MAX_RATIO = 200  # unpacked : packed; images barely compress, and text of digits stays below 20
 RATIO_FROM_BYTES = 64 * 2**20  # small archives of blank test images may be squeezed harder
+LINK = "a link in the archive"
 WORKSPACE = "workspace.json"  # marks a workspace of ganfer's own
 _JUNK = frozenset(
     (
@@ -274,5 +275,5 @@ def _name_of(info: zipfile.ZipInfo, turned: bool) -> str:
 def _special(info: zipfile.ZipInfo) -> str:
     kind = (info.external_attr >> 16) & 0o170000
     if info.create_system == 3 and kind not in (0, 0o100000):
-        return "a link in the archive" if kind == 0o120000 else "a special file in the archive"
+        return LINK if kind == 0o120000 else "a special file in the archive"
     return ""

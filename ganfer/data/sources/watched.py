@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ganfer.data.sources.items import Refused
-from ganfer.data.sources.survey import TABLE_SUFFIXES, base, is_image, unreadable_picture
+from ganfer.data.sources.survey import TABLE_SUFFIXES, base, is_archive, is_image, unreadable_picture
 from ganfer.data.sources.trees import Entry, Tree, Wanted, says_workspace
 
 OWN_WORKSPACE = "a workspace of ganfer's"
+ARCHIVE = "an archive inside, not unpacked"
 UNREAD_TABLE = "a table that was not read"
 
 
@@ -73,6 +74,8 @@ def why_unread(name: str) -> str:
     if reason:
         return reason
     suffix = Path(name).suffix.lower()
+    if is_archive(name):
+        return ARCHIVE
     if suffix in TABLE_SUFFIXES:
         return UNREAD_TABLE
     return f"not an image ({suffix or 'no extension'})"

@@ -33,6 +33,9 @@ _SUBJECT = re.compile(
     r"patient|volunteer|proband|female|male|student)[\s_.\-#]*\d+",
     re.IGNORECASE,
 )
+_NUMBER = re.compile(r"\d+")
+_CLIP_NUMBERS = 3
+_CLIP_DIGITS = 3
 _SHARD_DIGITS = 5
 _CODES = 20
 SPLIT_COLUMNS = frozenset(("split", "usage", "subset", "set", "partition", "fold", "phase"))
@@ -82,7 +85,7 @@ def expression_in(name: str) -> str:
 
 def kind_of(names: set[str]) -> str:
     """What a level's folder names look like: "subject" (S001, person_2), "number" (001, 02), "shard" (00000),
-    "container" (images, faces) or "word".
+    "container" (images, faces), "clip" (01-01-03-02, 1001_IEO_ANG_HI) or "word".
 
     The numbers from 0 to 19 are words: data sets with coded classes have folders 0 to 7.
     """
@@ -91,10 +94,22 @@ def kind_of(names: set[str]) -> str:
     if all(words(name) and _FILLER.issuperset(words(name)) for name in names):
         return "container"
     if not all(name.isdecimal() for name in names):
-        return "word"
+        return "clip" if _are_clips(names) else "word"
     if all(str(int(name)) == name and int(name) < _CODES for name in names):
         return "word"
     return "shard" if max(len(name) for name in names) >= _SHARD_DIGITS else "number"
+
+
+def _are_clips(names: set[str]) -> bool:
+    """Whether names number recordings: several numbers in each, or the same words again and again by number."""
+    numbers = [_NUMBER.findall(name) for name in names]
+    if not all(numbers):
+        return False
+    if all(
+        len(found) >= _CLIP_NUMBERS or (len(found) > 1 and min(map(len, found)) >= _CLIP_DIGITS) for found in numbers
+    ):
+        return True
+    return 1 < len({_NUMBER.sub("#", name) for name in names}) <= len(names) / 2
 
 
 def is_split_column(name: str) -> bool:

@@ -9,11 +9,13 @@ import numpy as np
 from classifiers.config import TrainConfig
 from ganfer.config import RetrainConfig
 from ganfer.errors import ConfigError
-from ganfer.experiment.arms import ARMS, Arm, Material, TrainingData, chosen_arms, portion, rare_first, with_faces
+from ganfer.experiment.arms import ARMS, Arm, Material, TrainingData, chosen_arms, with_faces
+from ganfer.experiment.portions import portion, rare_first
 from ganfer.experiment.trainings import Trainings
 from ganfer.statistics import verdict
 
 METRIC = "balanced_accuracy"
+_WEIGHTS = (0.5, 1.0)  # of a face, where each arm is to try two settings and none are named
 REBALANCED = "synthetic+best"  # the arm that has its own weight of a face
 
 
@@ -29,7 +31,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Tuned:
+class Selected:
     """The chosen candidate, and what the report shows of the choice (empty when there was nothing to choose).
 
     rebalanced: the same faces with the weight that is best beside the best rebalancing; None where that was not asked.
@@ -41,7 +43,7 @@ class Tuned:
 
     def candidate(self, arm: Arm) -> Candidate:
         """What an arm takes."""
-        return self.rebalanced or self.chosen if arm.name == REBALANCED else self.chosen
+        return self.rebalanced or self.chosen if arm.after == "best" else self.chosen
 
 
 def parse_list(text: str, setting: str, *, low: float, high: float) -> list[float]:
@@ -63,17 +65,27 @@ def ratios_of(settings: RetrainConfig) -> list[float]:
 
 def weights_of(settings: RetrainConfig) -> list[float]:
     """The loss weights to try, at the chosen ratio."""
-    return parse_list(settings.weights, "retrain.weights", low=0, high=10)
+    given = parse_list(settings.weights, "retrain.weights", low=0, high=10)
+    return given or (list(_WEIGHTS) if settings.tries == 2 and not ratios_of(settings) else [])
+
+
+def tries_of(settings: RetrainConfig) -> int:
+    """Settings that validation tries in each arm without faces: as many as with them, two at most."""
+    if settings.tries:
+        return settings.tries
+    return 2 if len(ratios_of(settings)) > 1 or len(weights_of(settings)) > 1 else 1
 
 
 def trainings_of(settings: RetrainConfig) -> int:
     """How many trainings per seed the search takes beyond the arms' own, at most."""
     ratios, weights = len(ratios_of(settings)), len(weights_of(settings))
-    searches = 2 if any(arm.name == REBALANCED for arm in chosen_arms(settings.arms)) else 1
-    return max(0, ratios - 1) + searches * max(0, weights - 1)
+    arms = chosen_arms(settings.arms)
+    searches = 2 if any(arm.name == REBALANCED for arm in arms) else 1
+    others = sum(arm.other is not None for arm in arms) if tries_of(settings) > 1 else 0
+    return max(0, ratios - 1) + searches * max(0, weights - 1) + others
 
 
-def tune(
+def select(
     trainings: Trainings,
     material: Material,
     config: TrainConfig,
@@ -81,7 +93,7 @@ def tune(
     level: float,
     *,
     along: Mapping[str, TrainingData] | None = None,
-) -> Tuned:
+) -> Selected:
     """The ratio first, at the set weight, then the weight at that ratio; every one trained with every seed.
 
     Of the ratios the smallest is taken that is within one standard error of the best (the one-standard-error rule,
@@ -92,7 +104,7 @@ def tune(
     weights = weights_of(settings)
     if len(ratios) == 1 and len(weights) < 2:
         only = ratios[0] if not weights else weighted(ratios[0], weights[0])
-        return Tuned(only, {})
+        return Selected(only, {})
     curve: dict[str, Any] = {"metric": METRIC, "split": "validation"}
     chosen = ratios[0]
     if len(ratios) > 1:
@@ -112,12 +124,12 @@ def tune(
         if len(ratios) == 1 and along:
             trainings.train({**along, **dict(prepare(weighted(chosen, weight)) for weight in weights)})
         chosen, curve["weights"] = _best_weight(trainings, chosen, weights, prepare, level, settings.resamples)
-    return Tuned(chosen, curve)
+    return Selected(chosen, curve)
 
 
-def tune_rebalanced(
-    trainings: Trainings, tuned: Tuned, best: str, config: TrainConfig, settings: RetrainConfig, level: float
-) -> Tuned:
+def select_rebalanced(
+    trainings: Trainings, selected: Selected, best: str, config: TrainConfig, settings: RetrainConfig, level: float
+) -> Selected:
     """The weight once more, for the same faces beside the rebalancing arm `best`.
 
     There it decides more than how much a face teaches: priors and class weights count a face as its weight, so the
@@ -125,20 +137,20 @@ def tune_rebalanced(
     """
     weights = weights_of(settings)
     if len(weights) < 2:
-        return tuned
+        return selected
     arm = ARMS[REBALANCED]
 
     def prepare(candidate: Candidate) -> tuple[str, TrainingData]:
         return folder_of(arm, candidate, best), arm.build(replace(candidate.material, best=best), config)
 
-    chosen, points = _best_weight(trainings, tuned.chosen, weights, prepare, level, settings.resamples)
-    return replace(tuned, rebalanced=chosen, curve={**tuned.curve, "weights_with_best": points})
+    chosen, points = _best_weight(trainings, selected.chosen, weights, prepare, level, settings.resamples)
+    return replace(selected, rebalanced=chosen, curve={**selected.curve, "weights_with_best": points})
 
 
 def folder_of(arm: Arm, candidate: Candidate, best: str) -> str:
     """The folder of an arm that trains on (something in place of) the faces: with the chosen ratio and weight."""
     name = f"{arm.name}-{candidate.name.removeprefix('synthetic-')}"
-    return f"{name}-{best}" if arm.name == REBALANCED else name
+    return f"{name}-{best}" if arm.after == "best" else name
 
 
 def _best_weight(
@@ -193,7 +205,8 @@ def _by_ratio(material: Material, ratios: Sequence[float], weight: float) -> lis
             continue
         reached = ratio if len(faces) < len(kept) else len(kept) / len(real)
         name = f"synthetic-r{ratio:g}-w{weight:g}"
-        taken = replace(plain, kept=faces, unscreened=unscreened)
+        turns = tuple(portion(one, counts, material.seed) for one in material.turns)
+        taken = replace(plain, kept=faces, unscreened=unscreened, turns=turns)
         found[len(faces)] = Candidate(name, round(reached, 4), len(faces), weight, taken)
     return list(found.values())
 
@@ -212,7 +225,7 @@ def _scored(
     return [
         Scored(
             verdict.estimates(m, level)[METRIC],
-            None if i == best else verdict.changes(measured[best], m, level)[METRIC],
+            None if i == best else verdict.changes(measured[best], m, level, among=measured)[METRIC],
         )
         for i, m in enumerate(measured)
     ]

@@ -10,8 +10,8 @@ from tiny import fast_config, tiny_set
 
 from ganfer.errors import ConfigError
 from ganfer.experiment.arms import ARMS, Material, TrainingData
+from ganfer.experiment.select import parse_list, select, select_rebalanced, trainings_of
 from ganfer.experiment.trainings import Trainings
-from ganfer.experiment.tuning import parse_list, trainings_of, tune, tune_rebalanced
 
 VAL = tiny_set((0, 0, 0), val=100, test=0).of("val")
 
@@ -42,16 +42,16 @@ def material(kept: tuple[int, int, int] = (40, 0, 60)) -> Material:
     return Material(real, faces, faces)
 
 
-def tuned(skill: Mapping[str, float], **settings: object) -> tuple[Pretended, str, dict]:  # type: ignore[type-arg]
+def selected(skill: Mapping[str, float], **settings: object) -> tuple[Pretended, str, dict]:  # type: ignore[type-arg]
     config = fast_config(**{f"retrain__{name}": value for name, value in settings.items()})
     trainings = Pretended(skill)
-    found = tune(cast(Trainings, trainings), material(), config.classifier, config.retrain, 0.95)
+    found = select(cast(Trainings, trainings), material(), config.classifier, config.retrain, 0.95)
     return trainings, found.chosen.name, found.curve
 
 
 def test_where_more_faces_stop_bringing_more_is_the_stopping_point() -> None:
     skill = {"original": 0.5, "synthetic-r0.1-w1": 0.55, "synthetic-r0.3-w1": 0.8, "synthetic-r0.6-w1": 0.801}
-    trainings, chosen, curve = tuned(skill, ratios="0.6,0.1,0.3")
+    trainings, chosen, curve = selected(skill, ratios="0.6,0.1,0.3")
     assert chosen == "synthetic-r0.3-w1"  # 0.6 is better by less than its standard error
     assert [(point["ratio"], point["count"]) for point in curve["ratios"]] == [(0, 0), (0.1, 12), (0.3, 36), (0.6, 72)]
     assert [point["chosen"] for point in curve["ratios"]] == [False, False, True, False]
@@ -63,12 +63,12 @@ def test_where_more_faces_stop_bringing_more_is_the_stopping_point() -> None:
 
 def test_the_largest_ratio_wins_while_more_still_brings_more() -> None:
     skill = {"original": 0.4, "synthetic-r0.1-w1": 0.5, "synthetic-r0.3-w1": 0.6, "synthetic-r0.6-w1": 0.75}
-    assert tuned(skill, ratios="0.1,0.3,0.6")[1] == "synthetic-r0.6-w1"
+    assert selected(skill, ratios="0.1,0.3,0.6")[1] == "synthetic-r0.6-w1"
 
 
 def test_ratios_beyond_the_kept_faces_become_one() -> None:
     skill = {"original": 0.5, "synthetic-r0.1-w1": 0.5, "synthetic-r1-w1": 0.7}
-    trainings, chosen, curve = tuned(skill, ratios="0.1,1,2,4")
+    trainings, chosen, curve = selected(skill, ratios="0.1,1,2,4")
     assert [(point["ratio"], point["count"]) for point in curve["ratios"]][1:] == [(0.1, 12), (0.8333, 100)]
     assert chosen == "synthetic-r1-w1"
     assert len(trainings.trained) == 3
@@ -76,7 +76,7 @@ def test_ratios_beyond_the_kept_faces_become_one() -> None:
 
 def test_the_best_weight_at_the_chosen_ratio() -> None:
     skill = {"synthetic-w0.25": 0.6, "synthetic-w0.5": 0.7, "synthetic-w1": 0.65}
-    trainings, chosen, curve = tuned(skill, weights="1,0.5,0.25")
+    trainings, chosen, curve = selected(skill, weights="1,0.5,0.25")
     assert chosen == "synthetic-w0.5"
     assert [(point["weight"], point["chosen"]) for point in curve["weights"]] == [
         (0.25, False),
@@ -85,7 +85,7 @@ def test_the_best_weight_at_the_chosen_ratio() -> None:
     ]
     assert set(trainings.trained["synthetic-w0.25"].weights.tolist()) == {1.0, 0.25}
     both = {"original": 0.5, "synthetic-r0.1-w1": 0.7, "synthetic-r0.3-w1": 0.6, "synthetic-r0.1-w0.5": 0.9}
-    assert tuned(both, ratios="0.1,0.3", weights="0.5,1")[1] == "synthetic-r0.1-w0.5"
+    assert selected(both, ratios="0.1,0.3", weights="0.5,1")[1] == "synthetic-r0.1-w0.5"
 
 
 def test_beside_a_rebalancing_the_same_faces_have_their_own_weight() -> None:
@@ -93,9 +93,9 @@ def test_beside_a_rebalancing_the_same_faces_have_their_own_weight() -> None:
     skill |= {"synthetic+best-w0.5-logit-adjusted": 0.8, "synthetic+best-w1-logit-adjusted": 0.7}
     config = fast_config(retrain__weights="0.5,1")
     trainings = cast(Trainings, Pretended(skill))
-    first = tune(trainings, material(), config.classifier, config.retrain, 0.95)
+    first = select(trainings, material(), config.classifier, config.retrain, 0.95)
     assert first.candidate(ARMS["synthetic+best"]) == first.chosen
-    both = tune_rebalanced(trainings, first, "logit-adjusted", config.classifier, config.retrain, 0.95)
+    both = select_rebalanced(trainings, first, "logit-adjusted", config.classifier, config.retrain, 0.95)
     assert [both.candidate(ARMS[name]).weight for name in ("synthetic", "shuffled", "synthetic+best")] == [1, 1, 0.5]
     assert [(p["weight"], p["chosen"]) for p in both.curve["weights_with_best"]] == [(0.5, True), (1, False)]
     assert both.curve["weights"] == first.curve["weights"]
@@ -106,7 +106,7 @@ def test_beside_a_rebalancing_the_same_faces_have_their_own_weight() -> None:
 
 def test_without_a_choice_nothing_is_trained_for_it() -> None:
     for settings in ({}, {"weights": "0.5"}, {"ratios": "0.2"}):
-        trainings, chosen, curve = tuned({}, **settings)
+        trainings, chosen, curve = selected({}, **settings)
         assert trainings.trained == {}
         assert curve == {}
         assert chosen == {"weights": "synthetic-w0.5", "ratios": "synthetic-r0.2-w1"}.get(
@@ -123,5 +123,8 @@ def test_lists_that_are_no_ratios(text: str) -> None:
 def test_the_budget_counts_the_search() -> None:
     assert trainings_of(fast_config().retrain) == 0
     search = {"retrain__ratios": "0.1,0.2,0.5", "retrain__weights": "0.5,1"}
-    assert trainings_of(fast_config(**search).retrain) == 3
-    assert trainings_of(fast_config(**search, retrain__arms="quick").retrain) == 4
+    assert trainings_of(fast_config(**search, retrain__arms="original,synthetic").retrain) == 3
+    quick = trainings_of(fast_config(**search, retrain__arms="quick").retrain)
+    assert quick == 5  # the weight beside the rebalancing, and its own other setting: as many tries as the faces have
+    assert trainings_of(fast_config(retrain__tries=2).retrain) == 4  # two cheap arms, the weight twice
+    assert trainings_of(fast_config(**search, retrain__tries=1, retrain__arms="quick").retrain) == 4

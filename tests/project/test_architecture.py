@@ -1,6 +1,8 @@
 """The layering holds, and the command line stays light."""
 
 import ast
+import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 
 from ganfer.cli.main import COMMANDS
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("ganfer", "classifiers", "stylegan_bridge")
 
 
@@ -60,6 +62,7 @@ LAYERS = (
     ("gan", "live", "tune"),
     ("generate", "serve"),
     ("label",),
+    ("review",),
     ("quality", "experiment"),
     ("needs", "status"),
     ("pipeline",),
@@ -151,3 +154,23 @@ for args in {commands!r}:
 assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+ELSEWHERE = {"ganfer", "compact", "retrain"}  # what these texts name besides their own files
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_what_a_folder_says_is_in_it_is_there(package: str) -> None:
+    wrong = []
+    for name, file in modules(package).items():
+        if file.name != "__init__.py":
+            continue
+        text = ast.get_docstring(ast.parse(file.read_text())) or ""
+        inside = {path.stem for path in file.parent.iterdir()} | set(dir(importlib.import_module(name))) | ELSEWHERE
+        wrong += [f"{name}: `{word}`" for word in re.findall(r"`([a-z][a-z_0-9]+)`", text) if word not in inside]
+    assert wrong == []
+
+
+def test_no_two_test_files_share_a_name() -> None:
+    names = [file.name for file in (ROOT / "tests").rglob("*.py") if file.name != "conftest.py"]
+    assert sorted({name for name in names if names.count(name) > 1}) == []  # pytest imports them by their names alone

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 WHOLE = {
     "figures": {"test accuracy": 0.5, "test accuracy interval": [0.4, 0.6]},
     "seconds": 1800.0, "shortened": {}, "seed": 3, "machine": "a machine",

@@ -10,7 +10,7 @@ from tiny import fast_config
 from ganfer.pipeline import Project
 from ganfer.workspace import Workspace
 
-ARCHIVES = sorted((Path(__file__).parent / "workspaces").glob("*.tar.xz"))
+ARCHIVES = sorted((Path(__file__).parent / "made_before").glob("*.tar.xz"))
 MADE_WITH = {
     "classifier.model": "cnn-binary",
     "classifier.epochs": 20,
@@ -63,6 +63,7 @@ def test_its_report_still_says_what_it_said(old: Path) -> None:
     assert results["verdict"]["sentence"][:30] in said
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on(old: Path) -> None:
     begun = next(path.parent for path in (old / "gans").glob("*/record.json") if '"running"' in path.read_text())
     changes = {"gan.steps": 400, "gan.snapshot_every": 100, "gan.checkpoint_seconds": 0.1}

@@ -59,8 +59,10 @@ def test_generate_label_retrain_in_an_empty_folder(tmp_path: Path) -> None:
     retrained = ganfer(tmp_path, "retrain", "--json")
     assert retrained.returncode == 0, retrained.stderr
     results = json.loads(retrained.stdout)
-    assert [arm["name"] for arm in results["arms"]] == ["original", "synthetic"]
-    assert sum(results["arms"][1]["synthetic_counts"].values()) == 35
+    arms = {arm["name"]: arm for arm in results["arms"]}
+    assert list(arms) == ["original", "oversample", "logit-adjusted", "synthetic", "synthetic+best"]
+    assert sum(arms["synthetic"]["synthetic_counts"].values()) == 35
+    assert results["recommendation"]["arm"] in arms
     assert sum(results["data"]["test"].values()) == 105
     # no drawn person is in two splits: faces that look alike are not called leaks
     assert "split nearer to the test" not in retrained.stderr + " ".join(results["data"]["notes"])

@@ -1,0 +1,42 @@
+"""A finished classifier with its class biases moved: the same network, its last layer's bias changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from classifiers.errors import ClassifierError
+from classifiers.files import json_bytes, read_weights, save_weights, write_atomic
+from classifiers.prediction import WEIGHTS, load_classifier
+
+
+def save_with_biases(
+    source: str | Path, target: str | Path, *, slope: float, shifts: np.ndarray, note: dict[str, Any] | None = None
+) -> bool:
+    """Write the classifier in `source` to the folder `target` so that its probabilities are softmax(slope · log p +
+    shifts) of what they were.
+
+    With p = softmax(z / T) that is the temperature T / slope and, on the logits z, the biases shifts · T / slope.
+    False, and the classifier as it was, where the last layer has no bias. note: further entries of the card.
+    """
+    classifier = load_classifier(source, "cpu")
+    tensors, card = read_weights(Path(source) / WEIGHTS)
+    temperature = classifier.temperature / slope
+    last = [name for name, module in classifier.model.named_modules() if isinstance(module, nn.Linear)]
+    key = f"{last[-1]}.bias" if last else ""
+    moved = key in tensors and tensors[key].shape == shifts.shape
+    if moved:
+        tensors[key] = tensors[key] + tensors[key].new_tensor(np.asarray(shifts) * temperature)
+        card = {**card, "temperature": temperature}
+    card = {**card, **(note or {})}
+    target = Path(target)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ClassifierError(f"{target}: cannot be made ({error.strerror}); choose another folder") from error
+    save_weights(target / WEIGHTS, tensors, card)
+    write_atomic(target / "card.json", json_bytes(card))
+    return moved

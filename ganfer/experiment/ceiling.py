@@ -1,0 +1,241 @@
+"""What more real images would bring, and so what faces are worth: by the real images that thinning took away (the arm
+`oracle`), else by a learning curve (`half`, `quarter`).
+
+Balanced accuracy is taken to rise by the same step with every doubling of the rare classes' images, which learning
+curves do over a factor of four and stop doing over a hundred: figures beyond twice the images are extrapolations.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import log2
+from typing import Any
+
+import numpy as np
+
+from ganfer.data.imageset import ImageSet, read_set
+from ganfer.experiment.arms import CURVE, Material, Outcome
+from ganfer.experiment.comparisons import LEVEL, PRIMARY
+from ganfer.experiment.portions import rare_classes
+from ganfer.experiment.trainings import Trainings
+from ganfer.runtime.console import say
+from ganfer.runtime.seeding import stream
+from ganfer.statistics import verdict
+from ganfer.statistics.significance import detectable
+from ganfer.statistics.verdict import Estimate, Measured, points
+from ganfer.workspace import Run
+
+_DRAWS = 20_000
+_MORE = 200  # real images of the rarest class that the report speaks of
+
+
+def is_thinned(data: Run) -> bool:
+    """Whether the set, or one that it was made from, had training images taken away."""
+    return _whole(data) is not None
+
+
+def _whole(data: Run) -> Run | None:
+    """The set before it was thinned, None where it was not or is no longer there."""
+    found = None
+    while parent := data.figures.get("parent"):
+        variant = data.record.get("key", {}).get("options", {}).get("variant")
+        data_before = Run(data.path.parent / str(parent))
+        if variant == "thin" and data_before.complete:
+            found = data_before
+        if not data_before.complete:
+            break
+        data = data_before
+    return found
+
+
+def held_back(data: Run, images: ImageSet) -> ImageSet:
+    """The real, labelled training images that thinning took away."""
+    whole = _whole(data)
+    assert whole is not None, "asked only where there are some"
+    every = read_set(whole.path)
+    mine = set(images.ids.tolist())
+    gone = [
+        i
+        for i in np.flatnonzero((every.split == "train") & (every.labels >= 0) & (every.source == "real")).tolist()
+        if str(every.ids[i]) not in mine
+    ]
+    return every.select(gone)
+
+
+@dataclass(frozen=True)
+class Rise:
+    """What a doubling of the rare classes' real images brings. change: of a figure, over `doublings`."""
+
+    change: Estimate
+    doublings: float
+
+    def over(self, doublings: float) -> Estimate:
+        """The change over so many doublings, with its interval."""
+        factor = doublings / self.doublings
+        change = self.change
+        return Estimate(change.mean * factor, change.low * factor, change.high * factor)
+
+
+def say_ceiling(trainings: Trainings, folders: Mapping[str, str], material: Material, resamples: int) -> None:
+    """As soon as the arms are there that tell: whether perfect faces could be shown to help, by validation."""
+    names = [name for name in ("original", "oracle", *CURVE) if name in folders]
+    if len(names) < 2:
+        return
+    found = trainings.validated([folders[name] for name in names])
+    val = trainings.val
+    measured = {
+        name: verdict.measure(val.labels, found[folders[name]].argmax(axis=2), val.class_names, resamples=resamples)
+        for name in names
+    }
+    rise = _rise(measured, material, PRIMARY)
+    if rise is None:
+        return
+    perfect = rise.over(_doublings(material, len(material.kept)))
+    spread = (len(val) / max(1, len(trainings.test))) ** 0.5
+    least = detectable(rise.change, level=LEVEL).least * spread
+    words = f"On validation, as many real images as there are faces would bring {points(perfect)} points"
+    if perfect.mean < least:
+        say(
+            f"{words}; with these test images and seeds nothing under about {100 * least:.1f} can be told from none. "
+            "Even perfect faces could hardly be shown to help here: add test images or seeds."
+        )
+    else:
+        say(f"{words} of balanced accuracy.")
+
+
+def exchange(outcomes: Sequence[Outcome], measured: Sequence[Measured], material: Material) -> dict[str, Any] | None:
+    """For `results.json`: how many real images the faces were worth, what more would bring, and the most that perfect
+    faces would. None where no arm tells."""
+    by_name = {outcome.arm.name: one for outcome, one in zip(outcomes, measured, strict=True)}
+    rise = _rise(by_name, material, PRIMARY)
+    if rise is None:
+        return None
+    rare, faces = _rare_real(material), _rare_faces(material)
+    perfect = rise.over(_doublings(material, faces))
+    found: dict[str, Any] = {
+        "by": "oracle" if "oracle" in by_name else "learning curve",
+        "faces": faces,
+        "real": rare,
+        "doubling": rise.over(1.0).bounds(),
+        "ceiling": perfect.bounds(),
+    }
+    sentences = [
+        f"Even perfect faces would bring at most {_signed(max(0.0, perfect.high))} points here: that is what "
+        f"{faces:,} more real images of the rare classes would ({points(perfect)})."
+    ]
+    if "synthetic" in by_name:
+        gain = verdict.changes(by_name["synthetic"], by_name["original"], LEVEL, among=measured)[PRIMARY]
+        worth = _worth(gain, rise, rare, shared=-0.5 if "oracle" not in by_name else 0.5)
+        found["worth"] = worth
+        sentences.insert(0, _worth_words(faces, worth))
+    more = _more_of_the_rarest(by_name, material)
+    if more:
+        found["more"] = more
+        change = Estimate(*(more["change"][part] for part in ("mean", "low", "high")))
+        sentences.append(
+            f"{_MORE} more real images of {more['class']} (beside {more['real']:,}) would bring about "
+            f"{points(change)} points of its recall."
+        )
+    return {**found, "sentences": sentences}
+
+
+def _rise(by_name: Mapping[str, Measured], material: Material, metric: str) -> Rise | None:
+    if "original" not in by_name:
+        return None
+    every = list(by_name.values())
+    original = by_name["original"]
+    if "oracle" in by_name and material.held_back is not None:
+        table = verdict.changes(by_name["oracle"], original, LEVEL, among=every)
+        doublings = _doublings(material, _given(material))
+        return Rise(table[metric], doublings) if metric in table and doublings > 0 else None
+    for name, doublings in (("quarter", 2.0), ("half", 1.0)):
+        if name in by_name:
+            table = verdict.changes(original, by_name[name], LEVEL, among=every)
+            return Rise(table[metric], doublings) if metric in table else None
+    return None
+
+
+def _worth(gain: Estimate, rise: Rise, rare: int, *, shared: float) -> dict[str, float | None]:
+    """How many real images of the rare classes bring what the faces brought: rare * (2^(gain / doubling) - 1).
+
+    Both figures rest on the original's models, so half of the gain's variance is in the other, too (`shared` says with
+    which sign); the interval is from draws of the two. None for an end that has no limit, or that is not known.
+    """
+    step = rise.over(1.0)
+    if rise.change.low <= 0 or not gain.error > 0:
+        return {"mean": None, "low": None, "high": None}
+    step_error = rise.change.error / rise.doublings
+    covariance = shared * gain.error**2 / rise.doublings
+    limit = 0.95 * gain.error * step_error
+    table = [[gain.error**2, np.clip(covariance, -limit, limit)], [np.clip(covariance, -limit, limit), step_error**2]]
+    drawn = stream(0, "exchange rate").multivariate_normal([gain.mean, step.mean], table, size=_DRAWS)
+    ratio = np.where(drawn[:, 1] > 0, drawn[:, 0] / np.maximum(drawn[:, 1], 1e-9), np.inf)
+    low, high = np.quantile(ratio, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+
+    def images(doublings: float) -> float | None:
+        return None if doublings > 5 else max(-1.0, 2.0**doublings - 1) * rare
+
+    return {"mean": images(gain.mean / step.mean), "low": images(float(low)), "high": images(float(high))}
+
+
+def _worth_words(faces: int, worth: Mapping[str, float | None]) -> str:
+    mean, low, high = (worth[part] for part in ("mean", "low", "high"))
+    if low is None and mean is None:
+        return (
+            f"What your {faces:,} faces were worth in real images is not known: more real images themselves did not "
+            "bring a clear gain."
+        )
+    ends = [_count(low), _count(high) if high is not None else "no limit"]
+    return f"Your {faces:,} faces were worth {_count(mean)} [{ends[0]}, {ends[1]}] real ones."
+
+
+def _count(value: float | None) -> str:
+    return "very many" if value is None else f"{value:,.0f}".replace("-", "−")
+
+
+def _more_of_the_rarest(by_name: Mapping[str, Measured], material: Material) -> dict[str, Any] | None:
+    counts = {name: n for name, n in material.real.counts().items() if n}
+    name = min(counts, key=lambda each: counts[each])
+    metric = f"recall:{name}"
+    original = by_name["original"]
+    if metric not in original.plain or name not in rare_classes(counts):
+        return None
+    every = list(by_name.values())
+    if "oracle" in by_name and material.held_back is not None:
+        given = min(material.kept.counts()[name], material.held_back.counts()[name])
+        change, doublings = verdict.changes(by_name["oracle"], original, LEVEL, among=every)[metric], 0.0
+        doublings = log2((counts[name] + given) / counts[name])
+    else:
+        lower = "quarter" if "quarter" in by_name else "half"
+        change = verdict.changes(original, by_name[lower], LEVEL, among=every)[metric]
+        doublings = 2.0 if lower == "quarter" else 1.0
+    if doublings <= 0:
+        return None
+    rise = Rise(change, doublings).over(log2((counts[name] + _MORE) / counts[name]))
+    return {"class": name, "images": _MORE, "real": counts[name], "change": rise.bounds()}
+
+
+def _rare_real(material: Material) -> int:
+    counts = material.real.counts()
+    return sum(counts[name] for name in rare_classes(counts))
+
+
+def _rare_faces(material: Material) -> int:
+    kept = material.kept.counts()
+    return sum(kept[name] for name in rare_classes(material.real.counts()))
+
+
+def _given(material: Material) -> int:
+    """Held-back real images of the rare classes that the oracle trained on."""
+    assert material.held_back is not None
+    kept, there = material.kept.counts(), material.held_back.counts()
+    return sum(min(kept[name], there[name]) for name in rare_classes(material.real.counts()))
+
+
+def _doublings(material: Material, images: int) -> float:
+    """How often the rare classes are doubled by so many more images of them."""
+    rare = max(1, _rare_real(material))
+    return log2((rare + images) / rare)
+
+
+def _signed(value: float) -> str:
+    return f"{100 * value:+.1f}".replace("-", "−")

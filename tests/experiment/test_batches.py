@@ -1,0 +1,61 @@
+"""Several generators: the seeds take turns with their faces, and their luck is in the interval."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import add_batch, add_set, fast_config, striped, tiny_set
+
+from ganfer.config import Config
+from ganfer.errors import ConfigError
+from ganfer.experiment.faces import alike
+from ganfer.pipeline import Project
+from ganfer.workspace import Workspace
+
+ANY_FACE = {
+    "label__min_confidence": "0", "label__manifold": 0.0, "label__copies": False, "label__diverse": False,
+    "label__require_match": False,
+}  # fmt: skip
+
+
+def settings(**more: object) -> Config:
+    base = {"classifier__epochs": 1, "retrain__seeds": 4, "retrain__arms": "original,synthetic", **ANY_FACE}
+    return fast_config(**{**base, **more})
+
+
+def test_the_seeds_take_turns(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    data = add_set(workspace, tiny_set((20, 30, 6)))
+    names = []
+    for count in (20, 14):
+        labels = np.full(count, 2)
+        names.append(add_batch(workspace, data, labels, striped(labels, seed=count)).name)
+        Project(workspace, settings()).label()
+    assert len(set(names)) == 2
+    result = Project(workspace, settings(retrain__batches=",".join(names))).retrain()
+    synthetic = result.figures["arms"][1]
+    assert sum(synthetic["synthetic_counts"].values()) <= 14  # as many of each generator
+    assert result.figures["verdict"]["sentence"].count("faces of such generators (of 2)") == 1
+    row = next(row for row in result.figures["comparisons"] if row["metric"] == "accuracy")
+    values = np.array(synthetic["metrics"]["accuracy"]["per_seed"])
+    values = values - np.array(result.figures["arms"][0]["metrics"]["accuracy"]["per_seed"])
+    means = [values[[0, 2]].mean(), values[[1, 3]].mean()]
+    assert row["single"]["high"] - row["change"] >= 12.7 * np.std(means, ddof=1) / 2**0.5 - 1e-6 or row["high"] == 1
+
+
+def test_what_cannot_take_turns_is_refused(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    data = add_set(workspace, tiny_set((10, 10, 10)))
+    one = add_batch(workspace, data, np.array([0, 1, 2] * 4)).name
+    Project(workspace, settings()).label()
+    with pytest.raises(ConfigError, match="Name two or more batches"):
+        Project(workspace, settings(retrain__batches=one)).retrain()
+    with pytest.raises(ConfigError, match="leave one out"):
+        Project(workspace, settings(retrain__batches=one, retrain__folds=3)).retrain()
+
+
+def test_as_many_of_every_batch() -> None:
+    first, second = tiny_set((5, 3, 9), 0, 0), tiny_set((4, 6, 2), 0, 0)
+    second = replace(second, ids=np.array([f"other{i}" for i in range(len(second))]))
+    assert [one.counts() for one in alike([first, second], 0)] == [{"angry": 4, "happy": 3, "sad": 2}] * 2
