@@ -31,6 +31,7 @@ class Needs:
         with ranks.leader_first():
             run = self.workspace.active_data
             if run is None:
+                self.workspace.check_active()
                 from ganfer.data.ingest import draw
 
                 run = draw(self.workspace, self.config)
@@ -126,6 +127,8 @@ class Needs:
         """What of "data", "gan", "batch", "classifier", "judge" and "labels" has to be made first, in words."""
         from ganfer.label.stage import labelled
 
+        if needed:
+            self.workspace.check_active()
         batch = self.newest("synthetic")
         gan_words = f"train the {self.config.gan.network} for {self.config.gan.steps:,} steps"
         parts = {

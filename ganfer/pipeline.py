@@ -445,15 +445,18 @@ class Project:
     ) -> Result:
         """Who attended and showed what when, from the logs of `predict(attention=True)`, as a page with a scrubber."""
         from ganfer.live.outputs import check_folder
-        from ganfer.live.timeline import timeline
+        from ganfer.live.timeline import check_page, timeline, timeline_folder
 
         for log in logs:
             if not Path(log).is_file():
-                raise DataError(f"{log} is not there.", "Give logs of: ganfer predict --attention --log FILE.")
-        folder = Path(out) if out is not None else self.workspace.root / "predictions" / "timeline"
+                what = "is no file" if Path(log).exists() else "is not there"
+                raise DataError(f"{log} {what}.", "Give logs of: ganfer predict --attention --log FILE.")
+        found = [Path(log) for log in logs]
+        folder = Path(out) if out is not None else timeline_folder(self.workspace.root / "predictions", found)
         check_folder(folder, "--out")
+        check_page(folder, found)
         plan = self._first("timeline", [], [f"put {len(logs)} log(s) into {folder / 'index.html'}"], dry_run)
-        return plan or timeline([Path(log) for log in logs], folder, title=title, offsets=offsets, people=people)
+        return plan or timeline(found, folder, title=title, offsets=offsets, people=people)
 
     def serve(self, classifiers: Sequence[str] = (), *, dry_run: bool = False, **options: Any) -> Result:
         """Answer over HTTP and show the live page until interrupted; see `ganfer.serve.command.serve`."""
@@ -465,9 +468,9 @@ class Project:
         from ganfer.serve.command import check, plan_lines, serve
 
         needed = [] if classifiers or self.needs.reader() else ["data", "classifier"]
+        check(self.config, options)
         if dry_run:
             return self._plan("serve", needed, plan_lines(self.workspace, self.config, classifiers))
-        check(options)
         self.needs.announce(*needed)
         if needed:
             self.needs.classifier()

@@ -225,6 +225,19 @@ class Workspace:
     @property
     def active_data(self) -> Run | None:
         """The data set that commands use, or None in a workspace without data."""
+        run = self._active()
+        return run if run is not None and run.complete else None
+
+    def check_active(self) -> None:
+        """WorkspaceError where the set in use is gone: other data would take its place without a word."""
+        run = self._active()
+        if run is not None and not run.complete and not run.name.startswith("drawn"):
+            raise WorkspaceError(
+                f"The active set {run.path} is gone or damaged.",
+                "Add it again, or choose another: ganfer data use NAME.",
+            )
+
+    def _active(self) -> Run | None:
         file, remedy = self.root / "data" / "active.json", "Choose a set: ganfer data use NAME."
         try:
             name = read_object(file, remedy).get("name")
@@ -232,8 +245,7 @@ class Workspace:
             return None
         if not isinstance(name, str) or not name or name in (".", "..") or Path(name).name != name or "\0" in name:
             raise WorkspaceError(f"{file} is damaged (it names no set).", remedy)
-        run = Run(self.root / "data" / name)
-        return run if run.complete else None
+        return Run(self.root / "data" / name)
 
     def activate_data(self, run: Run) -> None:
         """Make `run` the data set that commands use from now on."""

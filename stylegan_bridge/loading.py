@@ -191,6 +191,7 @@ def read_tensors(path: StrPath) -> dict[str, np.ndarray]:
 
 def _read_torch(path: Path) -> Any:
     """What a pickle, or one of torch.save's containers, holds."""
+    _check_file(path)
     with open(path, "rb") as stream:
         if os.fstat(stream.fileno()).st_size == 0:
             raise BridgeError("is empty; the download or the copy failed")
@@ -217,9 +218,16 @@ def _is_zip(stream: BinaryIO) -> bool:
         return False
 
 
-def _read(path: Path) -> Checkpoint:
+def _check_file(path: Path) -> None:
+    """Nothing that reading would wait for or never end: a folder, a pipe, a device."""
     if path.is_dir():
         raise BridgeError("is a folder, where a network file is wanted")
+    if path.exists() and not path.is_file():
+        raise BridgeError("is no ordinary file, where a network file is wanted")
+
+
+def _read(path: Path) -> Checkpoint:
+    _check_file(path)
     with open(path, "rb") as stream:
         size = os.fstat(stream.fileno()).st_size
         if size == 0:

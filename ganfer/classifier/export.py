@@ -1,5 +1,6 @@
 """A classifier as ONNX with a card beside it, checked against torch before it appears."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from ganfer.config import Config
 from ganfer.data.imageset import read_set
 from ganfer.errors import GanferError
 from ganfer.results import Result
-from ganfer.runtime.files import digest_of, write_json
+from ganfer.runtime.files import atomic_path, digest_of, write_json
 from ganfer.version import __version__
 from ganfer.workspace import Run, Workspace
 
@@ -37,6 +38,8 @@ def export(
     run = workspace.run("exports", chosen.name, key)
     if out is not None and out.exists() and not (run.complete and digest_of(out) == run.digest):
         raise GanferError(f"{out} exists already.", "Remove it or give another name.")
+    if out is not None and not _is_card(beside := out.with_suffix(".json")):
+        raise GanferError(f"{beside}, where the card belongs, exists and is none of ganfer's.", "Give another name.")
     with run.work("export") as record:
         if record.get("status") != "complete" or not (run.path / MODEL).is_file():
             exported = export_onnx(chosen.classifier, run.path / MODEL, images)
@@ -106,13 +109,23 @@ def _card(chosen: Chosen, exported: ExportResult, digest: str) -> dict[str, Any]
     }
 
 
+def _is_card(path: Path) -> bool:
+    """Whether a card may be written there: nothing is there yet, or an export's card."""
+    if not path.exists():
+        return True
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.get("format") == "onnx" and "ganfer" in found
+
+
 def _copy(run: Run, out: Path) -> None:
     """The finished files under the user's name; through a temporary name, as everything that is written."""
     out.parent.mkdir(parents=True, exist_ok=True)
     for source, target in ((run.path / CARD, out.with_suffix(".json")), (run.path / MODEL, out)):
-        temporary = target.with_name(f".{target.name}.tmp")
-        shutil.copyfile(source, temporary)
-        temporary.replace(target)
+        with atomic_path(target) as temporary:
+            shutil.copyfile(source, temporary)
 
 
 def _result(run: Run, out: Path | None) -> Result:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganfer.cli.options import classifier_option, common, setting_option
+from ganfer.cli.options import PathParam, classifier_option, common, setting_option
 from ganfer.results import Result
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("folder", required=False, type=click.Path())
+@click.argument("folder", required=False, type=PathParam())
 @classifier_option(several="several are one ensemble")
 @setting_option("evaluate.split", "--split")
 @setting_option("evaluate.tta", "--tta")
@@ -50,7 +50,7 @@ def crossval(project: "Project", dry_run: bool) -> Result:
 
 
 @click.command()
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=PathParam(path_type=Path))
 @classifier_option(default="the newest trained on real images, else the starter")
 @click.option("--class", "target", metavar="CLASS", help="Show the evidence for this class  [default: the one it says]")
 @common
@@ -65,7 +65,7 @@ def explain(
 
 
 @click.command()
-@click.argument("out", required=False, type=click.Path(path_type=Path))
+@click.argument("out", required=False, type=PathParam(path_type=Path))
 @classifier_option()
 @common
 def export(project: "Project", dry_run: bool, out: Path | None, classifier: str | None) -> Result:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganfer.cli.options import common, parse_counts, setting_option
+from ganfer.cli.options import PathParam, common, parse_counts, setting_option
 from ganfer.results import Result
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def data() -> None:
 
 
 @data.command()
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=PathParam(path_type=Path))
 @click.option("--as", "kind", metavar="KIND", help="Layout of PATH  [default: found out; see below]")
 @click.option("--classes", metavar="A,B,...", default="", help="Take these classes only, e.g. happy,angry")
 @click.option(
@@ -96,7 +96,7 @@ def check(project: "Project", dry_run: bool, drop: bool) -> Result:
 
 
 @data.command()
-@click.argument("path", type=click.Path(path_type=Path, exists=True), required=False)
+@click.argument("path", type=PathParam(path_type=Path, exists=True), required=False)
 @setting_option("audit.folds", "--folds")
 @click.option(
     "--apply",
@@ -108,11 +108,11 @@ def check(project: "Project", dry_run: bool, drop: bool) -> Result:
 )
 @click.option(
     "--predictions",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=PathParam(path_type=Path, exists=True, dir_okay=False),
     metavar="CSV",
     help="Audit the labels of somebody else's predictions: columns label and p_CLASS",
 )
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="With PATH or "
+@click.option("--out", type=PathParam(path_type=Path, file_okay=False), metavar="DIR", help="With PATH or "
               "--predictions: where the details go")  # fmt: skip
 @common
 def audit(

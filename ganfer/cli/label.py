@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganfer.cli.options import classifier_option, daily, setting_option
+from ganfer.cli.options import PathParam, classifier_option, daily, setting_option
 from ganfer.results import Result
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("folder", required=False, type=click.Path())
+@click.argument("folder", required=False, type=PathParam())
 @classifier_option(starter=False)
 @setting_option("label.min_confidence", "--min-confidence")
 @setting_option("label.require_match", "--require-match/--any-class")

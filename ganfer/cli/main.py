@@ -98,7 +98,10 @@ def main() -> None:
     except Ended as ended:
         _tell(f"Ended by {ended}. Nothing finished is lost; the same command goes on from here.")
         sys.exit(128 + ended.number)
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
+        if isinstance(error.__cause__, EOFError):  # which click takes for Ctrl-D
+            _tell(f"ganfer: A file ends too early ({one_line(str(error.__cause__))}). Make it again.")
+            sys.exit(1)
         _tell("\nInterrupted. Nothing finished is lost; the same command goes on from here.")
         sys.exit(130)
     except EXPECTED as error:

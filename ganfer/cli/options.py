@@ -14,6 +14,16 @@ from ganfer.runtime.text import safe_lines
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SETTING = "set__"
+_MOST_DIGITS = 8  # of a count of images
+
+
+class PathParam(click.Path):
+    """A path. An empty one, as of a variable of the shell that is not set, is not the folder one happens to be in."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("The path is empty. Give one, or leave the option out.", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def setting_option(path: str, *names: str, **extra: Any) -> Callable[[F], F]:
@@ -55,8 +65,8 @@ def common_with(
     def decorate(function: F) -> F:
         @setting_option("seed", "--seed")
         @setting_option("device", "--device")
-        @click.option("-w", "--workspace", metavar="DIR", help=f"Workspace  [default: {where}]")
-        @click.option("--config", metavar="FILE|NAME", help=known)
+        @click.option("-w", "--workspace", metavar="DIR", type=PathParam(), help=f"Workspace  [default: {where}]")
+        @click.option("--config", metavar="FILE|NAME", type=PathParam(), help=known)
         @click.option("--set", "sets", metavar="KEY=VALUE", multiple=True, help="Override a setting: gan.steps=8000")
         @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout")
         @click.option("--dry-run", is_flag=True, help="Print the plan and stop")
@@ -140,8 +150,10 @@ def common_last(group: click.Group, ctx: click.Context, args: Sequence[str]) -> 
             rest = rest[2:]
         elif name in (*_WITH_VALUE, *_FLAGS) or (word.startswith("-w") and len(word) > 2):
             moved.append(rest.pop(0))
+        elif word in ("-h", "--help", "--version"):
+            return [*names, *rest]  # of the group that was named
         elif word.startswith("-"):
-            return rest if word in ("-h", "--help", "--version") else list(args)
+            return list(args)
         else:
             command = group.get_command(ctx, word)
             names.append(rest.pop(0))
@@ -155,8 +167,12 @@ def _taken_settings(values: dict[str, Any]) -> list[str]:
     """Removes the values of `setting_option`s and returns those that were given as overrides of the config."""
     names = [name for name in values if name.startswith(_SETTING)]
     given = [(name.removeprefix(_SETTING).replace("__", "."), values.pop(name)) for name in names]
-    # a JSON scalar is a TOML scalar
-    return [f"{path}={json.dumps(value)}" for path, value in given if value is not None]
+    # a JSON scalar is a TOML scalar, but for nan and inf
+    return [
+        f"{path}={value if isinstance(value, float) else json.dumps(value)}"
+        for path, value in given
+        if value is not None
+    ]
 
 
 def parse_counts(pairs: tuple[str, ...], option: str) -> dict[str, int]:
@@ -166,5 +182,7 @@ def parse_counts(pairs: tuple[str, ...], option: str) -> dict[str, int]:
         name, equals, number = pair.partition("=")
         if not equals or not name.strip() or not number.strip().isdigit():
             raise click.UsageError(f"{option} {pair!r} is not CLASS=COUNT. Write it like {option} fear=100.")
+        if len(number.strip().lstrip("0")) > _MOST_DIGITS:
+            raise click.UsageError(f"{option} {pair!r} is out of range. At most {10**_MOST_DIGITS - 1:,}.")
         counts[name.strip().lower()] = int(number)
     return counts

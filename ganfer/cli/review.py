@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganfer.cli.options import common, setting_option
+from ganfer.cli.options import PathParam, common, setting_option
 from ganfer.results import Result
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
               "made and printed for a --host that others reach]")  # fmt: skip
 @click.option("--blind-faces", type=click.IntRange(8, 2000), default=60, show_default=True, metavar="N",
               help="Faces in the blind test, half of them made")  # fmt: skip
-@click.option("--export", type=click.Path(path_type=Path, dir_okay=False), metavar="CSV", help="Write all decisions")
-@click.option("--import", "take", type=click.Path(path_type=Path, dir_okay=False), metavar="CSV",
+@click.option("--export", type=PathParam(path_type=Path, dir_okay=False), metavar="CSV", help="Write all decisions")
+@click.option("--import", "take", type=PathParam(path_type=Path, dir_okay=False), metavar="CSV",
               help="Take up decisions of such a table")  # fmt: skip
 @click.option("--agreement", is_flag=True, help="Who decided how much, and how far people agree")
 @click.option("--labels", is_flag=True, help="With the three above: the labels of the audited data, not the faces")

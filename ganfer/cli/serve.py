@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganfer.cli.options import classifier_option, common, setting_option
+from ganfer.cli.options import PathParam, classifier_option, common, setting_option
 from ganfer.results import Result
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 @setting_option("serve.backend", "--backend")
 @setting_option("live.detector", "--detector")
 @setting_option("live.min_score", "--min-score")
-@click.option("--detector-model", type=click.Path(path_type=Path), help="YuNet's file  [default: ganfer's own]")
+@click.option("--detector-model", type=PathParam(path_type=Path), help="YuNet's file  [default: ganfer's own]")
 @click.option("--attention", is_flag=True, help="Also where people look (extra gaze)")
-@click.option("--landmarker-model", type=click.Path(path_type=Path), help="MediaPipe's file  [default: downloaded]")
-@click.option("--certificate", type=click.Path(path_type=Path), metavar="FILE", help="PEM certificate, for https")
-@click.option("--key", type=click.Path(path_type=Path), metavar="FILE", help="PEM key of the certificate")
+@click.option("--landmarker-model", type=PathParam(path_type=Path), help="MediaPipe's file  [default: downloaded]")
+@click.option("--certificate", type=PathParam(path_type=Path), metavar="FILE", help="PEM certificate, for https")
+@click.option("--key", type=PathParam(path_type=Path), metavar="FILE", help="PEM key of the certificate")
 @common
 def serve(
     project: "Project",

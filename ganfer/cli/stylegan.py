@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganfer.cli.options import common
+from ganfer.cli.options import PathParam, common
 from ganfer.results import Result
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def stylegan() -> None:
 
 
 @stylegan.command()
-@click.argument("file", type=click.Path())
+@click.argument("file", type=PathParam())
 @common
 def info(project: "Project", dry_run: bool, file: str) -> Result:
     """What FILE holds: format, image size, classes, latents, parameters.
@@ -33,8 +33,8 @@ def info(project: "Project", dry_run: bool, file: str) -> Result:
 
 
 @stylegan.command()
-@click.argument("file", type=click.Path())
-@click.argument("out", type=click.Path())
+@click.argument("file", type=PathParam())
+@click.argument("out", type=PathParam())
 @common
 def convert(project: "Project", dry_run: bool, file: str, out: str) -> Result:
     """Write the generator in FILE as OUT.safetensors, with a JSON card beside it."""

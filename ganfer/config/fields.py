@@ -1,6 +1,7 @@
 """A setting: its default, meaning and allowed range in one place, and the checks that follow from them."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import field
 from typing import Any
@@ -32,6 +33,8 @@ def check_values(known: Mapping[str, dataclasses.Field[Any]], values: Mapping[st
             raise ConfigError(f"{prefix}{name} = {value!r}.", did_you_mean(str(value), map(str, choices)))
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
+        if not math.isfinite(value):
+            raise ConfigError(f"{prefix}{name} = {value}.", "It must be a finite number.")
         low, high = meta.get("low"), meta.get("high")
         if (low is not None and not value >= low) or (high is not None and not value <= high):
             limits = " and ".join(f"{word} {x}" for word, x in (("at least", low), ("at most", high)) if x is not None)

@@ -174,7 +174,12 @@ def read_set(folder: Path) -> ImageSet:
     """The set in a folder, its images memory-mapped. DataError when a part is missing, damaged or inconsistent."""
     info = _info(folder)
     table = _table(folder)
-    names = tuple(info["class_names"])
+    names = info.get("class_names")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{folder / 'set.json'} is damaged (no class names).", "Remove it and add the data again.")
+    names = tuple(names)
+    if not all(isinstance(info.get(key), str) for key in ("images", "digest")):
+        raise DataError(f"{folder / 'set.json'} is damaged (no images or digest).", "Remove it and add the data again.")
     index = {name: i for i, name in enumerate(names)} | {"": UNLABELLED}
     try:
         pixels = np.load((folder / info["images"]).resolve(), mmap_mode="r")
@@ -194,7 +199,7 @@ def read_set(folder: Path) -> ImageSet:
             attributes={name: _text(values) for name, values in table.items() if name not in COLUMNS},
             digest=info["digest"],
         )
-    except (OSError, ValueError, KeyError, IndexError, AssertionError) as error:
+    except (OSError, EOFError, ValueError, KeyError, IndexError, AssertionError) as error:
         raise DataError(f"{folder} is damaged ({error}).", "Remove it and add the data again.") from error
 
 

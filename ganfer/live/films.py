@@ -1,7 +1,6 @@
 """Annotated pictures and films, written whole or not at all; films that browsers play, in step with the original and
 with its sound."""
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
@@ -15,11 +14,13 @@ from PIL import Image
 from ganfer.data.provenance import picture_comment
 from ganfer.errors import GanferError
 from ganfer.live.folders import MARK
-from ganfer.runtime.files import atomic_path
+from ganfer.live.videos import ffmpeg_name
+from ganfer.runtime.files import atomic_path, remove_abandoned
 
 _QUALITY = 92  # of JPEG
-_ABANDONED_SECONDS = 60.0  # without a byte more, a film is not being written
 _TICKS = 90_000  # of a second; what MPEG counts in
+_LONGEST = 20_000 * _TICKS  # of one frame; MP4 holds 2**31 ticks
+_MOST_REPEATS = 100  # of a frame that lasts longer: 23 days
 _CODECS = {"libx264": {"crf": "21", "preset": "veryfast", "bf": "0"}, "libopenh264": {}, "libvpx-vp9": {"crf": "33"}}
 _COPIED_SOUND = frozenset(("aac", "mp3", "mp3float", "opus", "flac"))  # browsers play these in MP4; others become AAC
 
@@ -58,11 +59,12 @@ class Film:
         self.notes: list[str] = []
         self._rate = max(0.1, min(rate, 120.0))
         self._codec = check_films()
-        self._out = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
+        self._out = av.open(ffmpeg_name(path), "w", format="mp4", options={"movflags": "+faststart"})
         self._out.metadata["comment"] = picture_comment(f"annotated film, {mark}").decode()
         self._sound = _Sound(sound_of, self._out) if sound_of is not None else None
         self._stream: Any = None
         self._ticks = -1
+        self._skipped = 0  # ticks of gaps that no film holds
         self._held: Any = None  # the last frame, until it is known how long it is shown
         self._lasting: dict[int, int] = {}  # of frames on their way through the encoder, in ticks
 
@@ -89,16 +91,27 @@ class Film:
         import av
 
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-        ticks = max(self._ticks + 1, round(seconds * _TICKS))
-        frame.pts, frame.time_base = ticks, Fraction(1, _TICKS)
+        ticks = max(self._ticks + 1, round(seconds * _TICKS) - self._skipped)
+        beyond = ticks - max(self._ticks, 0) - _LONGEST * _MOST_REPEATS
+        if beyond > 0:
+            self._skipped, ticks = self._skipped + beyond, ticks - beyond
+            self.notes.append(f"The copy leaves out {beyond / _TICKS / 86400:.0f} days before {seconds:.0f} s.")
         if self._held is not None:
-            self._pass_on(ticks - self._ticks)
+            self._show_until(ticks)
+        frame.pts, frame.time_base = ticks, Fraction(1, _TICKS)
         self._held, self._ticks = frame, ticks
         if self._sound is not None:
             self._sound.until(seconds)
 
+    def _show_until(self, ticks: int) -> None:
+        """The held frame, now that it is known for how long it is shown: again and again over a long gap."""
+        while ticks - self._ticks > _LONGEST:
+            self._pass_on(_LONGEST)
+            self._ticks += _LONGEST
+            self._held.pts = self._ticks
+        self._pass_on(ticks - self._ticks)
+
     def _pass_on(self, ticks: int) -> None:
-        """The held frame, now that it is known for how long it is shown."""
         self._lasting[self._ticks] = ticks
         self._mux(self._stream.encode(self._held))
 
@@ -114,8 +127,10 @@ class Film:
         if self._held is None:
             return
         last = self._ticks / _TICKS
-        ends = seconds if seconds is not None and seconds > last else last + 1 / self._rate
-        self._pass_on(max(1, round(ends * _TICKS) - self._ticks))
+        ends = last + 1 / self._rate
+        if seconds is not None:
+            ends = max(ends, min(seconds - self._skipped / _TICKS, last + _LONGEST * _MOST_REPEATS / _TICKS))
+        self._show_until(max(self._ticks + 1, round(ends * _TICKS)))
         self._held = None
         if self._sound is not None:
             self._sound.until(ends)
@@ -143,7 +158,7 @@ class _Sound:
         self._source: Any = None
         self._pending: Any = None
         try:
-            self._source = av.open(str(path))
+            self._source = av.open(ffmpeg_name(path))
         except (av.FFmpegError, OSError):
             return
         if not self._source.streams.audio or not self._source.streams.video:
@@ -214,9 +229,8 @@ class _Sound:
 @contextmanager
 def film(path: Path, rate: float, sound_of: Path | None = None, mark: str = MARK) -> Iterator[Film]:
     """A film that takes its place when the block ends well and it has a frame. What a killed run left goes."""
-    for left in path.parent.glob(f".{path.name}.*.tmp.mp4"):
-        if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
-            left.unlink(missing_ok=True)
+    if path.parent.is_dir():
+        remove_abandoned(path.parent)
     with atomic_path(path) as temporary, ExitStack() as stack:
         out = Film(temporary, rate, sound_of, mark)
         stack.callback(out.close)

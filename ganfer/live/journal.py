@@ -32,8 +32,8 @@ class Journal:
 
     def rows(self, source: int | None = None) -> Iterator[dict[str, Any]]:
         """The rows kept, in order; of one source where it is given."""
-        if not self.path.is_file():
-            return
+        if (self._file is None and not self._end) or not self.path.is_file():
+            return  # what lies there before the first row is of a run that is not gone on with
         with self.path.open("rb") as file:
             for line in file:
                 entry = json.loads(line)

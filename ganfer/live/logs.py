@@ -17,6 +17,7 @@ _NEEDED = {"source", "seconds", "person", "expression"}
 _DELIMITERS = ",;\t"
 _PLACE = ("x", "y", "width", "height")
 _MOST_MISSING = 1_000_000  # frames filled into one gap
+LONGEST = 366 * 86400.0  # seconds of a recording, its offset included
 _LIMIT = 16 * 2**20  # of one field; csv's own is 128 KiB
 
 
@@ -94,7 +95,9 @@ def read_log(path: Path, name: str, offset: float = 0.0) -> Log:
         row = dict(zip(columns, cells, strict=False))
         try:
             sources.setdefault(row["source"], []).append(_parsed(row, line, names, offset, delimiter))
-        except (ValueError, KeyError) as error:
+        except KeyError as error:
+            raise DataError(f"{path}, line {line}, is cut short: no {error}.", "Predict again.") from error
+        except ValueError as error:
             raise DataError(f"{path}, line {line}, is damaged ({error}).", "Predict again.") from error
     notes = []
     repeated = sum(known.values()) - len(known)
@@ -142,11 +145,15 @@ def _parsed(row: Mapping[str, str], line: int, names: Sequence[str], offset: flo
         return value
 
     seconds = number(row["seconds"]) + offset
+    if abs(seconds) > LONGEST:
+        raise ValueError(f"{seconds:g} seconds are more than a year")
     frame = number(row["frame"]) if row.get("frame") else seconds
     state = row.get("attention", "")
     if not row["expression"]:
         return _Row(line, frame, seconds, "", [], state, None, None)
     scores = [number(row[f"p_{name}"]) for name in names]
+    if not all(0 <= score <= 1 for score in scores):
+        raise ValueError("a probability is not within 0 and 1")
     sides = [row.get(key, "") for key in _PLACE]
     x, y, width, height = map(number, sides) if all(sides) else (0.0, 0.0, 0.0, 0.0)
     blinks = row.get("blinks", "")

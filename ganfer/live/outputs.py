@@ -7,9 +7,12 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from ganfer.errors import GanferError
 from ganfer.live.folders import MARK, RESULTS, has_mark
@@ -19,6 +22,7 @@ from ganfer.runtime.console import say
 
 _LONGEST_NAME, _KEPT_NAME = 100, 80  # bytes of a copy's name; file systems take 255
 _LONGEST_PART = 255
+_LOCK = ".faces.lock"
 
 
 def slug(name: str) -> str:
@@ -66,6 +70,8 @@ def check_outputs(out: Path, log: Path | None, sources: Sequence[MediaSource]) -
             raise GanferError(f"--log {log} is a folder.", "Give a file.")
         if str(log.resolve()) in _files(sources):
             raise GanferError(f"--log {log} is one of the files to look at.", "Give another name.")
+        if log.exists() and not log.is_file():
+            raise GanferError(f"--log {log} is no ordinary file.", "Give the name of a file to write.")
         check_folder(log.parent, "--log")
         _check_name(log, "--log")
     csv_path = log or out / "faces.csv"
@@ -95,6 +101,31 @@ def _check_name(path: Path, option: str) -> None:
         raise GanferError(
             f"{option}: {os.strerror(errno.ENAMETOOLONG)} ({path.name[:40]}...).", "Choose a shorter one."
         )
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """GanferError where another process writes its results there: they would be mixed. Leaves no empty folder."""
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / _LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise GanferError(
+            f"{folder}: another ganfer process is writing its results there.", "Wait for it, or give another --out."
+        ) from None
+    except NotImplementedError:  # a file system without locks
+        yield
+        return
+    try:
+        yield
+    finally:
+        (folder / _LOCK).unlink(missing_ok=True)
+        lock.release()
+        with suppress(OSError):  # it holds something
+            for one in made:
+                one.rmdir()
 
 
 def make_room(out: Path, csv_path: Path, sources: Sequence[MediaSource]) -> None:

@@ -20,7 +20,7 @@ from ganfer.live.folders import LeftOut
 from ganfer.live.law import NOTICE
 from ganfer.live.mesh import Landmarker, open_landmarker
 from ganfer.live.opinion import Opinion, best_weight, blendshapes_of, fit, load_opinion, pooled, save_opinion
-from ganfer.live.outputs import check_outputs, default_folder, slug
+from ganfer.live.outputs import alone, check_outputs, default_folder, slug
 from ganfer.live.predict import Request, check_window, predict
 from ganfer.live.sources import MediaSource, find_sources
 from ganfer.results import Result
@@ -129,7 +129,8 @@ def predict_stage(
             opened, eyes.detector, landmarker=landmarker, opinion=opinion, min_face=config.live.min_face
         )
         about = {"detector": eyes.detector.name, "landmarks": landmarks}
-        return predict(analyser, plan.sources, config.live, request, about=about, notes=plan.notes)
+        with alone(request.out):
+            return predict(analyser, plan.sources, config.live, request, about=about, notes=plan.notes)
     finally:
         if landmarker is not None:
             landmarker.close()

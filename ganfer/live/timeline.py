@@ -13,6 +13,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
+from ganfer.errors import GanferError
 from ganfer.live.clock import as_clock
 from ganfer.live.drawing import area, lines, strip
 from ganfer.live.emoji import colour, emoji
@@ -41,11 +42,12 @@ def timeline(
 
     people: how many are in each recording at most; None: as the logs show.
     """
+    check_page(out, paths)
     session = read_session(paths, offsets, people)
     found = curves(session)
     marked = moments(session, found)
     figures = _figures(session, found, marked)
-    write_json(out / "timeline.json", {**figures, "bins": _rows(session, found)})
+    write_json(out / "timeline.json", {**figures, "logs": _places(paths), "bins": _rows(session, found)})
     write_csv(out / "timeline.csv", list(_rows(session, found)[0]), _rows(session, found))
     page = out / "index.html"
     write_text(page, render(session, found, marked, title))
@@ -53,6 +55,39 @@ def timeline(
     said += [f"{as_clock(m.seconds):>8}  most {m.kind}: {m.reason}" for m in marked] or ["no moment stands out"]
     said += [f"Note: {note}" for note in session.notes]
     return Result("ganfer timeline", out, figures, [*said, "", f"page: {page.resolve()}", NOTICE])
+
+
+def timeline_folder(parent: Path, paths: Sequence[Path]) -> Path:
+    """`parent`/timeline, numbered where that holds the page of other logs."""
+    folder, number = parent / "timeline", 2
+    while not set(_held(folder) or ()) <= set(_places(paths)):
+        folder, number = parent / f"timeline-{number}", number + 1
+    return folder
+
+
+def check_page(out: Path, paths: Sequence[Path]) -> None:
+    """GanferError where the page would replace a file of the user's or the page of other logs."""
+    page = out / "index.html"
+    if not page.exists():
+        return
+    held = _held(out)
+    if held is None:
+        raise GanferError(f"{page} exists and is no timeline of ganfer's.", "Give another --out.")
+    if not set(held) <= set(_places(paths)):
+        raise GanferError(f"{page} is the timeline of {', '.join(held)}.", "Give another --out, or remove it.")
+
+
+def _places(paths: Sequence[Path]) -> list[str]:
+    return sorted(str(path.resolve()) for path in paths)
+
+
+def _held(folder: Path) -> list[str] | None:
+    """The logs whose page a folder holds; [] where an earlier ganfer did not write which, None where there is none."""
+    try:
+        found = json.loads((folder / "timeline.json").read_text(encoding="utf-8"))
+        return [str(log) for log in found.get("logs", [])] if "bins" in found else None
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 def render(session: Session, found: Curves, marked: Sequence[Moment], title: str) -> str:

@@ -18,6 +18,7 @@ FALLBACK_FPS = 25.0  # of a video that does not say
 _MAX_FPS = 1000.0
 _DAMAGED_FRAMES = 25  # reads in a row that fail, then the video is given up
 _MISSED_READS = 30  # of a camera in a row, then it was unplugged
+_MOST_CAMERAS = 100  # OpenCV's numbers of hundreds name its ways to open one
 _SHORT = 0.9  # a film whose pictures end before this share of its length is said to
 _WIDEST = 8.0  # a pixel is wide or high at most
 
@@ -52,7 +53,7 @@ def film_facts(path: Path) -> Facts:
     except ImportError:
         return Facts()
     try:
-        with av.open(str(path)) as film:
+        with av.open(ffmpeg_name(path)) as film:
             if not film.streams.video:
                 return Facts()
             stream = film.streams.video[0]
@@ -69,12 +70,20 @@ def film_facts(path: Path) -> Facts:
         return Facts()  # OpenCV, which reads it, says what is wrong
 
 
+def ffmpeg_name(path: Path) -> str:
+    """A path as FFmpeg takes it for a file: a relative `http:host?x.mp4` it would ask the network for."""
+    return str(path.absolute())
+
+
 def open_capture(place: Path | int, name: str) -> Any:
     """An open cv2.VideoCapture; DataError when there is nothing to open."""
+    if isinstance(place, int) and place >= _MOST_CAMERAS:
+        raise DataError(f"There is no camera {name.removeprefix('camera ')}.", "Try another number: ganfer predict 0.")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg's own lines say less than ours
     with quiet_opencv():
         try:
-            capture = cv2.VideoCapture(place if isinstance(place, int) else os.fsencode(place))  # type: ignore[arg-type]
+            named: Any = place if isinstance(place, int) else os.fsencode(ffmpeg_name(place))
+            capture = cv2.VideoCapture(named)
         except cv2.error as error:
             raise DataError(f"{name} cannot be opened ({error.err}).", "Give another video.") from error
     if capture.isOpened():
@@ -182,7 +191,7 @@ def _last_shown_until(path: Path) -> float:
 
     ends = 0.0
     try:
-        with av.open(str(path)) as film:
+        with av.open(ffmpeg_name(path)) as film:
             stream = film.streams.video[0]
             start = stream.start_time or 0
             for packet in film.demux(stream):

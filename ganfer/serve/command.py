@@ -23,10 +23,12 @@ def plan_lines(workspace: Workspace, config: Config, wanted: Sequence[str]) -> l
     return [*found, f"listen on {config.serve.host}, port {config.serve.port or 'any free'}"]
 
 
-def check(options: Mapping[str, Any]) -> None:
-    """GanferError for files that are missing, before a classifier is trained to be served."""
+def check(config: Config, options: Mapping[str, Any]) -> None:
+    """GanferError for files and tokens that do not do, before a classifier is trained to be served."""
     from ganfer.classifier.early import check_file
+    from ganfer.serve.server import checked_token
 
+    checked_token(config.serve.host, options.get("token"))
     for name in ("certificate", "key", "detector_model", "landmarker_model"):
         check_file(options.get(name), "--" + name.replace("_", "-"))
 

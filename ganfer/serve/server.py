@@ -119,6 +119,7 @@ class Listener:
             self._socket.close()
 
     def _settings(self, app: Any) -> uvicorn.Config:
+        logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # the client is told what is wrong with a form
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # its failures, not its diary
         return uvicorn.Config(
             app,

@@ -12,9 +12,11 @@ from typing import Any
 
 from classifiers.config import TrainConfig
 from classifiers.errors import ClassifierError
+from classifiers.models import require_model
 from ganfer.errors import ConfigError, did_you_mean
 
 _FORM = "Write KEY=A,B,C for choices, or KEY=LOW..HIGH, LOW..HIGH:STEP or LOW..HIGH:log for a range."
+_LARGEST_GRID = 1_000_000  # combinations; more than --trials may be
 _INCIDENTAL = ("tensorboard", "checkpoint_seconds", "compile")
 Value = bool | int | float | str | None
 
@@ -41,7 +43,7 @@ class Span:
         step = self.step or (1 if self.whole and not self.log else None)
         if step is None:
             return None
-        number = math.floor((self.high - self.low) / step + 1e-9) + 1
+        number = math.floor(min((self.high - self.low) / step, _LARGEST_GRID) + 1e-9) + 1
         found = [self.low + i * step for i in range(number)]
         return tuple(int(value) for value in found) if self.whole else tuple(found)
 
@@ -73,6 +75,9 @@ class Space:
                     f"A grid cannot hold the range of {name!r}.", f"Give it a step or choices: --search {name}=A,B,C."
                 )
             columns.append(values)
+        number = math.prod(map(len, columns))
+        if number > _LARGEST_GRID:
+            raise ConfigError(f"The grid has {number:,} combinations.", "Take larger steps, or --sampler tpe.")
         return [dict(zip(self.specs, row, strict=True)) for row in itertools.product(*columns)]
 
     def base(self, config: TrainConfig) -> TrainConfig:
@@ -92,7 +97,11 @@ def load_space(name: str, search: Sequence[str], config: TrainConfig) -> Space:
 
     Every end and choice is tried on `config`, so a setting or value that does not exist is a ConfigError now.
     """
-    given = dict(_parsed(text) for text in search)
+    given: dict[str, Spec] = {}
+    for key, parsed in map(_parsed, search):
+        if key in given:
+            raise ConfigError(f"--search gives {key!r} twice.", "Give it once.")
+        given[key] = parsed
     if given and name == "default":
         space = Space("search", given)
     else:
@@ -108,8 +117,18 @@ def load_space(name: str, search: Sequence[str], config: TrainConfig) -> Space:
         raise ConfigError(f"Search space {space.name!r}: {error.message}.") from error
     for key, spec in specs.items():
         for value in spec.values if isinstance(spec, Choice) else (spec.low, spec.high):
+            if key == "model" and isinstance(value, str):
+                _require_model(value)
             _try(base, key, int(value) if isinstance(spec, Span) and spec.whole and value is not None else value)
+    _require_model(base.model)
     return space
+
+
+def _require_model(name: str) -> None:
+    try:
+        require_model(name)
+    except ClassifierError as error:
+        raise ConfigError(f"Search space: {error.message}.") from error
 
 
 def _folder() -> Path:
@@ -200,7 +219,13 @@ def _checked(key: str, spec: Spec) -> Spec:
         raise ConfigError(f"Search space: {key} from {spec.low} by its logarithm.", "LOW must be above 0.")
     if spec.step is not None and spec.step <= 0:
         raise ConfigError(f"Search space: {key} in steps of {spec.step}.", "The step must be above 0.")
-    return dataclasses.replace(spec, whole=float not in kinds)
+    whole = float not in kinds
+    parts = (spec.low, spec.high, *([] if spec.step is None else [spec.step]))
+    if whole and not all(float(part).is_integer() for part in parts):
+        raise ConfigError(
+            f"Search space: {key} takes whole numbers alone.", "Give LOW, HIGH and STEP without fractions."
+        )
+    return dataclasses.replace(spec, whole=whole)
 
 
 def _as_text(value: Value) -> Value:

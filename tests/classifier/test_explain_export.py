@@ -104,6 +104,12 @@ def test_the_onnx_file_answers_as_the_classifier_does(project: Project, tmp_path
     with pytest.raises(GanferError, match=r"mine.onnx exists already"):
         project.export(tmp_path / "mine.onnx")
     assert (tmp_path / "mine.onnx").read_bytes() == b"mine"
+    for mine in ('{"format": "mine"}', "[]", "no JSON", "[" * 100_000):
+        (tmp_path / "other.json").write_text(mine)
+        with pytest.raises(GanferError, match=r"other.json, where the card belongs"):
+            project.export(tmp_path / "other.onnx")
+        assert (tmp_path / "other.json").read_text() == mine
+    assert not (tmp_path / "other.onnx").exists()
 
 
 def test_a_file_that_disagrees_is_never_written(

@@ -137,3 +137,73 @@ def test_a_reader_that_goes_away_is_no_crash(tmp_path: Path) -> None:
     command = f"{sys.executable} -m ganfer status | true"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["data", "--help"], ["train", "-h"], ["-w", "elsewhere", "stylegan", "--help"]])
+def test_the_help_of_a_group_is_its_own(run, words: list[str]) -> None:
+    code, out, _ = run(*words)
+    group = next(word for word in words if word in ("data", "train", "stylegan"))
+    assert code == 0
+    assert out.startswith(f"Usage: ganfer {group} ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["predict", ""], ["label", ""], ["status", "-w", ""], ["predict", "a.jpg", "--out", ""], ["data", "add", ""]],
+)
+def test_an_empty_path_is_not_the_current_folder(run, tmp_path: Path, monkeypatch, words: list[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(*words)
+    assert code == 2
+    assert "The path is empty" in err
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["evaluate", "--beta", "nan"], "evaluate.beta = nan. It must be a finite number."),
+        (["predict", "a.jpg", "--smooth", "inf"], "live.smooth = inf. It must be a finite number."),
+        (["predict", "a.jpg", "--set", "live.forget=inf"], "live.forget = inf. It must be a finite number."),
+        (["predict", "a.jpg", "--seconds", "nan"], "--seconds nan is no time"),
+        (["generate", "--class", "fear=1000000000000"], "out of range. At most 99,999,999."),
+        (["timeline", "a.csv", "--offset", "a=1", "--offset", "a.csv=2"], "--offset gives 'a.csv' twice"),
+        (["tune", "--model", "nope", "--dry-run"], "no model 'nope'"),
+        (["serve", "--token", "short", "--classifier", "starter", "--dry-run"], "The token does not do"),
+        (["serve", "--certificate", "nowhere", "--classifier", "starter", "--dry-run"], "--certificate"),
+    ],
+)
+def test_what_no_number_name_or_secret_is_is_said_at_once(run, tmp_path: Path, monkeypatch, words, said: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(*words)
+    assert code in (1, 2)
+    assert said in err
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_set_that_is_gone_is_not_replaced_by_drawn_faces(run, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "w")
+    data = add_set(workspace, tiny_set())
+    (data.path / "record.json").unlink()
+    before = tree(tmp_path)
+    for words in (["evaluate"], ["retrain", "--dry-run"], ["data", "stats"]):
+        code, _, err = run(*words, "-w", str(workspace.root))
+        assert code == 1
+        assert "is gone or damaged. Add it again" in err
+    assert tree(tmp_path) == before
+    assert run("status", "-w", str(workspace.root))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("images.npy", b""), ("set.json", b'{"class_names": 7}'), ("set.json", b'{"class_names": ["a"], "images": 1}')],
+)
+def test_a_damaged_set_is_no_interruption_and_no_traceback(run, tmp_path: Path, name: str, content: bytes) -> None:
+    workspace = Workspace(tmp_path / "w")
+    data = add_set(workspace, tiny_set())
+    (data.path / name).unlink()
+    (data.path / name).write_bytes(content)
+    code, _, err = run("evaluate", "-w", str(workspace.root))
+    assert code == 1
+    assert "is damaged" in err
+    assert len(err.splitlines()) == 1

@@ -1,6 +1,9 @@
 """Annotated films: H.264 that browsers play, in step with the original to the frame, with its sound; what is said of
 films that are cut."""
 
+import socket
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -85,3 +88,47 @@ def test_a_film_whose_sound_is_unreadable_says_so_or_goes_without(tmp_path: Path
         copy.add(np.zeros((33, 47, 3), np.uint8), 0.0)
     assert list(streams_of(tmp_path / "copy.mp4")) == ["video"]
     assert next(MediaSource("x", "video", tmp_path / "copy.mp4").frames()).image.shape == (32, 46, 3)
+
+
+def test_a_frame_that_lasts_longer_than_mp4_can_say_is_shown_again(tmp_path: Path) -> None:
+    times = [0.0, 1.0, 50_000.0, 50_001.0]
+    with film(tmp_path / "copy.mp4", 1.0) as copy:
+        for seconds in times:
+            copy.add(np.zeros((16, 16, 3), np.uint8), seconds)
+        copy.end(50_002.0)
+    assert times_of(tmp_path / "copy.mp4") == pytest.approx([0, 1, 20_001, 40_001, 50_000, 50_001], abs=0.01)
+    assert copy.notes == []
+
+
+def test_a_gap_of_years_is_said_and_no_film_of_years(tmp_path: Path) -> None:
+    with film(tmp_path / "copy.mp4", 1.0) as copy:
+        for seconds in (0.0, 1e9, 1e9 + 1):
+            copy.add(np.zeros((16, 16, 3), np.uint8), seconds)
+        copy.end(1e9 + 2)
+    found = times_of(tmp_path / "copy.mp4")
+    assert len(found) < 110
+    assert found[-1] - found[-2] == pytest.approx(1, abs=0.01)
+    assert copy.notes == ["The copy leaves out 11551 days before 1000000000 s."]
+
+
+def test_a_file_whose_name_reads_like_an_address_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.2)
+        monkeypatch.chdir(tmp_path)
+        source = make_film(tmp_path / "a.mp4", STEADY[:3])
+        named = Path(f"http:127.0.0.1:{server.getsockname()[1]}?a.mp4")
+        source.rename(named)
+        assert film_facts(named).frames == 3
+        assert copied(named, Path("copy.mp4")) == []
+        with pytest.raises(TimeoutError):
+            server.accept()
+
+
+def test_what_a_killed_run_left_of_a_film_goes_at_once(tmp_path: Path) -> None:
+    code = "import os, signal; from pathlib import Path; from ganfer.runtime.files import atomic_path"
+    code += f"\nwith atomic_path(Path({str(tmp_path / 'copy.mp4')!r})): os.kill(os.getpid(), signal.SIGKILL)"
+    subprocess.run([sys.executable, "-c", code], check=False)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".mp4"]
+    with film(tmp_path / "copy.mp4", 1.0) as copy:
+        copy.add(np.zeros((16, 16, 3), np.uint8), 0.0)
+    assert [path.name for path in tmp_path.iterdir()] == ["copy.mp4"]

@@ -24,7 +24,7 @@ from ganfer.live.folders import LeftOut
 from ganfer.live.geometry import Face
 from ganfer.live.journal import NAME
 from ganfer.live.mesh import BLENDSHAPES, Mesh
-from ganfer.live.outputs import check_folder, check_outputs, default_folder, slug
+from ganfer.live.outputs import alone, check_folder, check_outputs, default_folder, slug
 from ganfer.live.pictures import read_scaled
 from ganfer.live.predict import Request, check_window, predict
 from ganfer.live.records import face_of
@@ -109,6 +109,19 @@ def test_a_film_goes_on_after_a_kill_in_its_middle(
         copies = [list(find_sources([tmp_path / name / "a.faces.mp4"])[0].frames()) for name in ("whole", "out")]
         assert len(copies[0]) == len(copies[1]) == 40
         assert np.abs(copies[0][5].image.astype(int) - copies[1][5].image).mean() < 2
+
+
+def test_rows_from_before_the_first_mark_are_not_there_twice(tmp_path: Path) -> None:
+    clip = make_film(tmp_path / "a.mp4", [i / 10 for i in range(40)])
+    run([clip], tmp_path / "whole", pictures=False)
+    with pytest.raises(Dies):
+        run([clip], tmp_path / "out", Mortal(24), pictures=False)
+    left = (tmp_path / "out" / NAME).read_bytes()
+    assert left.count(b'"row"') > 8
+    for request in ({}, {"every": 0.05}):  # the same command, and another one in its place
+        (tmp_path / "out" / NAME).write_bytes(left)
+        run([clip], tmp_path / "out", pictures=False, **request)
+        assert (tmp_path / "out" / "faces.csv").read_text() == (tmp_path / "whole" / "faces.csv").read_text()
 
 
 def test_other_settings_or_another_file_begin_anew(tmp_path: Path) -> None:
@@ -386,3 +399,24 @@ def test_the_names_of_the_action_units_are_mediapipes(landmarker: Any) -> None:
     mesh = landmarker.look(picture, Face((120.0, 80.0, 240.0, 280.0), None, 0.9))
     assert mesh is not None
     assert set(BLENDSHAPES) == set(mesh.blendshapes) - {"_neutral"}
+
+
+def test_a_log_goes_into_a_file_not_into_a_device_or_a_pipe(tmp_path: Path) -> None:
+    sources = find_sources([str(photo(tmp_path / "a.png"))])
+    os.mkfifo(tmp_path / "pipe.csv")
+    for place in (tmp_path / "pipe.csv", Path("/dev/full"), Path("/dev/zero")):
+        with pytest.raises(GanferError, match="no ordinary file"):
+            check_outputs(tmp_path / "out", place, sources)
+
+
+def test_two_at_once_do_not_write_into_one_folder(tmp_path: Path) -> None:
+    out = tmp_path / "a" / "out"
+    with alone(out):
+        with pytest.raises(GanferError, match="another ganfer process is writing"), alone(out):
+            pass
+        with alone(tmp_path / "b"):
+            pass
+    assert list(tmp_path.iterdir()) == []
+    with alone(out):
+        (out / "faces.csv").touch()
+    assert [path.name for path in out.iterdir()] == ["faces.csv"]

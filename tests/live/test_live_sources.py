@@ -210,3 +210,8 @@ def test_a_folder_called_like_a_number_is_a_folder(tmp_path: Path) -> None:
     Path("0").mkdir()
     Image.new("RGB", (8, 8)).save("0/a.png")
     assert only("0").kind == "photo"
+
+
+def test_a_camera_beyond_all_numbers_is_one_line() -> None:
+    with pytest.raises(DataError, match="There is no camera 99999999999999999999"):
+        next(iter(find_sources(["99999999999999999999"])[0].frames()))

@@ -13,10 +13,10 @@ from click.testing import CliRunner
 from live_logs import NAMES, write_log
 
 from ganfer.cli.main import cli
-from ganfer.errors import DataError
+from ganfer.errors import DataError, GanferError
 from ganfer.live.clock import as_clock, parse_seconds
 from ganfer.live.moments import curves, moments
-from ganfer.live.timeline import timeline
+from ganfer.live.timeline import timeline, timeline_folder
 from ganfer.live.viewers import read_session
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -227,3 +227,42 @@ def test_clocks() -> None:
     for wrong in ("", "s", "-1s", "1 2", "1x"):
         with pytest.raises(ValueError, match="is no time"):
             parse_seconds(wrong)
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ((1e300, 1, "attentive", "happy", 0.8), "line 3, is damaged .*more than a year"),
+        ((1.0, 1, "attentive", "happy", 7), "line 3, is damaged .*not within 0 and 1"),
+    ],
+)
+def test_rows_that_cannot_be_are_said(
+    tmp_path: Path, row: tuple[float, int | str, str, str, float], words: str
+) -> None:
+    log = small_log(tmp_path / "a.csv", [(0.0, 1, "attentive", "happy", 0.8), row], ("happy", "sad"))
+    with pytest.raises(DataError, match=words):
+        read_session([log])
+
+
+def test_an_offset_of_ages_is_said(tmp_path: Path) -> None:
+    log = small_log(tmp_path / "a.csv", [(0.0, 1, "attentive", "happy", 0.8)], ("happy", "sad"))
+    with pytest.raises(DataError, match="more than a year"):
+        read_session([log], {"a": 1e12})
+
+
+def test_timelines_of_other_logs_and_a_users_page_stay(tmp_path: Path) -> None:
+    rows: list[tuple[float, int | str, str, str, float]] = [(t / 2, 1, "attentive", "happy", 0.8) for t in range(12)]
+    a, b = (small_log(tmp_path / name, rows, ("happy", "sad")) for name in ("a.csv", "b.csv"))
+    folder = timeline_folder(tmp_path, [a])
+    timeline([a], folder)
+    assert timeline_folder(tmp_path, [a]) == folder
+    assert timeline_folder(tmp_path, [a, b]) == folder  # the same lecture, with one viewer more
+    assert timeline_folder(tmp_path, [b]).name == "timeline-2"
+    with pytest.raises(GanferError, match="is the timeline of"):
+        timeline([b], folder)
+    mine = tmp_path / "mine" / "index.html"
+    mine.parent.mkdir()
+    mine.write_text("my own")
+    with pytest.raises(GanferError, match="no timeline of ganfer's"):
+        timeline([a], mine.parent)
+    assert mine.read_text() == "my own"

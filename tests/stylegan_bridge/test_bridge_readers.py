@@ -1,6 +1,7 @@
 """Every format gives back the generator that was written, and everything else is refused in one line."""
 
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -171,6 +172,10 @@ def test_absent_files_and_folders(tmp_path: Path) -> None:
         inspect(tmp_path / "nothing.pkl")
     with pytest.raises(BridgeError, match="is a folder"):
         inspect(tmp_path)
+    os.mkfifo(tmp_path / "pipe.pkl")
+    for read in (inspect, load_generator):
+        with pytest.raises(BridgeError, match="is no ordinary file"):
+            read(tmp_path / "pipe.pkl")
 
 
 @pytest.mark.parametrize("name", [*FORMATS, "ganfer-stylegan2"])

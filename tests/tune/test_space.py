@@ -111,3 +111,23 @@ def test_a_grid_needs_values_that_can_be_counted() -> None:
         space.grid()
     assert Span(0.0, 0.3, step=0.1).values() == pytest.approx((0.0, 0.1, 0.2, 0.3))
     assert Span(1, 3, whole=True).values() == (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("search", "words"),
+    [
+        (["epochs=1..2", "classifier.epochs=3..4"], "'epochs' twice"),
+        (["epochs=1.5..2"], "whole numbers"),
+        (["epochs=1..10:0.5"], "whole numbers"),
+        (["model=fnn,nope"], "no model 'nope'"),
+    ],
+)
+def test_a_search_that_could_not_be_carried_out_is_no_plan(search: list[str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        load_space("default", search, TrainConfig())
+
+
+@pytest.mark.parametrize("search", [["epochs=1..100000", "batch_size=1..65536"], ["lr=1e-7..1:1e-300"]])
+def test_a_grid_beyond_all_trials_is_counted_not_built(search: list[str]) -> None:
+    with pytest.raises(ConfigError, match="combinations"):
+        load_space("default", search, TrainConfig()).grid()
