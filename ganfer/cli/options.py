@@ -116,7 +116,6 @@ _DRAWN = "demo"  # the config of the drawn faces
 
 def _without_data(root: str | None) -> str | None:
     """The config for a workspace without images of its own: nothing in it yet, or the faces that this config draws."""
-    from ganfer.runtime.console import say
     from ganfer.workspace import Workspace
 
     data, drawn = Workspace(root).active_data, load_config(_DRAWN)
@@ -127,11 +126,6 @@ def _without_data(root: str | None) -> str | None:
             drawn.data.size,
         ):
             return None
-    if ranks.leads():
-        say(
-            f"No data was added (ganfer data add PATH): the faces are drawn ones, with the settings of the config "
-            f"{_DRAWN}; generate, label and retrain take some minutes together on two cores."
-        )
     return _DRAWN
 
 
