@@ -169,7 +169,7 @@ def test_an_empty_path_is_not_the_current_folder(run, tmp_path: Path, monkeypatc
         (["generate", "--class", "fear=1000000000000"], "out of range. At most 99,999,999."),
         (["timeline", "a.csv", "--offset", "a=1", "--offset", "a.csv=2"], "--offset gives 'a.csv' twice"),
         (["tune", "--model", "nope", "--dry-run"], "no model 'nope'"),
-        (["serve", "--token", "short", "--classifier", "starter", "--dry-run"], "The token does not do"),
+        (["serve", "--token", "short", "--classifier", "starter", "--dry-run"], "The token is not valid"),
         (["serve", "--certificate", "nowhere", "--classifier", "starter", "--dry-run"], "--certificate"),
     ],
 )
