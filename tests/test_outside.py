@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -87,25 +88,30 @@ def test_tables_of_before_are_read() -> None:
 # --- disks -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def small_disk() -> Any:
-    """Files of this process may have 4 kB: writing fails as on a full disk, at the first byte over it."""
+@contextmanager
+def small_disk() -> Iterator[None]:
+    """Files of this process may have 4 kB: writing fails as on a full disk, at the first byte over it.
+
+    No fixture: between a test and its fixtures' end pytest itself writes, perhaps into a long file.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path: Path, small_disk: None) -> None:
+def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path: Path) -> None:
     file = tmp_path / "features.npy"
     part = np.zeros((100, 64), np.float16)
-    with pytest.raises(OSError, match="large") as error, atomic_path(file) as temporary:
+    with small_disk(), pytest.raises(OSError, match="large") as error, atomic_path(file) as temporary:
         write_npy_parts(temporary, (1000, 64), np.float16, (part for _ in range(10)))
     assert error.value.filename == str(file)
     assert "features.npy" in (command_line._file_system_line(error.value) or "")
-    with pytest.raises(OSError, match="large"):
+    with small_disk(), pytest.raises(OSError, match="large"):
         create_npy(tmp_path / "votes.npy", (1000, 8), np.float32)
     assert [path.name for path in tmp_path.iterdir()] == ["votes.npy"]
 
