@@ -23,7 +23,10 @@ SHOWN |= {"mcnemar", "holm", "detectable", "fewest_images", "load_config", "open
 def public_functions() -> list[Callable[..., Any]]:
     found = [getattr(package, name) for package in (classifiers, stylegan_bridge) for name in package.__all__]
     found += [
-        getattr(import_module(home), name) for home in HOMES for name in SHOWN if hasattr(import_module(home), name)
+        getattr(import_module(home), name)
+        for home in HOMES
+        for name in sorted(SHOWN)
+        if hasattr(import_module(home), name)
     ]
     return [each for each in found if inspect.isfunction(each)]
 
