@@ -1,10 +1,14 @@
 """Fixtures that every test may use."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
+# A suite that is started in the background, or by nohup, inherits signals that are ignored; its tests send them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run on all cores already, one process each
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

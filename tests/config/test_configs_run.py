@@ -27,6 +27,7 @@ SHORT = {
     "generate.n": 12,
     "label.min_confidence": "0",
     "label.require_match": False,
+    "retrain.arms": "original,synthetic",
 }
 
 
@@ -40,7 +41,7 @@ def test_a_config_runs_through(name: str, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     add_set(workspace, tiny_set((20, 20, 8)))
     result = Project(workspace, load_config(name, SHORT)).retrain()
-    assert [arm["name"] for arm in result.figures["arms"]] == ["original", "synthetic"]
+    assert [arm["name"] for arm in result.figures["arms"]] == ["original", "synthetic"]  # of the settings above
     assert sum(result.figures["screen"]["asked"].values()) == 12
     wanted = load_config(name).gan
     trained = [run.record["key"]["config"] for run in workspace.runs("gans")]
