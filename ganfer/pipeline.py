@@ -158,7 +158,9 @@ class Project:
             raise GanferError("Steering runs in one process.", "Give the command without torchrun.")
         needed = ["data", *(["gan"] if own and not gan else []), *(["classifier", "judge"] if steered else [])]
         if dry_run and self.workspace.active_data is None:
-            return self._plan("generate", needed, known.steps)
+            count = len(seeds) if seeds is not None else n or self.config.generate.n
+            drawn = "generate the faces asked for, by class" if asks_classes else f"generate {count:,} faces"
+            return self._plan("generate", needed, [*known.steps, drawn])
         if not dry_run:
             self.needs.announce(*needed)
         data = self.needs.data()

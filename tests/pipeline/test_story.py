@@ -74,3 +74,15 @@ def test_generate_label_retrain_in_an_empty_folder(tmp_path: Path) -> None:
     assert "was already done" in again.stderr
     status = ganfer(tmp_path, "status")
     assert "index.html" in status.stdout
+
+
+def test_a_plan_in_an_empty_folder_ends_with_what_was_asked_for(tmp_path: Path) -> None:
+    from ganfer.config import load_config
+    from ganfer.pipeline import Project
+
+    project = Project(tmp_path / "empty", load_config())
+    assert project.generate(500, dry_run=True).figures["plan"][-1] == "generate 500 faces"
+    assert project.generate(dry_run=True).figures["plan"][-1] == f"generate {project.config.generate.n:,} faces"
+    assert project.generate(seeds=[3, 4], dry_run=True).figures["plan"][-1] == "generate 2 faces"
+    assert project.generate(balance=True, dry_run=True).figures["plan"][-1] == "generate the faces asked for, by class"
+    assert not (tmp_path / "empty").exists()
