@@ -21,11 +21,13 @@ from typing import Any
 
 import numpy as np
 from gan_common import RESULTS, environment
+from PIL import Image
 
 from classifiers import Classifier, load_classifier, train
 from ganfer.classifier.train import real_only, samples
 from ganfer.config import Config, load_config
 from ganfer.data.imageset import ImageSet, read_set
+from ganfer.data.thin import long_tail
 from ganfer.experiment.retrain import retrain
 from ganfer.generate.batch import read_batch
 from ganfer.label.fill import fill
@@ -66,12 +68,50 @@ def settings(options: argparse.Namespace, generator: str) -> Config:
 def prepared(options: argparse.Namespace) -> Project:
     """The workspace: data without leaks, thinned if asked for, and the labeller."""
     project = Project(options.workspace, settings(options, "dcgan"))
-    project.add(options.archive)
-    project.check(drop=True)
-    if options.thin:
-        project.thin(imbalance=options.thin)
+    if options.thin and options.enlarge_test:
+        project.add(enlarged(options))
+        project.check(drop=True)
+        have = read_set(project.needs.data().path).counts("train")
+        project.thin(counts={name: min(n, have[name]) for name, n in tail(options).items()})
+    else:
+        project.add(options.archive)
+        project.check(drop=True)
+        if options.thin:
+            project.thin(imbalance=options.thin)
     project.needs.classifier()
     return project
+
+
+def tail(options: argparse.Namespace) -> dict[str, int]:
+    """Images per class of the long tail, from the training split without leaks."""
+    return long_tail(read_set(whole(options).needs.data().path).counts("train"), options.thin)
+
+
+def whole(options: argparse.Namespace) -> Project:
+    """A workspace of its own that holds the set before it was thinned."""
+    project = Project(options.workspace / "whole", settings(options, "dcgan"))
+    project.add(options.archive)
+    project.check(drop=True)
+    return project
+
+
+def enlarged(options: argparse.Namespace) -> Path:
+    """Folders in which half of the training images that thinning would take away are test images: more of them tell
+    more, and the other half is left for the oracle."""
+    folder = options.workspace / "enlarged"
+    if (folder / "complete").is_dir():
+        return folder / "complete"
+    images, counts = read_set(whole(options).needs.data().path), tail(options)
+    rng = np.random.default_rng(0)
+    split = np.where(images.split == "test", "test", "train")  # validation is drawn again, out of training
+    for code, name in enumerate(images.class_names):
+        members = np.flatnonzero((images.split == "train") & (images.labels == code))
+        split[rng.permutation(members)[: (len(members) - counts[name]) // 2]] = "test"
+    for i, picture in enumerate(np.asarray(images.images)):
+        where = folder / "parts" / str(split[i]) / images.class_names[images.labels[i]]
+        where.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture.squeeze()).save(where / f"{i:06d}.png")
+    return (folder / "parts").rename(folder / "complete")
 
 
 def referee(options: argparse.Namespace, data: ImageSet) -> Classifier:
@@ -254,6 +294,9 @@ def main() -> None:
     parser.add_argument("--generators", default=",".join(GENERATORS))
     parser.add_argument("--full", action="store_true", help="the full recipes, for a GPU")
     parser.add_argument("--thin", type=float, default=0, help="imbalance to thin the training images to")
+    parser.add_argument(
+        "--enlarge-test", action="store_true", help="half of what --thin takes away is tested on"
+    )
     parser.add_argument("--minutes", type=float, default=25, help="training time of each generator")
     parser.add_argument("--snapshots", type=int, default=500, help="steps between snapshots")
     parser.add_argument("--epochs", type=int, default=8, help="passes of the classifiers")
