@@ -29,10 +29,19 @@ class Project:
 
     # --- data -----------------------------------------------------------------------------------------------------
 
-    def add(self, path: str | Path, **options: Any) -> Result:
-        """Import images; see `ganfer.data.ingest.add` for the options."""
+    def add(self, path: str | Path, *, pool: bool = False, **options: Any) -> Result:
+        """Import images; see `ganfer.data.ingest.add` for the options. pool: real ones without labels."""
         from ganfer.data.ingest import add
+        from ganfer.data.unlabelled import add_pool
 
+        if pool:
+            given = sorted(name for name, value in options.items() if value and name != "dry_run")
+            if given:
+                raise DataError(
+                    f"A pool has no labels, so {', '.join(given)} says nothing of it.",
+                    "Leave it out, or leave --pool out.",
+                )
+            return add_pool(self.workspace, self.config, Path(path), dry_run=bool(options.get("dry_run")))
         return add(self.workspace, self.config, Path(path), **options)
 
     def stats(self, *, dry_run: bool = False) -> Result:
@@ -40,7 +49,7 @@ class Project:
         from ganfer.data.stats import stats
 
         plan = self._first("data stats", ["data"], ["write contact sheets of the active set"], dry_run)
-        return plan or stats(self.config, self.needs.data())
+        return plan or stats(self.workspace, self.config, self.needs.data())
 
     def check(self, *, drop: bool = False, dry_run: bool = False) -> Result:
         """Duplicates, leaks between splits, conflicting labels, damaged images of the active data set."""

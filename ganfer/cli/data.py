@@ -25,6 +25,7 @@ def data() -> None:
     "--rename", "renames", metavar="OLD=NEW", multiple=True, help="Rename a class, e.g. anger=angry; may be repeated"
 )
 @click.option("--merge", is_flag=True, help="Add to the active set instead of making a new one")
+@click.option("--pool", is_flag=True, help="Real images without labels, kept apart from the splits; see docs/pool.md")
 @click.option(
     "--class-level", type=int, metavar="N", help="Which folder is the class: 1 directly in PATH, -1 innermost"
 )
@@ -48,6 +49,7 @@ def add(
     classes: str,
     renames: tuple[str, ...],
     merge: bool,
+    pool: bool,
     class_level: int | None,
     subject_level: int | None,
     soft_labels: bool,
@@ -61,6 +63,9 @@ def add(
     class 7 (ck+csv); CK+ as released (ck+), CK+48 (ck+48); ExpW (expw); RAF-DB (raf-db); AffectNet (affectnet); images
     with metadata.csv or metadata.jsonl (huggingface) or StyleGAN's dataset.json (stylegan); file names of KDEF (kdef),
     JAFFE (jaffe), RaFD (rafd) and the Chicago Face Database (cfd). How PATH is read is said before anything is written.
+
+    With --pool the images of PATH need no labels: they become a pool beside the active set, without those that are in
+    it already. Then: ganfer label --pool, and the arm pool of ganfer retrain.
     """
     from ganfer.data.names import parse_renames
 
@@ -72,6 +77,7 @@ def add(
         classes=tuple(name.strip() for name in classes.split(",") if name.strip()),
         renames=parse_renames(renames),
         merge=merge,
+        pool=pool,
         soft_labels=soft_labels,
         allow_synthetic=allow_synthetic,
         class_level=class_level,
