@@ -193,12 +193,20 @@ class Project:
         *,
         classifier: str | None = None,
         fill: bool = False,
+        pool: bool = False,
         dry_run: bool = False,
     ) -> Result:
         """Pseudo-label and screen the newest batch, or a folder of images from elsewhere.
 
-        fill: have more faces drawn until the screen has kept as many of each class as were asked for.
+        fill: have more faces drawn until the screen has kept as many of each class as were asked for. pool: the real
+        images of the pools instead (`data add --pool`).
         """
+        if pool:
+            if folder or fill:
+                raise GanferError(
+                    "--pool labels real images that are there.", "It goes with neither FOLDER nor --fill."
+                )
+            return self._label_pools(classifier, dry_run=dry_run)
         from ganfer.classifier import starter
         from ganfer.classifier.early import check_training
         from ganfer.generate.foreign import image_files, import_batch
@@ -223,6 +231,25 @@ class Project:
         if fill:
             batch = fill_batch(self.workspace, self.config, batch, labeller, data)
         return label(self.config, batch, labeller, data)
+
+    def _label_pools(self, classifier: str | None, *, dry_run: bool) -> Result:
+        """Every pool of the active data, labelled as synthetic faces are; the result is of all of them."""
+        from ganfer.classifier.early import check_training
+        from ganfer.data.unlabelled import pools_of
+        from ganfer.label.stage import label, together
+
+        data = self.workspace.active_data
+        pools = pools_of(self.workspace, data) if data else []
+        if not pools:
+            raise DataError("There is no pool for the active data.", "Add one: ganfer data add FOLDER --pool.")
+        named = self.needs.classifier(classifier) if classifier else None
+        if not named:
+            check_training(self.config)
+        steps = [f"label and screen the pool {', '.join(run.name for run in pools)}"]
+        if plan := self._first("label", [] if named else ["classifier"], steps, dry_run):
+            return plan
+        labeller = named or self.needs.classifier()
+        return together([label(self.config, pool, labeller, self.needs.data()) for pool in pools])
 
     def _label_photos(self, folder: Path, *, fill: bool, dry_run: bool) -> Result:
         """Photographs, where no data of the workspace is of real people: the starter labels them."""

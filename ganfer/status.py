@@ -1,5 +1,6 @@
 """What the workspace holds and what comes next."""
 
+from ganfer.data.unlabelled import pools_of
 from ganfer.label.labels import newest_labels
 from ganfer.results import Result, table
 from ganfer.review.effect import decisions_input
@@ -47,6 +48,8 @@ def next_step(workspace: Workspace) -> str:
     labels = newest_labels(batch)
     if labels is None:
         return "ganfer label"
+    if any(newest_labels(pool, active) is None for pool in pools_of(workspace, active)):
+        return "ganfer label --pool"
     said = decisions_input(batch)
     report = workspace.latest("reports", batch=batch.digest, labels=labels.digest, **said, **inputs)
     return "ganfer retrain" if report is None else f"open {report.path / 'index.html'}"

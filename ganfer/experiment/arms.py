@@ -13,8 +13,9 @@ from ganfer.errors import ConfigError, did_you_mean
 from ganfer.experiment.placebos import copies, shuffled
 from ganfer.experiment.portions import joined, portion, thinned
 
-# copies: of real images, so no synthetic one. ceiling: real images that the others do not have, or fewer of them.
-Role = Literal["baseline", "cheap", "synthetic", "copies", "placebo", "ceiling"]
+# copies: of real images, so no synthetic one. ceiling: real images that the others do not have, or fewer of them. pool:
+# more real images, whose labels are the labeller's; no *helps* rests on such an arm.
+Role = Literal["baseline", "cheap", "synthetic", "pool", "copies", "placebo", "ceiling"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Material:
     that is known. held_back: real training images that thinning took away, None where none were. teacher: (N, K) what
     an ensemble of the original says of the real images, None until it is trained. turns: the kept faces of several
     generators, as many of each class, which the seeds take turns with; `kept` is the first, empty for one generator.
+    pool: the real faces of the pool that the screen kept, with the labeller's labels, None where no arm wants them.
     """
 
     real: ImageSet
@@ -38,6 +40,7 @@ class Material:
     held_back: ImageSet | None = None
     teacher: np.ndarray | None = None
     turns: tuple[ImageSet, ...] = ()
+    pool: ImageSet | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ class Arm:
     @property
     def faces(self) -> bool:
         """Whether it trains on the faces, or on something in their place: with the chosen ratio and weight."""
-        return self.synthetic or bool(self.placebo_of)
+        return self.synthetic or self.role == "pool" or bool(self.placebo_of)
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,17 @@ def _rebalanced(material: Material, config: TrainConfig) -> TrainConfig:
 
 def _with_best(material: Material, config: TrainConfig) -> TrainingData:
     return with_faces(material, _rebalanced(material, config))
+
+
+def _pool(material: Material, config: TrainConfig) -> TrainingData:
+    """As many real faces of each class from the pool as there are synthetic ones, as far as they reach."""
+    assert material.pool is not None, "chosen only where there is one"
+    wanted = [material.kept.counts()[name] for name in material.real.class_names]
+    return plain(joined(material.real, portion(material.pool, wanted, material.seed)), config)
+
+
+def _pool_with_best(material: Material, config: TrainConfig) -> TrainingData:
+    return _pool(material, _rebalanced(material, config))
 
 
 def _copies(material: Material, config: TrainConfig) -> TrainingData:
@@ -256,6 +270,15 @@ _ALL = (
         _with_best, "synthetic", after="best",
     ),
     Arm(
+        "pool", "Real + pool", "real images and, in place of the faces, as many real ones from the pool",
+        _pool, "pool",
+    ),
+    Arm(
+        "pool+best", "Pool + best",
+        "real images, as many real ones from the pool, and the rebalancing that is best on validation",
+        _pool_with_best, "pool", after="best",
+    ),
+    Arm(
         "duplicated", "Placebo: duplicates", "copies of real images in place of the synthetic faces",
         _copies, "copies", placebo_of="synthetic",
     ),
@@ -282,7 +305,8 @@ ARMS: Mapping[str, Arm] = {arm.name: arm for arm in _ALL}
 REBALANCING = (
     *("oversample", "logit-adjusted", "deferred-weights", "deferred-sampling", "ldam", "head-refit"),
 )  # what `synthetic+best` chooses from
-DEFAULT = ("original", "oversample", "logit-adjusted", "synthetic", "synthetic+best")
+POOL = ("pool", "pool+best")
+DEFAULT = ("original", "oversample", "logit-adjusted", "synthetic", "synthetic+best", *POOL)  # where there is a pool
 QUICK = ("original", "logit-adjusted", "synthetic", "synthetic+best")
 CURVE = ("half", "quarter")
 GROUPS: Mapping[str, Sequence[str]] = {
@@ -296,16 +320,17 @@ GROUPS: Mapping[str, Sequence[str]] = {
 _FORMER = {"class-weighted": "deferred-weights"}  # plain class weights were gradient noise on long tails
 
 
-def chosen_arms(names: str, *, thinned: bool | None = None) -> list[Arm]:
+def chosen_arms(names: str, *, thinned: bool | None = None, pooled: bool | None = None) -> list[Arm]:
     """The arms of a comma-separated list; `GROUPS` stand for lists. `original`, the baseline, comes first.
 
     thinned: whether real images were taken away from the training split, so that `oracle` can train on them; else the
-    learning curve takes its place in groups. None: not known yet, both stay.
+    learning curve takes its place in groups. None: not known yet, both stay. pooled: whether there is a labelled pool;
+    without one (or None) groups leave out the arms that train on it.
     """
     given = [name.strip() for name in names.split(",") if name.strip()]
     wanted: list[str] = []
     for name in given:
-        wanted += _of_group(GROUPS[name], thinned) if name in GROUPS else [_FORMER.get(name, name)]
+        wanted += _of_group(GROUPS[name], thinned, pooled) if name in GROUPS else [_FORMER.get(name, name)]
     for name in wanted:
         if name not in ARMS:
             raise ConfigError(f"Unknown arm {name!r}.", did_you_mean(name, [*ARMS, *GROUPS]))
@@ -322,9 +347,16 @@ def chosen_arms(names: str, *, thinned: bool | None = None) -> list[Arm]:
             "The arm oracle needs real training images that were taken away.",
             "Make a thinned set first (ganfer data thin), or take the arms half and quarter.",
         )
+    of_pool = [name for name in wanted if ARMS[name].role == "pool"]
+    if of_pool and pooled is False:
+        raise ConfigError(
+            f"The arm {of_pool[0]} needs a labelled pool (and with --folds there is none).",
+            "Add real images without labels, then label them: ganfer data add FOLDER --pool; ganfer label --pool.",
+        )
     return [ARMS["original"], *(ARMS[name] for name in dict.fromkeys(wanted) if name != "original")]
 
 
-def _of_group(names: Sequence[str], thinned: bool | None) -> list[str]:
+def _of_group(names: Sequence[str], thinned: bool | None, pooled: bool | None) -> list[str]:
     left_out: Sequence[str] = () if thinned is None else CURVE if thinned else ("oracle",)
+    left_out = (*left_out, *(() if pooled else POOL))
     return [name for name in names if name not in left_out]

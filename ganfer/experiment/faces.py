@@ -7,7 +7,7 @@ import numpy as np
 from ganfer.data.imageset import ImageSet
 from ganfer.errors import ConfigError, DataError
 from ganfer.experiment.portions import portion
-from ganfer.generate.batch import read_batch
+from ganfer.generate.batch import is_pool, read_batch
 from ganfer.label.held_out import from_elsewhere
 from ganfer.label.labels import (
     COPY,
@@ -131,7 +131,7 @@ def _as_training(
         class_names=images.class_names,
         split=np.full(len(index), "train"),
         group=np.full(len(index), ""),
-        source=np.full(len(index), "synthetic"),
+        source=np.full(len(index), "real" if is_pool(batch_run) else "synthetic"),
         ids=np.array([f"{batch_run.name}/{batch.file_names[i]}" for i in index], dtype=np.str_),
         soft_labels=soft,
     )

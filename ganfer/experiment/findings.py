@@ -19,6 +19,7 @@ from ganfer.experiment.groups import group_tables
 from ganfer.experiment.operating_point import at_equal_shares
 from ganfer.experiment.preflight import Leaks
 from ganfer.experiment.recommend import recommendation
+from ganfer.experiment.retrieval import pool_words
 from ganfer.experiment.select import REBALANCED, Selected
 from ganfer.experiment.showcase import showcase
 from ganfer.experiment.unfinished import unfinished, words
@@ -73,7 +74,12 @@ def experiment_results(
         experiment.val, experiment.test, outcomes, settings.resamples, config.seed, groups=subjects
     )
     decided = decide(
-        outcomes, compared, selection, settings, fitted.get(about), [seeds_words(outcomes), *rising(outcomes)]
+        outcomes,
+        compared,
+        selection,
+        settings,
+        fitted.get(about),
+        [*pool_words(outcomes, compared), seeds_words(outcomes), *rising(outcomes)],
     )
     changes = rows(compared, settings, about, baselines)
     return {

@@ -24,6 +24,7 @@ from ganfer.experiment.findings import Experiment, experiment_results
 from ganfer.experiment.fitted import mean_of_cross_fitted, with_fitted_biases
 from ganfer.experiment.history import uses_notes
 from ganfer.experiment.preflight import Leaks, leaks_of, refuse_too_few
+from ganfer.experiment.retrieval import has_pool, pool_faces, pool_input, pool_notes
 from ganfer.experiment.select import (
     folder_of,
     ratios_of,
@@ -48,7 +49,7 @@ RULE = 2  # of the verdict; a report made under another is made anew, from the s
 def plan_lines(config: Config, workspace: Workspace | None = None, data: Run | None = None) -> list[str]:
     """What `retrain` will train, in words, and how long that takes where an earlier record tells."""
     settings = config.retrain
-    arms = chosen_arms(settings.arms, thinned=None if data is None else is_thinned(data))
+    arms = _arms(config, workspace, data)
     names = ", ".join(arm.name for arm in arms)
     lines = [f"train {config.classifier.model} with {settings.seeds} seed(s) in each arm: {names}"]
     ratios, weights = ratios_of(settings), weights_of(settings)
@@ -56,20 +57,26 @@ def plan_lines(config: Config, workspace: Workspace | None = None, data: Run | N
         lines.append(f"before that, find the ratio of synthetic faces on validation: {settings.ratios}")
     if weights:
         lines.append(f"and their weight: {', '.join(f'{weight:g}' for weight in weights)}")
-    budget = budget_of(config, number_of_trainings(config, data), workspace, data)
+    budget = budget_of(config, number_of_trainings(config, data, workspace), workspace, data)
     return [*lines, *budget.lines()]
 
 
-def number_of_trainings(config: Config, data: Run | None = None) -> int:
+def _arms(config: Config, workspace: Workspace | None, data: Run | None) -> list[Arm]:
+    """The arms of the experiment, as far as the data is known."""
+    thinned = None if data is None else is_thinned(data)
+    return chosen_arms(config.retrain.arms, thinned=thinned, pooled=has_pool(config, workspace, data))
+
+
+def number_of_trainings(config: Config, data: Run | None = None, workspace: Workspace | None = None) -> int:
     """Trainings of an experiment, at most: arms and candidates, times the seeds."""
-    arms = chosen_arms(config.retrain.arms, thinned=None if data is None else is_thinned(data))
+    arms = _arms(config, workspace, data)
     trained = sum(arm.after != "free" for arm in arms)
     return (trained + trainings_of(config.retrain)) * config.retrain.seeds + (config.retrain.keep == "distilled")
 
 
 def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> Result:
     """Run the experiment and write its report; an interrupted one goes on with the trainings that are missing."""
-    arms = chosen_arms(config.retrain.arms, thinned=is_thinned(data))
+    arms = _arms(config, workspace, data)
     labels_run = newest_labels(batch_run)
     assert labels_run is not None, "the pipeline labels the batch first"
     refuse_other_data(batch_run, labels_run, data)
@@ -83,6 +90,7 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
             **decisions_input(batch_run),
         },
         **({"batches": [labels.digest for _, labels in several]} if several else {}),
+        **pool_input(arms, workspace, data),
         "seed": config.seed,
         "rule": RULE,
     }
@@ -101,9 +109,12 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
         real = images.of("train").labelled()
         unscreened = unscreened_faces(batch_run, labels_run, images, kept.counts(), config.seed)
         taken = held_back(data, images) if any(arm.name == "oracle" for arm in arms) else None
-        material = Material(real, kept, unscreened, config.retrain.weight, config.seed, held_back=taken, turns=turns)
+        pool = pool_faces(arms, workspace, data, images, soft_labels=config.retrain.soft_labels)
+        material = Material(
+            real, kept, unscreened, config.retrain.weight, config.seed, held_back=taken, turns=turns, pool=pool
+        )
         trainings = Trainings(run, val, test, _seeds(config), device=config.device, workers=config.retrain.workers)
-        budget = budget_of(config, number_of_trainings(config, data), workspace, data, real=real, val=val)
+        budget = budget_of(config, number_of_trainings(config, data, workspace), workspace, data, real=real, val=val)
         for line in budget.lines():
             say(line)
         experiment = _experiment(config, arms, material, trainings, leaks, budget)
@@ -111,6 +122,7 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
         results["classifiers"] = keep_best(run, config, experiment, trainings, results["recommendation"]["arm"])
         results["data"]["notes"] += [
             *faces_notes(batch_run, labels_run),
+            *pool_notes(material, workspace, data),
             *uses_notes(workspace, run, data, key),
         ]
         people = people_said(batch_run, labels_run, images.class_names)

@@ -136,9 +136,13 @@ def test_lists_of_arms_by_name() -> None:
     assert len(QUICK) == 4
     default = ["original", "oversample", "logit-adjusted", "synthetic", "synthetic+best"]
     assert [arm.name for arm in chosen_arms(fast_config().retrain.arms)] == default
-    assert [arm.name for arm in chosen_arms("all")] == list(ARMS)
-    assert [arm.name for arm in chosen_arms("all", thinned=True)] == [n for n in ARMS if n not in ("half", "quarter")]
-    assert [arm.name for arm in chosen_arms("all", thinned=False)] == [n for n in ARMS if n != "oracle"]
+    assert [arm.name for arm in chosen_arms("all", pooled=True)] == list(ARMS)
+    without = [name for name in ARMS if name not in ("pool", "pool+best")]
+    assert [arm.name for arm in chosen_arms("all")] == without
+    assert [arm.name for arm in chosen_arms("all", thinned=True)] == [
+        n for n in without if n not in ("half", "quarter")
+    ]
+    assert [arm.name for arm in chosen_arms("all", thinned=False)] == [n for n in without if n != "oracle"]
     assert [arm.name for arm in chosen_arms("original,class-weighted")] == ["original", "deferred-weights"]
     with pytest.raises(ConfigError, match="needs real training images that were taken away"):
         chosen_arms("original,oracle", thinned=False)
