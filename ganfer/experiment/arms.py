@@ -306,12 +306,12 @@ REBALANCING = (
     *("oversample", "logit-adjusted", "deferred-weights", "deferred-sampling", "ldam", "head-refit"),
 )  # what `synthetic+best` chooses from
 POOL = ("pool", "pool+best")
-DEFAULT = ("original", "oversample", "logit-adjusted", "synthetic", "synthetic+best", *POOL)  # where there is a pool
+DEFAULT = ("original", "oversample", "logit-adjusted", "synthetic", "synthetic+best")  # and, with a pool, `POOL`
 QUICK = ("original", "logit-adjusted", "synthetic", "synthetic+best")
 CURVE = ("half", "quarter")
 GROUPS: Mapping[str, Sequence[str]] = {
     "quick": QUICK,
-    "default": DEFAULT,
+    "default": (*DEFAULT, *POOL),
     "cheap": ("original", *(arm.name for arm in _ALL if arm.role == "cheap")),
     "placebos": ("duplicated", "duplicated+best", "shuffled", "unscreened"),
     "ceiling": ("oracle", *CURVE),  # whichever the data allows

@@ -92,7 +92,7 @@ def test_arms_build_what_they_say() -> None:
     raw = replace(drawn, images=255 - drawn.images)
     config = fast_config().classifier
     teacher = np.full((len(real), 3), 1 / 3, np.float32)
-    material = Material(real, drawn, raw, weight=0.5, best="oversample", held_back=real, teacher=teacher)
+    material = Material(real, drawn, raw, weight=0.5, best="oversample", held_back=real, teacher=teacher, pool=real)
     built = {name: arm.build(material, config) for name, arm in ARMS.items()}
     assert len(built["original"].images) == len(real)
     assert built["original"].config == config
@@ -102,6 +102,7 @@ def test_arms_build_what_they_say() -> None:
     assert built["distilled"].images.soft_labels is not None
     assert built["distilled"].images.soft_labels[0].tolist() == pytest.approx([2 / 3, 1 / 6, 1 / 6])
     assert built["oracle"].images.counts() == {"angry": 42, "happy": 60, "sad": 15}
+    assert built["pool"].images.counts() == built["pool+best"].images.counts() == built["oracle"].images.counts()
     assert built["half"].images.counts() == {"angry": 40, "happy": 60, "sad": 5}  # only sad is rare
     assert built["quarter"].images.counts()["sad"] == 2
     assert built["logit-adjusted"].config.loss == "logit-adjusted"
@@ -120,7 +121,7 @@ def test_arms_build_what_they_say() -> None:
     assert [pixels[image.tobytes()] for image in copies.images] == copies.labels.tolist()
     assert len({image.tobytes() for image in copies.images}) == 7  # every image once before one twice
     assert set(copies.source) == {"real"}
-    for name in ("synthetic+best", "duplicated+best"):
+    for name in ("synthetic+best", "duplicated+best", "pool+best"):
         assert built[name].config.sampler == "balanced"
     assert built["synthetic"].config == config
 

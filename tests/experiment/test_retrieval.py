@@ -1,4 +1,4 @@
-"""The pool from `data add --pool` to the report: labelled as synthetic faces are, an arm beside them, no splits touched."""
+"""The pool from `data add --pool` to the report: labelled as synthetic faces are, and an arm beside them."""
 
 import json
 from pathlib import Path
