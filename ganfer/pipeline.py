@@ -12,7 +12,7 @@ from typing import Any
 from ganfer.config import Config, load_config
 from ganfer.errors import DataError, GanferError, WorkspaceError
 from ganfer.needs import Needs
-from ganfer.results import Result
+from ganfer.results import Result, together
 from ganfer.runtime import ranks
 from ganfer.runtime.console import say
 from ganfer.runtime.extras import require
@@ -104,13 +104,16 @@ class Project:
 
     # --- training -------------------------------------------------------------------------------------------------
 
-    def train_gan(self, *, dry_run: bool = False) -> Result:
-        """Train the generator on the active data's training split."""
-        from ganfer.gan.train import plan_steps, train_gan
+    def train_gan(self, number: int = 1, *, dry_run: bool = False) -> Result:
+        """Train the generator on the active data's training split; `number` of them with seeds of their own."""
+        from ganfer.gan.train import plan_steps, train_gan, train_several
 
-        steps = plan_steps(self.workspace.active_data, self.config)
-        plan = self._first("train gan", ["data"], steps, dry_run)
-        return plan or train_gan(self.workspace, self.config, self.needs.data())
+        steps = plan_steps(self.workspace.active_data, self.config, number)
+        if plan := self._first("train gan", ["data"], steps, dry_run):
+            return plan
+        if number == 1:
+            return train_gan(self.workspace, self.config, self.needs.data())
+        return train_several(self.workspace, self.config, self.needs.data(), number)
 
     def train_classifier(self, *, dry_run: bool = False) -> Result:
         """Train and calibrate the classifier on the active data's training split."""
@@ -135,6 +138,7 @@ class Project:
         to: int | None = None,
         classes: Mapping[str, int] | None = None,
         gan: str | None = None,
+        generators: int = 1,
         source: str = "gan",
         seeds: Sequence[int] | None = None,
         steer: bool | None = None,
@@ -143,6 +147,7 @@ class Project:
     ) -> Result:
         """Draw synthetic faces: `n` spread evenly, or as many as fill every class up to the largest (or to `to`).
 
+        generators: from how many GANs that differ in their seed alone, a batch from each; missing ones are trained.
         source: the kind of generator; all but "gan" are opened from `stylegan.network`. seeds: exactly these. steer:
         lead the generator to the classes; None does so where classes are asked of a generator that knows none. sign: a
         certificate and its key; every face drawn now gets content credentials (C2PA).
@@ -151,7 +156,7 @@ class Project:
         from ganfer.data.credentials import signed
         from ganfer.generate.draw import draw, plan_lines
         from ganfer.generate.quota import plan_counts, plan_seeds
-        from ganfer.generate.source import OWN, gan_source, preview, registered
+        from ganfer.generate.source import OWN, GeneratorChoice, gan_source, preview, registered
         from ganfer.generate.steer import generate_steered
         from ganfer.generate.steer import plan_lines as steering_lines
 
@@ -159,6 +164,10 @@ class Project:
         signer = signed(sign)  # what is wrong with the certificate is said at once, too
         source = registered(source)
         own = source == OWN
+        if generators > 1 and (gan or not own):
+            raise GanferError(
+                "--generators draws from the workspace's own GANs, as many as it says.", "Leave out --gan and --source."
+            )
         there = self.workspace.find("gans", gan) if gan else self.needs.newest("gans") if own else None
         known = preview(source, there, self.config, fetch=not dry_run)  # what is wrong with it is said at once
         asks_classes = balance or to is not None or bool(classes)
@@ -166,10 +175,11 @@ class Project:
         if steered and ranks.count() > 1:
             raise GanferError("Steering runs in one process.", "Give the command without torchrun.")
         needed = ["data", *(["gan"] if own and not gan else []), *(["classifier", "judge"] if steered else [])]
+        more = [] if generators == 1 else [f"from each of {generators} GANs (missing ones are trained first)"]
         if dry_run and self.workspace.active_data is None:
             count = len(seeds) if seeds is not None else n or self.config.generate.n
             drawn = "generate the faces asked for, by class" if asks_classes else f"generate {count:,} faces"
-            return self._plan("generate", needed, [*known.steps, drawn])
+            return self._plan("generate", needed, [*known.steps, drawn, *more])
         if not dry_run:
             self.needs.announce(*needed)
         data = self.needs.data()
@@ -177,15 +187,21 @@ class Project:
         quota = plan_counts(data, self.config, **request) if seeds is None else plan_seeds(seeds, steered, **request)
         if dry_run:
             steering = [*quota.lines(), *steering_lines(self.config.steering, quota), "judge the faces independently"]
-            return self._plan(
-                "generate", needed, [*known.steps, *(steering if steered else plan_lines(quota, known.class_names))]
-            )
-        chosen = known.source or gan_source(self.needs.gan(gan), self.config)
-        with signer:
+            steps = steering if steered else plan_lines(quota, known.class_names)
+            return self._plan("generate", needed, [*known.steps, *steps, *more])
+        if generators > 1:
+            sources = [gan_source(run, self.config) for run in self.needs.gans(generators)]
+        else:
+            sources = [known.source or gan_source(self.needs.gan(gan), self.config)]
+
+        def drawn_from(chosen: GeneratorChoice) -> Result:
             if not steered:
                 return draw(self.workspace, self.config, chosen, data, quota, seeds)
             guide = self.needs.classifier()
             return generate_steered(self.workspace, self.config, chosen, data, quota, guide, self.needs.judge())
+
+        with signer:
+            return together("batches", [drawn_from(chosen) for chosen in sources])
 
     def label(
         self,
@@ -210,6 +226,7 @@ class Project:
         from ganfer.classifier import starter
         from ganfer.classifier.early import check_training
         from ganfer.generate.foreign import image_files, import_batch
+        from ganfer.generate.several import companions
         from ganfer.label.fill import fill as fill_batch
         from ganfer.label.photos import are_photos
         from ganfer.label.stage import label
@@ -226,17 +243,22 @@ class Project:
         if plan := self._first("label", needed, ["label and screen the batch", *more], dry_run):
             return plan
         data = self.needs.data()
-        batch = import_batch(self.workspace, self.config, Path(folder), data) if folder else self.needs.batch()
+        if folder:
+            batches = [import_batch(self.workspace, self.config, Path(folder), data)]
+        else:
+            batches = companions(self.workspace, self.needs.batch())
+        if len(batches) > 1:
+            say(f"{len(batches)} batches, each of a GAN of its own: {', '.join(run.name for run in batches)}.")
         labeller = named or self.needs.classifier()
         if fill:
-            batch = fill_batch(self.workspace, self.config, batch, labeller, data)
-        return label(self.config, batch, labeller, data)
+            batches = [fill_batch(self.workspace, self.config, batch, labeller, data) for batch in batches]
+        return together("labelled", [label(self.config, batch, labeller, data) for batch in batches])
 
     def _label_pools(self, classifier: str | None, *, dry_run: bool) -> Result:
         """Every pool of the active data, labelled as synthetic faces are; the result is of all of them."""
         from ganfer.classifier.early import check_training
         from ganfer.data.unlabelled import pools_of
-        from ganfer.label.stage import label, together
+        from ganfer.label.stage import label
 
         data = self.workspace.active_data
         pools = pools_of(self.workspace, data) if data else []
@@ -249,7 +271,7 @@ class Project:
         if plan := self._first("label", [] if named else ["classifier"], steps, dry_run):
             return plan
         labeller = named or self.needs.classifier()
-        return together([label(self.config, pool, labeller, self.needs.data()) for pool in pools])
+        return together("labelled", [label(self.config, pool, labeller, self.needs.data()) for pool in pools])
 
     def _label_photos(self, folder: Path, *, fill: bool, dry_run: bool) -> Result:
         """Photographs, where no data of the workspace is of real people: the starter labels them."""
@@ -321,15 +343,17 @@ class Project:
     def retrain(self, *, dry_run: bool = False) -> Result:
         """Train with and without the synthetic faces, paired seeds, and report what changed."""
         from ganfer.classifier.early import check_training
+        from ganfer.experiment.faces import with_turns
         from ganfer.experiment.retrain import plan_lines, retrain
 
         check_training(self.config)
-        steps = plan_lines(self.config, self.workspace, self.workspace.active_data)  # a wrong arm is said at once
+        config = with_turns(self.config)
+        steps = plan_lines(config, self.workspace, self.workspace.active_data)  # a wrong arm is said at once
         if self.config.retrain.folds:
             return self._retrain_in_folds(steps, dry_run=dry_run)
         needed = ["data", "classifier", "batch", "labels"]
         plan = self._first("retrain", needed, steps, dry_run)
-        return plan or retrain(self.workspace, self.config, self.needs.data(), self.needs.labels())
+        return plan or retrain(self.workspace, config, self.needs.data(), self.needs.labels())
 
     def _retrain_in_folds(self, steps: Sequence[str], *, dry_run: bool) -> Result:
         """Every fold is a workspace of its own, in which the whole story is told anew."""

@@ -32,14 +32,18 @@ def train() -> None:
 @setting_option("gan.transition", "--transition")
 @setting_option("gan.precision", "--precision")
 @setting_option("gan.classic", "--classic", "--unconditional", is_flag=True)
+@click.option(
+    "--number", type=click.IntRange(min=1, max=100), default=1, metavar="K",
+    help="Train K GANs with the seeds from --seed on, for `ganfer generate --generators K`",
+)  # fmt: skip
 @common_shared
-def gan(project: "Project", dry_run: bool) -> Result:
+def gan(project: "Project", dry_run: bool, number: int) -> Result:
     """Train the generator; keeps the best snapshot, judged on held-back training images.
 
     Writes gans/RUN/ with the generator, sample grids per class, curves and TensorBoard events. Every setting can be
     given with --set gan.KEY=VALUE.
     """
-    return project.train_gan(dry_run=dry_run)
+    return project.train_gan(number, dry_run=dry_run)
 
 
 @train.command()

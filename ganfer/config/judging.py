@@ -25,7 +25,8 @@ class RetrainConfig:
     soft_labels: bool = setting(False, "train on the labeller's probabilities of a synthetic image, not on one class")
     batches: str = setting(
         "",
-        "labelled batches of several GANs, comma-separated; the seeds take turns with them; empty = the newest batch",
+        "labelled batches of several GANs that the seeds take turns with: names, comma-separated, or how many of those "
+        "that `generate --generators` drew; empty = the newest batch",
     )
     tries: int = setting(
         0, "settings tried in each arm on validation; 0 = two where the faces have several (ratios, weights), else one",

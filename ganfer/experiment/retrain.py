@@ -80,7 +80,7 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
     labels_run = newest_labels(batch_run)
     assert labels_run is not None, "the pipeline labels the batch first"
     refuse_other_data(batch_run, labels_run, data)
-    several = _several(workspace, config, data)
+    several = _several(workspace, config, data, batch_run)
     key = {
         "config": {"retrain": _identity(config), "classifier": dataclasses.asdict(config.classifier)},
         "inputs": {
@@ -137,11 +137,11 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
     return report_result(run)
 
 
-def _several(workspace: Workspace, config: Config, data: Run) -> list[tuple[Run, Run]]:
+def _several(workspace: Workspace, config: Config, data: Run, newest: Run) -> list[tuple[Run, Run]]:
     """The batches that the seeds take turns with, and their labellings; empty for the newest alone."""
     settings = config.retrain
     pairs = []
-    for batch in several_batches(workspace, settings.batches, settings.seeds) if settings.batches else []:
+    for batch in several_batches(workspace, settings.batches, settings.seeds, newest) if settings.batches else []:
         labels = newest_labels(batch)
         assert labels is not None, "asked for before"
         refuse_other_data(batch, labels, data)

@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -55,7 +56,25 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
     return _result(run, "trained")
 
 
-def plan_steps(data: Run | None, config: Config) -> list[str]:
+def train_several(workspace: Workspace, config: Config, data: Run, number: int) -> Result:
+    """`train_gan` with `number` seeds one after the other, from the configured one on; the same call again resumes.
+
+    Each GAN has its own held-back images, guide and weights, so that they are as independent as one data set allows.
+    """
+    results = []
+    for place in range(number):
+        say(f"GAN {place + 1} of {number}, seed {config.seed + place}.")
+        results.append(train_gan(workspace, dataclasses.replace(config, seed=config.seed + place), data))
+    last = results[-1]
+    names = [Path(str(result.path)).name for result in results]
+    lines = [
+        *(line for result in results for line in result.lines),
+        f"Draw from each: ganfer generate --generators {number}",
+    ]
+    return Result("ganfer train gan", last.path, {**last.figures, "gans": names}, lines)
+
+
+def plan_steps(data: Run | None, config: Config, number: int = 1) -> list[str]:
     """What `train_gan` would do, in words. GanferError for data or settings that cannot be trained with."""
     steps: list[str] = []
     if data is not None:
@@ -64,7 +83,8 @@ def plan_steps(data: Run | None, config: Config) -> list[str]:
         network_spec(images, plan, config.gan)
         steps += plan_lines(plan, config.gan)
     limit = f", at most {config.gan.minutes:g} minutes" if config.gan.minutes else ""
-    return [*steps, f"{config.gan.steps:,} steps of {config.gan.batch_size} images{limit}."]
+    times = f", {number} times, with the seeds {config.seed} to {config.seed + number - 1}" if number > 1 else ""
+    return [*steps, f"{config.gan.steps:,} steps of {config.gan.batch_size} images{limit}{times}."]
 
 
 def run_key(config: Config, data: Run) -> dict[str, Any]:

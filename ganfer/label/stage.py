@@ -103,15 +103,6 @@ def label(config: Config, batch_run: Run, classifier_run: Run, data: Run | None)
     return _result(run, batch_run, "labelled")
 
 
-def together(results: Sequence[Result]) -> Result:
-    """Several labellings as one result: the last one's figures, and all their lines."""
-    if len(results) == 1:
-        return results[0]
-    last = results[-1]
-    figures = {**last.figures, "labelled": [result.figures for result in results]}
-    return Result(last.command, last.path, figures, [line for result in results for line in [*result.lines, ""]][:-1])
-
-
 def _finish(
     run: Run, batch_run: Run, batch: Batch, look: ImageFacts, screener: Screener, images: ImageSet, classifier: str
 ) -> None:
