@@ -149,7 +149,7 @@ def test_rates_rise_first_where_adam_has_no_momentum(workspace, data, make_confi
 
 
 def test_both_penalties_are_stronger_while_classes_come_in(workspace, data, make_config, monkeypatch):
-    """From ten times at the start to their own weight (Huang et al. 2024), so that the discriminator does not run off."""
+    """From ten times at the start to their own weight (Huang et al. 2024): else the discriminator runs off."""
     config = make_config(
         gan__network="resgan", gan__steps=2, gan__snapshot_every=2, gan__transition=1.0, gan__r1_interval=1
     )
