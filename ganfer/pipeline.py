@@ -108,7 +108,7 @@ class Project:
         """Train the generator on the active data's training split; `number` of them with seeds of their own."""
         from ganfer.gan.train import plan_steps, train_gan, train_several
 
-        steps = plan_steps(self.workspace.active_data, self.config, number)
+        steps = plan_steps(self.workspace.active_data, self.config, number, self.workspace)
         if plan := self._first("train gan", ["data"], steps, dry_run):
             return plan
         if number == 1:

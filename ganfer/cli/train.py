@@ -29,6 +29,7 @@ def train() -> None:
 @setting_option("gan.regulariser", "--regulariser")
 @setting_option("gan.augment", "--augment")
 @setting_option("gan.balance", "--balance")
+@setting_option("gan.pool", "--pool/--no-pool")
 @setting_option("gan.transition", "--transition")
 @setting_option("gan.precision", "--precision")
 @setting_option("gan.classic", "--classic", "--unconditional", is_flag=True)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from ganfer.gan.spec import NetworkSpec, hidden_widths, plan_size
+from ganfer.gan.spec import NetworkSpec, hidden_widths, per_image, plan_size
 
 STYLE = 128  # width of what modulates the generator's blocks
 SHARED = 8  # feature maps smaller than the image's side by more than this know no class
@@ -69,7 +69,7 @@ class ResganGenerator(nn.Module):
         """z (N, latent_dim), labels (N,) -> (N, C, S, S) in -1..1; strength 0..1 scales what depends on the class."""
         x = self.basis(z).unflatten(1, (-1, self.side, self.side))  # (N, width, side, side)
         shared = self.style(z)  # (N, STYLE)
-        style = shared + strength * self.by_class(labels) if self.spec.num_classes else shared
+        style = shared + per_image(strength) * self.by_class(labels) if self.spec.num_classes else shared
         for level, (block, modulation) in enumerate(zip(self.blocks, self.modulations, strict=True)):
             if level:
                 x = _doubled(x)

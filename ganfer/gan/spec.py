@@ -1,6 +1,7 @@
 """What fixes the shape of a GAN's networks: the sizes they reach and how wide their layers are. Loads no torch."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from ganfer.errors import GanferError
 
@@ -20,6 +21,14 @@ class NetworkSpec:
     num_classes: int
     latent_dim: int
     base_channels: int
+
+
+def per_image(strength: Any) -> Any:
+    """How far the class counts, ready to scale rows (N, F): one number for all, or (N,) made (N, 1).
+
+    An image without a label has 0: then neither network knows a class for it, and no class learns from it.
+    """
+    return strength[:, None] if getattr(strength, "ndim", 0) else strength
 
 
 def reaches(size: int) -> bool:

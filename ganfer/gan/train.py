@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import torch
 
 from ganfer.config import Config, GanConfig
 from ganfer.data.imageset import ImageSet, read_set
+from ganfer.data.unlabelled import pools_of, read_pools
+from ganfer.errors import DataError
 from ganfer.gan.guide import FOLDER, train_guide
 from ganfer.gan.loop import Training
 from ganfer.gan.networks import NetworkSpec, check_size
@@ -17,6 +20,7 @@ from ganfer.gan.plan import TrainingPlan, plan_lines, plan_training
 from ganfer.results import Result
 from ganfer.runtime.console import say
 from ganfer.runtime.device import describe, graceful_stop, make_fabric, ranks
+from ganfer.runtime.files import digest_json
 from ganfer.runtime.memory import NamingTheSetting
 from ganfer.workspace import Run, Workspace
 
@@ -27,13 +31,14 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
     Resumes an interrupted run and returns a finished one at once. GanferError when the losses stop being numbers
     (the best snapshot so far is kept in the folder), when the images' size fits no network, or when there are none.
     """
-    key = run_key(config, data)
+    pools = used_pools(workspace, config, data)
+    key = run_key(config, data, pools)
     run = workspace.run("gans", config.gan.network if config.gan.conditional else f"{config.gan.network}-plain", key)
     with run.work("train gan") as record:
         if record.get("status") == "complete":
             return _result(run, "was already trained")
         images = read_set(data.path)
-        plan = plan_training(images, config.gan, config.seed)
+        plan = plan_training(images, config.gan, config.seed, read_pools(pools) if pools else None)
         spec = network_spec(images, plan, config.gan)
         fabric = make_fabric(config.device, config.gan.precision)
         for line in plan_lines(plan, config.gan):
@@ -74,12 +79,13 @@ def train_several(workspace: Workspace, config: Config, data: Run, number: int) 
     return Result("ganfer train gan", last.path, {**last.figures, "gans": names}, lines)
 
 
-def plan_steps(data: Run | None, config: Config, number: int = 1) -> list[str]:
+def plan_steps(data: Run | None, config: Config, number: int = 1, workspace: Workspace | None = None) -> list[str]:
     """What `train_gan` would do, in words. GanferError for data or settings that cannot be trained with."""
     steps: list[str] = []
     if data is not None:
         images = read_set(data.path)
-        plan = plan_training(images, config.gan, config.seed)
+        pools = used_pools(workspace, config, data) if workspace else []
+        plan = plan_training(images, config.gan, config.seed, read_pools(pools) if pools else None)
         network_spec(images, plan, config.gan)
         steps += plan_lines(plan, config.gan)
     limit = f", at most {config.gan.minutes:g} minutes" if config.gan.minutes else ""
@@ -87,11 +93,27 @@ def plan_steps(data: Run | None, config: Config, number: int = 1) -> list[str]:
     return [*steps, f"{config.gan.steps:,} steps of {config.gan.batch_size} images{limit}{times}."]
 
 
-def run_key(config: Config, data: Run) -> dict[str, Any]:
-    """What names the run: every setting that changes the result, the data and the seed."""
+def used_pools(workspace: Workspace, config: Config, data: Run) -> list[Run]:
+    """The pools that a training with these settings takes images from. DataError where it wants some and has none."""
+    if not config.gan.pool:
+        return []
+    found = pools_of(workspace, data)
+    if not found:
+        raise DataError(
+            f"gan.pool = true, and there is no pool beside {data.name}.",
+            "Add real images without labels (ganfer data add FOLDER --pool), or leave the setting out.",
+        )
+    return found
+
+
+def run_key(config: Config, data: Run, pools: Sequence[Run] = ()) -> dict[str, Any]:
+    """What names the run: every setting that changes the result, the data, the pools it takes, and the seed."""
     settings = dataclasses.asdict(config.gan)
     del settings["checkpoint_seconds"]
-    return {"config": settings, "inputs": {"data": data.digest}, "seed": config.seed}
+    if not pools:
+        del settings["pool"]
+    inputs = {"data": data.digest, **({"pools": digest_json([run.digest for run in pools])} if pools else {})}
+    return {"config": settings, "inputs": inputs, "seed": config.seed}
 
 
 def network_spec(images: ImageSet, plan: TrainingPlan, config: GanConfig) -> NetworkSpec:
