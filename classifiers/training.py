@@ -136,10 +136,10 @@ def _fit(run: Run, advance: Advance, watch: Watch | None) -> None:
             if config.freeze:
                 unfreeze(run.model, min(1.0, run.step / (config.freeze * run.total)))
 
-            images, targets = run.data.take(run.my_share(run.order.batch(run.step)))
+            images, targets = run.data.take(run.places(run.step))
             targets = run.imbalance.weigh(targets, run.step)
             if run.step + 1 < run.total and not config.cmo:  # which takes others in between
-                run.data.prefetch(run.my_share(run.order.batch(run.step + 1)))
+                run.data.prefetch(run.places(run.step + 1))
             early = run.step < run.early_steps
             loss = run.recorder((early, run.micro_batches), partial(_step, run, random, early), images, targets)
             run.step += 1

@@ -28,6 +28,10 @@ class RetrainConfig:
         "labelled batches of several GANs that the seeds take turns with: names, comma-separated, or how many of those "
         "that `generate --generators` drew; empty = the newest batch",
     )
+    fresh: int = setting(
+        0, "sets of synthetic faces that the passes of a training take in turn, drawn and screened as the kept ones "
+        "were; 0 = the kept ones in every pass", low=0, high=1000,
+    )  # fmt: skip
     tries: int = setting(
         0, "settings tried in each arm on validation; 0 = two where the faces have several (ratios, weights), else one",
         low=0, high=2,

@@ -11,7 +11,7 @@ from classifiers.config import TrainConfig
 from ganfer.data.imageset import ImageSet
 from ganfer.errors import ConfigError, did_you_mean
 from ganfer.experiment.placebos import copies, shuffled
-from ganfer.experiment.portions import joined, portion, thinned
+from ganfer.experiment.portions import in_order, joined, portion, thinned
 
 # copies: of real images, so no synthetic one. ceiling: real images that the others do not have, or fewer of them. pool:
 # more real images, whose labels are the labeller's; no *helps* rests on such an arm.
@@ -29,6 +29,7 @@ class Material:
     an ensemble of the original says of the real images, None until it is trained. turns: the kept faces of several
     generators, as many of each class, which the seeds take turns with; `kept` is the first, empty for one generator.
     pool: the real faces of the pool that the screen kept, with the labeller's labels, None where no arm wants them.
+    fresh: for each of the turns (or for `kept` alone) further sets of faces for the later passes, as large as it is.
     """
 
     real: ImageSet
@@ -41,6 +42,7 @@ class Material:
     teacher: np.ndarray | None = None
     turns: tuple[ImageSet, ...] = ()
     pool: ImageSet | None = None
+    fresh: tuple[tuple[ImageSet, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,16 +50,22 @@ class TrainingData:
     """What an arm trains on: the images, each one's loss weight (N,) float32, and how it is trained.
 
     turns: the images by generator, as many of each class in each, where the seeds take turns; the first is `images`.
+    fresh: for each of them sets that stand in the place of its last images in the later passes.
     """
 
     images: ImageSet
     weights: np.ndarray
     config: TrainConfig
     turns: tuple[ImageSet, ...] = ()
+    fresh: tuple[tuple[ImageSet, ...], ...] = ()
 
     def of_seed(self, place: int) -> ImageSet:
         """What the seed at this place trains on."""
         return self.turns[place % len(self.turns)] if self.turns else self.images
+
+    def fresh_of_seed(self, place: int) -> tuple[ImageSet, ...]:
+        """The faces of its later passes, where they differ."""
+        return self.fresh[place % len(self.fresh)] if self.fresh else ()
 
 
 @dataclass(frozen=True)
@@ -135,7 +143,10 @@ def with_faces(material: Material, config: TrainConfig, faces: ImageSet | None =
     weights = np.concatenate([real, np.full(len(faces), material.weight, np.float32)])
     turns = material.turns if faces is material.kept else ()
     several = tuple(joined(material.real, other) for other in turns)
-    return TrainingData(joined(material.real, faces), weights, config, several)
+    fresh: tuple[tuple[ImageSet, ...], ...] = ()
+    if faces is material.kept:
+        fresh = tuple(in_order(sets, one) for sets, one in zip(material.fresh, turns or (faces,), strict=False))
+    return TrainingData(joined(material.real, faces), weights, config, several, fresh)
 
 
 def build_of(name: str) -> Build:

@@ -15,6 +15,7 @@ from ganfer.experiment.arms import ARMS, Material, Outcome
 from ganfer.experiment.budget import Budget
 from ganfer.experiment.ceiling import exchange
 from ganfer.experiment.comparisons import LEVEL, Selection, claimed, compare, decide, predictions, rows
+from ganfer.experiment.fresh import fresh_figures
 from ganfer.experiment.groups import group_tables
 from ganfer.experiment.operating_point import at_equal_shares
 from ganfer.experiment.preflight import Leaks
@@ -123,6 +124,7 @@ def experiment_results(
             "weight": experiment.selected.chosen.weight,
             "weight_with_best": experiment.selected.candidate(ARMS[REBALANCED]).weight,
             "soft_labels": settings.soft_labels,
+            **({"fresh": found} if (found := fresh_figures(experiment.material)) else {}),
         },
         "run": _run_facts(run, experiment),
     }

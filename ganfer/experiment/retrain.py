@@ -22,6 +22,8 @@ from ganfer.experiment.comparisons import LEVEL, mean_level, selected
 from ganfer.experiment.faces import alike, faces_notes, kept_faces, refuse_other_data, several_batches, unscreened_faces
 from ganfer.experiment.findings import Experiment, experiment_results
 from ganfer.experiment.fitted import mean_of_cross_fitted, with_fitted_biases
+from ganfer.experiment.fresh import check_fresh, fresh_notes, with_fresh
+from ganfer.experiment.fresh import plan_lines as fresh_lines
 from ganfer.experiment.history import uses_notes
 from ganfer.experiment.preflight import Leaks, leaks_of, refuse_too_few
 from ganfer.experiment.retrieval import has_pool, pool_faces, pool_input, pool_notes
@@ -57,6 +59,10 @@ def plan_lines(config: Config, workspace: Workspace | None = None, data: Run | N
         lines.append(f"before that, find the ratio of synthetic faces on validation: {settings.ratios}")
     if weights:
         lines.append(f"and their weight: {', '.join(f'{weight:g}' for weight in weights)}")
+    batch = workspace.latest("synthetic", data=data.digest) if workspace and data else None
+    if workspace:
+        check_fresh(workspace, config, batch)
+    lines += fresh_lines(config, data, batch)
     budget = budget_of(config, number_of_trainings(config, data, workspace), workspace, data)
     return [*lines, *budget.lines()]
 
@@ -113,6 +119,8 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
         material = Material(
             real, kept, unscreened, config.retrain.weight, config.seed, held_back=taken, turns=turns, pool=pool
         )
+        batches = several or [(batch_run, labels_run)]
+        material = with_fresh(workspace, config, data, batches, material, _recipe(config.classifier, material))
         trainings = Trainings(run, val, test, _seeds(config), device=config.device, workers=config.retrain.workers)
         budget = budget_of(config, number_of_trainings(config, data, workspace), workspace, data, real=real, val=val)
         for line in budget.lines():
@@ -123,6 +131,7 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
         results["data"]["notes"] += [
             *faces_notes(batch_run, labels_run),
             *pool_notes(material, workspace, data),
+            *fresh_notes(material),
             *uses_notes(workspace, run, data, key),
         ]
         people = people_said(batch_run, labels_run, images.class_names)
@@ -227,7 +236,10 @@ def _recipe(config: TrainConfig, material: Material) -> TrainConfig:
 
 def _identity(config: Config) -> dict[str, object]:
     """The settings that change what comes out; how many trainings run side by side does not."""
-    return {name: value for name, value in dataclasses.asdict(config.retrain).items() if name != "workers"}
+    settings = {name: value for name, value in dataclasses.asdict(config.retrain).items() if name != "workers"}
+    if not settings["fresh"]:
+        del settings["fresh"]  # what experiments before it had
+    return settings
 
 
 def _seeds(config: Config) -> list[int]:

@@ -206,7 +206,7 @@ def _by_ratio(material: Material, ratios: Sequence[float], weight: float) -> lis
         reached = ratio if len(faces) < len(kept) else len(kept) / len(real)
         name = f"synthetic-r{ratio:g}-w{weight:g}"
         turns = tuple(portion(one, counts, material.seed) for one in material.turns)
-        taken = replace(plain, kept=faces, unscreened=unscreened, turns=turns)
+        taken = replace(plain, kept=faces, unscreened=unscreened, turns=turns)  # of `fresh` each arm takes as many
         found[len(faces)] = Candidate(name, round(reached, 4), len(faces), weight, taken)
     return list(found.values())
 

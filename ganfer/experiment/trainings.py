@@ -15,7 +15,7 @@ from classifiers import Classifier, Job, Samples, TrainConfig, TrainResult, load
 from classifiers.errors import ClassifierError
 from classifiers.files import read_weights
 from classifiers.training import Progress, find_finished
-from ganfer.classifier.train import samples
+from ganfer.classifier.train import samples, with_fresh
 from ganfer.data.imageset import ImageSet
 from ganfer.experiment.arms import Trained, TrainingData
 from ganfer.runtime.console import Advance, progress, say
@@ -61,9 +61,9 @@ class Trainings:
         made: dict[tuple[str, int], Samples] = {}  # jobs that share arrays share them in memory
 
         def inputs(name: str, data: TrainingData, seed: int) -> Samples:
-            turn = self.seeds.index(seed) % max(1, len(data.turns))
+            turn = self.seeds.index(seed) % max(1, len(data.turns), len(data.fresh))
             if (name, turn) not in made:
-                made[name, turn] = samples(data.of_seed(turn), data.weights)
+                made[name, turn] = with_fresh(samples(data.of_seed(turn), data.weights), data.fresh_of_seed(turn))
             return made[name, turn]
 
         names = self.val.class_names

@@ -122,18 +122,27 @@ class _Filling:
             self.rows.append({"file_name": name, "asked": wanted, "seed": str(seed), **shown})
 
 
-def fill(workspace: Workspace, config: Config, batch_run: Run, classifier_run: Run, data: Run) -> Run:
+def fill(
+    workspace: Workspace,
+    config: Config,
+    batch_run: Run,
+    classifier_run: Run,
+    data: Run,
+    *,
+    wanted: Mapping[str, int] | None = None,
+) -> Run:
     """A batch with as many screened faces of each class as `batch_run` was asked for, as far as they can be had.
 
+    wanted: so many of each class instead, in a run of the kind `fresh`, which no command takes for the newest batch.
     Resumes an interrupted one. GanferError for a batch whose generator cannot go on: images from a folder, steered
     faces, a network that is not the one named now.
     """
-    if "fill" in batch_run.figures:
+    if wanted is None and "fill" in batch_run.figures:
         return batch_run
     if ranks.count() > 1:
         raise GanferError("--fill runs in one process.", "Give the command without torchrun.")
     source = source_of(workspace, config, batch_run)
-    quota = quota_of(batch_run)
+    quota = quota_of(batch_run) if wanted is None else dict(wanted)
     settings = {"counts": quota, **source.settings, "label": dataclasses.asdict(config.label)}
     inputs = {
         "data": data.digest,
@@ -143,7 +152,7 @@ def fill(workspace: Workspace, config: Config, batch_run: Run, classifier_run: R
     }
     seed = int(batch_run.record["key"].get("seed", config.seed))
     key = {"config": settings, "inputs": inputs, "seed": seed}
-    run = workspace.run("synthetic", "filled", key)
+    run = workspace.run(*(("synthetic", "filled") if wanted is None else ("fresh", "faces")), key)
     with run.work("generate") as record:
         if record.get("status") == "complete":
             return run
