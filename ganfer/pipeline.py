@@ -303,14 +303,14 @@ class Project:
         if dry_run:
             return self._plan("retrain", ["data"], [*words, *steps])
 
-        def tell(workspace: Workspace, config: Config, counts: Mapping[str, int]) -> Result:
+        def drawn(workspace: Workspace, config: Config, counts: Mapping[str, int]) -> Run:
             project = Project(workspace, config)
             project.generate(classes=counts)
             project.label()
-            return project.retrain()
+            return project.needs.labels()
 
         batch = self.needs.newest("synthetic")
-        return retrain_in_folds(self.workspace, self.config, self.needs.data(), batch, tell)
+        return retrain_in_folds(self.workspace, self.config, self.needs.data(), batch, drawn)
 
     def demo(self, *, dry_run: bool = False) -> Result:
         """The whole story on the drawn faces: every class filled up to the largest, labelled, retrained, reported."""

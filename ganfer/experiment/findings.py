@@ -11,7 +11,7 @@ from sklearn.metrics import confusion_matrix
 from classifiers.calibration import ece, reliability
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet
-from ganfer.experiment.arms import ARMS, Material, Outcome
+from ganfer.experiment.arms import Material, Outcome
 from ganfer.experiment.budget import Budget
 from ganfer.experiment.ceiling import exchange
 from ganfer.experiment.comparisons import LEVEL, Selection, claimed, compare, decide, predictions, rows
@@ -19,7 +19,7 @@ from ganfer.experiment.groups import group_tables
 from ganfer.experiment.operating_point import at_equal_shares
 from ganfer.experiment.preflight import Leaks
 from ganfer.experiment.recommend import recommendation
-from ganfer.experiment.select import REBALANCED, Selected
+from ganfer.experiment.select import Selected
 from ganfer.experiment.showcase import showcase
 from ganfer.experiment.unfinished import unfinished, words
 from ganfer.statistics import verdict
@@ -101,7 +101,7 @@ def experiment_results(
         },
         "recommendation": recommendation(outcomes, compared, selection, decided),
         "exchange": exchange(outcomes, measured, experiment.material),
-        "tuning": experiment.selected.curve or None,
+        "tuning": dict(experiment.selected.curve) or None,
         "equal_shares": equal,
         "groups": group_tables(experiment.test, outcomes, about, decided["baseline"], settings.resamples, config.seed),
         **labels.figures,
@@ -113,9 +113,9 @@ def experiment_results(
             "resamples": settings.resamples,
             "margin": settings.margin,
             "accuracy_margin": settings.accuracy_margin,
-            "ratio": experiment.selected.chosen.ratio,
-            "weight": experiment.selected.chosen.weight,
-            "weight_with_best": experiment.selected.candidate(ARMS[REBALANCED]).weight,
+            "ratio": experiment.selected.ratio,
+            "weight": experiment.selected.weight,
+            "weight_with_best": experiment.selected.weight_with_best,
             "soft_labels": settings.soft_labels,
         },
         "run": _run_facts(run, experiment),
