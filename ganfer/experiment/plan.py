@@ -92,8 +92,13 @@ class Plan:
         }  # fmt: skip
         return 1 + max((from_stage[choice] for choice in planned.waits), default=0)
 
+    @staticmethod
+    def takes_faces(arm: Arm) -> bool:
+        """Whether an arm takes the chosen ratio and weight; one that is made of a teacher's opinion has settings."""
+        return arm.faces and arm.after != "teacher"
+
     def settings_of(self, arm: Arm) -> list[Planned]:
-        """What an arm without faces is trained in; validation takes the best."""
+        """What an arm that does not take them is trained in; validation takes the best."""
         waits: tuple[Choice, ...] = ("teacher",) if arm.after == "teacher" else ()
         settings = [("", arm.build), *([arm.other] if arm.other and self.tries > 1 else [])]
         return [Planned(arm, arm.name + ending, build, waits) for ending, build in settings]
@@ -153,9 +158,9 @@ class Plan:
         searched = {each.arm.name for each in search}
         found = []
         for arm in self.arms:
-            if arm.faces and arm.name not in searched:
-                found.append(self.with_faces(arm))
-            elif not arm.faces and arm.after != "free":
+            if self.takes_faces(arm):
+                found += [] if arm.name in searched else [self.with_faces(arm)]
+            elif arm.after != "free":
                 found += self.settings_of(arm)
         return [*found, *search]
 

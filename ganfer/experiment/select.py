@@ -78,13 +78,13 @@ class Choices:
         return self._trainings.ensemble("original", self._material.real.images)
 
     def setting(self, arm: Arm) -> Planned:
-        """The best setting of an arm without faces."""
+        """The best setting of an arm that has several, or its only one."""
         settings = {each.folder: each for each in self._plan.settings_of(arm)}
         return settings[self._best_of(list(settings))] if len(settings) > 1 else next(iter(settings.values()))
 
     def final(self, arm: Arm) -> Planned:
         """The training that stands for an arm in the report."""
-        return self._plan.with_faces(arm) if arm.faces else self.setting(arm)
+        return self._plan.with_faces(arm) if self._plan.takes_faces(arm) else self.setting(arm)
 
     # --- what they lead to ----------------------------------------------------------------------------------------
 
@@ -95,7 +95,7 @@ class Choices:
     def data(self, planned: Planned) -> TrainingData:
         """What a planned training trains on."""
         material = self._material
-        if planned.arm.faces:
+        if self._plan.takes_faces(planned.arm):
             weight = planned.weight
             if weight is None:
                 weight = self.weight_with_best if "weight_with_best" in planned.waits else self.weight

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from ganfer.config import Config
 from ganfer.data.imageset import ImageSet
 from ganfer.experiment import prepare as prepare_module
 from ganfer.experiment import retrain as retrain_module
-from ganfer.experiment.arms import ARMS, Material, Trained, TrainingData, chosen_arms
+from ganfer.experiment.arms import ARMS, Arm, Material, Trained, TrainingData, chosen_arms
 from ganfer.experiment.plan import plan_of, ratios_of
 from ganfer.experiment.prepare import Prepared
 from ganfer.experiment.ratios import portions_of
@@ -214,3 +214,20 @@ def test_what_is_on_disk_is_what_was_planned(tmp_path: Path, monkeypatch: pytest
     assert len(folders) == plans[0].count == result.figures["run"]["budget"]["trainings"] == 10
     patterns = [f"{each.shown()}-0" for stage in plans[0].stages for each in stage]
     assert all(any(Path(name).match(pattern) for pattern in patterns) for name in folders if "-distilled" not in name)
+
+
+def test_an_arm_made_of_the_ensembles_opinion_of_faces_has_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes no ratio and no weight, so it waits for the original alone."""
+    build = ARMS["synthetic"].build
+    arm = Arm(
+        "said", "Said", "faces with the ensemble's opinion", build, "synthetic", ("-more", build), after="teacher"
+    )
+    monkeypatch.setitem(cast(dict[str, Arm], ARMS), "said", arm)
+    plan = plan_of(fast_config(retrain__arms="original,said,synthetic", retrain__weights="0.5,1").retrain,
+                   chosen_arms("original,said,synthetic"))  # fmt: skip
+    assert [[each.shown() for each in stage] for stage in plan.stages] == [
+        ["original", "synthetic-w0.5", "synthetic-w1"], ["said", "said-more"],
+    ]  # fmt: skip
+    choices = ready(fast_config(retrain__arms="original,said,synthetic", retrain__weights="0.5,1")).choices
+    choices.__dict__["teacher"] = np.full((len(SET.of("train")), 3), 1 / 3, np.float32)
+    assert choices.data(plan.stages[1][0]).images.counts() == {"angry": 26, "happy": 30, "sad": 30}
