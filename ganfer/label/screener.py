@@ -14,7 +14,8 @@ from zipfile import BadZipFile
 import numpy as np
 
 from classifiers.prior_shift import EqualShares
-from ganfer.classifier.train import open_classifier, real_only, training_prior
+from ganfer.classifier.opened import open_classifier
+from ganfer.classifier.train import real_only, training_prior
 from ganfer.config import Config, LabelConfig
 from ganfer.data.duplicates import similarity
 from ganfer.data.imageset import ImageSet
