@@ -21,9 +21,9 @@ from ganfer.data.splits import NO_GROUP, hold_out, rank_of
 from ganfer.errors import ConfigError, DataError
 from ganfer.experiment.pooled import pooled_results
 from ganfer.experiment.prepare import Inputs, inputs_of
-from ganfer.experiment.retrain import retrain_together
+from ganfer.experiment.retrain import report_result, retrain_together
 from ganfer.generate.batch import read_batch
-from ganfer.report import read_results, terminal_summary, write_report
+from ganfer.report import write_report
 from ganfer.results import Result
 from ganfer.runtime.console import say
 from ganfer.runtime.files import digest_of
@@ -173,7 +173,8 @@ def _faces(asked: Mapping[str, float] | None, config: Config, images: ImageSet, 
 
 
 def _result(run: Run) -> Result:
-    results = read_results(run.path)
-    lines = [*terminal_summary(results), "", f"report: {(run.path / 'index.html').resolve()}"]
-    lines += [f"  fold {k + 1}: {fold['verdict']['word']}, {fold['path']}" for k, fold in enumerate(results["folds"])]
-    return Result("ganfer retrain", run.path, results, lines)
+    result = report_result(run)
+    folds = [
+        f"  fold {k + 1}: {fold['verdict']['word']}, {fold['path']}" for k, fold in enumerate(result.figures["folds"])
+    ]
+    return dataclasses.replace(result, lines=[*result.lines, *folds])

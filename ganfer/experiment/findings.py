@@ -21,6 +21,7 @@ from ganfer.experiment.preflight import Leaks
 from ganfer.experiment.recommend import recommendation
 from ganfer.experiment.select import Selected
 from ganfer.experiment.showcase import showcase
+from ganfer.experiment.trainings import seeds_of
 from ganfer.experiment.unfinished import unfinished, words
 from ganfer.statistics import verdict
 from ganfer.statistics.significance import fewest_images
@@ -107,7 +108,7 @@ def experiment_results(
         **labels.figures,
         "faces": showcase(images, batch, labels, config.seed),
         "settings": {
-            "seeds": [config.seed + i for i in range(settings.seeds)],
+            "seeds": seeds_of(config),
             "steps": outcomes[0].steps,
             "confidence_level": LEVEL,
             "resamples": settings.resamples,
@@ -127,12 +128,11 @@ def _counts(outcome: Outcome, experiment: Experiment, config: Config) -> dict[st
     images = outcome.data.images
     synthetic = images.select(np.flatnonzero(images.source == "synthetic"))
     folder = experiment.folders[outcome.arm.name]
-    seeds = range(config.seed, config.seed + len(outcome.trained))
     return {
         "train_counts": images.counts(),
         "synthetic_counts": synthetic.counts(),
         "folder": folder,
-        "folders": [f"trainings/{folder}-{seed}" for seed in seeds],
+        "folders": [f"trainings/{folder}-{seed}" for seed in seeds_of(config)],
     }
 
 

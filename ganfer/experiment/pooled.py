@@ -15,7 +15,7 @@ from ganfer.experiment.comparisons import PRIMARY, Selection, claimed, compare, 
 from ganfer.experiment.findings import FORMAT, arm_figures, arm_notes, rising, seeds_words, size_notes, subjects_of
 from ganfer.experiment.fitted import shifted
 from ganfer.experiment.recommend import recommendation
-from ganfer.experiment.trainings import stored_trained
+from ganfer.experiment.trainings import seeds_of, stored_trained
 from ganfer.results import Result
 from ganfer.statistics import verdict
 from ganfer.statistics.verdict import Measured
@@ -31,7 +31,7 @@ def pooled_results(
     names, settings = images.class_names, config.retrain
     truth = np.concatenate([test.labels for test in tests])
     arms = [ARMS[arm["name"]] for arm in found[0]["arms"]]
-    every = [tuple(_models(told, found, arm, seed) for seed in _seeds(config)) for arm in arms]
+    every = [tuple(_models(told, found, arm, seed) for seed in seeds_of(config)) for arm in arms]
     outcomes = [
         Outcome(arm, _no_data(tests[0], config), found[0]["arms"][0]["steps"], tuple(_joined(m) for m in models))
         for arm, models in zip(arms, every, strict=True)
@@ -128,10 +128,6 @@ def _every_test(tests: Sequence[ImageSet]) -> ImageSet:
 def _no_data(images: ImageSet, config: Config) -> TrainingData:
     """What pooled models trained on differs by fold; the counts come from the folds' own results."""
     return TrainingData(images.select([]), np.empty(0, np.float32), config.classifier)
-
-
-def _seeds(config: Config) -> list[int]:
-    return [config.seed + i for i in range(config.retrain.seeds)]
 
 
 def _models(

@@ -17,7 +17,7 @@ from ganfer.experiment.plan import Plan, plan_of, ratios_of
 from ganfer.experiment.preflight import Leaks, leaks_of, refuse_too_few
 from ganfer.experiment.ratios import portions_of
 from ganfer.experiment.select import Choices
-from ganfer.experiment.trainings import Trainings
+from ganfer.experiment.trainings import Trainings, seeds_of
 from ganfer.label.labels import newest_labels
 from ganfer.review.effect import decisions_input
 from ganfer.workspace import Run, Workspace
@@ -100,8 +100,7 @@ def prepared(inputs: Inputs) -> Prepared:
     portions = portions_of(material, ratios_of(settings))
     plan = plan_of(settings, inputs.arms, [each.asked for each in portions if each.asked is not None])
     recipe = _recipe(config.classifier, material)
-    seeds = [config.seed + i for i in range(settings.seeds)]
-    trainings = Trainings(inputs.run, val, test, seeds, device=config.device, workers=settings.workers)
+    trainings = Trainings(inputs.run, val, test, seeds_of(config), device=config.device, workers=settings.workers)
     choices = Choices(plan, portions, material, recipe, trainings, settings.resamples)
     budget = budget_of(config, plan.count, workspace, data, real=real, val=val)
     return Prepared(inputs, images, leaks, material, recipe, plan, budget, trainings, choices)

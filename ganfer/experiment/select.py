@@ -12,13 +12,11 @@ import numpy as np
 
 from classifiers.config import TrainConfig
 from ganfer.experiment.arms import REBALANCING, Arm, Material, TrainingData
-from ganfer.experiment.comparisons import LEVEL, mean_level
+from ganfer.experiment.comparisons import LEVEL, PRIMARY, mean_level
 from ganfer.experiment.plan import REBALANCED, Choice, Plan, Planned
 from ganfer.experiment.ratios import Portion
 from ganfer.experiment.trainings import Trainings
 from ganfer.statistics import verdict
-
-METRIC = "balanced_accuracy"
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ class Choices:
         if beside:
             curve["weights_with_best"] = self._weight_points(plan.weights_tried(REBALANCED), weight_with_best)
         if curve:
-            curve = {"metric": METRIC, "split": "validation", **curve}
+            curve = {"metric": PRIMARY, "split": "validation", **curve}
         return Selected(self.ratio.ratio, weight, weight_with_best, curve)
 
     # --- inside ---------------------------------------------------------------------------------------------------
@@ -158,7 +156,7 @@ class Choices:
     def _ratio_points(self) -> list[dict[str, Any]]:
         """The curve, from no synthetic face at all (the arm `original`, which is trained anyway)."""
         weight = self._plan.weight
-        none = Scored(verdict.estimates(self._measured("original"), LEVEL)[METRIC], None)
+        none = Scored(verdict.estimates(self._measured("original"), LEVEL)[PRIMARY], None)
         points = [_point(0.0, weight, 0, none, chosen=False)]
         for portion, scored in zip(self._portions, self._scored(self._plan.ratios_tried()), strict=True):
             points.append(_point(portion.ratio, weight, portion.count, scored, chosen=portion is self.ratio))
@@ -175,11 +173,11 @@ class Choices:
         folders = tuple(self.folder(planned) for planned in tried)
         if folders not in self._seen:
             measured = [self._measured(folder) for folder in folders]
-            best = int(np.argmax([m.plain[METRIC].mean() for m in measured]))
+            best = int(np.argmax([m.plain[PRIMARY].mean() for m in measured]))
             self._seen[folders] = [
                 Scored(
-                    verdict.estimates(m, LEVEL)[METRIC],
-                    None if i == best else verdict.changes(measured[best], m, LEVEL, among=measured)[METRIC],
+                    verdict.estimates(m, LEVEL)[PRIMARY],
+                    None if i == best else verdict.changes(measured[best], m, LEVEL, among=measured)[PRIMARY],
                 )
                 for i, m in enumerate(measured)
             ]

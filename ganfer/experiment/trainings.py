@@ -16,6 +16,7 @@ from classifiers.errors import ClassifierError
 from classifiers.files import read_weights
 from classifiers.training import Progress, find_finished
 from ganfer.classifier.train import samples
+from ganfer.config import Config
 from ganfer.data.imageset import ImageSet
 from ganfer.experiment.arms import Trained, TrainingData
 from ganfer.runtime.console import Advance, progress, say
@@ -24,6 +25,11 @@ from ganfer.workspace import Run
 
 _TICK_SECONDS = 20.0  # between notes of the time worked so far
 _VAL, _TEST = "val.npz", "test.npz"
+
+
+def seeds_of(config: Config) -> list[int]:
+    """The seeds that every arm is trained with."""
+    return [config.seed + i for i in range(config.retrain.seeds)]
 
 
 class Trainings:

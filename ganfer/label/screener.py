@@ -2,7 +2,7 @@
 
 `Screener` knows the classifier's calibrated thresholds, the manifold of every class and the training images to compare
 with; limits come from held-back validation images. `look` is what it sees in a chunk, stored so that an interrupted
-labelling goes on; `judge` decides over all looks.
+labelling goes on; `decide` goes over all that was seen.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -194,7 +194,7 @@ class Screener:
             np.rint(small * _UNIT).astype(np.int8),
         )
 
-    def judge(
+    def decide(
         self,
         look: ImageFacts,
         asked: np.ndarray,
