@@ -32,7 +32,10 @@ def plan_lines(config: Config, workspace: Workspace | None = None, data: Run | N
     """What `retrain` will train, in words, and how long that takes where an earlier record tells."""
     arms = chosen_arms(config.retrain.arms, thinned=None if data is None else is_thinned(data))
     plan = plan_of(config.retrain, arms)
-    return [*plan.lines(config.classifier.model), *budget_of(config, plan.count, workspace, data).lines()]
+    lines = [*plan.lines(config.classifier.model), *budget_of(config, plan.count, workspace, data).lines()]
+    if config.retrain.folds:
+        lines.append(f"in {config.retrain.folds} folds: {config.retrain.folds * plan.count} trainings in all")
+    return lines
 
 
 def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> Result:

@@ -194,6 +194,7 @@ def test_one_fold_and_a_batch_from_elsewhere_are_refused(tmp_path: Path) -> None
 def test_a_dry_run_says_what_every_fold_does(tmp_path: Path) -> None:
     plan = Project(tmp_path / "empty", settings()).retrain(dry_run=True).figures["plan"]
     assert any(step.startswith("in each of 3 folds: train the resgan for") for step in plan)
+    assert plan[-1] == "in 3 folds: 9 trainings in all"
     assert not (tmp_path / "empty").exists()
 
 
