@@ -193,6 +193,8 @@ def parse_list(text: str, setting: str, *, low: float, high: float) -> list[floa
         found = sorted({float(part) for part in text.split(",") if part.strip()})
     except ValueError:
         raise ConfigError(f"{setting} = {text!r}.", "Give numbers, like 0.25,0.5,1.") from None
+    if len({f"{value:g}" for value in found}) < len(found):  # as folders are named
+        raise ConfigError(f"{setting} = {text!r}: two are the same in six digits.", "Leave one of them out.")
     for value in found:
         if not low < value <= high:
             raise ConfigError(f"{setting} = {text!r}: {value:g} is out of range.", f"Above {low:g}, up to {high:g}.")

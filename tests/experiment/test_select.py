@@ -125,7 +125,7 @@ def test_without_a_choice_nothing_is_trained_for_it() -> None:
         )
 
 
-@pytest.mark.parametrize("text", ["a", "0.5,x", "0", "-1,2", "nan", "2000"])
+@pytest.mark.parametrize("text", ["a", "0.5,x", "0", "-1,2", "nan", "2000", "0.1234567,0.1234568"])
 def test_lists_that_are_no_ratios(text: str) -> None:
     with pytest.raises(ConfigError, match=r"retrain\.ratios"):
         parse_list(text, "retrain.ratios", low=0, high=1000)
