@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from classifiers import Classifier, Samples, load_classifier, train
+from classifiers import Classifier, Samples, train
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.errors import DataError
@@ -84,17 +84,6 @@ def with_fresh(found: Samples, sets: Sequence[ImageSet]) -> Samples:
         for place, one in enumerate(sets):
             soft[place] = soft[place] if one.soft_labels is None else one.soft_labels
     return dataclasses.replace(found, fresh=np.stack([one.images for one in sets]), fresh_soft_labels=soft)
-
-
-def open_classifier(run: Run, class_names: tuple[str, ...], config: Config) -> Classifier:
-    """The classifier of a run; DataError when it knows other classes than the data."""
-    classifier = load_classifier(run.path, config.device)
-    if tuple(classifier.class_names) != class_names:
-        raise DataError(
-            f"{run.name} knows {', '.join(classifier.class_names)}; the data has {', '.join(class_names)}.",
-            "Train one on this data: ganfer train classifier.",
-        )
-    return classifier
 
 
 def _result(run: Run, what: str) -> Result:

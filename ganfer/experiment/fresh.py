@@ -66,16 +66,14 @@ def with_fresh(
     return dataclasses.replace(material, fresh=tuple(fresh))
 
 
-def check_fresh(workspace: Workspace, config: Config, batch: Run | None) -> None:
-    """GanferError, before any work, where the newest batch's generator cannot draw more."""
-    if config.retrain.fresh and batch is not None:
-        source_of(workspace, config, batch)
-
-
-def plan_lines(config: Config, data: Run | None, batch: Run | None) -> list[str]:
-    """What the further sets cost, in words, as far as it is known."""
+def plan_lines(workspace: Workspace, config: Config, data: Run | None) -> list[str]:
+    """What the further sets cost, in words, as far as it is known. GanferError, before any work, where the newest
+    batch's generator cannot draw more."""
     if not config.retrain.fresh:
         return []
+    batch = workspace.latest("synthetic", data=data.digest) if data else None
+    if batch is not None and not config.retrain.folds:  # every fold draws its own
+        source_of(workspace, config, batch)
     labels = None if batch is None else newest_labels(batch)
     if labels is None or data is None:
         return ["draw and screen other faces for every pass: as many sets as passes, each as large as what is kept"]
