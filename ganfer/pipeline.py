@@ -6,6 +6,7 @@ is made by `ganfer.needs`, what it does itself is one call of the stage named af
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -271,7 +272,9 @@ class Project:
         if plan := self._first("label", [] if named else ["classifier"], steps, dry_run):
             return plan
         labeller = named or self.needs.classifier()
-        return together("labelled", [label(self.config, pool, labeller, self.needs.data()) for pool in pools])
+        # real images need not be shown to be realistic, and those unlike the data are what a pool is for
+        config = replace(self.config, label=replace(self.config.label, manifold=0.0))
+        return together("labelled", [label(config, pool, labeller, self.needs.data()) for pool in pools])
 
     def _label_photos(self, folder: Path, *, fill: bool, dry_run: bool) -> Result:
         """Photographs, where no data of the workspace is of real people: the starter labels them."""

@@ -88,7 +88,11 @@ def pools_of(workspace: Workspace, data: Run) -> list[Run]:
         if not data.complete:
             break
         known.add(data.digest)
-    return [run for run in workspace.runs("pools") if run.complete and run.record["key"]["inputs"]["data"] in known]
+    return [
+        run
+        for run in workspace.runs("pools")
+        if run.complete and run.record.get("key", {}).get("inputs", {}).get("data") in known
+    ]
 
 
 def read_pools(runs: Sequence[Run]) -> np.ndarray:

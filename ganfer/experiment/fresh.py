@@ -73,7 +73,13 @@ def plan_lines(workspace: Workspace, config: Config, data: Run | None) -> list[s
         return []
     batch = workspace.latest("synthetic", data=data.digest) if data else None
     if batch is not None and not config.retrain.folds:  # every fold draws its own
-        source_of(workspace, config, batch)
+        try:
+            source_of(workspace, config, batch)
+        except GanferError as error:
+            raise GanferError(
+                f"--fresh has no generator to go on with: {error.problem}",
+                "Take a batch that a GAN of the workspace drew, or leave --fresh out.",
+            ) from error
     labels = None if batch is None else newest_labels(batch)
     if labels is None or data is None:
         return ["draw and screen other faces for every pass: as many sets as passes, each as large as what is kept"]
@@ -83,10 +89,11 @@ def plan_lines(workspace: Workspace, config: Config, data: Run | None) -> list[s
     recipe = dataclasses.replace(config.classifier, steps=total_steps(config.classifier, real))
     number = min(config.retrain.fresh, passes(recipe, real + kept))
     most = round(config.label.draws * number * kept)
-    size = most * images.channels * images.size**2 / 1e6
+    megabytes = images.channels * images.size**2 / 1e6
     return [
         f"draw and screen {number - 1} further sets of {kept:,} faces, one for each of {number} passes: at most "
-        f"{most:,} draws and {size:,.0f} MB in {images.channels} x {images.size} x {images.size} PNGs"
+        f"{most:,} draws and {most * megabytes:,.0f} MB on disk; {number * kept * megabytes:,.0f} MB more memory for "
+        "each training"
     ]
 
 
