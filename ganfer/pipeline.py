@@ -50,7 +50,7 @@ class Project:
         from ganfer.data.stats import stats
 
         plan = self._first("data stats", ["data"], ["write contact sheets of the active set"], dry_run)
-        return plan or stats(self.workspace, self.config, self.needs.data())
+        return plan or stats(self.config, self.needs.data())
 
     def check(self, *, drop: bool = False, dry_run: bool = False) -> Result:
         """Duplicates, leaks between splits, conflicting labels, damaged images of the active data set."""

@@ -19,7 +19,7 @@ _PER_CLASS_SHEET = 100
 _PER_OVERVIEW_ROW = 12
 
 
-def stats(workspace: Workspace, config: Config, data: Run) -> Result:
+def stats(config: Config, data: Run) -> Result:
     """Counts, shares, imbalance ratio, subjects and sources of a data set, and its contact sheets.
 
     Writes `sheets/<class>.png` and `sheets/overview.png` into the data run's folder.
@@ -29,6 +29,7 @@ def stats(workspace: Workspace, config: Config, data: Run) -> Result:
     folder = data.path / "sheets"
     sheets: dict[str, str] = {}
     lines = [f"{data.name}: {_headline(image_set, figures)}", "", *_table(image_set, figures), "", *_facts(figures)]
+    workspace = Workspace(data.path.parent.parent)
     lines += pool_lines(workspace, data)
     figures["pools"] = {run.name: run.figures["images"] for run in pools_of(workspace, data)}
     try:
