@@ -160,7 +160,7 @@ def _subset(samples: Samples, index: np.ndarray) -> Samples:
 
     return replace(
         samples, images=samples.images[index], labels=np.asarray(samples.labels)[index],
-        weights=part(samples.weights), soft_labels=part(samples.soft_labels),
+        weights=part(samples.weights), soft_labels=part(samples.soft_labels), synthetic=part(samples.synthetic),
     )  # fmt: skip
 
 

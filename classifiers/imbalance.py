@@ -15,6 +15,7 @@ from classifiers.config import TrainConfig
 from classifiers.losses import balanced_class_weights
 from classifiers.models import ImageClassifier
 from classifiers.parts import Average, Order, lr_factor
+from classifiers.split_norm import SplitNorm
 
 PASTED = 5  # the purpose of a seed: which images are pasted
 
@@ -43,12 +44,19 @@ class Imbalance:
         return lr_factor("cosine", (step - self.refit) / (self.total - self.refit), 0.0)
 
     def begin(
-        self, step: int, model: ImageClassifier, optimizer: torch.optim.Optimizer, average: Average | None
+        self,
+        step: int,
+        model: ImageClassifier,
+        optimizer: torch.optim.Optimizer,
+        average: Average | None,
+        split: SplitNorm | None = None,
     ) -> None:
         """Before a step: at the turn, freeze the body and give it a new head (cRT, Kang et al. 2020)."""
         if step < self.refit or self.refit >= self.total:
             return
         model.body.requires_grad_(False)
+        if split is not None:
+            split.auxiliary.requires_grad_(False)
         if step > self.refit:
             return
         for module in model.head.modules():
@@ -113,12 +121,21 @@ class LateOrder:
 
 
 def make_order(
-    config: TrainConfig, labels: np.ndarray, seed: int, weights: np.ndarray | None, total: int
+    config: TrainConfig,
+    labels: np.ndarray,
+    seed: int,
+    weights: np.ndarray | None,
+    total: int,
+    synthetic: np.ndarray | None = None,
 ) -> Order | LateOrder:
-    """The order of a training's images: plain first where balanced sampling sets in late or a head is fitted again."""
+    """The order of a training's images: plain first where balanced sampling sets in late or a head is fitted again.
+
+    synthetic: (N,) bool, which images a head that is fitted on real ones leaves out; None where there are none.
+    """
     if config.refit:
         first = Order(labels, config.sampler, config.batch_size, seed, weights)
-        balanced = Order(labels, "balanced", config.batch_size, seed)
+        only = None if synthetic is None or config.refit_on == "all" else (~synthetic).astype(np.float32)
+        balanced = Order(labels, "balanced", config.batch_size, seed, only)
         return LateOrder(first, balanced, total - math.floor(config.refit * total))
     if config.defer and config.sampler != "shuffle":  # weights stay with the loss, from the first step to the last
         plain = Order(labels, "shuffle", config.batch_size, seed)
