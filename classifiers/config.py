@@ -139,11 +139,11 @@ class TrainConfig:
                 self, item.name, _checked(item.name, getattr(self, item.name), hints[item.name], item.metadata)
             )
         if self.refit_on == "real" and not self.refit:
-            raise ClassifierError("refit_on = 'real': no head is fitted again; set refit above 0, or leave refit_on out")
+            raise ClassifierError("refit_on = 'real': no head is fitted again; set refit above 0, or leave it out")
         if self.mixup_across and self.auxiliary_norm != "none":
             raise ClassifierError(
-                f"mixup_across = {self.mixup_across:g} leaves no image that is real alone, so batch norm cannot tell them "
-                "apart: leave it or auxiliary_norm out"
+                f"mixup_across = {self.mixup_across:g} leaves no image that is real alone, so batch norm cannot tell "
+                "them apart: leave it or auxiliary_norm out"
             )
 
 

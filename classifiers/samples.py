@@ -16,8 +16,8 @@ class Samples:
     """Labelled images: `images` uint8 (N, C, H, W), array or memory map; `labels` int64 (N,) in 0..K-1.
 
     `weights` float32 (N,) >= 0 scales each sample's loss, or with the balanced sampler how often it is drawn;
-    `soft_labels` float32 (N, K), rows summing to 1, replaces the one-hot target. `synthetic` bool (N,) says which images
-    no camera took; settings that treat them differently ask for it. All three are optional.
+    `soft_labels` float32 (N, K), rows summing to 1, replaces the one-hot target. `synthetic` bool (N,) says which
+    images no camera took; settings that treat them differently ask for it. All three are optional.
     """
 
     images: np.ndarray

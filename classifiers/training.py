@@ -313,8 +313,8 @@ def _check_sources(config: TrainConfig, train: Samples, names: list[str]) -> lis
     without = np.setdiff1d(labels[synthetic], labels[~synthetic])
     if config.refit_on == "real" and len(without):
         raise ClassifierError(
-            f"refit_on = real: {', '.join(names[k] for k in without)} has synthetic images alone, which a head fitted on "
-            "real ones would never name; add real ones, or leave refit_on out"
+            f"refit_on = real: {', '.join(names[k] for k in without)} has synthetic images alone, which a head fitted "
+            "on real ones would never name; add real ones, or leave refit_on out"
         )
     return []
 
