@@ -18,7 +18,7 @@ from classifiers.device_set import DeviceSet
 from classifiers.errors import ClassifierError
 from classifiers.files import UNREADABLE, save_history, seal, unseal, write_atomic
 from classifiers.imbalance import PASTED, Imbalance, late_weights, make_order
-from classifiers.losses import balanced_class_weights, make_loss, smoothing_shares
+from classifiers.losses import Loss, balanced_class_weights, make_loss, smoothing_shares
 from classifiers.models import ImageClassifier, create_model
 from classifiers.parts import Average, make_optimizer, quick_figures, total_steps, validation_steps
 from classifiers.prediction import map_batches
@@ -84,6 +84,7 @@ class Run:
             ldam_margin=config.ldam_margin,
         )  # fmt: skip
         self.shares = smoothing_shares(config.loss, mass, device, logit_tau=config.logit_tau)
+        self._last = make_loss("cross-entropy", mass, device), smoothing_shares("cross-entropy", mass, device)
         # the balanced sampler draws by weight; the loss must not count it again
         weigh = config.sampler == "shuffle" or config.defer > 0
         loss = "cross-entropy" if late_weights(config) else config.loss
@@ -123,6 +124,10 @@ class Run:
         if kind == "none" or self.synthetic is None:
             return None
         return SplitNorm(self.model, self.config.model, affine=kind == "affine").to(self.fabric.device)
+
+    def aim(self) -> tuple[Loss, Tensor]:
+        """The coming step's loss, and what its targets are smoothed towards."""
+        return self._last if self.imbalance.last_on_real(self.step) else (self.loss, self.shares)
 
     def sources(self, index: np.ndarray) -> np.ndarray | None:
         """Which images of a batch are synthetic, (B,) bool; None where nothing asks."""

@@ -186,7 +186,7 @@ def _step(
     if early:
         images = shrink(images, run.early_side)
     images = images.contiguous(memory_format=torch.channels_last)
-    loss = _backward(run, images, smooth(targets, config.label_smoothing, run.shares), synthetic)
+    loss = _backward(run, images, smooth(targets, config.label_smoothing, run.aim()[1]), synthetic)
     if config.clip_norm:
         run.fabric.clip_gradients(run.net, run.optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
     run.optimizer.step()
@@ -221,12 +221,12 @@ def _in_micro_batches(
     run: Run, images: Tensor, targets: Tensor, weight: Tensor, synthetic: np.ndarray | None
 ) -> Tensor:
     """One pass over the batch in `run.micro_batches` pieces; returns the loss."""
-    total, begin = torch.zeros((), device=images.device), 0
+    total, begin, objective = torch.zeros((), device=images.device), 0, run.aim()[0]
     pieces = list(zip(images.chunk(run.micro_batches), targets.chunk(run.micro_batches), strict=True))
     for i, (x, t) in enumerate(pieces, 1):
         with run.fabric.no_backward_sync(run.net, enabled=i < len(pieces)):
             apart = () if run.split is None or synthetic is None else (synthetic[begin : begin + len(x)],)
-            loss = run.loss(run.net(x, *apart).float(), t).sum() / weight
+            loss = objective(run.net(x, *apart).float(), t).sum() / weight
             run.fabric.backward(loss)
         total += loss.detach()
         begin += len(x)

@@ -14,7 +14,7 @@ from bars_data import NAMES, bars, quick
 from classifiers import ClassifierError, Samples, TrainConfig, create_model, load_classifier, train
 from classifiers.augment import mix_across
 from classifiers.config import identifying
-from classifiers.imbalance import make_order
+from classifiers.imbalance import Imbalance, make_order
 from classifiers.samples import class_mass
 from classifiers.split_norm import SplitNorm
 from classifiers.training import find_finished
@@ -25,6 +25,7 @@ OPTIONS: list[dict[str, object]] = [
     {"auxiliary_norm": "affine", "refit": 0.5},
     {"refit": 0.5, "refit_on": "real"},
     {"loss": "logit-adjusted", "prior": "real"},
+    {"loss": "ldam", "defer": 0.3, "refit": 0.4, "refit_on": "real"},
     {"mixup_across": 0.4},
 ]
 
@@ -78,7 +79,7 @@ def test_what_is_saved_is_a_plain_network(tmp_path: Path) -> None:
     assert result.card["config"]["auxiliary_norm"] == "affine"
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: next(reversed(options)))
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(options))
 def test_each_is_resumed_exactly_and_changes_the_training(options: dict[str, object], tmp_path: Path) -> None:
     config = quick(checkpoint_seconds=0.0, model="compact-small", **options)
     samples, val = mixed(), bars(15, seed=1)
@@ -133,6 +134,18 @@ def test_the_last_stage_draws_real_images_alone_and_classes_equally_often() -> N
     assert synthetic[first].any()
     assert not synthetic[last].any()
     assert np.bincount(LABELS[last]).tolist() == pytest.approx([10, 10, 10], abs=3)
+
+
+def test_the_last_stage_has_balanced_sampling_and_no_other_rebalancing() -> None:
+    config = TrainConfig(loss="class-weighted", refit=0.5, refit_on="real")
+    parts = Imbalance(config, LABELS, np.array([90.0, 9.0, 1.0]), 10)
+    targets = torch.eye(3)
+    assert parts.weigh(targets, 4).diagonal().tolist() == pytest.approx([0.3704, 3.7037, 33.3333], rel=1e-3)
+    assert parts.weigh(targets, 5) is targets
+    deferred = TrainConfig(sampler="balanced", defer=0.4, refit=0.2, batch_size=30)
+    order = make_order(deferred, LABELS, 0, None, 10)  # plain, then balanced, then balanced with a new head
+    assert np.array_equal(order.batch(3), make_order(TrainConfig(batch_size=30), LABELS, 0, None, 10).batch(3))
+    assert np.bincount(LABELS[order.batch(5)]).tolist() == pytest.approx([10, 10, 10], abs=3)
 
 
 def test_priors_of_the_real_images_alone() -> None:
