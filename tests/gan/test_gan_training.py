@@ -139,6 +139,15 @@ def test_the_residual_network_trains_with_its_own_defaults_and_resumes(workspace
     assert other.latest("gans", data=same.digest).digest == open_gan(whole.path, "cpu").digest
 
 
+@pytest.mark.parametrize(("network", "share"), [("resgan", 0.01), ("dcgan", 1.0)])
+def test_rates_rise_first_where_adam_has_no_momentum(workspace, data, make_config, monkeypatch, network, share):
+    """Its first steps move every weight by the whole rate; one training in a few was won by the discriminator."""
+    config, rates = make_config(gan__network=network, gan__steps=2, gan__snapshot_every=2), []
+    monkeypatch.setattr(loop, "set_lr", lambda group, rate, *rest: rates.append(rate))
+    train_gan(workspace, config, data)
+    assert rates[0] == pytest.approx(share * config.gan.lr_generator)
+
+
 def test_a_trained_stylegan2_is_one_that_the_bridge_draws(workspace, data, make_config):
     result = train_gan(workspace, make_config(gan__network="stylegan2", gan__steps=3, gan__r1_interval=2), data)
     assert result.path is not None
