@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from classifiers.config import TrainConfig
 from classifiers.errors import ClassifierError
-from classifiers.models import ImageClassifier
+from classifiers.models import ImageClassifier, create_model
 
 
 class SplitNorm(nn.Module):
@@ -27,9 +28,7 @@ class SplitNorm(nn.Module):
 
     def __init__(self, model: ImageClassifier, name: str, *, affine: bool) -> None:
         super().__init__()
-        norms = {
-            key: module for key, module in model.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)
-        }
+        norms = _norms(model)
         if not norms:
             raise ClassifierError(f"auxiliary_norm: model '{name}' has no batch norm; leave it out")
         self.model = model
@@ -67,10 +66,20 @@ class SplitNorm(nn.Module):
         return logits
 
 
+def has_batch_norm(config: TrainConfig) -> bool:
+    """Whether the architecture has any, so that synthetic images can have their own."""
+    classes = 2 if config.model == "cnn-binary" else 3
+    return bool(_norms(create_model(config.model, classes, 1, 64, batch_norm=config.batch_norm)))
+
+
+def _norms(model: nn.Module) -> dict[str, nn.Module]:
+    return {key: module for key, module in model.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)}
+
+
 @contextmanager
 def _statistics(model: nn.Module, count: int) -> Iterator[None]:
     """A single image has no statistics of its own: its batch norms use the running ones."""
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
+    norms = [norm for norm in _norms(model).values() if norm.training]
     for norm in norms if count == 1 else ():
         norm.eval()
     try:

@@ -116,7 +116,8 @@ def refit_on_features(
     logits = classifier.features(val.images) @ weight.T.astype(np.float32) + bias.astype(np.float32)
     temperature = fit_temperature(logits, np.asarray(val.labels))
     figures = evaluate(softmax(logits, temperature), np.asarray(val.labels), classifier.class_names).to_json()
-    card = {**card, "temperature": temperature, "validation": figures, "history": [], "identity": "head on features"}
+    card = {**card, "temperature": temperature, "validation": figures, "history": []}
+    card |= {"prior": "balanced", "identity": "head on features"}  # classes are filled up, and it is no training
     target = Path(target)
     try:
         target.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 @setting_option("retrain.ratios", "--ratios")
 @setting_option("retrain.weights", "--weights")
 @setting_option("retrain.soft_labels", "--soft-labels/--hard-labels")
+@setting_option("retrain.way", "--way")
+@setting_option("retrain.ways", "--ways")
 @setting_option("retrain.batches", "--batches")
 @setting_option("retrain.tries", "--tries")
 @setting_option("retrain.keep", "--keep")

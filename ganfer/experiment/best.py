@@ -39,7 +39,7 @@ def keep_best(
     found: dict[str, Any] = {
         "before": _relative(run, trainings.folder(experiment.folders["original"], trainings.seeds[0]))
     }
-    after = next((name for name in ("synthetic", "synthetic+best") if name in outcomes), None)
+    after = next((name for name in ("synthetic", "synthetic+best", "distilled+synthetic") if name in outcomes), None)
     if after:
         found["after"] = _relative(run, trainings.folder(experiment.folders[after], trainings.seeds[0]))
     if config.retrain.keep == "distilled":

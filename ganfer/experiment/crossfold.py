@@ -28,6 +28,7 @@ from ganfer.experiment.recommend import recommendation
 from ganfer.experiment.trainings import stored_trained
 from ganfer.generate.batch import read_batch
 from ganfer.report import read_results, terminal_summary, write_report
+from ganfer.experiment.ways import identity
 from ganfer.results import Result
 from ganfer.runtime.console import say
 from ganfer.runtime.files import digest_of
@@ -56,7 +57,7 @@ def folds_lines(config: Config) -> list[str]:
 def retrain_in_folds(workspace: Workspace, config: Config, data: Run, batch: Run | None, tell: Tell) -> Result:
     """Run the experiment in every fold and report the pooled predictions; goes on where it was interrupted."""
     settings = dataclasses.asdict(config)
-    settings["retrain"].pop("workers")
+    settings["retrain"] = identity(settings["retrain"])
     counts = None if batch is None else _asked(batch, data)
     key = {"config": settings, "inputs": {"data": data.digest}, "seed": config.seed, "faces": counts}
     run = workspace.run("reports", "folds", key)

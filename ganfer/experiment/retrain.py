@@ -18,11 +18,21 @@ from ganfer.experiment.best import keep_best
 from ganfer.experiment.board import write_hparams
 from ganfer.experiment.budget import Budget, budget_of
 from ganfer.experiment.ceiling import held_back, is_thinned, say_ceiling
+from ganfer.experiment.cleaned import installed, out_of_fold
 from ganfer.experiment.comparisons import LEVEL, mean_level, selected
-from ganfer.experiment.faces import alike, faces_notes, kept_faces, refuse_other_data, several_batches, unscreened_faces
+from ganfer.experiment.faces import (
+    alike,
+    faces_notes,
+    kept_faces,
+    plausible_faces,
+    refuse_other_data,
+    several_batches,
+    unscreened_faces,
+)
 from ganfer.experiment.findings import Experiment, experiment_results
 from ganfer.experiment.fitted import mean_of_cross_fitted, with_fitted_biases
 from ganfer.experiment.history import uses_notes
+from ganfer.experiment.original import after_original, alike_in_all
 from ganfer.experiment.preflight import Leaks, leaks_of, refuse_too_few
 from ganfer.experiment.select import (
     folder_of,
@@ -34,6 +44,7 @@ from ganfer.experiment.select import (
     weights_of,
 )
 from ganfer.experiment.trainings import Trainings
+from ganfer.experiment.ways import identity, parsed, refuse, ways_of
 from ganfer.label.labels import newest_labels
 from ganfer.report import read_results, terminal_summary, write_report
 from ganfer.results import Result
@@ -51,11 +62,16 @@ def plan_lines(config: Config, workspace: Workspace | None = None, data: Run | N
     arms = chosen_arms(settings.arms, thinned=None if data is None else is_thinned(data))
     names = ", ".join(arm.name for arm in arms)
     lines = [f"train {config.classifier.model} with {settings.seeds} seed(s) in each arm: {names}"]
-    ratios, weights = ratios_of(settings), weights_of(settings)
+    refuse(settings, config.classifier)
+    ratios, weights, ways = ratios_of(settings), weights_of(settings), ways_of(settings)
     if ratios:
         lines.append(f"before that, find the ratio of synthetic faces on validation: {settings.ratios}")
     if weights:
         lines.append(f"and their weight: {', '.join(f'{weight:g}' for weight in weights)}")
+    if ways:
+        lines.append(f"and how to learn from them: {', '.join(ways)}")
+    if not installed() and {"cheap", "all"} & set(settings.arms.replace(" ", "").split(",")):
+        lines.append("without the arm clean, which needs cleanlab: pip install 'ganfer[clean]'")
     budget = budget_of(config, number_of_trainings(config, data), workspace, data)
     return [*lines, *budget.lines()]
 
@@ -63,8 +79,10 @@ def plan_lines(config: Config, workspace: Workspace | None = None, data: Run | N
 def number_of_trainings(config: Config, data: Run | None = None) -> int:
     """Trainings of an experiment, at most: arms and candidates, times the seeds."""
     arms = chosen_arms(config.retrain.arms, thinned=None if data is None else is_thinned(data))
-    trained = sum(arm.after != "free" for arm in arms)
-    return (trained + trainings_of(config.retrain)) * config.retrain.seeds + (config.retrain.keep == "distilled")
+    trained = sum(arm.after != "free" and arm.name != "features" for arm in arms)
+    folds = config.audit.folds if any(arm.name == "clean" for arm in arms) else 0
+    wanted = (trained + trainings_of(config.retrain)) * config.retrain.seeds
+    return wanted + folds + (config.retrain.keep == "distilled")
 
 
 def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> Result:
@@ -102,10 +120,17 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
         unscreened = unscreened_faces(batch_run, labels_run, images, kept.counts(), config.seed)
         taken = held_back(data, images) if any(arm.name == "oracle" for arm in arms) else None
         material = Material(real, kept, unscreened, config.retrain.weight, config.seed, held_back=taken, turns=turns)
+        material = dataclasses.replace(material, way=parsed(config.retrain.way, "retrain.way"))
+        if any(arm.name == "distilled+synthetic" for arm in arms):
+            pairs = several or [(batch_run, labels_run)]
+            plausible = [plausible_faces(*pair, images, len(real), config.seed) for pair in pairs]
+            material = dataclasses.replace(material, plausible=alike_in_all(plausible))
         trainings = Trainings(run, val, test, _seeds(config), device=config.device, workers=config.retrain.workers)
         budget = budget_of(config, number_of_trainings(config, data), workspace, data, real=real, val=val)
         for line in budget.lines():
             say(line)
+        if any(arm.name == "clean" for arm in arms):
+            material = dataclasses.replace(material, out_of_fold=out_of_fold(run, config, real))
         experiment = _experiment(config, arms, material, trainings, leaks, budget)
         results = experiment_results(run, config, data, images, experiment, batch_run, labels_run)
         results["classifiers"] = keep_best(run, config, experiment, trainings, results["recommendation"]["arm"])
@@ -157,7 +182,7 @@ def _experiment(
         best = best_of(means, [folders[name] for name in REBALANCING if name in folders])
         choice = select_rebalanced(trainings, choice, best, recipe, config.retrain, LEVEL)
     if any(arm.after == "teacher" for arm in arms):
-        material = dataclasses.replace(material, teacher=trainings.ensemble("original", material.real.images))
+        material = after_original(trainings, material, [arm.name for arm in arms], tries)
     for arm in arms:
         if arm.after == "teacher":
             later = {name: build(material, recipe) for name, build in settings_of(arm, tries).items()}
@@ -215,7 +240,7 @@ def _recipe(config: TrainConfig, material: Material) -> TrainConfig:
 
 def _identity(config: Config) -> dict[str, object]:
     """The settings that change what comes out; how many trainings run side by side does not."""
-    return {name: value for name, value in dataclasses.asdict(config.retrain).items() if name != "workers"}
+    return identity(dataclasses.asdict(config.retrain))
 
 
 def _seeds(config: Config) -> list[int]:

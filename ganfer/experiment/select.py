@@ -1,4 +1,5 @@
-"""How many synthetic faces to add and what each should weigh, found on validation. Never sees the test split."""
+"""How many synthetic faces to add, what each should weigh and how to learn from them, found on validation. Never sees
+the test split."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,9 +10,10 @@ import numpy as np
 from classifiers.config import TrainConfig
 from ganfer.config import RetrainConfig
 from ganfer.errors import ConfigError
-from ganfer.experiment.arms import ARMS, Arm, Material, TrainingData, chosen_arms, with_faces
+from ganfer.experiment.arms import ARMS, Arm, Material, TrainingData, build_of, chosen_arms, with_faces
 from ganfer.experiment.portions import portion, rare_first
 from ganfer.experiment.trainings import Trainings
+from ganfer.experiment.ways import suffix, tellable, ways_of
 from ganfer.statistics import verdict
 
 METRIC = "balanced_accuracy"
@@ -21,7 +23,8 @@ REBALANCED = "synthetic+best"  # the arm that has its own weight of a face
 
 @dataclass(frozen=True)
 class Candidate:
-    """A way of adding faces: `count` in all, `ratio` per real image (None: all that were kept), their loss weight."""
+    """A way of adding faces: `count` in all, `ratio` per real image (None: all that were kept), their loss weight; how
+    they are learned from is the material's."""
 
     name: str
     ratio: float | None
@@ -34,7 +37,8 @@ class Candidate:
 class Selected:
     """The chosen candidate, and what the report shows of the choice (empty when there was nothing to choose).
 
-    rebalanced: the same faces with the weight that is best beside the best rebalancing; None where that was not asked.
+    rebalanced: the same faces with the weight and way that are best beside the best rebalancing; None where that was
+    not asked.
     """
 
     chosen: Candidate
@@ -73,16 +77,17 @@ def tries_of(settings: RetrainConfig) -> int:
     """Settings that validation tries in each arm without faces: as many as with them, two at most."""
     if settings.tries:
         return settings.tries
-    return 2 if len(ratios_of(settings)) > 1 or len(weights_of(settings)) > 1 else 1
+    several = (ratios_of(settings), weights_of(settings), ways_of(settings))
+    return 2 if any(len(each) > 1 for each in several) else 1
 
 
 def trainings_of(settings: RetrainConfig) -> int:
     """How many trainings per seed the search takes beyond the arms' own, at most."""
-    ratios, weights = len(ratios_of(settings)), len(weights_of(settings))
+    ratios, weights, ways = len(ratios_of(settings)), len(weights_of(settings)), len(ways_of(settings))
     arms = chosen_arms(settings.arms)
     searches = 2 if any(arm.name == REBALANCED for arm in arms) else 1
-    others = sum(arm.other is not None for arm in arms) if tries_of(settings) > 1 else 0
-    return max(0, ratios - 1) + searches * max(0, weights - 1) + others
+    others = sum(arm.other is not None and arm.name != "features" for arm in arms) if tries_of(settings) > 1 else 0
+    return max(0, ratios - 1) + searches * (max(0, weights - 1) + max(0, ways - 1)) + others
 
 
 def select(
@@ -94,15 +99,18 @@ def select(
     *,
     along: Mapping[str, TrainingData] | None = None,
 ) -> Selected:
-    """The ratio first, at the set weight, then the weight at that ratio; every one trained with every seed.
+    """The ratio first, at the set weight, then the weight at that ratio, then the way to learn from the faces; every
+    one trained with every seed.
 
     Of the ratios the smallest is taken that is within one standard error of the best (the one-standard-error rule,
-    Breiman et al. 1984): where more faces stop bringing more is the stopping point. Of the weights the best is taken.
+    Breiman et al. 1984): where more faces stop bringing more is the stopping point. Of the weights and the ways the best is taken.
     along: trainings that are wanted anyway, to go with the first.
     """
     ratios = _by_ratio(material, ratios_of(settings), settings.weight)
-    weights = weights_of(settings)
-    if len(ratios) == 1 and len(weights) < 2:
+    weights, ways = weights_of(settings), ways_of(settings)
+    if len(ways) == 1:
+        ratios = [in_way(candidate, ways[0]) for candidate in ratios]
+    if len(ratios) == 1 and len(weights) < 2 and len(ways) < 2:
         only = ratios[0] if not weights else weighted(ratios[0], weights[0])
         return Selected(only, {})
     curve: dict[str, Any] = {"metric": METRIC, "split": "validation"}
@@ -116,35 +124,47 @@ def select(
         chosen = ratios[place]
         curve["ratios"] = _points(trainings, material, config, ratios, scored, place, level, settings.resamples)
         curve["stopping_point"] = chosen.ratio
+
+    def prepare(candidate: Candidate) -> tuple[str, TrainingData]:
+        return candidate.name, data_of(candidate, config)
+
+    def best(candidates: Sequence[Candidate]) -> tuple[Candidate, list[dict[str, Any]]]:
+        if len(ratios) == 1 and along:  # they wait for no choice, so they go with the first that are tried
+            trainings.train({**along, **dict(prepare(candidate) for candidate in candidates)})
+        return _best(trainings, candidates, prepare, level, settings.resamples)
+
     if weights:
-
-        def prepare(candidate: Candidate) -> tuple[str, TrainingData]:
-            return candidate.name, data_of(candidate, config)
-
-        if len(ratios) == 1 and along:
-            trainings.train({**along, **dict(prepare(weighted(chosen, weight)) for weight in weights)})
-        chosen, curve["weights"] = _best_weight(trainings, chosen, weights, prepare, level, settings.resamples)
+        chosen, curve["weights"] = best([weighted(chosen, weight) for weight in weights])
+    if len(ways) > 1:
+        chosen, curve["ways"] = best([in_way(chosen, way) for way in tellable(config, ways)])
     return Selected(chosen, curve)
 
 
 def select_rebalanced(
     trainings: Trainings, selected: Selected, best: str, config: TrainConfig, settings: RetrainConfig, level: float
 ) -> Selected:
-    """The weight once more, for the same faces beside the rebalancing arm `best`.
+    """The weight and the way once more, for the same faces beside the rebalancing arm `best`.
 
-    There it decides more than how much a face teaches: priors and class weights count a face as its weight, so the
-    heavier the faces, the less is left to rebalance.
+    There the weight decides more than how much a face teaches: priors and class weights count a face as its weight, so
+    the heavier the faces, the less is left to rebalance.
     """
-    weights = weights_of(settings)
-    if len(weights) < 2:
+    weights, ways = weights_of(settings), ways_of(settings)
+    if len(weights) < 2 and len(ways) < 2:
         return selected
-    arm = ARMS[REBALANCED]
+    arm, curve = ARMS[REBALANCED], dict(selected.curve)
+    chosen = in_way(selected.chosen, ways[0]) if len(ways) > 1 else selected.chosen
 
     def prepare(candidate: Candidate) -> tuple[str, TrainingData]:
         return folder_of(arm, candidate, best), arm.build(replace(candidate.material, best=best), config)
 
-    chosen, points = _best_weight(trainings, selected.chosen, weights, prepare, level, settings.resamples)
-    return replace(selected, rebalanced=chosen, curve={**selected.curve, "weights_with_best": points})
+    if len(weights) > 1:
+        tried = [weighted(chosen, weight) for weight in weights]
+        chosen, curve["weights_with_best"] = _best(trainings, tried, prepare, level, settings.resamples)
+    if len(ways) > 1:
+        recipe = build_of(best)(selected.chosen.material, config).config
+        tried = [in_way(chosen, way) for way in tellable(recipe, ways)]
+        chosen, curve["ways_with_best"] = _best(trainings, tried, prepare, level, settings.resamples)
+    return replace(selected, rebalanced=chosen, curve=curve)
 
 
 def folder_of(arm: Arm, candidate: Candidate, best: str) -> str:
@@ -153,16 +173,14 @@ def folder_of(arm: Arm, candidate: Candidate, best: str) -> str:
     return f"{name}-{best}" if arm.after == "best" else name
 
 
-def _best_weight(
+def _best(
     trainings: Trainings,
-    start: Candidate,
-    weights: Sequence[float],
+    candidates: Sequence[Candidate],
     prepare: Callable[[Candidate], tuple[str, TrainingData]],
     level: float,
     resamples: int,
 ) -> tuple[Candidate, list[dict[str, Any]]]:
-    """The candidate with the best of the weights, and the curve. prepare: a candidate's folder and training data."""
-    candidates = [weighted(start, weight) for weight in weights]
+    """The candidate that is best, the first of equals, and the curve. prepare: its folder and training data."""
     scored = _scored(trainings, [prepare(candidate) for candidate in candidates], level, resamples)
     place = int(np.argmax([s.levels.mean for s in scored]))
     points = [_point(c, s, i == place) for i, (c, s) in enumerate(zip(candidates, scored, strict=True))]
@@ -171,9 +189,17 @@ def _best_weight(
 
 def weighted(candidate: Candidate, weight: float) -> Candidate:
     """The same faces with another loss weight."""
+    return _renamed(replace(candidate, weight=weight, material=replace(candidate.material, weight=weight)))
+
+
+def in_way(candidate: Candidate, way: str) -> Candidate:
+    """The same faces, learned from in another way."""
+    return _renamed(replace(candidate, material=replace(candidate.material, way=way)))
+
+
+def _renamed(candidate: Candidate) -> Candidate:
     base = candidate.name.partition("-w")[0]
-    material = replace(candidate.material, weight=weight)
-    return replace(candidate, name=f"{base}-w{weight:g}", weight=weight, material=material)
+    return replace(candidate, name=f"{base}-w{candidate.weight:g}{suffix(candidate.material.way)}")
 
 
 @dataclass(frozen=True)
@@ -195,7 +221,7 @@ def _by_ratio(material: Material, ratios: Sequence[float], weight: float) -> lis
     available = list(kept.counts().values())
     plain = replace(material, weight=weight)
     if not ratios:
-        return [Candidate(f"synthetic-w{weight:g}", None, len(kept), weight, plain)]
+        return [_renamed(Candidate("synthetic", None, len(kept), weight, plain))]
     found: dict[int, Candidate] = {}
     for ratio in ratios:
         counts = rare_first(list(real.counts().values()), available, max(1, round(ratio * len(real))))
@@ -204,10 +230,9 @@ def _by_ratio(material: Material, ratios: Sequence[float], weight: float) -> lis
         if len(faces) in found:
             continue
         reached = ratio if len(faces) < len(kept) else len(kept) / len(real)
-        name = f"synthetic-r{ratio:g}-w{weight:g}"
         turns = tuple(portion(one, counts, material.seed) for one in material.turns)
         taken = replace(plain, kept=faces, unscreened=unscreened, turns=turns)
-        found[len(faces)] = Candidate(name, round(reached, 4), len(faces), weight, taken)
+        found[len(faces)] = _renamed(Candidate(f"synthetic-r{ratio:g}", round(reached, 4), len(faces), weight, taken))
     return list(found.values())
 
 
@@ -259,6 +284,7 @@ def _point(candidate: Candidate, scored: Scored, chosen: bool) -> dict[str, Any]
     return {
         "ratio": candidate.ratio,
         "weight": candidate.weight,
+        "way": candidate.material.way,
         "count": candidate.count,
         "mean": level.mean,
         "low": level.low,

@@ -14,10 +14,12 @@ import numpy as np
 from classifiers import Classifier, Job, Samples, TrainConfig, TrainResult, load_classifier, train_many
 from classifiers.errors import ClassifierError
 from classifiers.files import read_weights
+from classifiers.tail_features import refit_on_features
 from classifiers.training import Progress, find_finished
 from ganfer.classifier.train import samples
 from ganfer.data.imageset import ImageSet
 from ganfer.experiment.arms import Trained, TrainingData
+from ganfer.experiment.portions import filled
 from ganfer.runtime.console import Advance, progress, say
 from ganfer.runtime.files import write_bytes
 from ganfer.workspace import Run
@@ -56,6 +58,10 @@ class Trainings:
 
     def _make(self, pairs: Sequence[tuple[str, TrainingData, int]]) -> None:
         left = [pair for pair in pairs if not (self.folder(pair[0], pair[2]) / _VAL).is_file()]
+        for name, data, seed in left:
+            if data.head is not None:
+                self._fit_head(name, data, seed)
+        left = [pair for pair in left if pair[1].head is None]
         if not left:
             return
         made: dict[tuple[str, int], Samples] = {}  # jobs that share arrays share them in memory
@@ -63,7 +69,7 @@ class Trainings:
         def inputs(name: str, data: TrainingData, seed: int) -> Samples:
             turn = self.seeds.index(seed) % max(1, len(data.turns))
             if (name, turn) not in made:
-                made[name, turn] = samples(data.of_seed(turn), data.weights)
+                made[name, turn] = samples(data.of_seed(turn), data.weights, data.added)
             return made[name, turn]
 
         names = self.val.class_names
@@ -90,14 +96,46 @@ class Trainings:
             for name in names
         }
 
-    def ensemble(self, name: str, images: np.ndarray) -> np.ndarray:
-        """What all seeds' models of a training say of images, averaged: (N, K) float32; kept, for a resumed run."""
-        file = self.run.path / "trainings" / f".ensemble-{name}.npz"
-        if not file.is_file():
-            models = [load_classifier(self.folder(name, seed), self.device) for seed in self.seeds]
-            _store(file, probabilities=np.mean([m.probabilities(images) for m in models], axis=0).astype(np.float32))
-        found: np.ndarray = _stored(file)["probabilities"]
-        return found
+    def _fit_head(self, name: str, data: TrainingData, seed: int) -> None:
+        """A model that is no training of its own: the original's, with a head fitted on features that are drawn."""
+        assert data.head is not None
+        began, source, target = time.monotonic(), self.folder("original", seed), self.folder(name, seed)
+        wanted = np.array(filled(list(data.images.counts().values()), len(data.images)))
+        card = refit_on_features(
+            source, target, samples(data.images), self._val_samples, wanted, seed=seed, device=self.device,
+            settings=data.head,
+        )  # fmt: skip
+        self._say_of_val(target, card["seconds"] + time.monotonic() - began)
+        self.run.tick()
+
+    def ensemble(self, name: str, images: np.ndarray, of: str = "") -> np.ndarray:
+        """What all seeds' models of a training say of images, averaged: (N, K) float32; kept, for a resumed run.
+
+        of: which images, "" for the real training ones.
+        """
+        place = f"ensemble-{name}{of and '-'}{of}"
+        stored = self.kept(place)
+        if stored is None:
+            said = [model.probabilities(images) for model in self.models(name, len(self.seeds))]
+            stored = self.keep(place, probabilities=np.mean(said, axis=0).astype(np.float32))
+        return stored["probabilities"]
+
+    def models(self, name: str, most: int) -> list[Classifier]:
+        """The first seeds' models of a training, `most` at most."""
+        return [load_classifier(self.folder(name, seed), self.device) for seed in self.seeds[:most]]
+
+    def kept(self, name: str) -> dict[str, np.ndarray] | None:
+        """Arrays that this run has kept under a name; None where it has not yet."""
+        file = self._file(name)
+        return _stored(file) if file.is_file() else None
+
+    def keep(self, name: str, **arrays: np.ndarray) -> dict[str, np.ndarray]:
+        """Keep arrays under a name, for a resumed run."""
+        _store(self._file(name), **arrays)
+        return arrays
+
+    def _file(self, name: str) -> Path:
+        return self.run.path / "trainings" / f".{name}.npz"
 
     def look(self, name: str) -> tuple[Trained, ...]:
         """One look of each of an arm's models at the test split, kept, so that there never is a second one."""
@@ -138,12 +176,15 @@ class Trainings:
                 return
 
     def _judge(self, result: TrainResult) -> None:
-        classifier = result.load(self.device)
+        self._say_of_val(result.folder, result.seconds)
+
+    def _say_of_val(self, folder: Path, seconds: float) -> None:
+        classifier = load_classifier(folder, self.device)
         _store(
-            result.folder / _VAL,
+            folder / _VAL,
             probabilities=classifier.probabilities(self.val.images),
             temperature=classifier.temperature,
-            seconds=result.seconds,
+            seconds=seconds,
             device=str(classifier.device),
         )
 
@@ -222,4 +263,11 @@ def _stored(path: Path) -> dict[str, np.ndarray]:
         with np.load(path) as file:
             return dict(file)
     except (OSError, ValueError, EOFError) as error:
-        raise ClassifierError(f"{path} is damaged ({error}); remove {path.parent} and run the command again") from error
+        raise ClassifierError(
+            f"{path} is damaged ({error}); remove {_whole(path)} and run the command again"
+        ) from error
+
+
+def _whole(path: Path) -> Path:
+    """What has to go with a damaged file: its training, or itself where it is of none."""
+    return path if path.name.startswith(".") else path.parent

@@ -277,11 +277,12 @@ def _tuning(node: Node) -> Tuning:
                 count=point.get("count").count(),
                 level=_stat(point),
                 chosen=point.get("chosen").value is True,
+                way=point.get("way").text() or "plain",
             )
             for point in node.get(key).items()
         ]
 
-    return Tuning(tried("ratios"), tried("weights"), tried("weights_with_best"))
+    return Tuning(tried("ratios"), tried("weights"), tried("weights_with_best"), tried("ways"), tried("ways_with_best"))
 
 
 def _equal_shares(node: Node, arms: Sequence[str]) -> EqualShares:
