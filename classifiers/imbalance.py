@@ -118,7 +118,7 @@ class LateOrder:
 
     def __init__(self, first: "Order | LateOrder", second: Order, turn: int) -> None:
         self._first, self._second, self._turn = first, second, turn
-        self.batch_size = first.batch_size
+        self.batch_size: int = first.batch_size
 
     def batch(self, step: int) -> np.ndarray:
         """Indices (batch_size,) of the images of a step, int64."""

@@ -29,7 +29,7 @@ class RetrainConfig:
         "labelled batches of several GANs, comma-separated; the seeds take turns with them; empty = the newest batch",
     )
     way: str = setting(
-        "plain", "how classifiers learn from the faces: plain, own-norms, own-affine, real-last, real-priors, mixed, or "
+        "plain", "how classifiers learn from the faces: plain, own-norms, own-affine, real-last, real-priors, mixed; "
         "several joined by +",
     )  # fmt: skip
     ways: str = setting(
@@ -37,7 +37,8 @@ class RetrainConfig:
         "itself; validation decides",
     )  # fmt: skip
     tries: int = setting(
-        0, "settings tried in each arm on validation; 0 = two where the faces have several (ratios, weights, ways), else one",
+        0, "settings tried in each arm on validation; 0 = two where the faces have several (ratios, weights, ways), "
+        "else one",
         low=0, high=2,
     )  # fmt: skip
     keep: str = setting(

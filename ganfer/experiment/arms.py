@@ -62,7 +62,7 @@ class TrainingData:
 
     turns: the images by generator, as many of each class in each, where the seeds take turns; the first is `images`.
     added: (N,) bool, which images are faces or stand in their place; none where nothing was added. told: what belongs
-    to the arm's description. head: where only a head is fitted, on features that are drawn (`rare_features`'s settings).
+    to the arm's description. head: settings of the features that a head is fitted on, where nothing else is trained.
     """
 
     images: ImageSet
@@ -104,8 +104,8 @@ class Arm:
 
     other: a second setting that validation may choose in place of the first, and what its folder's name ends in.
     placebo_of: the arm that it is a control of. after: what must be trained before ("best": the rebalancing arms,
-    "teacher": the original); "free" needs no training of its own. rival: the arm that does the same without faces, which
-    it must be better than as well.
+    "teacher": the original); "free" needs no training of its own. rival: the arm that does the same without faces,
+    which it must be better than as well.
     """
 
     name: str

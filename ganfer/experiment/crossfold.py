@@ -26,9 +26,9 @@ from ganfer.experiment.findings import FORMAT, arm_figures, arm_notes, rising, s
 from ganfer.experiment.fitted import shifted
 from ganfer.experiment.recommend import recommendation
 from ganfer.experiment.trainings import stored_trained
+from ganfer.experiment.ways import identity
 from ganfer.generate.batch import read_batch
 from ganfer.report import read_results, terminal_summary, write_report
-from ganfer.experiment.ways import identity
 from ganfer.results import Result
 from ganfer.runtime.console import say
 from ganfer.runtime.files import digest_of

@@ -103,7 +103,8 @@ def select(
     one trained with every seed.
 
     Of the ratios the smallest is taken that is within one standard error of the best (the one-standard-error rule,
-    Breiman et al. 1984): where more faces stop bringing more is the stopping point. Of the weights and the ways the best is taken.
+    Breiman et al. 1984): where more faces stop bringing more is the stopping point. Of the weights and the
+    ways the best is taken.
     along: trainings that are wanted anyway, to go with the first.
     """
     ratios = _by_ratio(material, ratios_of(settings), settings.weight)

@@ -93,8 +93,8 @@ class Selection:
 
 @dataclass(frozen=True)
 class Tried:
-    """One way of adding faces and its balanced accuracy on validation. ratio: per real image, None for all kept. way: how
-    they are learned from."""
+    """One way of adding faces and its balanced accuracy on validation. ratio: per real image, None for all kept. way:
+    how they are learned from."""
 
     ratio: float | None
     weight: float
@@ -203,6 +203,8 @@ class Settings:
     ratio: float | None = None
     weight: float | None = None
     weight_with_best: float | None = None
+    way: str = ""
+    way_with_best: str = ""
     soft_labels: bool = False
 
 

@@ -323,6 +323,8 @@ def _settings(node: Node) -> Settings:
         ratio=node.get("ratio").maybe_number(),
         weight=node.get("weight").maybe_number(),
         weight_with_best=node.get("weight_with_best").maybe_number(),
+        way=node.get("way").text(),
+        way_with_best=node.get("way_with_best").text(),
         soft_labels=node.get("soft_labels").value is True,
     )
 
