@@ -42,6 +42,7 @@ LOG_EVERY = 25  # steps per logged row; losses are read from the device no more 
 AGREE_EVERY = 10  # steps between agreements of several processes
 _RECALIBRATION = 10_000_000  # batches for batch-norm statistics are drawn from steps that no training reaches
 _RECALIBRATION_BATCHES = 16
+_BURN_IN = 10.0  # by how much both penalties are stronger at the start, as in Huang et al. 2024
 _RISE = 100  # steps over which the learning rates rise
 
 
@@ -142,6 +143,7 @@ class Training:
             penalty = gradient_penalty(discriminate, real_in)
             if config.regulariser == "r1r2":
                 penalty = penalty + gradient_penalty(discriminate, fake_in)
+                penalty = penalty * _BURN_IN ** (1 - strength)
             total_d = loss_d + (0.5 * config.r1_gamma * config.r1_interval) * penalty
         state.optimizer_d.zero_grad(set_to_none=True)
         fabric.backward(total_d)

@@ -3,8 +3,8 @@
 *helps* needs all of: balanced accuracy above the best arm without synthetic images (chosen on validation), and above
 the original training; accuracy that falls by no more than is allowed against that arm, by its interval's lower end; and
 a gain that stays, by its interval's lower end, where every model's class biases are fitted alike, which a pure shift of
-thresholds passes once in forty times. All are needed, so none is corrected for the others (intersection-union test, Berger 1982).
-*hurts* and the other words speak of the first comparison alone.
+thresholds passes once in forty times. All are needed, so none is corrected for the others (intersection-union test,
+Berger 1982). *hurts* and the other words speak of the first comparison alone.
 """
 
 from collections.abc import Mapping

@@ -148,6 +148,19 @@ def test_rates_rise_first_where_adam_has_no_momentum(workspace, data, make_confi
     assert rates[0] == pytest.approx(share * config.gan.lr_generator)
 
 
+def test_both_penalties_are_stronger_while_classes_come_in(workspace, data, make_config, monkeypatch):
+    """From ten times at the start to their own weight (Huang et al. 2024): else the discriminator runs off."""
+    config = make_config(
+        gan__network="resgan", gan__steps=2, gan__snapshot_every=2, gan__transition=1.0, gan__r1_interval=1
+    )
+    weight, gradients = torch.ones((), requires_grad=True), []
+    weight.register_hook(lambda gradient: gradients.append(float(gradient)))
+    monkeypatch.setattr(loop, "gradient_penalty", lambda *_: weight.clone())
+    train_gan(workspace, config, data)
+    both = 2 * 0.5 * config.gan.r1_gamma
+    assert gradients == pytest.approx([10 * both, 10**0.5 * both], rel=1e-4)
+
+
 def test_a_trained_stylegan2_is_one_that_the_bridge_draws(workspace, data, make_config):
     result = train_gan(workspace, make_config(gan__network="stylegan2", gan__steps=3, gan__r1_interval=2), data)
     assert result.path is not None
