@@ -330,8 +330,8 @@ _ALL = (
         _on_features(), other=("-wide", _on_features(spread=2.0)), after="teacher",
     ),
     Arm(
-        "clean", "Doubted labels left out",
-        "real images without those whose label confident learning doubts (Northcutt et al. 2021)",
+        "clean", "Cleaned labels",
+        "real images, their labels cleaned by confident learning (Northcutt et al. 2021)",
         _cleaned(relabel=False), other=("-relabelled", _cleaned(relabel=True)),
     ),
     Arm("synthetic", "Real + synthetic", "real images and the kept synthetic faces", with_faces, "synthetic"),

@@ -64,7 +64,8 @@ def cleaned(real: ImageSet, probabilities: np.ndarray, *, relabel: bool = False)
     names = real.class_names
     counts = np.bincount(real.labels[doubted.index], minlength=len(names))
     which = ", ".join(f"{name} {n:,}" for name, n in zip(names, counts.tolist(), strict=True) if n)
-    told = f"{len(doubted.index):,} of {len(real):,} labels doubted{f' ({which})' if which else ''}"
+    what = "given their likeliest class" if relabel else "left out"
+    told = f"{len(doubted.index):,} of {len(real):,} labels doubted and {what}{f' ({which})' if which else ''}"
     if not relabel:
         return real.select(np.setdiff1d(np.arange(len(real)), doubted.index)), told
     labels = real.labels.copy()
