@@ -107,7 +107,7 @@ def train(
         shape = (len(train), *train.images.shape[1:3])
         known = (stored_precision(folder, identity, place) if resume else None) or auto_precision
         precision = known if known and place.type == "cpu" else precision_of(config, shape, len(names), place)
-    fabric = make_fabric(device, precision, unused_parameters=config.freeze > 0 or config.auxiliary_norm == "affine")
+    fabric = make_fabric(device, precision, unused_parameters=_leaves_out(config))
     for note in notes:
         log.info(note)  # they are in the result, too
     with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
@@ -317,6 +317,11 @@ def _check_sources(config: TrainConfig, train: Samples, names: list[str]) -> lis
             "on real ones would never name; add real ones, or leave refit_on out"
         )
     return []
+
+
+def _leaves_out(config: TrainConfig) -> bool:
+    """Whether some steps leave parameters without a gradient: a frozen body, or gains of images that a batch lacks."""
+    return config.freeze > 0 or config.refit > 0 or config.auxiliary_norm == "affine"
 
 
 def _identity(config: TrainConfig, train: Samples, val: Samples, names: list[str], seed: int) -> str:
