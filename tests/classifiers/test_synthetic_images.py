@@ -12,9 +12,11 @@ import torch
 from bars_data import NAMES, bars, quick
 
 from classifiers import ClassifierError, Samples, TrainConfig, create_model, load_classifier, train
+from classifiers import device as devices
 from classifiers.augment import mix_across
 from classifiers.config import identifying
 from classifiers.imbalance import Imbalance, make_order
+from classifiers.models import ImageClassifier
 from classifiers.samples import class_mass
 from classifiers.split_norm import SplitNorm
 from classifiers.training import find_finished
@@ -77,6 +79,23 @@ def test_what_is_saved_is_a_plain_network(tmp_path: Path) -> None:
     assert found.model.state_dict().keys() == create_model("compact-small", 3, 1, 16).state_dict().keys()
     assert result.notes == []
     assert result.card["config"]["auxiliary_norm"] == "affine"
+
+
+def test_in_half_precision_and_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "has_bf16", lambda device: True)
+    forward = ImageClassifier.forward
+
+    def small(self: ImageClassifier, images: torch.Tensor) -> torch.Tensor:
+        if len(images) > 8:
+            raise RuntimeError("CUDA error: out of memory")
+        return forward(self, images)
+
+    monkeypatch.setattr(ImageClassifier, "forward", small)
+    config = quick(epochs=1, auxiliary_norm="affine", model="compact-small", precision="bf16-mixed")
+    result = train(config, mixed(), bars(8, seed=1), NAMES, tmp_path, device="cpu")
+    assert result.card["micro_batches"] > 1
+    assert result.card["precision"] == "bf16-mixed"
+    assert np.isfinite(result.history[-1]["val_loss"])
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(options))
