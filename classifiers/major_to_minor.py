@@ -62,7 +62,8 @@ def pushed(
     """`number` images of larger classes, moved until `guide` sees the class `target` and `other` no longer their own.
 
     images (N, C, H, W) uint8, labels (N,). Each image depends on its place and the seed alone. lam: weight of `other`'s
-    logit of the old class. An image is worth training on where `confidence` is high; the paper asks for 0.9.
+    logit of the old class. An image is worth training on where `confidence` is high; the paper asks for 0.9,
+    see `usual_confidence`.
     """
     counts = np.bincount(labels, minlength=len(guide.class_names))
     rows = chosen_sources(labels, counts, target, number, beta, seed)
@@ -78,6 +79,22 @@ def pushed(
         confidence[part] = guide.probabilities(found[part])[:, target]
         advance(len(x))
     return Pushed(found, rows, confidence)
+
+
+def usual_confidence(guide: Classifier, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(K,): how sure the guide is of the images (N, C, H, W) of each class that it gets right, on average; for a class
+    of which it gets none right, of all that it does; 1 where there are none.
+
+    A network that was trained with smoothed labels, and calibrated, is never as sure as the paper's: what is asked of a
+    pushed image is a share of this.
+    """
+    probabilities = guide.probabilities(images)
+    right = probabilities.argmax(axis=1) == labels
+    sure = probabilities.max(axis=1)
+    of_all = float(sure[right].mean()) if right.any() else 1.0
+    count = probabilities.shape[1]
+    mine = [right & (labels == k) for k in range(count)]
+    return np.array([float(sure[rows].mean()) if rows.any() else of_all for rows in mine])
 
 
 def largest_move(shape: tuple[int, ...]) -> float:

@@ -324,7 +324,7 @@ _ALL = (
         after="teacher",
     ),
     Arm(
-        "features", "Head on drawn features",
+        "features", "Drawn features",
         "the original's models, the head fitted on their features and on drawn ones of rare classes "
         "(after TailCalibX, Vigneswaran et al. 2021)",
         _on_features(), other=("-wide", _on_features(spread=2.0)), after="teacher",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from classifiers import Classifier
-from classifiers.major_to_minor import pushed
+from classifiers.major_to_minor import pushed, usual_confidence
 from ganfer.data.imageset import ImageSet
 from ganfer.experiment.arms import MOVED, Material
 from ganfer.experiment.portions import filled, joined
@@ -56,24 +56,30 @@ def moved_images(
     words, how many were accepted.
 
     Larger classes' images are pushed until the original's first model calls them the rare class and its second no
-    longer their own, where that is surer than settings["confidence"]; in place of the others stand copies. Each class
-    is kept when it is done, for a resumed run.
+    longer their own. They count where the first is as sure as of real images, or settings["confidence"] times;
+    in place of the others stand copies. Each class is kept when it is done, for a resumed run.
     """
     labels = np.asarray(real.labels)
     wanted = filled(list(real.counts().values()), len(real))
     parts, accepted = [], 0
     models: list[Classifier] = []
+    usual = np.empty(0)
     with progress("push images into rare classes", sum(wanted)) as advance:
         for k, number in enumerate(wanted):
             stored = trainings.kept(f"{name}-{real.class_names[k]}") if number else None
             if number and stored is None:
-                models = models or trainings.models(ORIGINAL, 2)
+                if not models:
+                    models = trainings.models(ORIGINAL, 2)
+                    usual = usual_confidence(models[0], real.images, labels)
                 made = pushed(
                     models[0], models[-1], real.images, labels, k, number, seed=seed, beta=settings["beta"],
                     lam=settings["lam"], advance=advance,
                 )  # fmt: skip
                 stored = trainings.keep(
-                    f"{name}-{real.class_names[k]}", images=made.images, source=made.source, sure=made.confidence
+                    f"{name}-{real.class_names[k]}",
+                    images=made.images,
+                    source=made.source,
+                    sure=made.confidence / usual[k],
                 )
             elif number:
                 advance(number)

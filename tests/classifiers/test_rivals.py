@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from bars_data import NAMES, bars
 
 from classifiers import ClassifierError, Samples, TrainResult, create_model, load_classifier
-from classifiers.major_to_minor import chosen_sources, largest_move, pushed
+from classifiers.major_to_minor import chosen_sources, largest_move, pushed, usual_confidence
 from classifiers.models import ImageClassifier
 from classifiers.prediction import Classifier
 from classifiers.tail_features import fit_head, head_key, rare_features, refit_on_features
@@ -56,6 +57,14 @@ def test_pushed_images_become_the_class_and_stay_near_where_they_began() -> None
     assert np.abs(moved).mean() < 255 * 0.03  # a few grey levels
     assert np.array_equal(pushed(guide, guide, images, labels, 2, 24, seed=3).images, found.images)
     assert not np.array_equal(pushed(guide, guide, images, labels, 2, 24, seed=4).images, found.images)
+
+
+def test_what_a_guide_is_usually_sure_of() -> None:
+    said = np.array([[0.9, 0.1, 0.0], [0.6, 0.3, 0.1], [0.3, 0.7, 0.0], [0.8, 0.1, 0.1], [0.5, 0.4, 0.1]], np.float32)
+    guide = SimpleNamespace(probabilities=lambda images: said)
+    found = usual_confidence(guide, np.empty(0), np.array([0, 0, 1, 2, 2]))  # type: ignore[arg-type]
+    assert found.tolist() == pytest.approx([0.75, 0.7, (0.9 + 0.6 + 0.7) / 3])  # none of the last class is right
+    assert usual_confidence(guide, np.empty(0), np.full(5, 2)).tolist() == [1, 1, 1]  # type: ignore[arg-type]
 
 
 def test_images_come_from_larger_classes_by_how_much_larger() -> None:
