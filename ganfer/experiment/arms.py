@@ -37,8 +37,8 @@ class Material:
     generators, as many of each class, which the seeds take turns with; `kept` is the first, empty for one generator.
     way: how the classifier learns from faces (`ganfer.experiment.ways`). plausible: by generator, the faces that
     nothing but their label speaks against, with what the ensemble says of them once it is trained. moved: by setting,
-    real images pushed into rare classes, and how many in words, once the original is trained. out_of_fold: (N, K) what
-    models that were not trained on them say of the real images, None where no arm asks.
+    real images pushed into rare classes, and how many in words, once the original is trained. out_of_fold: gives
+    (N, K), what models that were not trained on them say of the real images; trains those that are missing.
     """
 
     real: ImageSet
@@ -53,7 +53,7 @@ class Material:
     way: str = PLAIN
     plausible: tuple[ImageSet, ...] = ()
     moved: Mapping[str, tuple[ImageSet, str]] = field(default_factory=dict)
-    out_of_fold: np.ndarray | None = None
+    out_of_fold: Callable[[], np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -243,8 +243,8 @@ def _on_features(**settings: float) -> Build:
 
 def _cleaned(*, relabel: bool) -> Build:
     def build(material: Material, config: TrainConfig) -> TrainingData:
-        assert material.out_of_fold is not None, "made before the arms"
-        images, told = cleaned(material.real, material.out_of_fold, relabel=relabel)
+        assert material.out_of_fold is not None
+        images, told = cleaned(material.real, material.out_of_fold(), relabel=relabel)
         return dataclasses.replace(plain(images, config), told=told)
 
     return build

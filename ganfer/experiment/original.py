@@ -18,9 +18,9 @@ from ganfer.runtime.seeding import stream
 ORIGINAL = "original"
 
 
-def after_original(trainings: Trainings, material: Material, arms: Sequence[str], tries: int) -> Material:
-    """The material with what these arms are made of: the ensemble's opinion of the real images and of plausible faces,
-    and images pushed into rare classes."""
+def after_original(trainings: Trainings, material: Material, arms: Sequence[str], tries: int) -> dict[str, Any]:
+    """What these arms are made of, by the names of `Material`: the ensemble's opinion of the real images and of
+    plausible faces, and images pushed into rare classes."""
     changes: dict[str, Any] = {}
     if "distilled" in arms:
         changes["teacher"] = trainings.ensemble(ORIGINAL, material.real.images)
@@ -31,7 +31,7 @@ def after_original(trainings: Trainings, material: Material, arms: Sequence[str]
         changes["moved"] = {
             name: moved_images(trainings, material.real, name, chosen, material.seed) for name, chosen in settings
         }
-    return dataclasses.replace(material, **changes)
+    return changes
 
 
 def alike_in_all(faces: Sequence[ImageSet]) -> tuple[ImageSet, ...]:

@@ -21,8 +21,10 @@ from ganfer.experiment.cleaned import cleaned, out_of_fold
 from ganfer.experiment.comparisons import Compared, Selection, claimed, decide, selected
 from ganfer.experiment.faces import plausible_faces
 from ganfer.experiment.original import alike_in_all, moved_images, softly_labelled
+from ganfer.experiment.plan import plan_of
 from ganfer.experiment.portions import filled
-from ganfer.experiment.retrain import number_of_trainings, plan_lines
+from ganfer.experiment.prepare import folds_of
+from ganfer.experiment.retrain import plan_lines
 from ganfer.generate.batch import read_batch
 from ganfer.label.labels import COPY, KEPT, LOW_CONFIDENCE, MISMATCH, SURPLUS, Labels, write_labels
 from ganfer.pipeline import Project
@@ -201,13 +203,14 @@ def test_lists_and_what_the_arms_cost() -> None:
     with pytest.raises(ConfigError, match="Add distilled"):
         chosen_arms("original,distilled+synthetic")
 
-    def count(arms: str, **more: object) -> int:
-        return number_of_trainings(fast_config(retrain__arms=arms, **more))
-
-    assert count("original,features") == 2  # two seeds; a head is no training
-    assert count("original,clean") == 2 * 2 + 4  # and four folds
-    assert count("original,clean", audit__folds=6) == 2 * 2 + 6
-    assert count("original,synthetic", retrain__ways="plain,mixed,own-norms") == 2 * 2 + 2 * 2
+    config = fast_config(retrain__arms="original,clean", audit__folds=6)
+    assert folds_of(config, chosen_arms("original,clean")) == 6
+    assert folds_of(config, chosen_arms("original,oversample")) == 0
+    lines = "\n".join(plan_lines(config))
+    assert "for the arm clean, 6 folds" in lines
+    assert "at most 10 trainings" in lines  # two arms, two seeds
+    stages = plan_of(config.retrain, chosen_arms("rivals,distillation")).stages
+    assert [each.folder for each in stages[1]] == ["m2m", "features", "distilled", "distilled+synthetic"]
 
 
 def outcome(name: str) -> Outcome:

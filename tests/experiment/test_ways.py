@@ -1,7 +1,10 @@
 """Ways to learn from faces: chosen on validation, said in the report, and trainings made before them still found."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +13,10 @@ from tiny import add_batch, add_set, fast_config, tiny_set
 from classifiers import ClassifierError, TrainConfig
 from ganfer.config import RetrainConfig
 from ganfer.errors import ConfigError
-from ganfer.experiment.arms import ARMS, Material, with_faces
-from ganfer.experiment.select import in_way, select, tries_of, weighted
-from ganfer.experiment.trainings import Trainings
+from ganfer.experiment.arms import ARMS, Material, chosen_arms, with_faces
+from ganfer.experiment.plan import plan_of
+from ganfer.experiment.ratios import portions_of
+from ganfer.experiment.select import Choices
 from ganfer.experiment.ways import WAYS, identity, learned, parsed, refuse, tellable, ways_of, words
 from ganfer.pipeline import Project
 from ganfer.workspace import Workspace
@@ -66,7 +70,9 @@ def test_lists_of_ways() -> None:
     ]  # fmt: skip
     assert ways_of(RetrainConfig(ways="all")) == [way for way in WAYS if way != "own-affine"]
     assert parsed("", "retrain.way") == "plain"
-    assert tries_of(RetrainConfig(ways="plain,mixed")) == 2  # each cheap arm is tried twice, too
+    assert (
+        plan_of(RetrainConfig(ways="plain,mixed"), chosen_arms("default")).tries == 2
+    )  # cheap arms are tried twice, too
     for wrong, message in (
         ({"way": "own-norm"}, "unknown way 'own-norm'. Did you mean 'own-norms'"),
         ({"ways": "plain,nonsense"}, "unknown way 'nonsense'"),
@@ -90,39 +96,51 @@ def test_an_experiment_made_before_there_were_ways_is_the_same_one() -> None:
     before = identity(asdict(RetrainConfig(workers=3)))
     assert not {"way", "ways", "workers"} & before.keys()
     assert identity(asdict(RetrainConfig(way="mixed")))["way"] == "mixed"
-    candidate = weighted(in_way(first_candidate(), "mixed"), 0.5)
-    assert candidate.name == "synthetic-w0.5-mixed"
-    assert in_way(candidate, "plain").name == "synthetic-w0.5"  # as folders were named before
+    for way, folder in (("plain", "synthetic-w1"), ("mixed", "synthetic-w1-mixed")):  # the first as it was before
+        plan = plan_of(RetrainConfig(way=way), chosen_arms("original,synthetic"))
+        assert plan.with_faces(ARMS["synthetic"]).folder == folder
 
 
-def first_candidate():  # type: ignore[no-untyped-def]
-    return select(None, material(), CONFIG, RetrainConfig(), 0.95).chosen  # type: ignore[arg-type]
+def choices_of(skill: Mapping[str, float], arms: str, **settings: object) -> Choices:
+    """Choices from pretended trainings: one is right on validation as often as `skill` says of its folder."""
+    val = tiny_set((0, 0, 0), val=100).of("val")
+
+    def validated(names: Sequence[str]) -> dict[str, np.ndarray]:
+        hard = np.random.default_rng(0).permutation(len(val)) / len(val)
+        guesses = {name: np.where(hard < skill[name], val.labels, (val.labels + 1) % 3) for name in names}
+        return {name: np.stack([np.eye(3, dtype=np.float32)[guess]] * 2) for name, guess in guesses.items()}
+
+    pretended: Any = SimpleNamespace(val=val, validated=validated)
+    config = fast_config(retrain__arms=arms, **{f"retrain__{name}": value for name, value in settings.items()})
+    portions = portions_of(material(), [])
+    plan = plan_of(config.retrain, chosen_arms(arms))
+    return Choices(plan, portions, material(), CONFIG, pretended, 100)
 
 
-class Told(Trainings):
-    """Trainings that are good in one way, and say which were asked for."""
-
-    def __init__(self, best: str) -> None:
-        self.val, self.best, self.asked = tiny_set((0, 0, 0), val=20).of("val"), best, list[str]()
-
-    def train(self, wanted):  # type: ignore[no-untyped-def]
-        self.asked += list(wanted)
-        sure = np.eye(3, dtype=np.float32)
-        wrong = (self.val.labels + (np.arange(len(self.val)) % 2)) % 3
-        return {name: np.stack([sure[self.val.labels if name.endswith(self.best) else wrong]] * 2) for name in wanted}
-
-
-def test_validation_chooses_the_way() -> None:
-    trainings = Told("-mixed")
-    settings = RetrainConfig(ways="plain,own-norms,mixed,real-priors", resamples=100, seeds=2)
-    found = select(trainings, material(), CONFIG, settings, 0.95)
-    assert found.chosen.material.way == "mixed"
-    assert [(point["way"], point["chosen"]) for point in found.curve["ways"]] == [
+def test_validation_chooses_the_way_alone_and_beside_the_best_rebalancing() -> None:
+    skill = {"synthetic-w1": 0.6, "synthetic-w1-own-norms": 0.6, "synthetic-w1-mixed": 0.7}
+    skill |= {"original": 0.5, "logit-adjusted": 0.6, "logit-adjusted-half": 0.5}
+    best = "synthetic+best-w1{}-logit-adjusted"
+    skill |= dict(
+        zip(map(best.format, ("", "-own-norms", "-real-priors", "-mixed")), (0.6, 0.6, 0.8, 0.7), strict=True)
+    )
+    arms = "original,logit-adjusted,synthetic,synthetic+best,shuffled,duplicated+best"
+    found = choices_of(skill, arms, ways="plain,own-norms,real-priors,mixed")
+    folders = [found.folder(found.final(ARMS[name])) for name in arms.split(",")[2:]]
+    assert folders == [
+        "synthetic-w1-mixed", best.format("-real-priors"), "shuffled-w1-mixed",
+        "duplicated+best-w1-real-priors-logit-adjusted",
+    ]  # fmt: skip
+    told = found.selected()
+    assert (told.way, told.way_with_best) == ("mixed", "real-priors")
+    assert [(point["way"], point["chosen"]) for point in told.curve["ways"]] == [
         ("plain", False), ("own-norms", False), ("mixed", True)
     ]  # fmt: skip
-    assert set(trainings.asked) == {"synthetic-w1", "synthetic-w1-own-norms", "synthetic-w1-mixed"}
-    alone = select(Told(""), material(), CONFIG, RetrainConfig(ways="mixed"), 0.95)
-    assert (alone.chosen.material.way, alone.curve) == ("mixed", {})
+    assert [point["way"] for point in told.curve["ways_with_best"] if point["chosen"]] == ["real-priors"]
+    built = found.data(found.final(ARMS["synthetic+best"]))
+    assert (built.config.loss, built.config.prior) == ("logit-adjusted", "real")
+    same = dict.fromkeys(skill, 0.6)
+    assert choices_of(same, "original,synthetic", ways="mixed,plain").way == "plain"  # the first of equals
 
 
 def test_the_report_says_how_the_faces_were_learned_from(tmp_path: Path) -> None:
