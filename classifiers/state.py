@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,7 @@ class Run:
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = Average(self.model, config.ema) if config.ema else None
         self.synthetic = synthetic_mask(train) if about_synthetic(config) else None
+        apart = config if self.synthetic is not None else replace(config, refit_on="all")
         self.split, self.notes = self._split_norm(), list[str]()
         net: nn.Module = self.split or self.model
         if config.compile and self.split is None:
@@ -87,12 +89,12 @@ class Run:
         self._last = make_loss("cross-entropy", mass, device), smoothing_shares("cross-entropy", mass, device)
         # the balanced sampler draws by weight; the loss must not count it again
         weigh = config.sampler == "shuffle" or config.defer > 0
-        loss = "cross-entropy" if late_weights(config) else config.loss
+        loss = "cross-entropy" if late_weights(apart) else config.loss
         self.data = DeviceSet(train.images, _targets(train, mass, loss, weigh=weigh), device)
         self.total = total_steps(config, len(train))
         labels = np.asarray(train.labels)
         self.order = make_order(config, labels, seed, train.weights, self.total, self.synthetic)
-        self.imbalance = Imbalance(config, labels, mass, self.total)
+        self.imbalance = Imbalance(apart, labels, mass, self.total)
         self.strength = make_strength(
             config.augment, rotate=config.rotate, shift=config.shift, zoom=config.zoom, shear=config.shear,
             flip=config.flip, cutout=config.cutout, magnitude=config.magnitude,

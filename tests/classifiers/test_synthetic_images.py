@@ -45,12 +45,12 @@ def statistics(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: value for name, value in model.state_dict().items() if "running" in name}
 
 
-@pytest.mark.parametrize("affine", [False, True])
-def test_the_networks_statistics_are_those_of_the_real_images_alone(affine: bool) -> None:
+@pytest.mark.parametrize(("name", "affine"), [("compact-small", False), ("cnn-8class", True), ("resnet18", False)])
+def test_the_networks_statistics_are_those_of_the_real_images_alone(name: str, affine: bool) -> None:
     torch.manual_seed(0)
-    split = SplitNorm(create_model("compact-small", 3, 1, 16), "compact-small", affine=affine)
+    split = SplitNorm(create_model(name, 3, 1, 16), name, affine=affine)
     torch.manual_seed(0)
-    plain = create_model("compact-small", 3, 1, 16)
+    plain = create_model(name, 3, 1, 16)
     samples = mixed()
     assert samples.synthetic is not None
     images = torch.from_numpy(samples.images)
@@ -65,10 +65,10 @@ def test_the_networks_statistics_are_those_of_the_real_images_alone(affine: bool
     assert len(own) == len(statistics(plain))
     assert not any(torch.equal(a, b) for a, b in zip(own.values(), statistics(plain).values(), strict=True))
     assert len(list(split.auxiliary.parameters())) == (len(own) if affine else 0)  # a gain and a bias each
-    before = statistics(split.model)["body.0.1.running_mean"].clone()
+    before = {key: value.clone() for key, value in statistics(split.model).items()}
     split(images[:1], np.array([True]))  # a single image has no statistics
     split(images[:1], np.array([False]))
-    assert torch.equal(statistics(split.model)["body.0.1.running_mean"], before)
+    assert all(torch.equal(value, before[key]) for key, value in statistics(split.model).items())
     assert all(module.training for module in split.model.modules())
 
 
@@ -165,6 +165,17 @@ def test_the_last_stage_has_balanced_sampling_and_no_other_rebalancing() -> None
     order = make_order(deferred, LABELS, 0, None, 10)  # plain, then balanced, then balanced with a new head
     assert np.array_equal(order.batch(3), make_order(TrainConfig(batch_size=30), LABELS, 0, None, 10).batch(3))
     assert np.bincount(LABELS[order.batch(5)]).tolist() == pytest.approx([10, 10, 10], abs=3)
+
+
+def test_without_synthetic_images_the_last_stage_is_the_usual_one(tmp_path: Path) -> None:
+    config = {"refit": 0.5, "loss": "logit-adjusted", "model": "compact-small", "epochs": 2}
+    samples, val, rows = bars(24), bars(15, seed=1), []
+    samples.labels = np.minimum(samples.labels, np.arange(24) % 6)
+    for more in ({}, {"refit_on": "real"}):
+        result = train(quick(**config, **more), samples, val, NAMES, tmp_path / str(len(more)), device="cpu")
+        rows.append([row["val_loss"] for row in result.history])
+    assert rows[0] == rows[1]
+    assert "refit_on = real changes nothing" in result.notes[0]
 
 
 def test_priors_of_the_real_images_alone() -> None:
