@@ -29,11 +29,11 @@ class Project:
 
     # --- data -----------------------------------------------------------------------------------------------------
 
-    def add(self, path: str | Path, **options: Any) -> Result:
-        """Import images; see `ganfer.data.ingest.add` for the options."""
+    def add(self, *paths: str | Path, **options: Any) -> Result:
+        """Import images from a path, or from several files that make one source; see `ganfer.data.ingest.add`."""
         from ganfer.data.ingest import add
 
-        return add(self.workspace, self.config, Path(path), **options)
+        return add(self.workspace, self.config, paths[0] if len(paths) == 1 else paths, **options)
 
     def stats(self, *, dry_run: bool = False) -> Result:
         """Counts, shares, imbalance and contact sheets of the active data set."""
@@ -156,6 +156,10 @@ class Project:
         steered = steer if steer is not None else asks_classes and known.class_names is None
         if steered and ranks.count() > 1:
             raise GanferError("Steering runs in one process.", "Give the command without torchrun.")
+        if self.config.generate.format == "parquet":
+            require("--format parquet", "parquet", "pyarrow")
+        if steered and self.config.generate.format != "png":
+            say(f"Steered faces are written as PNG files; --format {self.config.generate.format} is not used.")
         needed = ["data", *(["gan"] if own and not gan else []), *(["classifier", "judge"] if steered else [])]
         if dry_run and self.workspace.active_data is None:
             count = len(seeds) if seeds is not None else n or self.config.generate.n
