@@ -1,5 +1,5 @@
-"""Images as Parquet, as Hugging Face `datasets` reads it: a row per image, `image` a struct of bytes and path, `label` a
-ClassLabel, and what else is known in columns of its own. Needs pyarrow (extra `parquet`).
+"""Images as Parquet, as Hugging Face `datasets` reads it: a row per image, `image` a struct of bytes and path, `label`
+a ClassLabel, and what else is known in columns of its own. Needs pyarrow (extra `parquet`).
 """
 
 import json
@@ -55,7 +55,7 @@ def write_parquet(
             values: dict[str, list[Any]] = {"image": [{"bytes": data, "path": name} for name, data, _, _ in part]}
             if class_names is not None:
                 values["label"] = [index.get(label) for _, _, label, _ in part]
-            values |= {column: [facts.get(column) for *_, facts in part] for column in columns}
+            values |= {name: [_as(kind, facts.get(name)) for *_, facts in part] for name, kind in columns.items()}
             writer.write_table(pa.table(values, schema=schema), row_group_size=_GROUP_ROWS)
 
 
@@ -71,7 +71,7 @@ def read_image(path: Path, name: str) -> bytes:
 def _index(path: Path, modified: int) -> dict[str, tuple[int, int]]:
     """Row group and row of each image, by name."""
     del modified  # part of the key: a file that was written again is read again
-    return {name: place for name, place in _places(path)}
+    return dict(_places(path))
 
 
 def _places(path: Path) -> Iterator[tuple[str, tuple[int, int]]]:
@@ -92,6 +92,10 @@ def _row_group(path: Path, modified: int, group: int) -> list[bytes]:
     with pq.ParquetFile(path) as file:
         column = file.read_row_group(group, columns=["image.bytes"], use_threads=False).column("image")
         return [cell["bytes"] for cell in column.to_pylist()]
+
+
+def _as(kind: type, value: Any) -> Any:
+    return str(value) if kind is str and value is not None else value
 
 
 def _schema(class_names: Sequence[str] | None, columns: Mapping[str, type]) -> "pa.Schema":

@@ -1,7 +1,6 @@
 """One Parquet file of a stranger, read a few rows at a time within limits on footer, rows and what it unpacks to.
 
-Needs pyarrow (extra `parquet`). Byte and text columns stay dictionaries where the file has them so: one value that a
-million rows share is in memory once.
+Needs pyarrow (extra `parquet`). Memory follows the largest page of a file; those of a row group at most.
 """
 
 import json
@@ -26,6 +25,7 @@ _LEAST_ROW_BYTES = 8  # a row with an image takes more; what has more rows than 
 _ROWS_FROM = 100_000  # files of so few rows are read whatever their size
 _BATCH_BYTES = 4 * 2**20
 _BATCH_ROWS = 256
+_SHARED_BYTES = 32 * 2**20  # that a batch may come to where rows share values of a dictionary
 _MAGIC = b"PAR1"
 _REMEDY = "Download or write it again."
 
@@ -70,9 +70,7 @@ class ParquetFile:
         limit = max(RATIO_FROM_BYTES, MAX_RATIO * self._size)
         try:
             for group in range(self._file.num_row_groups):
-                about = self._file.metadata.row_group(group)
-                each = about.total_byte_size // max(1, about.num_rows)
-                rows = min(_BATCH_ROWS, max(1, _BATCH_BYTES // max(1, each)))
+                rows = self._batch_rows(group)
                 batches = self._file.iter_batches(
                     batch_size=rows, row_groups=[group], columns=list(columns), use_threads=False
                 )
@@ -94,6 +92,14 @@ class ParquetFile:
             raise self._damaged(error) from error
         if count < self.rows:
             raise self._damaged(f"it holds {count:,} rows and says {self.rows:,}")
+
+    def _batch_rows(self, group: int) -> int:
+        """Rows to decode at a time. One value of a dictionary may stand for every row, so those count in full."""
+        about = self._file.metadata.row_group(group)
+        each = about.total_byte_size // max(1, about.num_rows)
+        chunks = [about.column(i) for i in range(about.num_columns)]
+        shared = max((chunk.total_uncompressed_size for chunk in chunks if chunk.has_dictionary_page), default=0)
+        return max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, each), _SHARED_BYTES // max(1, shared)))
 
     def _check_footer(self) -> None:
         """What `pyarrow` would believe of the footer's length, compared with the file before it is read."""
@@ -117,15 +123,13 @@ class ParquetFile:
             "thrift_container_size_limit": 10_000_000,
         }
         try:
-            with pq.ParquetFile(self.path, **limits) as file:
-                schema = file.schema
-                if len(schema) > MAX_FIELDS:
-                    raise DataError(f"{self.what} has {len(schema):,} columns, limit {MAX_FIELDS:,}.", _REMEDY)
-                leaves = [schema.column(i) for i in range(len(schema))]
-                shared = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
-            return pq.ParquetFile(self.path, read_dictionary=shared, **limits)
+            file = pq.ParquetFile(self.path, **limits)
         except _damage() as error:
             raise self._damaged(error) from error
+        if len(file.schema) > MAX_FIELDS:
+            file.close()
+            raise DataError(f"{self.what} has {len(file.schema):,} columns, limit {MAX_FIELDS:,}.", _REMEDY)
+        return file
 
     def _check_sizes(self) -> int:
         """The number of rows. DataError where the file claims more than it can hold."""
