@@ -16,6 +16,7 @@ from ganfer.results import Result
 from ganfer.runtime import ranks
 from ganfer.runtime.console import say
 from ganfer.runtime.extras import require
+from ganfer.tracking import check_trackers
 from ganfer.workspace import Run, Workspace
 
 
@@ -26,6 +27,7 @@ class Project:
         self.workspace = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
         self.config = config or Config()
         self.needs = Needs(self.workspace, self.config)
+        check_trackers(self.config.tracking)  # a wrong word is said before any work
 
     # --- data -----------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,8 @@ from ganfer.data.imageset import ImageSet, read_set
 from ganfer.errors import DataError
 from ganfer.results import Result
 from ganfer.runtime.console import progress, say
+from ganfer.statistics.intervals import confusion_estimates
+from ganfer.tracking import figures_of, tracked
 from ganfer.workspace import Run, Workspace
 
 
@@ -18,7 +20,7 @@ def train_classifier(workspace: Workspace, config: Config, data: Run) -> Result:
     settings = dataclasses.asdict(config.classifier)
     key = {"config": settings, "inputs": {"data": data.digest}, "seed": config.seed}
     run = workspace.run("classifiers", config.classifier.model.replace(":", "-"), key)
-    with run.work("train classifier") as record:
+    with run.work("train classifier") as record, tracked(run, config, "train classifier") as track:
         if record.get("status") == "complete":
             return _result(run, "was already trained")
         images = read_set(data.path)
@@ -31,6 +33,7 @@ def train_classifier(workspace: Workspace, config: Config, data: Run) -> Result:
             seed=config.seed,
             device=config.device,
             progress=progress,
+            curves=track.curves,
         )
         for note in trained.notes:
             say(note)
@@ -44,6 +47,12 @@ def train_classifier(workspace: Workspace, config: Config, data: Run) -> Result:
             "temperature": classifier.temperature,
             "per_class": trained.validation["per_class"],
         }
+        table = confusion_estimates(
+            np.array(trained.validation["confusion"]), images.class_names, beta=1.0, resamples=1000, seed=config.seed
+        )
+        track.start({"classifier": settings, "seed": config.seed})
+        track.metrics(figures_of({name: dataclasses.asdict(value) for name, value in table.items()}, "validation"))
+        track.artefacts("card.json", "curves.png", "history.csv")
         learned_from = {"name": data.name, "kind": data.figures.get("kind", "")}  # told still when the data are gone
         run.finish(digest=classifier.digest, figures=figures, device=str(classifier.device), learned_from=learned_from)
     return _result(run, "trained")

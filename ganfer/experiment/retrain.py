@@ -15,7 +15,7 @@ from ganfer.config import Config
 from ganfer.data.imageset import read_set
 from ganfer.experiment.arms import REBALANCING, Arm, Build, Material, Outcome, TrainingData, chosen_arms
 from ganfer.experiment.best import keep_best
-from ganfer.experiment.board import write_hparams
+from ganfer.experiment.board import track_experiment
 from ganfer.experiment.budget import Budget, budget_of
 from ganfer.experiment.ceiling import held_back, is_thinned, say_ceiling
 from ganfer.experiment.comparisons import LEVEL, mean_level, selected
@@ -40,6 +40,7 @@ from ganfer.results import Result
 from ganfer.review.effect import decisions_input, people_notes, people_said
 from ganfer.runtime.console import say
 from ganfer.runtime.files import digest_of
+from ganfer.tracking import tracked
 from ganfer.workspace import Run, Workspace
 
 RULE = 2  # of the verdict; a report made under another is made anew, from the same trainings
@@ -87,10 +88,11 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
         "rule": RULE,
     }
     run = workspace.run("reports", "retrain", key)
-    with run.work("retrain") as record:
+    with run.work("retrain") as record, tracked(run, config, "retrain") as track:
         if record.get("status") == "complete":
             say(f"{run.name} was already done.")
             return report_result(run)
+        track.start({**key["config"], "batch": batch_run.name, "seed": config.seed})
         images = read_set(data.path)
         val, test = (real_only(images, split).labelled() for split in ("val", "test"))
         refuse_too_few(test)
@@ -117,8 +119,7 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
         results |= people
         results["data"]["notes"] += people_notes(people)
         page = write_report(run.path, results)
-        if config.classifier.tensorboard:
-            write_hparams(run.path, config, results)
+        track_experiment(track, config, results, experiment)
         figures = {"verdict": results["verdict"], "page": str(page)}
         digest = digest_of(run.path / "results.json")
         run.finish(digest=digest, figures=figures, device=experiment.outcomes[0].trained[0].device)

@@ -57,6 +57,7 @@ LAYERS = (
     ("runtime",),
     ("config",),
     ("workspace",),
+    ("tracking",),
     ("data", "page", "statistics"),
     ("metrics", "classifier", "report"),
     ("gan", "live", "tune"),
