@@ -315,7 +315,7 @@ def _ancestors() -> set[int]:
 
 
 def command_line() -> str:
-    """The command as the user could type it again, without what is secret in it; `notebook` outside the command line."""
+    """The command as the user could type it again, secrets aside; `notebook` outside the command line."""
     program = Path(sys.argv[0]).name if sys.argv else ""
     if program in ("ganfer", "__main__.py"):
         return hide_secrets(shlex.join(["ganfer", *sys.argv[1:]]))

@@ -1,4 +1,4 @@
-"""What trackers are told of an experiment: its comparisons, and of every arm, as a run within it, settings and figures."""
+"""What trackers are told of an experiment: its comparisons; settings and figures of every arm, as a run within it."""
 
 from collections.abc import Mapping
 from typing import Any

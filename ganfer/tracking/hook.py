@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,11 @@ from ganfer.workspace import Run
 GROUP = "ganfer.trackers"
 FILE = "tracking.json"
 BOARD = "tensorboard"
+#: Ganfer's own; other packages register theirs under the group.
+_OWN = (
+    EntryPoint(BOARD, "ganfer.tracking.tensorboard:TensorboardTracker", GROUP),
+    EntryPoint("mlflow", "ganfer.tracking.mlflow:MlflowTracker", GROUP),
+)
 _NEEDS = {"mlflow": ("mlflow", "mlflow")}
 _LONGEST = 300  # characters of another program's error
 
@@ -35,7 +40,7 @@ def check_trackers(settings: TrackingConfig) -> None:
     """ConfigError for a tracker that nobody registered, GanferError for one whose package is missing."""
     if settings.to == TrackingConfig().to and not settings.uri:
         return
-    known = {entry.name for entry in entry_points(group=GROUP)}
+    known = registered()
     names = chosen(settings)
     for name in names:
         if name not in known:
@@ -49,7 +54,7 @@ def check_trackers(settings: TrackingConfig) -> None:
 
 
 class Tracked:
-    """A run as a stage tells of it; a nested one has trackers of its own. Of several processes only the leader tells."""
+    """A run as a stage tells of it; one nested in it has its own trackers. Of several processes the leader tells."""
 
     def __init__(
         self, run: Run, config: Config, stage: str, *, name: str = "", parents: Mapping[str, str] | None = None
@@ -150,9 +155,8 @@ class Tracked:
             if self._trackers is not None:
                 self._trackers.pop(kind, None)
             reason = hide_secrets(one_line(" ".join(str(error).split())[:_LONGEST])) or type(error).__name__
-            say(
-                f"WARNING: {kind} does not track {self._name or self._run.name} any further ({reason}); the work goes on."
-            )
+            name = self._name or self._run.name
+            say(f"WARNING: {kind} does not track {name} any further ({reason}); the work goes on.")
             return None
 
 
@@ -171,9 +175,13 @@ def tracked(run: Run, config: Config, stage: str, params: Mapping[str, Any] | No
         yield track
 
 
+def registered() -> dict[str, EntryPoint]:
+    """The trackers there are, by name."""
+    return {entry.name: entry for entry in (*entry_points(group=GROUP), *_OWN)}
+
+
 def _open(kind: str) -> Tracker:
-    found = [entry for entry in entry_points(group=GROUP) if entry.name == kind]
-    tracker: Tracker = found[0].load()()
+    tracker: Tracker = registered()[kind].load()()
     return tracker
 
 

@@ -126,7 +126,7 @@ class MlflowTracker:
         return str(found.experiment_id)
 
     def _is_new(self, name: str, value: float, step: int | None) -> bool:
-        """Whether a resumed run has not been told this point: some steps are gone over again, to the same values."""
+        """Whether a resumed run has not been told this point: some steps are gone over again."""
         if not self._resumed:
             return True
         if step is None:
