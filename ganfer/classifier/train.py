@@ -5,12 +5,14 @@ import dataclasses
 import numpy as np
 
 from classifiers import Classifier, Samples, load_classifier, train
+from ganfer.cards.dataset import CARD
+from ganfer.cards.model import write_model_card
+from ganfer.classifier.model_card import classifier_facts, measures, validation_estimates
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.errors import DataError
 from ganfer.results import Result
 from ganfer.runtime.console import progress, say
-from ganfer.statistics.intervals import confusion_estimates
 from ganfer.tracking import figures_of, tracked
 from ganfer.workspace import Run, Workspace
 
@@ -47,12 +49,11 @@ def train_classifier(workspace: Workspace, config: Config, data: Run) -> Result:
             "temperature": classifier.temperature,
             "per_class": trained.validation["per_class"],
         }
-        table = confusion_estimates(
-            np.array(trained.validation["confusion"]), images.class_names, beta=1.0, resamples=1000, seed=config.seed
-        )
+        table = validation_estimates(trained.validation, images.class_names, config.seed)
+        write_model_card(run.path, classifier_facts(run.name, trained.card, data.name, measures(table, "validation")))
         track.start({"classifier": settings, "seed": config.seed})
         track.metrics(figures_of({name: dataclasses.asdict(value) for name, value in table.items()}, "validation"))
-        track.artefacts("card.json", "curves.png", "history.csv")
+        track.artefacts(CARD, "card.json", "curves.png", "history.csv")
         learned_from = {"name": data.name, "kind": data.figures.get("kind", "")}  # told still when the data are gone
         run.finish(digest=classifier.digest, figures=figures, device=str(classifier.device), learned_from=learned_from)
     return _result(run, "trained")

@@ -14,7 +14,7 @@ from ganfer.classifier.train import real_only
 from ganfer.config import Config
 from ganfer.data.imageset import read_set
 from ganfer.experiment.arms import REBALANCING, Arm, Build, Material, Outcome, TrainingData, chosen_arms
-from ganfer.experiment.best import keep_best
+from ganfer.experiment.best import keep_best, write_best_card
 from ganfer.experiment.board import track_experiment
 from ganfer.experiment.budget import Budget, budget_of
 from ganfer.experiment.ceiling import held_back, is_thinned, say_ceiling
@@ -119,6 +119,7 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
         results |= people
         results["data"]["notes"] += people_notes(people)
         page = write_report(run.path, results)
+        write_best_card(run, data, results)
         track_experiment(track, config, results, experiment)
         figures = {"verdict": results["verdict"], "page": str(page)}
         digest = digest_of(run.path / "results.json")

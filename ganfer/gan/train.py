@@ -6,10 +6,13 @@ from typing import Any
 
 import torch
 
+from ganfer.cards.dataset import CARD
+from ganfer.cards.model import write_model_card
 from ganfer.config import Config, GanConfig
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.gan.guide import FOLDER, train_guide
 from ganfer.gan.loop import Training
+from ganfer.gan.model_card import generator_facts
 from ganfer.gan.networks import NetworkSpec, check_size
 from ganfer.gan.plan import TrainingPlan, plan_lines, plan_training
 from ganfer.results import Result
@@ -53,8 +56,9 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
                 trainer.train(stop)
             if ranks.leads():
                 digest, figures = trainer.export({"data": data.digest}), trainer.figures()
+                write_model_card(run.path, generator_facts(run, config, plan, spec, figures, data))
                 track.metrics(figures_of({"best": {name: figures[name] for name in _TOLD}}))
-                track.artefacts("card.json", "losses.png", "history.csv")
+                track.artefacts(CARD, "card.json", "losses.png", "history.csv")
                 run.finish(digest=digest, figures=figures, device=describe(fabric.device))
     ranks.barrier()
     return _result(run, "trained")

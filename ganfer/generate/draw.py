@@ -22,8 +22,9 @@ from ganfer.data.sheets import row_sheet, save_sheet
 from ganfer.errors import GanferError
 from ganfer.gan.generator import Generator
 from ganfer.generate import shards
+from ganfer.generate.cards import write_batch_cards
 from ganfer.generate.quota import Quota, plan_counts, plan_quota
-from ganfer.generate.source import GeneratorChoice, gan_source
+from ganfer.generate.source import OWN, GeneratorChoice, gan_source
 from ganfer.results import Result
 from ganfer.runtime import ranks
 from ganfer.runtime.console import progress, say
@@ -110,6 +111,10 @@ def draw(
             _remove_temporary(run.path / shards.folder_of(form))
             save_sheet(run.path / "contact.png", _sheet(generator, plan))
             write_csv(run.path / "metadata.csv", ("file_name", "asked", "seed", *facts), _rows(plan, facts))
+            told = {**facts, "device": drawn_on(device)}
+            learned_from = data.name if source.kind == OWN else ""
+            shape = generator.size, generator.channels
+            write_batch_cards(run, *shape, form, told, data=learned_from, generator=source.name)
             for note in list(generator.notes()):
                 say(note)
             figures = {

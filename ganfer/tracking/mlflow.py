@@ -109,7 +109,7 @@ class MlflowTracker:
             self._client.set_terminated(self._id, status=_STATUS[status])
 
     def _experiment(self, run: TrackedRun, uri: str) -> str:
-        """The experiment's id; made where it is missing, its files beside the database where that is the workspace's."""
+        """The experiment's id, made where it is missing; in the workspace's database its files lie beside that."""
         from mlflow.exceptions import MlflowException
 
         name = run.experiment or EXPERIMENT

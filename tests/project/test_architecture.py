@@ -57,7 +57,7 @@ LAYERS = (
     ("runtime",),
     ("config",),
     ("workspace",),
-    ("tracking",),
+    ("tracking", "cards"),
     ("data", "page", "statistics"),
     ("metrics", "classifier", "report"),
     ("gan", "live", "tune"),
