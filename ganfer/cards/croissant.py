@@ -7,6 +7,7 @@ from ganfer.cards.markdown import public
 from ganfer.version import __version__
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
+_WRITER = f"written by ganfer {__version__}"
 _TYPES = {"png": "image/png", "webdataset": "application/x-tar", "parquet": "application/x-parquet"}
 _CONTEXT: dict[str, Any] = {
     "@language": "en",
@@ -19,6 +20,7 @@ _CONTEXT: dict[str, Any] = {
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
     "examples": {"@id": "cr:examples", "@type": "@json"},
     "extract": "cr:extract",
     "field": "cr:field",
@@ -38,6 +40,7 @@ _CONTEXT: dict[str, Any] = {
     "regex": "cr:regex",
     "repeated": "cr:repeated",
     "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
     "sc": "https://schema.org/",
     "separator": "cr:separator",
     "source": "cr:source",
@@ -58,8 +61,9 @@ def croissant(facts: DatasetFacts) -> dict[str, Any]:
         "version": "1.0.0",
         "isLiveDataset": False,
         "keywords": ["facial expression recognition", *(["synthetic data"] if facts.synthetic else [])],
-        "creator": {"@type": "sc:SoftwareApplication", "name": f"ganfer {__version__}"},
-        "rai:dataCollection": "; ".join(f"{what}: {public(value)}" for what, value in facts.made if value),
+        "rai:dataCollection": "; ".join(
+            [*(f"{what}: {public(value)}" for what, value in facts.made if value), _WRITER]
+        ),
         "rai:dataUseCases": "training classifiers of facial expressions",
         "rai:dataLimitations": "Not for " + "; ".join(NOT_FOR),
         "distribution": [_file_set(split, pattern, facts.form) for split, pattern in facts.files.items()],

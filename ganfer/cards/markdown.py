@@ -3,13 +3,16 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from ganfer.runtime.text import one_line
 
 _ACTS = re.compile(r"([\\`*_{}\[\]()#+!|~$:@-])")
-_PATH = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?[/\\](?:[^\s/\\'\"]+[/\\])+([^\s/\\'\"]*)")
+_PATH = re.compile(
+    r"(?:file:/{2,3}|(?<![\w./<])/)(?:[^\s/'\"<>]+/)+([^\s/'\"<>]*)"
+    r"|\b[A-Za-z]:\\(?:[^\s\\'\"<>]+\\)+([^\s\\'\"<>]*)"
+)
 
 
 def front_matter(values: Mapping[str, Any]) -> str:
@@ -35,7 +38,10 @@ def code(text: object) -> str:
 
 def public(text: object) -> str:
     """Text without the folders of this machine: of an absolute path the last part stays."""
-    return _PATH.sub(lambda match: match[1] or "...", one_line(str(text)))
+    shown = one_line(str(text))
+    for folder in (Path.cwd(), Path.home()):  # whatever characters they have in them
+        shown = shown.replace(f"{folder}/", "") if len(folder.parts) > 1 else shown
+    return _PATH.sub(lambda match: match[1] or match[2] or "...", shown)
 
 
 def public_tree(value: Any) -> Any:

@@ -58,7 +58,7 @@ def crossval(workspace: Workspace, config: Config, data: Run) -> Result:
     images = read_set(data.path)
     ways = chosen_ways(images, settings.by)
     incidental = {"workers": None, "by": ways}  # auto and what it comes to are the same run
-    key = {
+    key: dict[str, Any] = {
         "config": {
             "crossval": {**dataclasses.asdict(settings), **incidental},
             "classifier": dataclasses.asdict(config.classifier),

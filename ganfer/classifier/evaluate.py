@@ -68,7 +68,7 @@ def evaluate(
     else:
         assert data is not None, "the pipeline brings data"
         digest, images = data.digest, fitting_set(data, predictor)
-    key = {
+    key: dict[str, Any] = {
         "config": dataclasses.asdict(config.evaluate),
         "inputs": {"data": digest, "classifiers": [each.classifier.digest for each in chosen]},
         "seed": config.seed,

@@ -68,8 +68,8 @@ def write_best_card(run: Run, data: Run, results: Mapping[str, Any]) -> None:
     card = read_object(run.path / FOLDER / "card.json", "Remove the report and run the command again.")
     faces = sum(arm["synthetic_counts"].values())
     notes = (
-        f"The figures are the mean over {len(results['settings']['seeds'])} seeds of the arm {recommended}; the weights "
-        "are those of the seed that is best on validation, with class biases fitted there.",
+        f"The figures are the mean over {len(results['settings']['seeds'])} seeds of the arm {recommended}; the "
+        "weights are those of the seed that is best on validation, with class biases fitted there.",
         *([f"{faces:,} of its training images are synthetic."] if faces else []),
     )
     facts = classifier_facts(f"{run.name} best", card, data.name, measures(arm["metrics"], "test"), notes=notes)

@@ -7,6 +7,7 @@ The data's path: training split and kept synthetic faces -> `select` (how many, 
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from classifiers.config import TrainConfig
 from classifiers.parts import total_steps
@@ -75,7 +76,7 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
     assert labels_run is not None, "the pipeline labels the batch first"
     refuse_other_data(batch_run, labels_run, data)
     several = _several(workspace, config, data)
-    key = {
+    key: dict[str, Any] = {
         "config": {"retrain": _identity(config), "classifier": dataclasses.asdict(config.classifier)},
         "inputs": {
             "data": data.digest,

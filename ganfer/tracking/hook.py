@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -76,11 +77,11 @@ class Tracked:
                 known.get(kind, {}).get(self._name, ""), self._parents.get(kind, ""), step,
                 self._config.tracking.uri, self._config.tracking.experiment,
             )  # fmt: skip
-            tracker = self._guard(kind, lambda kind=kind: _open(kind))
+            tracker = self._guard(kind, partial(_open, kind))
             if tracker is None:
                 continue
             self._trackers[kind] = tracker
-            found = self._guard(kind, lambda tracker=tracker, seen=seen: tracker.start(seen))
+            found = self._guard(kind, partial(tracker.start, seen))
             if kind in self._trackers and found:
                 self._ids[kind] = str(found)
         if changed := {kind: name for kind, name in self._ids.items() if known.get(kind, {}).get(self._name) != name}:
@@ -145,7 +146,7 @@ class Tracked:
 
     def _tell(self, tell: Callable[[Tracker], None]) -> None:
         for kind, tracker in list((self._trackers or {}).items()):
-            self._guard(kind, lambda tracker=tracker: tell(tracker))
+            self._guard(kind, partial(tell, tracker))
 
     def _guard(self, kind: str, call: Callable[[], Any]) -> Any:
         """The call's result; a failure is said once, and the tracker hears no more of this run."""

@@ -52,7 +52,7 @@ def tune(workspace: Workspace, config: Config, data: Run, search: Sequence[str] 
     space = load_space(settings.space, search, config.classifier)
     base = space.base(config.classifier)
     how = sampler_name(space, settings)
-    key = {
+    key: dict[str, Any] = {
         "config": {
             "space": space.to_json(),
             "classifier": dataclasses.asdict(base),
