@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ganfer.config import Config, DataConfig
+from ganfer.data.checkpoint import is_there
 from ganfer.data.imageset import SPLITS, ImageSet, save_set
 from ganfer.data.importer import Importer
 from ganfer.data.selection import Selection
@@ -23,7 +24,7 @@ from ganfer.data.sources.items import ReadOptions
 from ganfer.data.sources.trees import WORKSPACE, says_workspace
 from ganfer.data.summary import plan, result
 from ganfer.data.text import printable
-from ganfer.data.writer import discard_scratch
+from ganfer.data.writer import MENDABLE, discard_scratch
 from ganfer.errors import DataError, GanferError
 from ganfer.results import Result
 from ganfer.runtime.console import say
@@ -173,14 +174,16 @@ def _drawn_images(config: Config) -> ImageSet:
 
 @contextlib.contextmanager
 def _undone(run: Run) -> Iterator[None]:
-    """An import that fails for its data leaves no run behind that `status` would call begun; none leaves scratch.
+    """An import that fails for its data leaves no run behind that `status` would call begun, and no scratch; what an
+    interrupt or a full disk ends keeps its checkpoint, where it has one.
 
     The writer removes its own scratch, but an interrupt can arrive before the writer's context is entered.
     """
     try:
         yield
     except BaseException as error:
-        discard_scratch(run.path)
+        if not (isinstance(error, MENDABLE) and is_there(run.path)):
+            discard_scratch(run.path)
         if not isinstance(error, GanferError):
             raise
         for path in run.path.iterdir():
