@@ -95,6 +95,26 @@ class Project:
         plan = f"make {self.workspace.find('data', name).name} the active set"
         return self._first("data use", [], [plan], dry_run) or use(self.workspace, name)
 
+    def export_data(
+        self, form: str = "parquet", *, synthetic: bool = False, batch: str | None = None, licence: str = "unknown",
+        dry_run: bool = False,
+    ) -> Result:  # fmt: skip
+        """The active set as Parquet, tar shards or class folders, with a card and Croissant metadata.
+
+        synthetic: with the kept faces of the newest batch, or of `batch`. licence: for the card, as the Hub names it.
+        """
+        from ganfer.share.stage import export, plan_lines
+
+        chosen = self.workspace.find("synthetic", batch) if batch else None
+        if synthetic and chosen is None:
+            chosen = self.needs.newest("synthetic")
+            if chosen is None:
+                raise WorkspaceError(
+                    f"{self.workspace.root} holds no batch for the active set.", "Run ganfer generate."
+                )
+        plan = self._first("data export", ["data"], plan_lines(form, chosen), dry_run)
+        return plan or export(self.workspace, self.config, self.needs.data(), chosen, form=form, licence=licence)
+
     # --- training -------------------------------------------------------------------------------------------------
 
     def train_gan(self, *, dry_run: bool = False) -> Result:

@@ -173,6 +173,30 @@ def use(project: "Project", dry_run: bool, name: str) -> Result:
     return project.use(name, dry_run=dry_run)
 
 
+@data.command("export")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["parquet", "webdataset", "png"]),
+    default="parquet",
+    show_default=True,
+    help="Parquet as Hugging Face reads it, tar shards, or class folders",
+)
+@click.option("--synthetic", is_flag=True, help="With the faces kept of the newest batch, in train")
+@click.option("--batch", metavar="NAME", help="With the faces kept of this batch")
+@click.option("--licence", metavar="ID", default="unknown", show_default=True, help="For the card, like cc-by-4.0")
+@setting_option("generate.shard_size", "--shard-size")
+@common
+def export_command(
+    project: "Project", dry_run: bool, form: str, synthetic: bool, batch: str | None, licence: str
+) -> Result:  # fmt: skip
+    """The active set as a folder that others can read, with a card and Croissant metadata.
+
+    Writes exports/RUN/dataset/. Nothing is sent anywhere; look up the terms of the images before you pass them on.
+    """
+    return project.export_data(form, synthetic=synthetic, batch=batch, licence=licence, dry_run=dry_run)
+
+
 @data.command("list")
 @common
 def list_command(project: "Project", dry_run: bool) -> Result:

@@ -64,7 +64,7 @@ LAYERS = (
     ("generate", "serve"),
     ("label",),
     ("review",),
-    ("quality", "experiment"),
+    ("quality", "experiment", "share"),
     ("needs", "status"),
     ("pipeline",),
     ("cli",),
