@@ -52,7 +52,7 @@ def test_what_was_exported_is_read_again(form, project):
     }
     assert again(folder) == counts
     card = (folder / "README.md").read_text()
-    assert "132 real face images" in card
+    assert "120 real face images" in card
     meta = (folder / "croissant.json").read_text()
     assert "secret" not in card + meta
     assert {each["includes"] for each in json.loads(meta)["distribution"]} == set(
