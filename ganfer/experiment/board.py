@@ -5,7 +5,7 @@ from typing import Any
 
 from ganfer.config import Config
 from ganfer.experiment.findings import Experiment
-from ganfer.experiment.select import REBALANCED
+from ganfer.experiment.plan import REBALANCED
 from ganfer.tracking import Interval, Tracked, figures_of
 
 
