@@ -2,7 +2,7 @@
 
     python benchmarks/data_bytes.py [--images 20000] [--size 48] [--out benchmarks/results/data_bytes.json]
 
-Per form: write a source of so many noisy PNGs, as `ganfer data export` and `ganfer generate --format` write theirs, then
+Per form: write a source of so many noisy PNGs, as `ganfer data export` and `ganfer generate --format` write it, then
 import it with `ganfer data add`; both also with a tenth of the images, to see what grows. Each runs in a process of its
 own, and their peak memory (that of its decoding workers aside) is measured. Then an import of Parquet is killed in the
 middle and given again. The load of the machine before and after stands beside the figures.
@@ -113,24 +113,29 @@ def in_and_out(form: str, count: int, size: int, folder: Path) -> dict[str, Any]
     return row
 
 
+def taken(work: Path) -> int:
+    """How many images the checkpoint of the import in a workspace holds."""
+    files = list(work.glob("data/*/.unfinished/checkpoint.json"))
+    return int(json.loads(files[0].read_text())["taken"]) if files else 0
+
+
 def killed(count: int, size: int, folder: Path) -> dict[str, Any]:
     """An import of Parquet, killed when it has a checkpoint and given again: how long each part took."""
     source, work = folder / f"parquet-{count}", folder / "work-killed"
     began = time.perf_counter()
     process = start(READ, work, source, size, 1.0)
-    while not list(work.glob("data/*/.unfinished/checkpoint.json")) and process.poll() is None:
-        time.sleep(0.02)
-    time.sleep(1.0)
+    while process.poll() is None and taken(work) < count / 3:
+        time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     before = time.perf_counter() - began
-    state = json.loads(next(iter(work.glob("data/*/.unfinished/checkpoint.json"))).read_text())
+    kept = taken(work)
     again = measured(READ, work, source, size, 1.0)
     row = {
         "images": count,
         "killed_after_seconds": round(before, 2),
-        "kept_images": state["taken"],
-        **rate(again, count - state["taken"]),
+        "kept_images": kept,
+        **rate(again, count - kept),
     }
     print(json.dumps({"killed": row}))
     return row
