@@ -8,7 +8,8 @@ from typing import Any
 
 from ganfer.runtime.text import one_line
 
-_ACTS = re.compile(r"([\\`*_{}\[\]()#+!|~$:@-])")
+_ACTS = re.compile(r"([\\`*_\[\]|~$@]|:(?=//)|(?<=www)\.)")
+_BEGINS = re.compile(r"^(\s*)(?=[#+\-=]+(?:\s|$))|^(\s*\d+)(?=[.)]\s)")
 _PATH = re.compile(
     r"(?:file:/{2,3}|(?<![\w./<])/)(?:[^\s/'\"<>]+/)+([^\s/'\"<>]*)"
     r"|\b[A-Za-z]:\\(?:[^\s\\'\"<>]+\\)+([^\s\\'\"<>]*)"
@@ -26,7 +27,7 @@ def front_matter(values: Mapping[str, Any]) -> str:
 def plain(text: object) -> str:
     """Text as Markdown shows it: no mark-up, no link, no HTML."""
     shown = one_line(str(text)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _ACTS.sub(r"\\\1", shown)
+    return _BEGINS.sub(r"\g<0>\\", _ACTS.sub(r"\\\1", shown))
 
 
 def code(text: object) -> str:

@@ -81,3 +81,31 @@ def classifier_facts(
         library="onnx" if onnx else "ganfer",
         notes=(*(str(note) for note in card.get("notes") or ()), *notes, _WHERE),
     )
+
+
+def starter_facts(card: Mapping[str, Any]) -> ModelFacts:
+    """What the model card of the classifier that comes with ganfer says. card: its `card.json`."""
+    figures, trained = card["figures"], card["trained_on"]
+    table = {
+        name: {"mean": figures[name], "low": low, "high": high} for name, (low, high) in figures["intervals"].items()
+    }
+    size = card["input"]["size"]
+    return ModelFacts(
+        name="ganfer's starter",
+        task="image-classification",
+        summary=f"{card['intended_use']} It takes square grey face crops of {size} x {size} pixels.",
+        class_names=card["class_names"],
+        data=trained["data"],
+        counts=trained["images"],
+        results=measures(table, figures["split"]),
+        use=_TORCH,
+        made=(
+            ("architecture", card["architecture"]),
+            ("parameters", card["parameters"]),
+            ("command", card["made"]["command"]),
+            ("versions", card["made"]["versions"]),
+        ),
+        licence="mit",
+        notes=(card["limits"], card["licence"]),
+        not_for=card["not_for"],
+    )

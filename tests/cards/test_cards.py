@@ -14,6 +14,8 @@ from ganfer.cards.dataset import dataset_card
 from ganfer.cards.facts import DatasetFacts
 from ganfer.cards.markdown import code, front_matter, plain, public
 from ganfer.cards.model import Measure, ModelFacts, model_card
+from ganfer.classifier import starter
+from ganfer.classifier.model_card import starter_facts
 from ganfer.pipeline import Project
 from ganfer.workspace import Workspace
 
@@ -165,6 +167,15 @@ def test_every_classifier_has_a_card(story: Project):
     card = (result.path / "best" / "README.md").read_text()
     assert front_of(card)["model-index"][0]["results"][0]["dataset"]["split"] == "test"
     assert str(story.workspace.root) not in card
+
+
+def test_the_starters_card_is_that_of_its_figures():
+    found = model_card(starter_facts(starter.card()))
+    assert starter.FILE.with_name("README.md").read_text(encoding="utf-8") == found
+    front = front_of(found)
+    assert front["license"] == "mit"
+    (result,) = front["model-index"][0]["results"]
+    assert result["metrics"][0]["value"] == starter.card()["figures"]["accuracy"]
 
 
 def test_a_folder_from_elsewhere_has_cards(story: Project, tmp_path: Path):
