@@ -16,6 +16,7 @@ from ganfer.results import Result
 from ganfer.runtime import ranks
 from ganfer.runtime.console import say
 from ganfer.runtime.extras import require
+from ganfer.tracking import check_trackers
 from ganfer.workspace import Run, Workspace
 
 
@@ -26,14 +27,15 @@ class Project:
         self.workspace = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
         self.config = config or Config()
         self.needs = Needs(self.workspace, self.config)
+        check_trackers(self.config.tracking)  # a wrong word is said before any work
 
     # --- data -----------------------------------------------------------------------------------------------------
 
-    def add(self, path: str | Path, **options: Any) -> Result:
-        """Import images; see `ganfer.data.ingest.add` for the options."""
+    def add(self, *paths: str | Path, **options: Any) -> Result:
+        """Import images from a path, or from several files that make one source; see `ganfer.data.ingest.add`."""
         from ganfer.data.ingest import add
 
-        return add(self.workspace, self.config, Path(path), **options)
+        return add(self.workspace, self.config, paths[0] if len(paths) == 1 else paths, **options)
 
     def stats(self, *, dry_run: bool = False) -> Result:
         """Counts, shares, imbalance and contact sheets of the active data set."""
@@ -92,6 +94,26 @@ class Project:
 
         plan = f"make {self.workspace.find('data', name).name} the active set"
         return self._first("data use", [], [plan], dry_run) or use(self.workspace, name)
+
+    def export_data(
+        self, form: str = "parquet", *, synthetic: bool = False, batch: str | None = None, licence: str = "unknown",
+        dry_run: bool = False,
+    ) -> Result:  # fmt: skip
+        """The active set as Parquet, tar shards or class folders, with a card and Croissant metadata.
+
+        synthetic: with the kept faces of the newest batch, or of `batch`. licence: for the card, as the Hub names it.
+        """
+        from ganfer.share.stage import export, plan_lines
+
+        chosen = self.workspace.find("synthetic", batch) if batch else None
+        if synthetic and chosen is None:
+            chosen = self.needs.newest("synthetic")
+            if chosen is None:
+                raise WorkspaceError(
+                    f"{self.workspace.root} holds no batch for the active set.", "Run ganfer generate."
+                )
+        plan = self._first("data export", ["data"], plan_lines(form, chosen), dry_run)
+        return plan or export(self.workspace, self.config, self.needs.data(), chosen, form=form, licence=licence)
 
     # --- training -------------------------------------------------------------------------------------------------
 
@@ -156,6 +178,10 @@ class Project:
         steered = steer if steer is not None else asks_classes and known.class_names is None
         if steered and ranks.count() > 1:
             raise GanferError("Steering runs in one process.", "Give the command without torchrun.")
+        if self.config.generate.format == "parquet":
+            require("--format parquet", "parquet", "pyarrow")
+        if steered and self.config.generate.format != "png":
+            say(f"Steered faces are written as PNG files; --format {self.config.generate.format} is not used.")
         needed = ["data", *(["gan"] if own and not gan else []), *(["classifier", "judge"] if steered else [])]
         if dry_run and self.workspace.active_data is None:
             count = len(seeds) if seeds is not None else n or self.config.generate.n

@@ -27,7 +27,9 @@ from safetensors.torch import save_file
 from classifiers import ClassifierError, create_model, load_classifier
 from classifiers.files import read_foreign, save_weights
 from ganfer.data.decode import Target, Task, decode_chunk
+from ganfer.data.sources import open_source
 from ganfer.errors import GanferError
+from ganfer.generate.shards import write_shard
 from ganfer.runtime.tables import read_rows
 from ganfer.serve.errors import Refused
 from ganfer.serve.pictures import measure, open_upload
@@ -302,6 +304,33 @@ def _table(content: bytes, folder: Path) -> object:
     return list(read_rows(io.StringIO(content.decode("utf-8", "surrogateescape"))))
 
 
+def _parquet_seeds() -> list[bytes]:
+    """Small Parquet files; none where pyarrow is not installed."""
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        return []
+    from ganfer.data.parquet import write_parquet
+
+    rows = [(f"{i}.png", _images()[0], "happy", {"seed": i}) for i in range(3)]
+    return [_written(lambda path: write_parquet(path, rows, ["happy", "sad"], {"seed": int}), ".parquet")]
+
+
+def _source(name: str) -> Callable[[bytes, Path], object]:
+    """Reads a file as `ganfer data add` does, without decoding its images."""
+
+    def read(content: bytes, folder: Path) -> object:
+        (folder / name).write_bytes(content)
+        source = open_source(folder / name)
+        return source.lines(), list(source.items())
+
+    return read
+
+
+def _shard(path: Path) -> None:
+    write_shard(path, ((f"{i}", _images()[0], {"class": "happy"}) for i in range(3)))
+
+
 def readers() -> list[Reader]:
     """All of them, with seeds. Made once: the seeds take a second."""
     import csv
@@ -327,5 +356,11 @@ def readers() -> list[Reader]:
         Reader("records", [record], _record, (GanferError,)),
         Reader("tables", [table], _table, (ValueError, csv.Error)),
         Reader("images, as crops", _images(), _decode, (), imports=True),
+        Reader("WebDataset shards", [_written(_shard, ".tar")], _source("faces.tar"), (GanferError,), imports=True),
+        *(
+            [Reader("Parquet", seeds, _source("faces.parquet"), (GanferError,), imports=True)]
+            if (seeds := _parquet_seeds())
+            else []
+        ),
         Reader("images, as uploads", _images(), _upload, (Refused,), imports=True),
     ]  # fmt: skip

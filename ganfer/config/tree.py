@@ -9,7 +9,7 @@ from ganfer.config.faces import GenerateConfig, LabelConfig, QualityConfig, Stee
 from ganfer.config.fields import check_ranges, setting
 from ganfer.config.judging import AuditConfig, CrossvalConfig, EvaluateConfig, RetrainConfig, TuneConfig
 from ganfer.config.training import DataConfig, DrawnConfig, GanConfig
-from ganfer.config.using import LiveConfig, ServeConfig
+from ganfer.config.using import LiveConfig, ServeConfig, TrackingConfig
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Config:
     audit: AuditConfig = field(default_factory=AuditConfig)
     live: LiveConfig = field(default_factory=LiveConfig)
     tune: TuneConfig = field(default_factory=TuneConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     def __post_init__(self) -> None:
         check_ranges(self, "")

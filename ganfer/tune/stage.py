@@ -17,6 +17,7 @@ from ganfer.page.node import read_results
 from ganfer.results import Result
 from ganfer.runtime.console import progress, say
 from ganfer.runtime.files import digest_of, write_csv, write_json, write_text
+from ganfer.tracking import Tracked, figures_of, tracked
 from ganfer.tune.lanes import Setting, make_lanes
 from ganfer.tune.page import tuning_lines, tuning_page
 from ganfer.tune.space import Space, load_space
@@ -51,7 +52,7 @@ def tune(workspace: Workspace, config: Config, data: Run, search: Sequence[str] 
     space = load_space(settings.space, search, config.classifier)
     base = space.base(config.classifier)
     how = sampler_name(space, settings)
-    key = {
+    key: dict[str, Any] = {
         "config": {
             "space": space.to_json(),
             "classifier": dataclasses.asdict(base),
@@ -63,7 +64,9 @@ def tune(workspace: Workspace, config: Config, data: Run, search: Sequence[str] 
     run = workspace.run("studies", space.name, key)
     with ExitStack() as held:
         held.enter_context(run.work("tune"))
+        track = held.enter_context(tracked(run, config, "tune"))
         study = held.enter_context(open_study(f"ganfer-{run.name}", run.path, space, settings))
+        track.start(key["config"])
         before = len(finished(study))
         setting = Setting(data.path, config.seed, config.device, settings.metric)
         with progress("tune", max(settings.trials, before)) as advance:
@@ -76,9 +79,19 @@ def tune(workspace: Workspace, config: Config, data: Run, search: Sequence[str] 
         write_csv(run.path / "trials.csv", *_table(results))
         write_text(run.path / "best.toml", best_toml(results))
         write_text(run.path / "index.html", tuning_page(results))
+        _tell(track, results)
         figures = {name: results[name] for name in ("metric", "best", "counts", "importance", "settings")}
         run.finish(digest=digest_of(run.path / "results.json"), figures=figures, device=config.device)
     return tuning_result(run)
+
+
+def _tell(track: Tracked, results: dict[str, Any]) -> None:
+    """The best trial's figures, and a run per trial within this one."""
+    track.metrics(figures_of({"best": results["best"]["figures"]}) | {"trials": float(len(results["trials"]))})
+    track.artefacts("index.html", "trials.csv", "best.toml")
+    for trial in results["trials"]:
+        with track.nested(f"trial-{trial['number']}", trial["params"] | {"state": trial["state"]}) as inner:
+            inner.metrics(figures_of(trial["figures"]))
 
 
 def tuning_result(run: Run) -> Result:
