@@ -20,7 +20,7 @@ from classifiers import ClassifierError, Job, crossval, train, train_many
 from classifiers.errors import StorageError
 from classifiers.files import read_weights
 from classifiers.folds import _inner_validation, assign_folds
-from classifiers.scheduler import scratch_beside as _scratch
+from classifiers.processes import scratch_beside as _scratch
 
 
 def test_side_by_side_is_bit_for_bit_one_by_one_and_a_failure_loses_nothing(tmp_path: Path) -> None:
