@@ -167,9 +167,10 @@ def _train(
     def samples(of: str) -> Samples:
         return Samples(**{name.removeprefix(of): a for name, a in place.arrays.items() if name.startswith(of)})
 
+    own = device_of(place.worker, device)
     with _threads(threads):
         result = train(
-            config, samples("train "), samples("val "), names, place.folder, seed=seed, device=device_of(place.worker, device),
+            config, samples("train "), samples("val "), names, place.folder, seed=seed, device=own,
             progress=lambda *_: nullcontext(advance), resume=resume, auto_precision=precision,
         )  # fmt: skip
     place.tell((steps, ""))

@@ -180,7 +180,7 @@ def _work(order: Order) -> Any:
         pipe.send((order.number, True, message))
         return pipe.recv()
 
-    arrays = {name: np.load(file, mmap_mode="r") for name, file in order.files.items()}
+    arrays = Files.mapped(order.files)
     place = Place(Path(order.folder), arrays, lambda message: pipe.send((order.number, False, message)), ask, worker)
     return order.call(place, *order.arguments)
 
@@ -194,6 +194,15 @@ class Files:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._known: dict[int, tuple[np.ndarray, str]] = {}  # the array itself, lest its id goes to another
+
+    @staticmethod
+    def mapped(files: Mapping[str, str]) -> dict[str, np.ndarray]:
+        """The arrays in files, mapped."""
+        return {name: np.load(file, mmap_mode="r") for name, file in files.items()}
+
+    def array(self, file: str) -> np.ndarray:
+        """The array that a file holds."""
+        return next(array for array, path in self._known.values() if path == file)
 
     def of(self, arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
         """Their files. StorageError when they cannot be written."""

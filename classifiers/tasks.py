@@ -49,7 +49,9 @@ class Task:
 
 
 class Died(Exception):
-    """The worker's process ended in the middle of the task, as often as was tried."""
+    """The worker's process ended in the middle of the task; `times`: of so many tries of the engine's own."""
+
+    times = 1
 
 
 class Event(NamedTuple):
@@ -111,7 +113,7 @@ def run(
             reply(task.hear(value))
             continue
         running.remove(task)
-        task.deaths += isinstance(value, Died)
+        task.deaths += value.times if isinstance(value, Died) else 0
         if isinstance(value, Died) and task.deaths <= retries:
             again.append(task)
             continue
