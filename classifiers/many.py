@@ -8,7 +8,7 @@ cluster's machines do, too. Where they run is `scheduler`'s business.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -84,8 +84,9 @@ def train_many(
             job = jobs[number]
             settled = auto_precision or _settled(job, device, threads)
             told = _told(steps[number], advance)
+            arrays = {**arrays_of("train", job.train), **arrays_of("val", job.val)}
             how = (job.config, list(job.class_names), job.seed, device, threads, resume, settled)
-            tasks.append(Task(str(job.folder), _train, how, folders[number], _arrays(job), told, about=number))
+            tasks.append(Task(str(job.folder), _train, how, folders[number], arrays, told, about=number))
         gpu = not cluster and resolve_device(device).type == "cuda"
         failures, bugs = dict[int, str](), list[Exception]()
         with opened(workers, threads, [folders[number] for number in left], cluster=cluster, gpu=gpu) as engine:
@@ -127,15 +128,20 @@ def _settled(job: Job, device: str, threads: int) -> str | None:
     place = resolve_device(device)
     if job.config.precision != "auto" or place.type != "cpu" or job.train.images.ndim != 4:
         return None
-    with _threads(threads):
+    with with_threads(threads):
         shape = (max(1, len(job.train)), *job.train.images.shape[1:3])
         return precision_of(job.config, shape, len(job.class_names), place)
 
 
-def _arrays(job: Job) -> dict[str, np.ndarray]:
-    sets = {"train": job.train, "val": job.val}
-    arrays = {f"{name} {f.name}": getattr(samples, f.name) for name, samples in sets.items() for f in fields(samples)}
-    return {name: array for name, array in arrays.items() if array is not None}
+def arrays_of(name: str, samples: Samples) -> dict[str, np.ndarray]:
+    """A set's arrays as a task takes them."""
+    arrays = {f"{name} {field.name}": getattr(samples, field.name) for field in fields(samples)}
+    return {key: array for key, array in arrays.items() if array is not None}
+
+
+def samples_of(name: str, arrays: Mapping[str, np.ndarray]) -> Samples:
+    """The set again, where the task runs."""
+    return Samples(**{key.partition(" ")[2]: array for key, array in arrays.items() if key.startswith(f"{name} ")})
 
 
 def _told(steps: int, advance: Advance) -> Tell:
@@ -164,13 +170,11 @@ def _train(
             told = time.monotonic()
             place.tell((steps, note))
 
-    def samples(of: str) -> Samples:
-        return Samples(**{name.removeprefix(of): a for name, a in place.arrays.items() if name.startswith(of)})
-
+    train_set, val_set = (samples_of(name, place.arrays) for name in ("train", "val"))
     own = device_of(place.worker, device)
-    with _threads(threads):
+    with with_threads(threads):
         result = train(
-            config, samples("train "), samples("val "), names, place.folder, seed=seed, device=own,
+            config, train_set, val_set, names, place.folder, seed=seed, device=own,
             progress=lambda *_: nullcontext(advance), resume=resume, auto_precision=precision,
         )  # fmt: skip
     place.tell((steps, ""))
@@ -178,9 +182,10 @@ def _train(
 
 
 @contextmanager
-def _threads(number: int) -> Iterator[None]:
+def with_threads(number: int | None) -> Iterator[None]:
+    """So many threads of torch's in the block; none: as many as before."""
     before = torch.get_num_threads()
-    torch.set_num_threads(number)
+    torch.set_num_threads(number or before)
     try:
         yield
     finally:

@@ -102,7 +102,10 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
         unscreened = unscreened_faces(batch_run, labels_run, images, kept.counts(), config.seed)
         taken = held_back(data, images) if any(arm.name == "oracle" for arm in arms) else None
         material = Material(real, kept, unscreened, config.retrain.weight, config.seed, held_back=taken, turns=turns)
-        trainings = Trainings(run, val, test, _seeds(config), device=config.device, workers=config.retrain.workers)
+        trainings = Trainings(
+            run, val, test, _seeds(config),
+            device=config.device, workers=config.retrain.workers, cluster=config.cluster,
+        )  # fmt: skip
         budget = budget_of(config, number_of_trainings(config, data), workspace, data, real=real, val=val)
         for line in budget.lines():
             say(line)

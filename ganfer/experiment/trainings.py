@@ -30,10 +30,11 @@ class Trainings:
     """The models of one experiment, in a folder each below `trainings/` of the run."""
 
     def __init__(
-        self, run: Run, val: ImageSet, test: ImageSet, seeds: Sequence[int], *, device: str, workers: int = 0
-    ) -> None:
+        self, run: Run, val: ImageSet, test: ImageSet, seeds: Sequence[int], *, device: str, workers: int = 0,
+        cluster: str = "",
+    ) -> None:  # fmt: skip
         self.run, self.val, self.test, self.seeds = run, val, test, tuple(seeds)
-        self.device, self.workers = device, workers
+        self.device, self.workers, self.cluster = device, workers, cluster
         self._val_samples = samples(val)
 
     def train(self, wanted: Mapping[str, TrainingData]) -> dict[str, np.ndarray]:
@@ -76,7 +77,7 @@ class Trainings:
         with _kept_awake(self.run) as watched:
             results = train_many(
                 jobs, device=self.device, workers=self.workers or None, progress=watched,
-                auto_precision=self._settled_precision(),
+                auto_precision=self._settled_precision(), cluster=self.cluster,
             )  # fmt: skip
         _say_notes(left, results)
         for result in results:
