@@ -22,7 +22,7 @@ from time import monotonic
 from typing import Any
 
 from classifiers.errors import ClassifierError, StorageError
-from classifiers.processes import Files
+from classifiers.processes import Files, end_with
 from classifiers.tasks import Died, Event, Mailbox, Order, Place, Task
 
 log = logging.getLogger("classifiers")
@@ -30,6 +30,7 @@ log = logging.getLogger("classifiers")
 _PATIENCE = 10.0  # seconds for a scheduler to answer
 _LOOK = 1.0  # seconds between looks for workers that came or went
 _LOCK = "lock"  # a file in the scratch folder that this process holds: whoever sees it sees the folder
+_MOST_OWN = 1024  # workers of local:N
 _SAME = ("torch", "numpy")  # the versions that the bits of a result depend on
 
 
@@ -42,13 +43,7 @@ class Cluster(Mailbox):
 
     def __init__(self, address: str, scratch: Path, *, most: int | None = None) -> None:
         super().__init__()
-        try:
-            from distributed import Client
-        except ImportError as error:
-            raise ClassifierError(
-                f"cluster = {address!r} needs {error.name}, which is not installed; run: pip install 'ganfer[cluster]'"
-            ) from error
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is said here
+        number = _own_workers(address)
         self._address, self._most = address, most or sys.maxsize
         self._files, self._scratch = Files(scratch), scratch
         self._topic = f"ganfer-{secrets.token_hex(8)}"
@@ -56,16 +51,12 @@ class Cluster(Mailbox):
         self._shared, self._sent = True, dict[str, Any]()
         self._futures: set[Any] = set()
         self._held = _hold(scratch / _LOCK)
-        self._own: Any = None
+        self._own = _start(number, scratch) if number else None
         try:
-            self._own = _start(address, scratch) if address.startswith("local:") else None
-            place = {"scheduler_file": address} if address.endswith(".json") else {"address": self._own or address}
-            self._client = Client(**place, timeout=_PATIENCE, set_as_default=False)
-        except (OSError, ValueError) as error:
+            self._client = _connect(address, self._own)
+        except ClassifierError:
             self._release()
-            raise ClassifierError(
-                f"cluster = {address!r}: no Dask scheduler answers there ({error}); start one with: dask scheduler"
-            ) from error
+            raise
         self._client.subscribe_topic(self._topic, self._hear)
 
     def slots(self) -> int:
@@ -142,29 +133,9 @@ class Cluster(Mailbox):
             if not isinstance(first, dict) or not isinstance(met, dict):
                 gone.add(address)
                 continue
-            where = f"{self._scratch.parent} on {met['host']}"
-            if met["versions"] != versions():
-                raise ClassifierError(
-                    f"the worker {address} has {met['versions']} where this process has {versions()}, and its results "
-                    "would differ; install the same there"
-                )
-            if first["word"] == "first" and met["word"] != "second":
-                raise StorageError(f"{where}: a file renamed here is not seen there at once; mount it without caching")
-            if met["locks"] is False:
-                raise StorageError(
-                    f"{where}: a lock held here is not seen there, so two commands could write at once; mount it with "
-                    "locks (NFS without nolock or local_lock), or use a folder that the workers do not share"
-                )
-            if met["word"] is None:
-                self._shared = False
-                self._say(f"{met['host']} does not see {self._scratch.parent}: data and results travel through Dask")
-            if met["threads"] > 1:
-                self._say(
-                    f"a worker of {met['host']} has {met['threads']} threads, and trains one at a time: start workers "
-                    f"with --nworkers {met['threads']} --nthreads 1"
-                )
-            if met["processor"] != processor():
-                self._say(f"{met['host']} has another processor ({met['processor']}): results may differ in last bits")
+            for note in remarks(address, self._scratch.parent, first["word"], met):
+                self._say(note)
+            self._shared = self._shared and met["word"] is not None
         return gone
 
     def _say(self, text: str) -> None:
@@ -190,30 +161,103 @@ class Cluster(Mailbox):
         """What a future came to. A task that Dask lost, and one that was sent to the wrong place, has died."""
         from distributed import KilledWorker
 
-        from classifiers.files import write_atomic
-
         try:
-            if future.status == "finished":
-                value, files = future.result(timeout=_PATIENCE)
-                for name, data in files:
-                    write_atomic(folder / name, data)
-                for seen in (folder.parent, folder):  # NFS looks again when a folder is opened
-                    with suppress(OSError):
-                        os.listdir(seen)
-                return value
-            error = future.exception(timeout=_PATIENCE)
-            if isinstance(error, KilledWorker):  # Dask itself has tried it elsewhere
-                died = Died(f"its worker died, and so did {error.allowed_failures} more that tried it")
-                died.times = 1 + error.allowed_failures
-                return died
-            if isinstance(error, Unseen):
-                self._shared = False
-                return Died(str(error))
-            return error
-        except OSError as error:
-            return StorageError(f"{folder}: what came back cannot be written ({error.strerror or error})")
-        except Exception as error:  # whatever Dask raises for a future whose worker or scheduler is gone
-            return Died(f"its worker was lost ({type(error).__name__})")
+            error = None if future.status == "finished" else future.exception(timeout=_PATIENCE)
+            value, files = (None, []) if error else future.result(timeout=_PATIENCE)
+        except Exception as lost:  # whatever Dask raises for a future whose worker or scheduler is gone
+            return Died(f"its worker was lost ({type(lost).__name__})")
+        if isinstance(error, KilledWorker):  # Dask itself has tried it elsewhere
+            died = Died(f"its worker died, and so did {error.allowed_failures} more that tried it")
+            died.times = 1 + error.allowed_failures
+            return died
+        if isinstance(error, Unseen):
+            self._shared = False
+            return Died(str(error))
+        return error or _received(value, files, folder)
+
+
+def _received(value: Any, files: list[tuple[str, bytes]], folder: Path) -> Any:
+    """The value, when the files that came with it are in the folder."""
+    from classifiers.files import write_atomic
+
+    try:
+        for name, data in files:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(folder / name, data)
+    except StorageError as error:
+        return error
+    except OSError as error:
+        return StorageError(f"{folder}: what came back cannot be written ({error.strerror or error})")
+    for seen in (folder.parent, folder):  # NFS looks again when a folder is opened
+        with suppress(OSError):
+            os.listdir(seen)
+    return value
+
+
+def check(address: str) -> None:
+    """ClassifierError where there is no such cluster, so that it is said before long work begins."""
+    if address and not _own_workers(address):
+        _connect(address, None).close()
+
+
+def _own_workers(address: str) -> int:
+    """N of local:N; 0 for a cluster that is elsewhere. ClassifierError without Dask."""
+    try:
+        import distributed
+    except ImportError as error:
+        raise ClassifierError(
+            f"cluster = {address!r} needs {error.name}, which is not installed; run: pip install 'ganfer[cluster]'"
+        ) from error
+    logging.getLogger(distributed.__name__).setLevel(logging.CRITICAL)  # what matters is said here
+    kind, _, number = address.partition(":")
+    if kind == "local" and not (number.isdigit() and 1 <= int(number) <= _MOST_OWN):
+        raise ClassifierError(f"cluster = {address!r}: local:N takes a number of workers, 1 to {_MOST_OWN}")
+    return int(number) if kind == "local" else 0
+
+
+def _connect(address: str, own: Any) -> Any:
+    from distributed import Client
+
+    try:
+        if own is None and address.endswith(".json"):
+            Path(address).read_bytes()  # Dask would wait for it for ever
+            return Client(scheduler_file=address, timeout=_PATIENCE, set_as_default=False)
+        return Client(own or address, timeout=_PATIENCE, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:  # of addresses, Dask raises any of these
+        reason = str(error).partition("\n")[0]
+        raise ClassifierError(
+            f"cluster = {address!r}: no Dask scheduler answers there ({reason}); start one with: dask scheduler"
+        ) from error
+
+
+def remarks(address: str, folder: Path, first: str | None, met: dict[str, Any]) -> list[str]:
+    """What is to be said of a worker by what it has `met`, and by its `first` look at a file that was then renamed.
+
+    ClassifierError or StorageError where its results could differ or be missed.
+    """
+    where, notes = f"{folder} on {met['host']}", []
+    if met["versions"] != versions():
+        raise ClassifierError(
+            f"the worker {address} has {met['versions']} where this process has {versions()}, and its results would "
+            "differ; install the same there"
+        )
+    if first == "first" and met["word"] != "second":
+        raise StorageError(f"{where}: a file renamed here is not seen there at once; mount it without caching")
+    if met["locks"] is False:
+        raise StorageError(
+            f"{where}: a lock held here is not seen there, so two commands could write at once; mount it with locks "
+            "(NFS without nolock or local_lock), or use a folder that the workers do not share"
+        )
+    if met["word"] is None:
+        notes.append(f"{met['host']} does not see {folder}: data and results travel through Dask")
+    if met["threads"] > 1:
+        notes.append(
+            f"a worker of {met['host']} has {met['threads']} threads, and trains one at a time: start workers with "
+            f"--nworkers {met['threads']} --nthreads 1"
+        )
+    if met["processor"] != processor():
+        notes.append(f"{met['host']} has another processor ({met['processor']}): results may differ in the last bits")
+    return notes
 
 
 def _nobody(answer: Any) -> None:
@@ -235,21 +279,19 @@ def _hold(path: Path) -> int | None:
     return handle
 
 
-def _start(address: str, scratch: Path) -> Any:
-    """A cluster of N processes on this machine, which ends with this process."""
+def _start(number: int, scratch: Path) -> Any:
+    """A cluster of processes on this machine, which end with this one."""
     from distributed import Scheduler
     from distributed.deploy.spec import SpecCluster
     from distributed.deploy.subprocess import SubprocessWorker  # multiprocessing would run the caller's script again
 
-    number = address.removeprefix("local:")
-    if not number.isdigit() or not 1 <= int(number) <= 1024:
-        raise ClassifierError(f"cluster = {address!r}: local:N takes the number of workers, 1 to 1024")
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")  # of the processes that are started now
     place = {"host": "127.0.0.1", "dashboard": False, "dashboard_address": None}
-    worker = {"nthreads": 1, "memory_limit": 0, "silence_logs": logging.CRITICAL, "local_directory": str(scratch)}
+    worker = {"nthreads": 1, "memory_limit": 0, "silence_logs": logging.CRITICAL, "local_directory": str(scratch),
+              "preload_nanny": [__name__]}  # fmt: skip
     workers = {
         i: {"cls": SubprocessWorker, "options": {"worker_kwargs": {**place, **worker, "name": i}}}
-        for i in range(int(number))
+        for i in range(number)
     }
     return SpecCluster(
         workers, {"cls": Scheduler, "options": place}, silence_logs=logging.CRITICAL, shutdown_on_close=True
@@ -257,6 +299,11 @@ def _start(address: str, scratch: Path) -> Any:
 
 
 # --- what runs on the workers -----------------------------------------------------------------------------------------
+
+
+def dask_setup(nanny: Any) -> None:
+    """Dask calls it in the parent of each worker of local:N, which would look for a lost scheduler for ever."""
+    end_with(os.getppid())
 
 
 class Unseen(Exception):
@@ -285,11 +332,15 @@ def processor() -> str:
     return ""
 
 
+def visible(path: Path) -> bool:
+    """Whether the client's file is this worker's, too."""
+    return path.is_file()
+
+
 def greet(file: str, dask_worker: Any = None) -> dict[str, Any]:
     """A worker's word on itself, and on whether it sees a file of the client, and its lock on the folder."""
-    path, word, locks = Path(file), None, None
-    with suppress(OSError):
-        word = path.read_text()
+    path, locks = Path(file), None
+    word = path.read_text() if visible(path) else None
     if word is not None:
         try:
             if (handle := _hold(path.parent / _LOCK)) is not None:
@@ -330,7 +381,7 @@ def _work(order: Order, topic: str, scratch: str, data: dict[str, Any] | None) -
                 return answers.get(timeout=1.0)
             tell("")
 
-    sees = (Path(scratch) / _LOCK).is_file()
+    sees = visible(Path(scratch) / _LOCK)
     if not sees and data is None:
         raise Unseen(f"{worker.address} does not see {scratch}")
     name = hashlib.sha256(order.folder.encode()).hexdigest()[:16]  # the same again, for a training that goes on
