@@ -66,7 +66,9 @@ class Cluster(Mailbox):
         return min(len(self._workers), self._most)
 
     def start(self, task: Task) -> None:
-        """Submit it."""
+        """Submit it. ClassifierError when the scheduler is gone, as of `slots` and `event`."""
+        if self._client.status != "running":
+            raise self._gone()
         order = self.order(task, self._files.of(task.arrays))
         data = None if self._shared else {name: self._send(file) for name, file in order.files.items()}
         key = f"{self._topic}-{order.number}"
@@ -80,17 +82,17 @@ class Cluster(Mailbox):
         future.add_done_callback(end)
 
     def event(self) -> Event | None:
-        """The next news. ClassifierError when the scheduler is gone."""
+        """The next news."""
         if self._client.status != "running":
             raise self._gone()
         return super().event()
 
     def close(self) -> None:
         """Cancel what runs: a task ends when it next says something. The cluster stays, unless it was started here."""
-        if self._client.status == "running":
-            with suppress(OSError, TimeoutError):
+        with suppress(OSError, TimeoutError):  # of a scheduler that is gone
+            if self._client.status == "running":
                 self._client.cancel(list(self._futures), force=True)
-        self._client.close(timeout=_PATIENCE)
+            self._client.close(timeout=_PATIENCE)
         self._release()
 
     def _release(self) -> None:
