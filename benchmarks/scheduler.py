@@ -101,13 +101,16 @@ def memory() -> dict[str, float]:
     def peak() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
-    with tempfile.TemporaryDirectory() as folder, scratch_beside([Path(folder) / "jobs"]) as scratch:
-        with closing(Local(2, scratch=scratch)) as engine:
-            marks = {}
-            tasks = (Task(str(n), touch, arrays={"images": images}) for n in range(JOBS))
-            for done, _ in enumerate(run(tasks, engine), 1):
-                if done in (1, JOBS):
-                    marks[done] = peak()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        scratch_beside([Path(folder) / "jobs"]) as scratch,
+        closing(Local(2, scratch=scratch)) as engine,
+    ):
+        marks = {}
+        tasks = (Task(str(n), touch, arrays={"images": images}) for n in range(JOBS))
+        for done, _ in enumerate(run(tasks, engine), 1):
+            if done in (1, JOBS):
+                marks[done] = peak()
     return {"jobs": JOBS, "after_the_first_mb": marks[1], "after_the_last_mb": marks[JOBS]}
 
 
