@@ -59,7 +59,7 @@ def test_one_worker_needs_no_process_and_finishes_the_rest_after_a_failure(tmp_p
 
 def test_a_worker_that_is_killed_in_the_middle_of_a_training_changes_nothing(tmp_path: Path) -> None:
     data, val = bars(40), bars(20, seed=1)
-    config = quick(epochs=20, checkpoint_seconds=0.0)
+    config = quick(epochs=8, checkpoint_seconds=0.0)
     jobs = [Job(config, data, val, NAMES, tmp_path / f"many-{seed}", seed) for seed in range(2)]
     killed: list[int] = []
 
