@@ -15,7 +15,7 @@ from ganfer.config import Config
 from ganfer.data.imageset import read_set
 from ganfer.errors import GanferError
 from ganfer.results import Result
-from ganfer.runtime.files import atomic_path, digest_of, write_json
+from ganfer.runtime.files import atomic_path, check_writable, digest_of, write_json
 from ganfer.version import __version__
 from ganfer.workspace import Run, Workspace
 
@@ -38,8 +38,6 @@ def export(
     run = workspace.run("exports", chosen.name, key)
     if out is not None and out.exists() and not (run.complete and digest_of(out) == run.digest):
         raise GanferError(f"{out} exists already.", "Remove it or give another name.")
-    if out is not None and not _is_card(beside := out.with_suffix(".json")):
-        raise GanferError(f"{beside}, where the card belongs, exists and is none of ganfer's.", "Give another name.")
     with run.work("export") as record:
         if record.get("status") != "complete" or not (run.path / MODEL).is_file():
             exported = export_onnx(chosen.classifier, run.path / MODEL, images)
@@ -52,10 +50,20 @@ def export(
     return _result(run, out)
 
 
-def check_name(out: Path | None) -> None:
-    """GanferError where `out` is no name for an ONNX file; None is the workspace's own."""
+def check_name(out: Path | None, *, is_new: bool = False) -> None:
+    """GanferError where `out` is no name for an ONNX file, or no file can be written; None is the workspace's own.
+
+    is_new: the classifier is yet to be trained, so that a file that is there is another's.
+    """
     if out is not None and (out.suffix != ".onnx" or out.is_dir()):
         raise GanferError(f"{out} is no name for an ONNX file.", "Give a file name that ends in .onnx.")
+    if out is None:
+        return
+    check_writable(out.parent, str(out))
+    if is_new and out.exists():
+        raise GanferError(f"{out} exists already.", "Remove it or give another name.")
+    if not _is_card(beside := out.with_suffix(".json")):
+        raise GanferError(f"{beside}, where the card belongs, exists and is none of ganfer's.", "Give another name.")
 
 
 def _real_images(chosen: Chosen, data: Run | None) -> np.ndarray | None:

@@ -48,6 +48,8 @@ RULE = 2  # of the verdict; a report made under another is made anew, from the s
 def plan_lines(config: Config, workspace: Workspace | None = None, data: Run | None = None) -> list[str]:
     """What `retrain` will train, in words, and how long that takes where an earlier record tells."""
     settings = config.retrain
+    if settings.batches and workspace is not None:
+        several_batches(workspace, settings.batches, settings.seeds)
     arms = chosen_arms(settings.arms, thinned=None if data is None else is_thinned(data))
     names = ", ".join(arm.name for arm in arms)
     lines = [f"train {config.classifier.model} with {settings.seeds} seed(s) in each arm: {names}"]

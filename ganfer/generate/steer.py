@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from classifiers import Classifier
+from classifiers.models import require_model
 from ganfer.classifier.train import open_classifier, training_prior
 from ganfer.config import Config, SteeringConfig
 from ganfer.data.imageset import ImageSet, read_set
@@ -24,6 +25,7 @@ from ganfer.data.sheets import row_sheet, save_sheet
 from ganfer.errors import GanferError
 from ganfer.gan.generator import Generator
 from ganfer.generate.draw import SHEET_FACES, image_name, writers
+from ganfer.generate.judge import judge_settings
 from ganfer.generate.quota import Quota
 from ganfer.generate.redraw import CODES
 from ganfer.generate.source import GeneratorChoice
@@ -40,6 +42,7 @@ from stylegan_bridge.generator import MAX_SEED
 
 _CHECKPOINT = "steering{}.safetensors"
 _RAREST = 1e-4  # share of a class the classifier never saw: its logits are not lifted without bound
+_MOST_LAYERS = 64  # of W+; NVIDIA's largest network has 18
 _POOL_SHARE = 0.25  # of the evaluations, which the pool may take at most
 
 
@@ -83,6 +86,13 @@ def steer_settings(config: SteeringConfig, count: int, num_layers: int = 1) -> S
         max_distance=config.reach,
         layers=tuple(parse_ranges(config.layers, num_layers - 1, "steering.layers")) if config.layers else None,
     )
+
+
+def check_settings(config: Config, classifier_model: str) -> None:
+    """GanferError for a judge or layers that no steering can use; what depends on the network is found later."""
+    require_model(judge_settings(config, classifier_model).model)
+    if config.steering.layers:
+        parse_ranges(config.steering.layers, _MOST_LAYERS, "steering.layers")
 
 
 def plan_lines(config: SteeringConfig, quota: Quota) -> list[str]:

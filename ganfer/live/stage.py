@@ -129,7 +129,7 @@ def predict_stage(
             opened, eyes.detector, landmarker=landmarker, opinion=opinion, min_face=config.live.min_face
         )
         about = {"detector": eyes.detector.name, "landmarks": landmarks}
-        with alone(request.out):
+        with alone(request.out, request.csv_path):
             return predict(analyser, plan.sources, config.live, request, about=about, notes=plan.notes)
     finally:
         if landmarker is not None:

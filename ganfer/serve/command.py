@@ -24,13 +24,19 @@ def plan_lines(workspace: Workspace, config: Config, wanted: Sequence[str]) -> l
 
 
 def check(config: Config, options: Mapping[str, Any]) -> None:
-    """GanferError for files and tokens that do not do, before a classifier is trained to be served."""
-    from ganfer.classifier.early import check_file
-    from ganfer.serve.server import checked_token
+    """GanferError for an address, files and tokens that do not do, before a classifier is trained to be served."""
+    from ganfer.classifier.early import check_device, check_file
+    from ganfer.live.mesh import open_landmarker
+    from ganfer.serve.server import check_listening
 
-    checked_token(config.serve.host, options.get("token"))
     for name in ("certificate", "key", "detector_model", "landmarker_model"):
         check_file(options.get(name), "--" + name.replace("_", "-"))
+    check_device(config)
+    check_listening(config.serve, *(options.get(name) for name in ("token", "certificate", "key")))
+    if options.get("detector_model"):
+        detector_or_why(config, options["detector_model"])
+    if options.get("attention") and options.get("landmarker_model"):
+        open_landmarker(options["landmarker_model"]).close()
 
 
 def serve(

@@ -20,7 +20,7 @@ from classifiers.prediction import WEIGHTS
 from classifiers.state import RESUME
 from ganfer.config import TuneConfig
 from ganfer.errors import GanferError
-from ganfer.runtime.files import digest_json
+from ganfer.runtime.files import check_writable, digest_json
 from ganfer.tune.lanes import Lane
 from ganfer.tune.space import Choice, Space
 from ganfer.tune.trial import Pruned
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _HOPELESS = 3  # so many first trials that cannot be trained, and the search stops
 _DRIVERS = {"postgresql": "psycopg2", "mysql": "MySQLdb", "oracle": "oracledb"}  # SQLAlchemy's own choice
 _PACKAGES = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # where the package is called otherwise
+_MEND_URL = "Check --storage, or leave it out for SQLite in the workspace."
 LOWER_IS_BETTER = ("nll",)
 
 
@@ -58,24 +59,12 @@ def open_study(name: str, folder: Path, space: Space, settings: TuneConfig) -> "
     own = not settings.storage
     url = f"sqlite:///{folder / 'study.db'}" if own else settings.storage
     with ExitStack() as held:
-        try:
+        with _usable(url, f"Remove {folder} and search anew." if own else _MEND_URL):
             _check_sqlite(url)
             storage = optuna.storages.RDBStorage(url)
             held.callback(storage.engine.dispose)
             held.callback(storage.remove_session)
             study = _load(name, storage, space, settings, own)
-        except ImportError as error:
-            driver = _missing_driver(error, url)
-            raise GanferError(
-                f"--storage {_hidden(url)} needs the driver {driver}.",
-                f"Install it: pip install {_PACKAGES.get(driver, driver)}.",
-            ) from error
-        except (SQLAlchemyError, optuna.exceptions.OptunaError, ValueError, RuntimeError) as error:
-            mend = "Check --storage, or leave it out for SQLite in the workspace."
-            raise GanferError(
-                f"The study's database {_hidden(url)} cannot be used ({_reason(error)}).",
-                f"Remove {folder} and search anew." if own else mend,
-            ) from error
         try:
             yield study
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
@@ -83,6 +72,51 @@ def open_study(name: str, folder: Path, space: Space, settings: TuneConfig) -> "
                 f"The study's database {_hidden(url)} failed ({_reason(error)}).",
                 "Mend that, or free space; the same command goes on from the finished trials.",
             ) from error
+
+
+def check_storage(settings: TuneConfig) -> None:
+    """GanferError for a database of the user's that cannot be reached, before any work."""
+    if settings.storage:
+        with _usable(settings.storage, _MEND_URL):
+            _reach(settings.storage)
+
+
+def _reach(url: str) -> None:
+    """Look whether the database answers; makes nothing in it. A new SQLite file needs a folder that takes it."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.engine import make_url
+
+    place = make_url(url)
+    if place.get_backend_name() == "sqlite" and place.database and not place.database.startswith(":memory:"):
+        _check_sqlite(url)
+        folder = Path(place.database).parent
+        if not folder.is_dir():
+            raise RuntimeError(f"there is no folder {folder}")
+        check_writable(folder, f"--storage {url}")
+        return
+    engine = create_engine(url)
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _usable(url: str, remedy: str) -> Iterator[None]:
+    """What opening a database fails with, as a GanferError of one line."""
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except ImportError as error:
+        driver = _missing_driver(error, url)
+        raise GanferError(
+            f"--storage {_hidden(url)} needs the driver {driver}.",
+            f"Install it: pip install {_PACKAGES.get(driver, driver)}.",
+        ) from error
+    except (SQLAlchemyError, optuna.exceptions.OptunaError, ValueError, RuntimeError) as error:
+        raise GanferError(f"The study's database {_hidden(url)} cannot be used ({_reason(error)}).", remedy) from error
 
 
 def _check_sqlite(url: str) -> None:

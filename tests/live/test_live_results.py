@@ -420,3 +420,21 @@ def test_two_at_once_do_not_write_into_one_folder(tmp_path: Path) -> None:
     with alone(out):
         (out / "faces.csv").touch()
     assert [path.name for path in out.iterdir()] == ["faces.csv"]
+
+
+def test_two_processes_with_one_log_do_not_mix_their_rows(tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    (tmp_path / "link").symlink_to(tmp_path / "logs")
+    with alone(first, tmp_path / "logs" / "rows.csv"):
+        for log in (
+            tmp_path / "logs" / "rows.csv",
+            tmp_path / "link" / "rows.csv",
+            tmp_path / "b" / "../logs/rows.csv",
+        ):
+            with pytest.raises(GanferError, match=r"is writing its rows there\. Wait for it, or give another --log"):
+                alone(second, log).__enter__()
+        with alone(second, tmp_path / "logs" / "other.csv"):
+            pass
+    with alone(first, first / "faces.csv"), pytest.raises(GanferError, match="its rows there"):
+        alone(second, first / "faces.csv").__enter__()  # the other's own table as one's log
+    assert [path.name for path in tmp_path.iterdir()] == ["link"]
