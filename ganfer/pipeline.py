@@ -147,6 +147,7 @@ class Project:
         from ganfer.gan.train import check_settings
         from ganfer.generate.draw import draw, plan_lines
         from ganfer.generate.quota import check_request, plan_counts, plan_seeds
+        from ganfer.generate.room import check_room
         from ganfer.generate.source import OWN, gan_source, preview, registered
         from ganfer.generate.steer import check_settings as check_steering
         from ganfer.generate.steer import generate_steered
@@ -170,6 +171,8 @@ class Project:
         if own and there is None:
             check_settings(self.workspace.active_data, self.config)
         needed = ["data", *(["gan"] if own and not gan else []), *(["classifier", "judge"] if steered else [])]
+        if there is None and own:  # no batch can have been begun
+            check_room(self.workspace, self.config, n, seeds, classes or {})
         if dry_run and self.workspace.active_data is None:
             count = len(seeds) if seeds is not None else n or self.config.generate.n
             drawn = "generate the faces asked for, by class" if asks_classes else f"generate {count:,} faces"
@@ -179,6 +182,8 @@ class Project:
         data = self.needs.data()
         request: dict[str, Any] = {"n": n, "balance": balance, "to": to, "classes": classes or {}}
         quota = plan_counts(data, self.config, **request) if seeds is None else plan_seeds(seeds, steered, **request)
+        if there is None and own:
+            check_room(self.workspace, self.config, quota.total)
         if dry_run:
             steering = [*quota.lines(), *steering_lines(self.config.steering, quota), "judge the faces independently"]
             return self._plan(

@@ -16,6 +16,7 @@ from ganfer.data.imageset import read_set
 from ganfer.errors import GanferError
 from ganfer.results import Result
 from ganfer.runtime.files import atomic_path, check_writable, digest_of, write_json
+from ganfer.runtime.room import need_room
 from ganfer.version import __version__
 from ganfer.workspace import Run, Workspace
 
@@ -40,6 +41,7 @@ def export(
         raise GanferError(f"{out} exists already.", "Remove it or give another name.")
     with run.work("export") as record:
         if record.get("status") != "complete" or not (run.path / MODEL).is_file():
+            _need_room(chosen, run.path, out)
             exported = export_onnx(chosen.classifier, run.path / MODEL, images)
             digest = digest_of(run.path / MODEL)
             card = _card(chosen, exported, digest)
@@ -126,6 +128,14 @@ def _is_card(path: Path) -> bool:
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(found, dict) and found.get("format") == "onnx" and "ganfer" in found
+
+
+def _need_room(chosen: Chosen, folder: Path, out: Path | None) -> None:
+    """GanferError where the disk cannot hold the model's numbers, and its copy."""
+    size = 4 * sum(parameter.numel() for parameter in chosen.classifier.model.parameters())
+    for place in (folder, out.parent if out else None):
+        if place is not None:
+            need_room(place, size, f"{chosen.name} as ONNX", "Free space; the same command goes on from here.")
 
 
 def _copy(run: Run, out: Path) -> None:

@@ -23,9 +23,11 @@ from ganfer.data.splits import NO_GROUP, Splits, assign
 from ganfer.data.text import printable
 from ganfer.data.writer import Row, SetWriter
 from ganfer.runtime.console import progress
+from ganfer.runtime.room import need_room
 from ganfer.runtime.tables import TableWriter
 from ganfer.workspace import Run
 
+_USED = 0.9  # of a source's images at the least: some cannot be read
 SYNTHETIC = "synthetic (drawn by ganfer)"
 
 
@@ -55,6 +57,7 @@ class Importer:
         settings = self.settings
         target = Target(settings.size, settings.channels, settings.min_side)
         (self.run.path / "soft_labels.npy").unlink(missing_ok=True)
+        self._need_room(parent)
         with SetWriter(self.run.path, settings.size, settings.channels) as writer, SkippedList(self.run.path) as listed:
             if parent is not None:
                 previous = read_set(parent.path)
@@ -79,6 +82,18 @@ class Importer:
             listed.keep()
             figures = self._figures(writer, splits)
         return digest, figures | {"seconds": round(time.monotonic() - started, 3)}
+
+    def _need_room(self, parent: Run | None) -> None:
+        """GanferError where the disk cannot hold the pixels, as far as their number is known before."""
+        count = self.source.count if not self.selection.classes else None
+        images = (count or 0) + (0 if parent is None else int(parent.figures["images"]))
+        side, channels = self.settings.size, self.settings.channels
+        need_room(
+            self.run.path,
+            _USED * images * channels * side * side,
+            f"{images:,} images of {channels} x {side} x {side} pixels",
+            "Give a smaller --size, free space, or choose a workspace on another disk with -w DIR.",
+        )
 
     def _wanted(self, listed: "SkippedList") -> Iterator[Item]:
         """Items of the wanted classes; the rest is listed or passed over."""

@@ -28,6 +28,7 @@ from ganfer.generate.draw import SHEET_FACES, image_name, writers
 from ganfer.generate.judge import judge_settings
 from ganfer.generate.quota import Quota
 from ganfer.generate.redraw import CODES
+from ganfer.generate.room import need_room_for
 from ganfer.generate.source import GeneratorChoice
 from ganfer.generate.spaces import latent_space
 from ganfer.metrics.diversity import relative_entropy_to_uniform
@@ -134,6 +135,7 @@ def generate_steered(
         if record.get("status") == "complete":
             return _result(run, quota, "was already generated")
         images = read_set(data.path)
+        need_room_for(run.path, quota.total, images.size, images.channels, config)
         generator = source.open(config.device, images.size, images.channels)
         if generator.mix_seeds:
             raise GanferError("Style mixing and steering do not go together.", "Leave --mix-seeds out, or use --n.")
