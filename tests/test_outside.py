@@ -48,7 +48,23 @@ def test_nothing_acts_on_a_page() -> None:
     assert template.render(text="x<\x1b\u202e") == "<p>x&lt;\\x1b\\u202e</p>"
 
 
-FORMULAS = ("=1+1", "+cmd|' /C calc'!A0", "-happy", "@SUM(A1)", "\tx", "\rx", "'=x", "''x", "'x", "x", "")
+FORMULAS = (
+    "=1+1",
+    "+cmd|' /C calc'!A0",
+    "-happy",
+    "@SUM(A1)",
+    "\tx",
+    "\rx",
+    "\n=x",
+    "＝1",
+    "－x",
+    "'＋",
+    "'=x",
+    "''x",
+    "'x",
+    "x",
+    "",
+)
 NUMBERS = ("-0.5", "+1e-3", "-inf", "nan", "-.5", "12")
 
 
@@ -62,7 +78,7 @@ def test_formulas_stand_as_text_and_come_back(tmp_path: Path) -> None:
     assert cells[0] == ["class", "'=head", "file_name", "n"]
     for row in cells[1:]:
         for cell in row:
-            assert not cell.startswith(("=", "@", "\t", "\r"))
+            assert not cell.startswith(("=", "@", "\t", "\r", "\n", "＝", "－"))
             assert not cell.startswith(("+", "-")) or cell in NUMBERS
         assert row[3] == "-0.5"
     with file.open(newline="") as stream:

@@ -9,7 +9,7 @@ from ganfer.runtime.room import BLOCK, need_room
 from ganfer.workspace import Workspace
 
 _PACKED = 0.4  # of the pixels' bytes: what a PNG of a face has, rather less than most
-_TEXT = 1000  # bytes of a PNG's own and its text chunks
+_TEXT = 900  # bytes of a PNG's own and its text chunks
 _ROW = 100  # bytes of metadata.csv
 _TAR_BLOCK = 512
 
@@ -18,7 +18,7 @@ def face_bytes(size: int, channels: int, config: Config) -> int:
     """What one face takes on the disk: a file of whole blocks, or its part of a tar shard with its JSON."""
     content = _PACKED * channels * size * size + _TEXT
     if config.generate.format == "webdataset":
-        return _rounded(content, _TAR_BLOCK) + 3 * _TAR_BLOCK + _ROW  # two headers, and the JSON
+        return _rounded(content, _TAR_BLOCK) + 2 * _TAR_BLOCK + _ROW  # two headers, without the short JSON
     return _rounded(content, BLOCK) + _ROW
 
 

@@ -18,6 +18,7 @@ from ganfer.live.journal import NAME as JOURNAL
 from ganfer.live.sources import MediaSource
 from ganfer.runtime.console import say
 from ganfer.runtime.files import check_name, check_writable
+from ganfer.runtime.tables import unmarked
 
 _LONGEST_NAME, _KEPT_NAME = 100, 80  # bytes of a copy's name; file systems take 255
 _LOCK = ".faces.lock"
@@ -177,6 +178,6 @@ def _logged(path: Path) -> set[str] | None:
             reader = csv.DictReader(file)
             if not {"source", "seconds", "person", "expression"} <= set(reader.fieldnames or ()):
                 return None
-            return {row["source"] for row in reader}
+            return {unmarked(row["source"]) for row in reader}
     except (OSError, csv.Error):
         return None

@@ -51,7 +51,7 @@ def test_the_estimate_is_near_what_faces_take_and_not_above_it(size: int, channe
     taken = len(encode_png(image, {"seed": 1, "class": "happy", "generator": "0" * 64, "device": "cpu"}))
     for form in ("png", "webdataset"):
         about = face_bytes(size, channels, load_config(overrides={"generate.format": form}))
-        assert 0.25 * taken < about < 1.02 * (-(-taken // 4096) * 4096 if form == "png" else taken + 2048)
+        assert 0.25 * taken < about <= (-(-taken // 4096) * 4096 if form == "png" else taken + 2048) + 100
 
 
 def test_an_interrupted_batch_needs_room_for_the_rest_only(disk: SimpleNamespace, tmp_path: Path) -> None:
@@ -61,10 +61,10 @@ def test_an_interrupted_batch_needs_room_for_the_rest_only(disk: SimpleNamespace
 
 
 LINES = {
-    "generate --n 1000000": "1,000,000 faces of 1 x 48 x 48 pixels",
+    "generate --n 1000000": "1,000,000 faces of 1 x 32 x 32 pixels",
     "generate --n 1000000 --format webdataset": "1,000,000 faces",
     "generate --n 1000000 --dry-run": "1,000,000 faces",
-    "generate --class happy=999999999999999999": "free in",
+    "generate --class happy=9999999": "free in",
     "generate --seeds 0-99999": "100,000 faces",
     "predict photo.bmp": "The annotated copies",
     "data add classes --size 1024": "4 images of 1 x 1024 x 1024 pixels",

@@ -15,9 +15,11 @@ from ganfer.data.sources import (
     expw,
     fer2013,
     ferplus,
+    ferplus_images,
     folders,
     huggingface,
     rafdb,
+    roboflow,
     stylegan,
 )
 from ganfer.data.sources.codes import CODES
@@ -60,6 +62,16 @@ KINDS: dict[str, Layout] = {
     "ferplus": Layout(
         "FER2013 with FERPlus's votes", ferplus.fits, ferplus.items, lone_val_is_test=True, unnamed=_BESIDE
     ),
+    "ferplus+images": Layout(
+        "FERPlus's folders of images, each with its votes in label.csv",
+        ferplus_images.fits,
+        ferplus_images.items,
+        lone_val_is_test=True,
+        allows=ferplus_images.allows,
+    ),
+    "roboflow": Layout(
+        "Roboflow's images with _classes.csv", roboflow.fits, roboflow.items, unnamed="not named in _classes.csv"
+    ),
     "ck+csv": Layout(
         "CK+ as FER2013's CSV, 7 = contempt", fer2013.fits_ck, _CK_CSV, allows=fer2013.fits, unnamed=_BESIDE
     ),
@@ -100,7 +112,7 @@ _BY_FOLDER = ("ck+48", "folder", "huggingface")  # where the folders' levels cou
 # A label file given as PATH stands for the folder this many steps above it.
 _STANDS_FOR = {
     "fer2013new.csv": 1, "label.lst": 2, "list_patition_label.txt": 2, "metadata.csv": 1, "metadata.jsonl": 1,
-    "dataset.json": 1,
+    "dataset.json": 1, "_classes.csv": 1,
 }  # fmt: skip
 
 
