@@ -262,7 +262,8 @@ def test_roboflow(form: str, tmp_path: Path) -> None:
         b"two.jpg, 1, 1, 0\nnone.jpg, 0, 0, 0\ngone.jpg, 0, 0, 1\n",
         "valid/_classes.csv": ROBOFLOW + b"c.rf.4f.jpg, 0, 0, 1\n",
         "test/_classes.csv": ROBOFLOW + b"d.rf.5f.jpg, 0, 0, 1\n",
-        **{f"train/{n}.jpg": png(i) for i, n in enumerate(["a_jpg.rf.1f", "a_jpg.rf.2f", "b_png.rf.3f", "two", "none", "more"])},
+        **{f"train/{n}.jpg": png(i) for i, n in enumerate(["a_jpg.rf.1f", "a_jpg.rf.2f", "b_png.rf.3f"])},
+        **{f"train/{n}.jpg": png(20 + i) for i, n in enumerate(["two", "none", "more"])},
         "valid/c.rf.4f.jpg": png(8),
         "test/d.rf.5f.jpg": png(9),
     }  # fmt: skip
