@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+_LONGEST = 900  # characters of each part: a file's own text may be in it
+
 
 class GanferError(Exception):
     """A failure the user can mend. Shown as one line, exit code 1; everything else is a bug and keeps its traceback."""
@@ -10,9 +12,9 @@ class GanferError(Exception):
     exit_code = 1
 
     def __init__(self, problem: str, remedy: str = "") -> None:
-        self.problem = problem
-        self.remedy = remedy
-        super().__init__(f"{problem} {remedy}".strip())
+        self.problem = problem if len(problem) <= _LONGEST else f"{problem[:_LONGEST]}..."
+        self.remedy = remedy if len(remedy) <= _LONGEST else f"{remedy[:_LONGEST]}..."
+        super().__init__(f"{self.problem} {self.remedy}".strip())
 
 
 class ConfigError(GanferError):
