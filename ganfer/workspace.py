@@ -26,7 +26,7 @@ from classifiers.config import identifying
 from ganfer.errors import WorkspaceError, did_you_mean
 from ganfer.runtime import ranks
 from ganfer.runtime.console import say
-from ganfer.runtime.files import digest_json, read_object, remove_abandoned, write_json, write_text
+from ganfer.runtime.files import digest_json, naming, read_object, remove_abandoned, write_json, write_text
 from ganfer.version import __version__
 
 FORMAT = 1
@@ -114,7 +114,8 @@ class Run:
                 )
             self._since = time.monotonic()
             self._seconds_before = float(record.get("seconds", 0.0))
-            yield record
+            with naming(self.path):
+                yield record
 
     def tick(self) -> None:
         """Add the time worked so far to the record, so that an interrupted run's seconds count too."""

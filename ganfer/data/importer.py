@@ -3,6 +3,7 @@
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -254,7 +255,8 @@ class SkippedList:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with suppress(OSError):  # a full disk; what failed before is told, and a list that is kept was closed
+            self._file.close()
         self._path.unlink(missing_ok=True)
 
     def add(self, name: str, reason: str) -> None:

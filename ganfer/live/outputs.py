@@ -17,7 +17,7 @@ from ganfer.live.folders import MARK, RESULTS, has_mark
 from ganfer.live.journal import NAME as JOURNAL
 from ganfer.live.sources import MediaSource
 from ganfer.runtime.console import say
-from ganfer.runtime.files import check_name, check_writable
+from ganfer.runtime.files import check_name, check_writable, naming
 from ganfer.runtime.tables import unmarked
 
 _LONGEST_NAME, _KEPT_NAME = 100, 80  # bytes of a copy's name; file systems take 255
@@ -100,6 +100,7 @@ def alone(out: Path, csv_path: Path | None = None) -> Iterator[None]:
             held.callback(_remove_empty, folder)
         for lock, problem, option in places:
             held.enter_context(_locked(lock, GanferError(problem, f"Wait for it, or give another {option}.")))
+        held.enter_context(naming(out))
         yield
 
 

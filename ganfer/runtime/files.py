@@ -27,6 +27,7 @@ _TEMPORARY = re.compile(r"\..+\.(?:([0-9a-f]{6})-(\d+)-)?[a-z0-9_]{8}\.tmp(\.\w+
 _ABANDONED = 86_400  # seconds since the last change after which another machine's temporary file is nobody's
 _MAX_JSON = 1 << 30
 _LONGEST_NAME = 255  # bytes
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -54,6 +55,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """A full disk within the block that names no file (at a write to an open one) names this path."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def check_writable(folder: Path, what: str) -> None:

@@ -1,11 +1,12 @@
 """The study: an Optuna database of trials, and the loop that asks it for settings and tells it what came of them."""
 
+import itertools
 import os
 import platform
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ _HOPELESS = 3  # so many first trials that cannot be trained, and the search sto
 _DRIVERS = {"postgresql": "psycopg2", "mysql": "MySQLdb", "oracle": "oracledb"}  # SQLAlchemy's own choice
 _PACKAGES = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # where the package is called otherwise
 _MEND_URL = "Check --storage, or leave it out for SQLite in the workspace."
+_PLACE = "place"  # of a trial in the search: what its settings are drawn by
 LOWER_IS_BETTER = ("nll",)
 
 
@@ -211,7 +213,41 @@ def _requeue_the_dead(study: "optuna.Study", own: bool, settings: int) -> None:
         if own or here:
             study.tell(trial.number, state=TrialState.FAIL)
             if len(trial.params) == settings:
-                study.enqueue_trial(trial.params)
+                _enqueue_again(study, trial)
+
+
+def ask_next(study: "optuna.Study", space: Space, settings: TuneConfig, seed: int) -> "optuna.Trial | None":
+    """The next trial: one that waits, else that of the first free place. None where a grid is done."""
+    from optuna.trial import TrialState
+
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    if sampler_name(space, settings) == "grid" and not waiting:
+        return None
+    place = _free_place(study.get_trials(deepcopy=False))
+    study.sampler = _sampler(space, settings, seed, place)
+    trial = study.ask(distributions(space))
+    if not waiting:
+        trial.set_user_attr(_PLACE, place)
+    trial.set_user_attr("host", platform.node())
+    trial.set_user_attr("pid", os.getpid())
+    return trial
+
+
+def _enqueue_again(study: "optuna.Study", trial: Any) -> None:
+    """Ask for a trial's settings once more, at its place in the search."""
+    place = trial.user_attrs.get(_PLACE)
+    study.enqueue_trial(trial.params, user_attrs={} if place is None else {_PLACE: place})
+
+
+def _free_place(trials: Iterable[Any]) -> int:
+    """The first place in the search that no trial has. Failed ones have none: theirs is asked for again, and with the
+    same settings, whoever asks. Trials of before, which do not say theirs, came one after the other."""
+    from optuna.trial import TrialState
+
+    places = [trial.user_attrs.get(_PLACE) for trial in trials if trial.state != TrialState.FAIL]
+    taken = {place for place in places if place is not None}
+    free = (place for place in itertools.count() if place not in taken)
+    return next(itertools.islice(free, places.count(None), None))
 
 
 def _alive(pid: int) -> bool:
@@ -310,22 +346,13 @@ class Search:
 
     def _next(self) -> "optuna.Trial | None":
         """The next trial, or None when it is time to end."""
-        from optuna.trial import TrialState
-
         with self._lock:
             if self._stop.is_set() or monotonic() >= self._deadline:
                 return None
             if len(finished(self.study)) + self._running >= self.settings.trials:
                 return None
-            waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-            if sampler_name(self.space, self.settings) == "grid" and not waiting:
-                return None
-            counted = sum(t.state != TrialState.FAIL for t in self.study.get_trials(deepcopy=False))
-            self.study.sampler = _sampler(self.space, self.settings, self.seed, counted)
-            trial = self.study.ask(distributions(self.space))
-            self._running += 1
-        trial.set_user_attr("host", platform.node())
-        trial.set_user_attr("pid", os.getpid())
+            trial = ask_next(self.study, self.space, self.settings, self.seed)
+            self._running += trial is not None
         return trial
 
     def _one(self, lane: Lane, trial: "optuna.Trial") -> None:
@@ -370,7 +397,7 @@ class Search:
 
         with suppress(StorageInternalError):
             self.study.tell(trial, state=TrialState.FAIL)
-            self.study.enqueue_trial(trial.params)
+            _enqueue_again(self.study, trial)
 
     def _config(self, params: Mapping[str, Any]) -> TrainConfig:
         import dataclasses
