@@ -10,7 +10,7 @@ import numpy as np
 from classifiers import ExportResult, export_onnx
 from classifiers.export import TOLERANCE
 from ganfer.classifier.catalogue import ServedModel
-from ganfer.classifier.choose import Chosen, open_chosen
+from ganfer.classifier.opened import Opened, open_found
 from ganfer.config import Config
 from ganfer.data.imageset import read_set
 from ganfer.errors import GanferError
@@ -33,7 +33,7 @@ def export(
     Runtime and torch. ClassifierError when they don't; GanferError for an `out` that exists as something else.
     """
     check_name(out)
-    chosen = open_chosen(classifier, config.device)
+    chosen = open_found(classifier, config.device)
     images = _real_images(chosen, data)
     key = {"config": {"format": 1}, "inputs": {"classifier": chosen.classifier.digest}}
     run = workspace.run("exports", chosen.name, key)
@@ -68,7 +68,7 @@ def check_name(out: Path | None, *, is_new: bool = False) -> None:
         raise GanferError(f"{beside}, where the card belongs, exists and is none of ganfer's.", "Give another name.")
 
 
-def _real_images(chosen: Chosen, data: Run | None) -> np.ndarray | None:
+def _real_images(chosen: Opened, data: Run | None) -> np.ndarray | None:
     """Some validation images of the active data, if they fit the classifier."""
     if data is None:
         return None
@@ -78,7 +78,7 @@ def _real_images(chosen: Chosen, data: Run | None) -> np.ndarray | None:
     return np.asarray(images.select(np.flatnonzero(images.split == "val")[:_CHECKED]).images)
 
 
-def _card(chosen: Chosen, exported: ExportResult, digest: str) -> dict[str, Any]:
+def _card(chosen: Opened, exported: ExportResult, digest: str) -> dict[str, Any]:
     """What a user of the file must know: input, output, classes, what it was trained on and how good it was."""
     classifier = chosen.classifier
     made = (
@@ -130,7 +130,7 @@ def _is_card(path: Path) -> bool:
     return isinstance(found, dict) and found.get("format") == "onnx" and "ganfer" in found
 
 
-def _need_room(chosen: Chosen, folder: Path, out: Path | None) -> None:
+def _need_room(chosen: Opened, folder: Path, out: Path | None) -> None:
     """GanferError where the disk cannot hold the model's numbers, and its copy."""
     size = 4 * sum(parameter.numel() for parameter in chosen.classifier.model.parameters())
     for place in (folder, out.parent if out else None):

@@ -58,9 +58,10 @@ def add(
 
     PATH is a folder, zip, tar (gz, xz, bz2) or label file. Layouts (--as): a folder per class, with or without
     train/val/test and subject folders (folder); fer2013.csv (fer2013), with FERPlus's votes (ferplus; its folders of
-    images: ferplus+images), with contempt as class 7 (ck+csv); Roboflow's _classes.csv (roboflow); CK+ as released (ck+), CK+48 (ck+48); ExpW (expw); RAF-DB (raf-db); AffectNet (affectnet); images
-    with metadata.csv or metadata.jsonl (huggingface) or StyleGAN's dataset.json (stylegan); file names of KDEF (kdef),
-    JAFFE (jaffe), RaFD (rafd) and the Chicago Face Database (cfd). How PATH is read is said before anything is written.
+    images: ferplus+images), with contempt as class 7 (ck+csv); CK+ as released (ck+), CK+48 (ck+48); ExpW (expw);
+    RAF-DB (raf-db); AffectNet (affectnet); images with metadata.csv or metadata.jsonl (huggingface), StyleGAN's
+    dataset.json (stylegan) or Roboflow's _classes.csv (roboflow); file names of KDEF (kdef), JAFFE (jaffe), RaFD (rafd)
+    and the Chicago Face Database (cfd). How PATH is read is said before anything is written.
     """
     from ganfer.data.names import parse_renames
 
