@@ -16,6 +16,7 @@ from ganfer.results import Result
 from ganfer.runtime import ranks
 from ganfer.runtime.console import say
 from ganfer.runtime.extras import require
+from ganfer.runtime.files import check_writable
 from ganfer.workspace import Run, Workspace
 
 
@@ -69,6 +70,8 @@ class Project:
                 raise GanferError("--apply changes the active set.", "Leave it out, or add the data to the workspace.")
             step = f"compare the images of {path} with each other" if path else f"read {predictions}"
             given = [None if value is None else Path(value) for value in (path, predictions, out)]
+            if out is not None:
+                check_writable(Path(out), f"--out {out}")
             return self._first("data audit", [], [step], dry_run) or audit_elsewhere(self.config, *given)
         if out is not None:
             raise GanferError("--out goes with PATH or --predictions.", "The active set's details go to its folder.")
@@ -290,6 +293,8 @@ class Project:
         from ganfer.review.stage import exchange, plan_lines, reviewer_name, serve_review
 
         chosen = self.workspace.find("synthetic", batch) if batch else None
+        if export:
+            check_writable(Path(export).parent, f"--export {export}")
         if export or take or agreement:
             steps = [*([f"take up {take}"] if take else []), *([f"write {export}"] if export else [])]
             files = [None if file is None else Path(file) for file in (export, take)]
@@ -508,7 +513,7 @@ class Project:
         from ganfer.serve.command import check, plan_lines, serve
 
         needed = [] if classifiers or self.needs.reader() else ["data", "classifier"]
-        check(self.config, options)
+        check(self.config, options, fetch=bool(needed) and not dry_run)
         if dry_run:
             return self._plan("serve", needed, plan_lines(self.workspace, self.config, classifiers))
         self.needs.announce(*needed)

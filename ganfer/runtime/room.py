@@ -20,7 +20,7 @@ def need_room(folder: Path, num_bytes: float, what: str, remedy: str, *, num_fil
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     disk = os.statvfs(there)
     free = disk.f_bavail * disk.f_frsize
-    if num_bytes > free:
+    if disk.f_blocks and num_bytes > free:  # some network file systems tell nothing
         raise GanferError(
             f"{what} takes about {in_words(num_bytes)}, and {in_words(free)} are free in {there}.", remedy
         )

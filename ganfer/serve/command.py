@@ -23,8 +23,11 @@ def plan_lines(workspace: Workspace, config: Config, wanted: Sequence[str]) -> l
     return [*found, f"listen on {config.serve.host}, port {config.serve.port or 'any free'}"]
 
 
-def check(config: Config, options: Mapping[str, Any]) -> None:
-    """GanferError for an address, files and tokens that do not do, before a classifier is trained to be served."""
+def check(config: Config, options: Mapping[str, Any], *, fetch: bool = False) -> None:
+    """GanferError for an address, files and tokens that do not do, before a classifier is trained to be served.
+
+    fetch: also bring what has to be downloaded.
+    """
     from ganfer.classifier.early import check_device, check_file
     from ganfer.live.mesh import open_landmarker
     from ganfer.serve.server import check_listening
@@ -35,8 +38,8 @@ def check(config: Config, options: Mapping[str, Any]) -> None:
     check_listening(config.serve, *(options.get(name) for name in ("token", "certificate", "key")))
     if options.get("detector_model"):
         detector_or_why(config, options["detector_model"])
-    if options.get("attention") and options.get("landmarker_model"):
-        open_landmarker(options["landmarker_model"]).close()
+    if options.get("attention") and (fetch or options.get("landmarker_model")):
+        open_landmarker(options.get("landmarker_model")).close()
 
 
 def serve(

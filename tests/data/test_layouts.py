@@ -309,6 +309,15 @@ def test_tables_as_spreadsheets_encode_them(form: str, encoding: str, tmp_path: 
     ]
 
 
+def test_the_separator_that_excel_writes_above_a_table_is_no_heading(tmp_path: Path) -> None:
+    table = b"sep=;\nfile_name;label\na.png;happy\n"
+    path = folder(tmp_path / "h", {"metadata.csv": table, "a.png": png(1)})
+    assert [(i.id, i.label) for i in read(path)[1]] == [("a.png", "happy")]
+    (path / "metadata.csv").write_bytes(table + b";sad\n")
+    with pytest.raises(DataError, match=r"metadata.csv, line 4: no file_name"):
+        read(path)
+
+
 def test_a_table_cut_within_a_letter_is_one_line(tmp_path: Path) -> None:
     table = "file_name,label\na.png,happy\n".encode("utf-16")[:-1]
     path = folder(tmp_path / "cut", {"metadata.csv": table, "a.png": png(1)})

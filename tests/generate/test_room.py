@@ -22,7 +22,7 @@ from ganfer.runtime.room import in_words, need_room
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A disk with 1 MB and 100 files left."""
-    facts = SimpleNamespace(f_bavail=250, f_frsize=4000, f_files=1000, f_favail=100)
+    facts = SimpleNamespace(f_blocks=9000, f_bavail=250, f_frsize=4000, f_files=1000, f_favail=100)
     monkeypatch.setattr(os, "statvfs", lambda path: facts)
     return facts
 
@@ -35,6 +35,8 @@ def test_the_line_says_how_much_is_free_and_where(disk: SimpleNamespace, tmp_pat
         need_room(tmp_path, 1, "This", "Do that.", num_files=101)
     disk.f_files = disk.f_favail = 0  # a file system that does not count them
     need_room(tmp_path, 1, "This", "Do that.", num_files=10**9)
+    disk.f_blocks = disk.f_bavail = 0  # nor its blocks
+    need_room(tmp_path, 10**15, "This", "Do that.")
 
 
 def test_bytes_in_words() -> None:

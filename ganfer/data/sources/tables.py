@@ -75,9 +75,11 @@ def csv_rows(
     file is no CSV.
     """
     lines = iter(lines)
-    reader = csv.reader(lines)
+    reader, above = csv.reader(lines), 0
     try:
         first = next(lines, "")
+        if first.strip().strip('"').lower().startswith("sep="):  # a spreadsheet's own word for the separator
+            first, above = next(lines, ""), 1
         reader = csv.reader(chain([first], lines), delimiter=delimiter_of(first))
         header = [name.strip() for name in next(reader, [])]
         if lower:
@@ -92,9 +94,11 @@ def csv_rows(
                 )
         for values in reader:
             if values:
-                yield reader.line_num, dict(zip(header, (value.strip() for value in values), strict=False))
+                yield reader.line_num + above, dict(zip(header, (value.strip() for value in values), strict=False))
     except csv.Error as error:
-        raise DataError(f"{what}, line {reader.line_num}: no valid CSV ({error}).", "Mend that line.") from error
+        raise DataError(
+            f"{what}, line {reader.line_num + above}: no valid CSV ({error}).", "Mend that line."
+        ) from error
     except UnicodeError as error:
         raise _not_text(what, error) from error
 
