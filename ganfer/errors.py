@@ -12,9 +12,13 @@ class GanferError(Exception):
     exit_code = 1
 
     def __init__(self, problem: str, remedy: str = "") -> None:
-        self.problem = problem if len(problem) <= _LONGEST else f"{problem[:_LONGEST]}..."
-        self.remedy = remedy if len(remedy) <= _LONGEST else f"{remedy[:_LONGEST]}..."
+        self.problem, self.remedy = _bounded(problem), _bounded(remedy)
         super().__init__(f"{self.problem} {self.remedy}".strip())
+
+
+def _bounded(text: str) -> str:
+    """The text without the middle of what is longer than a message: its beginning names, its end says why."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
 
 
 class ConfigError(GanferError):
