@@ -443,7 +443,8 @@ def readers() -> list[Reader]:
         _written(lambda p: torch.save(state, p, _use_new_zipfile_serialization=False), ".pt"),
     ]
     plain = _written(lambda path: save_file({"a": torch.zeros(3)}, path), ".safetensors")
-    record = json.dumps({"status": "complete", "key": {"inputs": {}}, "figures": {"a": 1}, "seconds": 1.5}).encode()
+    whole = {"status": "complete", "key": {"inputs": {}}, "figures": {"a": 1}, "seconds": 1.5, "digest": "d"}
+    record = json.dumps({**whole, "finished": "2026-01-01T00:00:00+00:00"}).encode()
     table = b"file_name,asked,seed\na.png,happy,1\n./=b.png,'=sad,2\n"
     return [
         Reader("StyleGAN2 networks", networks, _in_file(inspect, "net"), (BridgeError,)),
