@@ -76,6 +76,7 @@ class Project:
             raise GanferError("--out goes with PATH or --predictions.", "The active set's details go to its folder.")
         from ganfer.review.audit import audit, plan_lines
 
+        self._check_cluster(dry_run)
         plan = self._first("data audit", ["data"], plan_lines(self.config, self.workspace.active_data), dry_run)
         return plan or audit(self.workspace, self.config, self.needs.data(), apply)
 
@@ -315,6 +316,7 @@ class Project:
 
         check_training(self.config)
         steps = plan_lines(self.config, self.workspace, self.workspace.active_data)  # a wrong arm is said at once
+        self._check_cluster(dry_run)
         if self.config.retrain.folds:
             return self._retrain_in_folds(steps, dry_run=dry_run)
         needed = ["data", "classifier", "batch", "labels"]
@@ -374,12 +376,19 @@ class Project:
         data = self.workspace.active_data if folder else self.needs.data()
         return evaluate(self.workspace, self.config, paths, data, Path(folder) if folder else None)
 
+    def _check_cluster(self, dry_run: bool) -> None:
+        if self.config.cluster and not dry_run:
+            from classifiers.cluster import check
+
+            check(self.config.cluster)
+
     def crossval(self, *, dry_run: bool = False) -> Result:
         """k-fold cross-validation of the classifier's settings, at random and by subject where subjects are known."""
         from ganfer.classifier.crossval import crossval, plan_lines
         from ganfer.classifier.early import check_training
 
         check_training(self.config)
+        self._check_cluster(dry_run)
         plan = self._first("crossval", ["data"], plan_lines(self.config, self.workspace.active_data), dry_run)
         return plan or crossval(self.workspace, self.config, self.needs.data())
 
@@ -389,6 +398,7 @@ class Project:
         _require_model(self.config)
         from ganfer.tune.stage import plan_lines, tune
 
+        self._check_cluster(dry_run)
         plan = self._first("tune", ["data"], plan_lines(self.config, search), dry_run)
         return plan or tune(self.workspace, self.config, self.needs.data(), search)
 

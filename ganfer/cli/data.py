@@ -114,6 +114,7 @@ def check(project: "Project", dry_run: bool, drop: bool) -> Result:
 @data.command()
 @click.argument("path", type=PathParam(path_type=Path, exists=True), required=False)
 @setting_option("audit.folds", "--folds")
+@setting_option("cluster", "--cluster")
 @click.option(
     "--apply",
     type=click.Choice(["decided", "all"]),

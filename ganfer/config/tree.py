@@ -18,6 +18,9 @@ class Config:
 
     seed: int = setting(0, "seed of everything that is random", low=0)
     device: str = setting("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
+    cluster: str = setting(
+        "", "Dask cluster for many jobs: tcp://HOST:8786, a scheduler's .json file, or local:N; empty = this machine"
+    )
     data: DataConfig = field(default_factory=DataConfig)
     drawn: DrawnConfig = field(default_factory=DrawnConfig)
     gan: GanConfig = field(default_factory=GanConfig)
