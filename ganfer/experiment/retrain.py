@@ -14,7 +14,7 @@ from ganfer.experiment.board import track_experiment
 from ganfer.experiment.budget import budget_of, together
 from ganfer.experiment.ceiling import is_thinned, say_ceiling
 from ganfer.experiment.cleaned import installed
-from ganfer.experiment.faces import faces_notes
+from ganfer.experiment.faces import faces_notes, several_batches
 from ganfer.experiment.findings import experiment_results
 from ganfer.experiment.history import uses_notes
 from ganfer.experiment.plan import plan_of
@@ -33,6 +33,8 @@ from ganfer.workspace import Run, Workspace
 
 def plan_lines(config: Config, workspace: Workspace | None = None, data: Run | None = None) -> list[str]:
     """What `retrain` will train, in words, and how long that takes where an earlier record tells."""
+    if config.retrain.batches and workspace is not None:
+        several_batches(workspace, config.retrain.batches, config.retrain.seeds)
     arms = chosen_arms(config.retrain.arms, thinned=None if data is None else is_thinned(data))
     refuse(config.retrain, config.classifier)
     plan = plan_of(config.retrain, arms, loss=config.classifier.loss)

@@ -61,7 +61,7 @@ class Training:
         self.policies = parse_policies(config.augment)
         self.batches = Batches(
             plan.images, plan.labels, len(plan.names), balance=config.balance, latent_dim=config.latent_dim,
-            batch_size=_own_batch(config.batch_size), flip=config.flip, seed=seed, device=self.device,
+            batch_size=own_batch(config.batch_size), flip=config.flip, seed=seed, device=self.device,
         )  # fmt: skip
         self.scorer = SnapshotScorer(plan, self.device)
         recorded = wanted(self.device) and ranks.count() == 1 and self.batches.images is not None
@@ -378,7 +378,7 @@ class Training:
         }
 
 
-def _own_batch(batch_size: int) -> int:
+def own_batch(batch_size: int) -> int:
     """This process's part of a batch. GanferError when the processes cannot share it evenly."""
     if batch_size % ranks.count():
         raise GanferError(

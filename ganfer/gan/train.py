@@ -10,14 +10,15 @@ from ganfer.cards.dataset import CARD
 from ganfer.cards.model import write_model_card
 from ganfer.config import Config, GanConfig
 from ganfer.data.imageset import ImageSet, read_set
+from ganfer.gan.diffaugment import parse_policies
 from ganfer.gan.guide import FOLDER, train_guide
-from ganfer.gan.loop import Training
+from ganfer.gan.loop import Training, own_batch
 from ganfer.gan.model_card import generator_facts
 from ganfer.gan.networks import NetworkSpec, check_size
 from ganfer.gan.plan import TrainingPlan, plan_lines, plan_training
 from ganfer.results import Result
 from ganfer.runtime.console import say
-from ganfer.runtime.device import describe, graceful_stop, make_fabric, ranks
+from ganfer.runtime.device import describe, graceful_stop, make_fabric, ranks, resolve_device, resolve_precision
 from ganfer.runtime.memory import NamingTheSetting
 from ganfer.tracking import figures_of, tracked
 from ganfer.workspace import Run, Workspace
@@ -64,8 +65,17 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
     return _result(run, "trained")
 
 
+def check_settings(data: Run | None, config: Config) -> None:
+    """GanferError for a device, or settings, that cannot be trained with. data: None where it is yet to be drawn."""
+    resolve_precision(config.gan.precision, resolve_device(config.device))
+    parse_policies(config.gan.augment)
+    own_batch(config.gan.batch_size)
+    check_size(config.gan.network, config.data.size if data is None else read_set(data.path).size)
+
+
 def plan_steps(data: Run | None, config: Config) -> list[str]:
     """What `train_gan` would do, in words. GanferError for data or settings that cannot be trained with."""
+    check_settings(data, config)
     steps: list[str] = []
     if data is not None:
         images = read_set(data.path)

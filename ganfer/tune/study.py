@@ -1,11 +1,12 @@
 """The study: an Optuna database of trials, and the loop that asks it for settings and tells it what came of them."""
 
 import dataclasses
+import itertools
 import os
 import platform
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from classifiers.scheduler import Died, Engine, Task, run
 from classifiers.state import RESUME
 from ganfer.config import TuneConfig
 from ganfer.errors import GanferError
-from ganfer.runtime.files import digest_json
+from ganfer.runtime.files import check_writable, digest_json
 from ganfer.tune.space import Choice, Space
 from ganfer.tune.trial import Pruned, Splits, trial_task
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 _HOPELESS = 3  # so many first trials that cannot be trained, and the search stops
 _DRIVERS = {"postgresql": "psycopg2", "mysql": "MySQLdb", "oracle": "oracledb"}  # SQLAlchemy's own choice
 _PACKAGES = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # where the package is called otherwise
+_MEND_URL = "Check --storage, or leave it out for SQLite in the workspace."
+_PLACE = "place"  # of a trial in the search: what its settings are drawn by
 LOWER_IS_BETTER = ("nll",)
 
 
@@ -58,24 +61,12 @@ def open_study(name: str, folder: Path, space: Space, settings: TuneConfig) -> "
     own = not settings.storage
     url = f"sqlite:///{folder / 'study.db'}" if own else settings.storage
     with ExitStack() as held:
-        try:
+        with _usable(url, f"Remove {folder} and search anew." if own else _MEND_URL):
             _check_sqlite(url)
             storage = optuna.storages.RDBStorage(url)
             held.callback(storage.engine.dispose)
             held.callback(storage.remove_session)
             study = _load(name, storage, space, settings, own)
-        except ImportError as error:
-            driver = _missing_driver(error, url)
-            raise GanferError(
-                f"--storage {_hidden(url)} needs the driver {driver}.",
-                f"Install it: pip install {_PACKAGES.get(driver, driver)}.",
-            ) from error
-        except (SQLAlchemyError, optuna.exceptions.OptunaError, ValueError, RuntimeError) as error:
-            mend = "Check --storage, or leave it out for SQLite in the workspace."
-            raise GanferError(
-                f"The study's database {_hidden(url)} cannot be used ({_reason(error)}).",
-                f"Remove {folder} and search anew." if own else mend,
-            ) from error
         try:
             yield study
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
@@ -83,6 +74,51 @@ def open_study(name: str, folder: Path, space: Space, settings: TuneConfig) -> "
                 f"The study's database {_hidden(url)} failed ({_reason(error)}).",
                 "Mend that, or free space; the same command goes on from the finished trials.",
             ) from error
+
+
+def check_storage(settings: TuneConfig) -> None:
+    """GanferError for a database of the user's that cannot be reached, before any work."""
+    if settings.storage:
+        with _usable(settings.storage, _MEND_URL):
+            _reach(settings.storage)
+
+
+def _reach(url: str) -> None:
+    """Look whether the database answers; makes nothing in it. A new SQLite file needs a folder that takes it."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.engine import make_url
+
+    place = make_url(url)
+    if place.get_backend_name() == "sqlite" and place.database and not place.database.startswith(":memory:"):
+        _check_sqlite(url)
+        folder = Path(place.database).parent
+        if not folder.is_dir():
+            raise RuntimeError(f"there is no folder {folder}")
+        check_writable(folder, f"--storage {url}")
+        return
+    engine = create_engine(url)
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _usable(url: str, remedy: str) -> Iterator[None]:
+    """What opening a database fails with, as a GanferError of one line."""
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except ImportError as error:
+        driver = _missing_driver(error, url)
+        raise GanferError(
+            f"--storage {_hidden(url)} needs the driver {driver}.",
+            f"Install it: pip install {_PACKAGES.get(driver, driver)}.",
+        ) from error
+    except (SQLAlchemyError, optuna.exceptions.OptunaError, ValueError, RuntimeError) as error:
+        raise GanferError(f"The study's database {_hidden(url)} cannot be used ({_reason(error)}).", remedy) from error
 
 
 def _check_sqlite(url: str) -> None:
@@ -177,7 +213,41 @@ def _requeue_the_dead(study: "optuna.Study", own: bool, settings: int) -> None:
         if own or here:
             study.tell(trial.number, state=TrialState.FAIL)
             if len(trial.params) == settings:
-                study.enqueue_trial(trial.params)
+                _enqueue_again(study, trial)
+
+
+def ask_next(study: "optuna.Study", space: Space, settings: TuneConfig, seed: int) -> "optuna.Trial | None":
+    """The next trial: one that waits, else that of the first free place. None where a grid is done."""
+    from optuna.trial import TrialState
+
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    if sampler_name(space, settings) == "grid" and not waiting:
+        return None
+    place = _free_place(study.get_trials(deepcopy=False))
+    study.sampler = _sampler(space, settings, seed, place)
+    trial = study.ask(distributions(space))
+    if not waiting:
+        trial.set_user_attr(_PLACE, place)
+    trial.set_user_attr("host", platform.node())
+    trial.set_user_attr("pid", os.getpid())
+    return trial
+
+
+def _enqueue_again(study: "optuna.Study", trial: Any) -> None:
+    """Ask for a trial's settings once more, at its place in the search."""
+    place = trial.user_attrs.get(_PLACE)
+    study.enqueue_trial(trial.params, user_attrs={} if place is None else {_PLACE: place})
+
+
+def _free_place(trials: Iterable[Any]) -> int:
+    """The first place in the search that no trial has. Failed ones have none: theirs is asked for again, and with the
+    same settings, whoever asks. Trials of before, which do not say theirs, came one after the other."""
+    from optuna.trial import TrialState
+
+    places = [trial.user_attrs.get(_PLACE) for trial in trials if trial.state != TrialState.FAIL]
+    taken = {place for place in places if place is not None}
+    free = (place for place in itertools.count() if place not in taken)
+    return next(itertools.islice(free, places.count(None), None))
 
 
 def _alive(pid: int) -> bool:
@@ -264,19 +334,9 @@ class Search:
 
     def _next(self) -> "optuna.Trial | None":
         """The next trial, or None when it is time to end."""
-        from optuna.trial import TrialState
-
         if monotonic() >= self._deadline or len(finished(self.study)) + len(self._running) >= self.settings.trials:
             return None
-        waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        if sampler_name(self.space, self.settings) == "grid" and not waiting:
-            return None
-        counted = sum(t.state != TrialState.FAIL for t in self.study.get_trials(deepcopy=False))
-        self.study.sampler = _sampler(self.space, self.settings, self.seed, counted)
-        trial = self.study.ask(distributions(self.space))
-        trial.set_user_attr("host", platform.node())
-        trial.set_user_attr("pid", os.getpid())
-        return trial
+        return ask_next(self.study, self.space, self.settings, self.seed)
 
     def _told(self, trial: "optuna.Trial", value: Any) -> None:
         """Tell the study what came of a trial."""
@@ -309,7 +369,7 @@ class Search:
             trial = next(trial for trial in self.study.get_trials(deepcopy=False) if trial.number == number)
             if trial.state == TrialState.RUNNING:
                 self.study.tell(number, state=TrialState.FAIL)
-                self.study.enqueue_trial(trial.params)
+                _enqueue_again(self.study, trial)
 
     def _known(self, params: Mapping[str, Any]) -> dict[str, Any] | None:
         """The figures of a finished trial with the very same settings: training it again would bring the same."""

@@ -167,6 +167,49 @@ def test_an_interrupted_search_is_the_same_search(
     assert bests[0] == bests[1]
 
 
+@pytest.mark.parametrize("sampler", ["random", "grid"])
+def test_settings_follow_from_the_place_whoever_asks_and_whatever_was_killed(sampler: str, tmp_path: Path) -> None:
+    """Three workers, two kills, one of them between a trial and its settings: the same settings in the end."""
+    lines = LINES if sampler == "random" else ["lr=0.001,0.003,0.01", "dropout=0.0,0.3"]
+    config = load_config(overrides={"tune.sampler": sampler})
+    space = load_space("default", lines, config.classifier)
+
+    def ask(found: Any) -> Any:
+        return study.ask_next(found, space, config.tune, seed=5)
+
+    (tmp_path / "whole").mkdir()
+    with study.open_study("s", tmp_path / "whole", space, config.tune) as found:
+        wanted = [ask(found).params for _ in range(6)]
+    assert len({str(one) for one in wanted}) == 6
+    (tmp_path / "broken").mkdir()
+    with study.open_study("s", tmp_path / "broken", space, config.tune) as found:
+        first, second, third = (ask(found) for _ in range(3))
+        found.tell(second, 0.5)  # the first is slow
+        if sampler == "random":
+            found.ask()  # killed before it had its settings
+    kept = [second.params]
+    with study.open_study("s", tmp_path / "broken", space, config.tune) as found:
+        again = [ask(found) for _ in range(4)]
+        if sampler == "random":  # a grid's own queue comes first
+            assert [trial.params for trial in again[:2]] == [first.params, third.params]
+        for trial in (again[3], again[0]):
+            found.tell(trial, 0.1)
+            kept.append(trial.params)
+    with study.open_study("s", tmp_path / "broken", space, config.tune) as found:
+        kept += [ask(found).params for _ in range(3)]
+    assert sorted(map(str, kept)) == sorted(map(str, wanted))
+
+
+def test_places_of_a_study_of_before_are_counted() -> None:
+    def trial(state: str, **attrs: int) -> Any:
+        return optuna.trial.create_trial(state=optuna.trial.TrialState[state], value=None, user_attrs=attrs)
+
+    assert study._free_place([]) == 0
+    assert study._free_place([trial("RUNNING"), trial("RUNNING"), trial("FAIL")]) == 2
+    assert study._free_place([trial("RUNNING", place=0), trial("RUNNING", place=2)]) == 1
+    assert study._free_place([trial("RUNNING"), trial("RUNNING", place=1), trial("FAIL", place=3)]) == 2
+
+
 def test_a_full_disk_is_no_finished_trial(work: Path, played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*arguments: Any) -> dict[str, Any]:
         raise StorageError("model.safetensors: cannot be written (No space left on device)")
