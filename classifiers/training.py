@@ -42,6 +42,9 @@ Progress = Callable[[str, int], AbstractContextManager[Advance]]
 # watch(row of the history, total steps), called after every validation; it may stop the training by raising
 Watch = Callable[[dict[str, float], int], None]
 
+# curves(folder, step, wanted) -> a context manager that yields record(row, step): who is told of the curves
+Curves = Callable[[Path, int, bool], AbstractContextManager[Callable[[dict[str, float], int], None]]]
+
 # What doesn't change the trained weights isn't part of a training's identity.
 _INCIDENTAL = ("checkpoint_seconds", "tensorboard", "compile")
 
@@ -82,6 +85,7 @@ def train(
     resume: bool = True,
     watch: Watch | None = None,
     auto_precision: str | None = None,
+    curves: Curves = tensorboard,
 ) -> TrainResult:
     """Train on `train`, keep the weights that validate best on `val`, calibrate them, and write them to `folder`.
 
@@ -89,6 +93,7 @@ def train(
     ClassifierError for bad input, and for a loss that isn't finite: the best weights until then stay as
     best.safetensors. What `watch` raises ends the training, which can be resumed from its last resume point.
     auto_precision: what precision "auto" comes to, where that is settled (for several trainings that are compared).
+    curves: who is told of the curves.
 
     Example: `train(TrainConfig(epochs=20), faces, val_faces, names, "run")`.
     """
@@ -118,15 +123,15 @@ def train(
                 watch(row, run.total)  # type: ignore[misc]
         bar = nullcontext(silent) if progress is None else progress(f"train {config.model}", run.total)
         with bar as advance:
-            _fit(run, advance, watch)
+            _fit(run, advance, watch, curves)
         return _finish(run, notes)
 
 
-def _fit(run: Run, advance: Advance, watch: Watch | None) -> None:
+def _fit(run: Run, advance: Advance, watch: Watch | None, curves: Curves) -> None:
     """The training loop, from `run.step` to the end."""
     config = run.config
     advance(run.step)
-    with tensorboard(run.folder, run.step, config.tensorboard and run.fabric.is_global_zero) as record:
+    with curves(run.folder, run.step, config.tensorboard and run.fabric.is_global_zero) as record:
         while run.step < run.total:
             random = run.reseed()
             run.imbalance.begin(run.step, run.model, run.optimizer, run.average, run.split)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--drop-leaks/--keep-leaks", "drop_leaks", default=None, hidden=True)
 @setting_option("retrain.folds", "--folds")
 @setting_option("retrain.workers", "--workers")
+@setting_option("cluster", "--cluster")
 @setting_option("classifier.model", "--model")
 @setting_option("classifier.epochs", "--epochs")
 @daily

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 
 from classifiers.biases import save_with_biases
+from ganfer.cards.model import write_model_card
+from ganfer.classifier.model_card import classifier_facts, measures
 from ganfer.config import Config
 from ganfer.experiment.arms import ARMS, Outcome, Trained
 from ganfer.experiment.comparisons import mean_level
 from ganfer.experiment.findings import Experiment
 from ganfer.experiment.fitted import fit_biases
 from ganfer.experiment.trainings import Trainings
+from ganfer.runtime.files import read_object
 from ganfer.workspace import Run
 
 FOLDER = "best"
@@ -56,6 +59,21 @@ def keep_best(
             _write(trainings.folder(folder, trainings.seeds[i]), member, trained[i], labels, note)
             found["ensemble"].append(_relative(run, member))
     return found
+
+
+def write_best_card(run: Run, data: Run, results: Mapping[str, Any]) -> None:
+    """The model card of the kept classifier: its arm's figures on the test split, over the seeds, with intervals."""
+    recommended = results["recommendation"]["arm"]
+    arm = next(arm for arm in results["arms"] if arm["name"] == recommended)
+    card = read_object(run.path / FOLDER / "card.json", "Remove the report and run the command again.")
+    faces = sum(arm["synthetic_counts"].values())
+    notes = (
+        f"The figures are the mean over {len(results['settings']['seeds'])} seeds of the arm {recommended}; the "
+        "weights are those of the seed that is best on validation, with class biases fitted there.",
+        *([f"{faces:,} of its training images are synthetic."] if faces else []),
+    )
+    facts = classifier_facts(f"{run.name} best", card, data.name, measures(arm["metrics"], "test"), notes=notes)
+    write_model_card(run.path / FOLDER, facts)
 
 
 def _of_network(outcomes: Mapping[str, Outcome], arm: str) -> tuple[Trained, ...]:

@@ -117,7 +117,10 @@ def prepared(inputs: Inputs) -> Prepared:
     asked = [each.asked for each in portions if each.asked is not None]
     plan = plan_of(settings, inputs.arms, asked, config.classifier.loss)
     recipe = _recipe(config.classifier, material)
-    trainings = Trainings(inputs.run, val, test, seeds_of(config), device=config.device, workers=settings.workers)
+    trainings = Trainings(
+        inputs.run, val, test, seeds_of(config),
+        device=config.device, workers=settings.workers, cluster=config.cluster,
+    )  # fmt: skip
     choices = Choices(plan, portions, material, recipe, trainings, settings.resamples)
     budget = budget_of(config, plan.count + folds_of(config, inputs.arms), workspace, data, real=real, val=val)
     return Prepared(inputs, images, leaks, material, recipe, plan, budget, trainings, choices)

@@ -38,10 +38,11 @@ class Trainings:
     """The models of one experiment, in a folder each below `trainings/` of the run."""
 
     def __init__(
-        self, run: Run, val: ImageSet, test: ImageSet, seeds: Sequence[int], *, device: str, workers: int = 0
-    ) -> None:
+        self, run: Run, val: ImageSet, test: ImageSet, seeds: Sequence[int], *, device: str, workers: int = 0,
+        cluster: str = "",
+    ) -> None:  # fmt: skip
         self.run, self.val, self.test, self.seeds = run, val, test, tuple(seeds)
-        self.device, self.workers = device, workers
+        self.device, self.workers, self.cluster = device, workers, cluster
         self._val_samples = samples(val)
 
     def train(self, wanted: Mapping[str, TrainingData]) -> None:
@@ -201,7 +202,7 @@ def _train(wanted: Sequence[tuple[Trainings, str, TrainingData, int]]) -> None:
         with _kept_awake([own.run for own in owners]) as watched:
             results = train_many(
                 [jobs[i] for i in now], device=owners[0].device, workers=owners[0].workers or None, progress=watched,
-                auto_precision=precision,
+                auto_precision=precision, cluster=owners[0].cluster,
             )  # fmt: skip
         _say_notes([left[i][1] for i in now], results)
         for i, result in zip(now, results, strict=True):
