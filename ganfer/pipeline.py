@@ -99,7 +99,7 @@ class Project:
         """Train the generator on the active data's training split."""
         from ganfer.gan.train import plan_steps, train_gan
 
-        steps = plan_steps(self.workspace.active_data, self.config)
+        steps = plan_steps(self.workspace.active_data, self.config, self.workspace)
         plan = self._first("train gan", ["data"], steps, dry_run)
         return plan or train_gan(self.workspace, self.config, self.needs.data())
 

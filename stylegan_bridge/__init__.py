@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from stylegan_bridge.fetching import fetch
     from stylegan_bridge.generator import Generator
     from stylegan_bridge.known import KNOWN_NETWORKS
-    from stylegan_bridge.loading import Info, convert, inspect, load_generator, read_tensors
+    from stylegan_bridge.loading import Info, convert, inspect, load_generator, read_discriminator, read_tensors
     from stylegan_bridge.sampling import face_crop, mix_styles, save_pngs, stream
     from stylegan_bridge.steering import PlainSpace, SteerConfig, SteerResult, StyleSpace, steer
 
@@ -25,6 +25,7 @@ _HOMES = {
     "Info": "loading",
     "inspect": "loading",
     "load_generator": "loading",
+    "read_discriminator": "loading",
     "read_tensors": "loading",
     "convert": "loading",
     "fetch": "fetching",
@@ -56,6 +57,7 @@ __all__ = [
     "inspect",
     "load_generator",
     "mix_styles",
+    "read_discriminator",
     "read_tensors",
     "save_pngs",
     "steer",

@@ -8,16 +8,24 @@ from typing import Any
 import torch
 
 from ganfer.config import Config, GanConfig
+from ganfer.config.training import OF_PARENT
 from ganfer.data.imageset import ImageSet, read_set
+from ganfer.errors import GanferError
 from ganfer.gan.guide import FOLDER, train_guide
-from ganfer.gan.loop import Training
+from ganfer.gan.loop import Training, fresh_networks
 from ganfer.gan.networks import NetworkSpec, check_size
-from ganfer.gan.plan import TrainingPlan, plan_lines, plan_training
+from ganfer.gan.parent import Parent, open_parent
+from ganfer.gan.plan import TrainingPlan, plan_lines, plan_training, resized
+from ganfer.gan.transfer import Start, child_spec, prepare
+from ganfer.page.numbers import duration
 from ganfer.results import Result
 from ganfer.runtime.console import say
 from ganfer.runtime.device import describe, graceful_stop, make_fabric, ranks
+from ganfer.runtime.files import read_object, write_json
 from ganfer.runtime.memory import NamingTheSetting
 from ganfer.workspace import Run, Workspace
+
+PARENT = "parent.json"
 
 
 def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
@@ -26,17 +34,24 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
     Resumes an interrupted run and returns a finished one at once. GanferError when the losses stop being numbers
     (the best snapshot so far is kept in the folder), when the images' size fits no network, or when there are none.
     """
-    key = run_key(config, data)
+    parent = open_parent(workspace, config.gan) if config.gan.parent else None
+    key = run_key(config, data, parent)
+    if parent is not None:
+        say_if_changed(workspace, config.gan, parent)
     run = workspace.run("gans", config.gan.network if config.gan.conditional else f"{config.gan.network}-plain", key)
     with run.work("train gan") as record:
         if record.get("status") == "complete":
             return _result(run, "was already trained")
         images = read_set(data.path)
         plan = plan_training(images, config.gan, config.seed)
-        spec = network_spec(images, plan, config.gan)
+        spec = network_spec(images, plan, config.gan, parent)
+        plan = resized(plan, spec.size)
+        start = None if parent is None else start_from(parent, spec, plan, config)
         fabric = make_fabric(config.device, config.gan.precision)
-        for line in plan_lines(plan, config.gan):
+        for line in [*plan_lines(plan, config.gan), *(start.lines if start else ())]:
             say(line)
+        if parent is not None and ranks.leads():
+            write_json(run.path / PARENT, {"path": config.gan.parent, "name": parent.name, "digest": parent.digest})
         began = time.monotonic()
         memory = NamingTheSetting(
             f"gan.batch_size = {config.gan.batch_size} with gan.base_channels = {config.gan.base_channels} is too much",
@@ -44,38 +59,60 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
         )
         with memory:
             guide = train_guide(run.path / FOLDER, plan, config.gan, config.seed, fabric.device)
-            trainer = Training(run, config.gan, config.seed, plan, spec, fabric, guide, began)
+            trainer = Training(run, config.gan, config.seed, plan, spec, fabric, guide, began, start)
         gpus = [fabric.device] if fabric.device.type == "cuda" else []  # of others the state is left alone
         with graceful_stop() as stop, closing(trainer.journal), torch.random.fork_rng(devices=gpus), memory:
             trainer.train(stop)
         if ranks.leads():
-            digest = trainer.export({"data": data.digest})
+            facts = {"data": data.digest} | ({"parent": parent.digest} if parent else {})
+            digest = trainer.export(facts)
             run.finish(digest=digest, figures=trainer.figures(), device=describe(fabric.device))
     ranks.barrier()
     return _result(run, "trained")
 
 
-def plan_steps(data: Run | None, config: Config) -> list[str]:
-    """What `train_gan` would do, in words. GanferError for data or settings that cannot be trained with."""
+def plan_steps(data: Run | None, config: Config, workspace: Workspace | None = None) -> list[str]:
+    """What `train_gan` would do, in words. GanferError for data, settings or a parent that cannot be trained with."""
     steps: list[str] = []
+    check_settings(config.gan)
+    parent = open_parent(workspace or Workspace(), config.gan) if config.gan.parent else None
     if data is not None:
         images = read_set(data.path)
         plan = plan_training(images, config.gan, config.seed)
-        network_spec(images, plan, config.gan)
+        spec = network_spec(images, plan, config.gan, parent)
         steps += plan_lines(plan, config.gan)
+        if parent is not None:
+            plan = resized(plan, spec.size)
+            steps += [*start_from(parent, spec, plan, config).lines, how_long(spec, config)]
     limit = f", at most {config.gan.minutes:g} minutes" if config.gan.minutes else ""
     return [*steps, f"{config.gan.steps:,} steps of {config.gan.batch_size} images{limit}."]
 
 
-def run_key(config: Config, data: Run) -> dict[str, Any]:
-    """What names the run: every setting that changes the result, the data and the seed."""
+def run_key(config: Config, data: Run, parent: Parent | None = None) -> dict[str, Any]:
+    """What names the run: every setting that changes the result, the data, the parent's weights and the seed."""
+    check_settings(config.gan)
     settings = dataclasses.asdict(config.gan)
-    del settings["checkpoint_seconds"]
-    return {"config": settings, "inputs": {"data": data.digest}, "seed": config.seed}
+    del settings["checkpoint_seconds"], settings["parent"]
+    inputs = {"data": data.digest}
+    if parent is None:
+        for name in OF_PARENT:
+            settings.pop(name, None)
+    else:
+        inputs["parent"] = parent.digest
+    return {"config": settings, "inputs": inputs, "seed": config.seed}
 
 
-def network_spec(images: ImageSet, plan: TrainingPlan, config: GanConfig) -> NetworkSpec:
-    """The networks' shape for these images. GanferError when no network draws their size."""
+def check_settings(config: GanConfig) -> None:
+    """GanferError for settings of a parent where there is none."""
+    given = [name for name in OF_PARENT if getattr(config, name)]
+    if given and not config.parent:
+        raise GanferError(f"gan.{given[0]} is of a parent, and there is none.", "Give one with --from FILE|RUN.")
+
+
+def network_spec(images: ImageSet, plan: TrainingPlan, config: GanConfig, parent: Parent | None = None) -> NetworkSpec:
+    """The networks' shape for these images. GanferError when no network draws their size, or the parent's does not."""
+    if parent is not None:
+        return child_spec(parent, images, len(plan.class_names or ()), config)
     check_size(config.network, images.size)
     return NetworkSpec(
         network=config.network,
@@ -85,6 +122,41 @@ def network_spec(images: ImageSet, plan: TrainingPlan, config: GanConfig) -> Net
         latent_dim=config.latent_dim,
         base_channels=config.base_channels,
     )
+
+
+def start_from(parent: Parent, spec: NetworkSpec, plan: TrainingPlan, config: Config) -> Start:
+    """The weights that a training from this parent begins with."""
+    networks = fresh_networks(spec, config.gan, config.seed)
+    return prepare(parent, spec, plan.class_names, *networks, config.gan)
+
+
+def say_if_changed(workspace: Workspace, config: GanConfig, parent: Parent) -> None:
+    """Name a parent that is not what it was when an unfinished training began from it: that one is not gone on with."""
+    for run in workspace.runs("gans"):
+        file = run.path / PARENT
+        if run.complete or not file.is_file():
+            continue
+        begun = read_object(file, f"Remove {run.path}.")
+        if begun.get("path") == config.parent and begun.get("digest") != parent.digest:
+            say(
+                f"{config.parent} has changed since {run.name} was begun from it ({str(begun.get('digest'))[:12]} then,"
+                f" {parent.digest[:12]} now): a new training begins; remove {run.path} if it is not wanted."
+            )
+
+
+def how_long(spec: NetworkSpec, config: Config) -> str:
+    """The training's time on this machine, from a few images through both networks."""
+    fabric = make_fabric(config.device, config.gan.precision)
+    networks = [network.to(fabric.device) for network in fresh_networks(spec, config.gan, config.seed)]
+    few = min(8, config.gan.batch_size)
+    z = torch.zeros(few, spec.latent_dim, device=fabric.device)
+    labels = torch.zeros(few, dtype=torch.int64, device=fabric.device)
+    began = time.monotonic()
+    with fabric.autocast():
+        networks[1](networks[0](z, labels), labels).sum().backward()
+    passes = 3.0  # both updates and the penalties, in passes like this one
+    seconds = (time.monotonic() - began) * passes * config.gan.batch_size / few * config.gan.steps
+    return f"About {duration(seconds)} on this {fabric.device.type}, by the time that {few} images take."
 
 
 def _result(run: Run, what: str) -> Result:
