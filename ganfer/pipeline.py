@@ -178,6 +178,24 @@ class Project:
             guide = self.needs.classifier()
             return generate_steered(self.workspace, self.config, chosen, data, quota, guide, self.needs.judge())
 
+    def project(
+        self,
+        images: Sequence[str | Path],
+        *,
+        gan: str | None = None,
+        of_class: str | None = None,
+        dry_run: bool = False,
+    ) -> Result:
+        """The latent codes of images, of a StyleGAN2 (`stylegan.network`) or of one of the workspace's GANs."""
+        from ganfer.generate.project import find_images, open_network, plan_lines, project
+
+        files = find_images([Path(image) for image in images])
+        opened = open_network(self.workspace, self.config, gan, of_class)
+        steps = plan_lines(opened, len(files), self.config)
+        return self._first("stylegan project", [], steps, dry_run) or project(
+            self.workspace, self.config, opened, files
+        )
+
     def label(
         self,
         folder: str | Path | None = None,

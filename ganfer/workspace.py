@@ -33,6 +33,7 @@ FORMAT = 1
 KINDS = (
     *("data", "classifiers", "gans", "synthetic", "reports"),
     *("evaluations", "crossvals", "studies", "explanations", "exports", "qualities", "judges"),
+    *("projections", "encoders", "identities"),
 )
 DEFAULT_ROOT = "ganfer-work"
 #: What a record's entries are, where they are there.

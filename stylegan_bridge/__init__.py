@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from stylegan_bridge.generator import Generator
     from stylegan_bridge.known import KNOWN_NETWORKS
     from stylegan_bridge.loading import Info, convert, inspect, load_generator, read_discriminator, read_tensors
+    from stylegan_bridge.projection import ProjectConfig, Projection, Projector
     from stylegan_bridge.sampling import face_crop, mix_styles, save_pngs, stream
     from stylegan_bridge.steering import PlainSpace, SteerConfig, SteerResult, StyleSpace, steer
 
@@ -30,6 +31,9 @@ _HOMES = {
     "convert": "loading",
     "fetch": "fetching",
     "KNOWN_NETWORKS": "known",
+    "ProjectConfig": "projection",
+    "Projection": "projection",
+    "Projector": "projection",
     "stream": "sampling",
     "mix_styles": "sampling",
     "face_crop": "sampling",
@@ -48,6 +52,9 @@ __all__ = [
     "GeneratorConfig",
     "Info",
     "PlainSpace",
+    "ProjectConfig",
+    "Projection",
+    "Projector",
     "SteerConfig",
     "SteerResult",
     "StyleSpace",
