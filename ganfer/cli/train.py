@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganfer.cli.options import PathParam, common_shared, setting_option
+from ganfer.cli.options import PathParam, common, common_shared, setting_option
 from ganfer.results import Result
 
 if TYPE_CHECKING:
@@ -45,6 +45,20 @@ def gan(project: "Project", dry_run: bool) -> Result:
     low learning rates and with the lower discriminator frozen; --dry-run says what is taken over and what is new.
     """
     return project.train_gan(dry_run=dry_run)
+
+
+@train.command()
+@click.option("--gan", metavar="NAME", help="A GAN of the workspace  [default: the newest, or a new one]")
+@setting_option("encoder.steps", "--steps")
+@setting_option("encoder.batch_size", "--batch-size")
+@common
+def encoder(project: "Project", dry_run: bool, gan: str | None) -> Result:
+    """Train the encoder of one of ganfer's own GANs: from a face to the latent that draws it.
+
+    `ganfer generate --from-faces` needs it, and trains it where it is missing. Every setting can be given with
+    --set encoder.KEY=VALUE.
+    """
+    return project.train_encoder(gan, dry_run=dry_run)
 
 
 @train.command()

@@ -79,12 +79,15 @@ class TransferConfig:
     """Real faces whose expression is changed (`ganfer generate --from-faces`)."""
 
     identity: float = setting(
-        0.1, "largest share of strangers who look as alike as a face and what became of it; 1 = no bound", low=0, high=1
+        0.05,
+        "largest share of strangers who look as alike as a face and what became of it; 1 = no bound",
+        low=0,
+        high=1,
     )
     keep: float = setting(4.0, "weight of the identity while the expression is moved", low=0, high=1000)
     confidence: float = setting(0.5, "the judge's smallest probability of the class", low=0, high=0.999)
     styles: int = setting(4, "most faces made of one real one", low=1, high=1000)
-    steps: int = setting(60, "steps of the search for the expression, per face", low=1, high=10_000)
+    refine: int = setting(100, "steps that better what the encoder of ganfer's own GANs finds; 0 = none", low=0)
     tries: float = setting(3.0, "most tries per face asked for", low=1, high=1000)
     batch: int = setting(32, "faces worked on together", low=1, high=4096)
     layers: str = setting("", "layers of W+ that may move, 0 the coarsest, like 4-9; empty = all")

@@ -32,11 +32,12 @@ FILE, STRANGERS = "identity.safetensors", "strangers.npy"
 _FIRST = 11 << 40  # seeds of its drawn people, which no drawn data set reaches
 _PAIRS = 4000  # pairs of strangers
 _RATE = 2e-3
+_MOST_REAL = 20_000  # training images that take part
 
 
 @dataclass(frozen=True)
 class IdentitySettings:
-    """How it is trained. people: drawn ones, with `faces` each; a step takes `batch` people twice, half of them real."""
+    """How it is trained. people: drawn ones, with `faces` each; a step takes two faces of `batch` people, half real."""
 
     people: int = 400
     faces: int = 6
@@ -49,27 +50,31 @@ class IdentitySettings:
 DEFAULT = IdentitySettings()
 
 
-def identity_run(workspace: Workspace, config: Config, data: Run, settings: IdentitySettings = DEFAULT) -> Run:
+def identity_run(workspace: Workspace, config: Config, data: Run, settings: IdentitySettings | None = None) -> Run:
     """Where the network for this data lives, trained or not."""
-    values: dict[str, Any] = {**asdict(settings), "drawn": DRAWN_VERSION}
+    values: dict[str, Any] = {**asdict(settings or DEFAULT), "drawn": DRAWN_VERSION}
     del values["every"]
-    return workspace.run("identities", "identity", {"config": values, "inputs": {"data": data.digest}, "seed": config.seed})
+    return workspace.run(
+        "identities", "identity", {"config": values, "inputs": {"data": data.digest}, "seed": config.seed}
+    )
 
 
-def train_identity(
-    workspace: Workspace, config: Config, data: Run, settings: IdentitySettings = DEFAULT
-) -> Result:
+def train_identity(workspace: Workspace, config: Config, data: Run, settings: IdentitySettings | None = None) -> Result:
     """Train it on drawn people and the training split's real images; writes identities/<run>/. Resumes."""
+    settings = settings or DEFAULT
     run = identity_run(workspace, config, data, settings)
     with run.work("train identity") as record:
         if record.get("status") == "complete":
             return _result(run, "was already trained")
         images = read_set(data.path)
         device = resolve_device(config.device)
-        say(f"Training the network that tells people apart on {settings.people:,} drawn people and the training images.")
+        say(
+            f"Training the network that tells people apart on {settings.people:,} drawn people and the training images."
+        )
         drawn = _drawn(run, images.channels, settings.people, settings.faces, _FIRST)
         real = images.of("train")
-        real = real.select(np.flatnonzero(real.source == "real"))
+        rows = stream(config.seed, "identity-real").permutation(np.flatnonzero(real.source == "real"))
+        real = real.select(np.sort(rows[:_MOST_REAL]))
         network = _train(run, config, settings, drawn, real, device)
         measured = _measure(network, images, real, settings, config.seed)
         write_npy(run.path / STRANGERS, measured.pop("strangers"))
@@ -206,5 +211,5 @@ def _result(run: Run, what: str) -> Result:
     known = "" if subjects is None else f", {subjects:.3f} on validation's subjects"
     return Result(
         "train identity", run.path, figures,
-        [f"{run.name} {what}: it tells drawn people it never saw apart with an AUC of {figures['auc_drawn']:.3f}{known}."],
+        [f"{run.name} {what}: AUC {figures['auc_drawn']:.3f} in telling apart drawn people it never saw{known}."],
     )  # fmt: skip

@@ -121,8 +121,8 @@ def plan_lines(opened: Opened, count: int, config: Config) -> list[str]:
     """What the search will cost."""
     steps = config.projection.steps * -(-count // config.projection.batch)
     return [
-        f"invert {count:,} images into {opened.name} at {opened.size} pixels: {config.projection.steps:,} steps for each "
-        f"{config.projection.batch} of them, {steps:,} in all",
+        f"invert {count:,} images into {opened.name} at {opened.size} pixels: {config.projection.steps:,} steps for "
+        f"each {config.projection.batch} of them, {steps:,} in all",
     ]
 
 
@@ -183,8 +183,10 @@ def in_batches(
                 projector = projector or Projector(space, between, settings_of(config), config.seed)
                 begin = None if starts is None else torch.from_numpy(starts[part])
                 result = projector.project(torch.from_numpy(images[part]), begin)
-                write_bytes(file, packed(codes=result.codes, images=result.images, distances=result.distances,
-                                         **{f"noise{i}": noise for i, noise in enumerate(result.noises or [])}))  # fmt: skip
+                noises = {f"noise{i}": noise for i, noise in enumerate(result.noises or [])}
+                made = {"codes": result.codes, "images": result.images, "distances": result.distances, **noises}
+                file.parent.mkdir(exist_ok=True)
+                write_bytes(file, packed(**made))
             with np.load(file) as stored:
                 parts.append({name: stored[name] for name in stored.files})
             advance(len(images[part]))
@@ -252,8 +254,8 @@ def _page(
 def _result(run: Run, what: str) -> Result:
     figures = run.figures
     lines = [
-        f"{run.name} {what}: {figures['count']:,} images, {figures['distance']} {figures['mean_distance']:.4f} on average "
-        f"(between unrelated faces {figures['plain_distance']:.4f}).",
+        f"{run.name} {what}: {figures['count']:,} images, {figures['distance']} {figures['mean_distance']:.4f} on "
+        f"average (between unrelated faces {figures['plain_distance']:.4f}).",
         f"  codes: {run.path / LATENTS}, page: {run.path / 'index.html'}",
     ]
     return Result("ganfer stylegan project", run.path, figures, lines)

@@ -5,6 +5,7 @@ light (supervised contrastive loss, Khosla et al. 2020). It is no face recogniti
 ones the look of single photographs.
 """
 
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ class IdentityNet(nn.Module):
         self.channels = channels
         sizes = (channels, width, 2 * width, 4 * width, 4 * width)
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+        for inputs, outputs in pairwise(sizes):
             layers += [nn.Conv2d(inputs, outputs, 3, 2, 1), nn.GroupNorm(8, outputs), nn.LeakyReLU(0.1)]
         self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(sizes[-1] * (SIDE // 16) ** 2, WIDTH))
 
@@ -80,5 +81,3 @@ def separation(embeddings: np.ndarray, people: np.ndarray) -> float:
     rows, columns = np.triu_indices(len(people), 1)
     similar = (embeddings[rows] * embeddings[columns]).sum(axis=1)
     return float(roc_auc_score(people[rows] == people[columns], similar))
-
-

@@ -146,8 +146,8 @@ def test_the_file_s_discriminator_is_taken_over_and_its_lowest_stages_stay(tmp_p
         assert torch.allclose(
             fresh(images, torch.tensor([0, 1, 2, 0])), judge.b4.out(judge(images)).flatten(), atol=1e-5
         )
-    assert start.frozen == {f"trunk.b16.{name}" for name in (
-        "fromrgb.weight", "fromrgb.bias", "conv0.weight", "conv0.bias", "conv1.weight", "conv1.bias", "skip.weight")}  # fmt: skip
+    layers = [f"{name}.{part}" for name in ("fromrgb", "conv0", "conv1") for part in ("weight", "bias")]
+    assert start.frozen == {f"trunk.b16.{name}" for name in (*layers, "skip.weight")}
     result = train_gan(workspace, child, data)
     after = resume_point(result.path)["discriminator"]
     before = fresh.state_dict()
@@ -162,7 +162,7 @@ def test_what_a_cut_network_loses_starts_anew_and_is_not_frozen(tmp_path, worksp
     data = store(workspace, tiny_set(dict.fromkeys(NAMES, 10), channels=3))
     _, spec, start, _ = begun(workspace, data, settings(file))
     assert spec.size == 16
-    assert "new: trunk.b16.fromrgb, by_class" in "\n".join(start.lines)
+    assert "new: trunk.b16.fromrgb." in "\n".join(start.lines)
     assert "trunk.b16 (but for what is new in it), trunk.b8" in start.lines[-1]
     assert not any("fromrgb" in name for name in start.frozen)
 

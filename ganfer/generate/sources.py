@@ -1,0 +1,69 @@
+"""Which real faces are changed into which class: looked at before anything is made."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ganfer.config import Config
+from ganfer.data.imageset import ImageSet
+from ganfer.errors import DataError, GanferError, did_you_mean
+from ganfer.generate.quota import Quota
+from ganfer.runtime.seeding import stream
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The real training faces to start from, in the order in which they are taken: rows (S,) of the image set."""
+
+    names: tuple[str, ...]
+    rows: np.ndarray
+
+    def lines(self, quota: Quota, config: Config) -> list[str]:
+        """What is taken, and how often."""
+        count, wanted = len(self.rows), quota.total
+        lines = [f"change {', '.join(self.names)}: {count:,} real training faces to start from"]
+        if wanted > count:
+            lines.append(
+                f"{wanted:,} faces of {count:,} real ones: each serves up to {config.transfer.styles} times, each "
+                "time in another style (a shifted latent)"
+            )
+        return lines
+
+
+def plan_sources(images: ImageSet, given: Sequence[str], quota: Quota, config: Config) -> Sources:
+    """The sources for a quota. GanferError for a class that is none, that is wanted too, or that is no majority."""
+    names = tuple(dict.fromkeys(name.strip().lower() for name in given if name.strip()))
+    if not names:
+        raise GanferError("--from-faces names no class.", f"Name classes of the data: {', '.join(images.class_names)}.")
+    for name in names:
+        if name not in images.class_names:
+            raise GanferError(f"--from-faces: the data has no class {name!r}.", did_you_mean(name, images.class_names))
+        if name in quota.counts:
+            raise GanferError(
+                f"{name} is both a class to start from and one to fill.", "Leave it out of one of the two."
+            )
+    train = (images.split == "train") & (images.source == "real")
+    tally = {
+        name: int((train & (images.labels == images.class_names.index(name))).sum()) for name in images.class_names
+    }
+    empty = [name for name in names if not tally[name]]
+    if empty:
+        raise DataError(f"{empty[0]} has no real training image.", "Start from a class that has some.")
+    total = sum(tally[name] for name in names)
+    for name in quota.counts:
+        if total <= tally[name]:
+            raise GanferError(
+                f"{', '.join(names)} have {total:,} training images, {name} has {tally[name]:,}: there is no majority "
+                "to take new people from.",
+                "Start from larger classes, or fill a rarer one.",
+            )
+    most = total * config.transfer.styles
+    if quota.total > most:
+        raise GanferError(
+            f"{quota.total:,} faces of {total:,} real ones, each at most {config.transfer.styles} times, are at most "
+            f"{most:,}.",
+            "Ask for fewer, name more classes, or raise transfer.styles.",
+        )
+    members = np.flatnonzero(train & np.isin(images.labels, [images.class_names.index(name) for name in names]))
+    return Sources(names, stream(config.seed, "from-faces").permutation(members))
