@@ -167,6 +167,7 @@ def gan_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     if given.get("parent"):
         network = network or network_of(str(given["parent"]))
         small = {"network": network, **_FROM_PARENT.get(str(network), {}), "ada_target": 0.6, "freeze_d": 2}
+        small["transition"] = 0.0  # new classes change nothing at first as it is, and known ones are to stay
         small["steps"] = 2000
     else:
         small = {}
