@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bridge_checkpoints import tiny_config, tiny_generator
 from gan_bright import Level, gan
 from gan_tiny import NAMES, TINY, store, tiny_set
 
@@ -26,6 +27,7 @@ from ganfer.generate.changing import ALREADY, COPY, IDENTITY, KEPT, Changer
 from ganfer.generate.quota import Quota
 from ganfer.generate.redraw import redraw
 from ganfer.generate.sources import plan_sources
+from ganfer.generate.stylegan2 import StyleganGenerator
 from ganfer.metrics.identity import IdentityDistance, IdentityNet, contrast, separation
 from ganfer.metrics.perceptual import open_perceptual
 from ganfer.pipeline import Project
@@ -187,6 +189,18 @@ def test_a_further_style_is_another_face_of_the_same_person() -> None:
     apart = np.square(made.codes - codes).mean(axis=(1, 2))
     assert 0 < apart[1] < 0.5
     assert not np.array_equal(made.codes[1], made.codes[2])
+
+
+def test_a_stylegan2_is_searched_in_w_plus_at_the_data_s_size() -> None:
+    network = StyleganGenerator(tiny_generator(tiny_config(32)), "d" * 64, size=16, channels=1)
+    faces = network.sample(np.array([1, 2, 3]))
+    search = changer(answers(1, 2), satisfied, codes=None)
+    search.generator, search.encoder = network, None
+    made = search.change(faces, np.ones(3, np.int64), 2, np.arange(3), np.zeros(3, np.int64))
+    assert made.codes.shape == (3, 8, 10)
+    assert set(made.fate) <= {KEPT, COPY}
+    again = network.latent_space().final(torch.from_numpy(made.codes)).numpy()
+    assert np.array_equal(again, made.images)
 
 
 def planned(images: ImageSet, given: list[str], counts: dict[str, int], **changes: object) -> list[str]:
