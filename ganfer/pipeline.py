@@ -103,7 +103,7 @@ class Project:
         """Train the generator on the active data's training split."""
         from ganfer.gan.train import plan_steps, train_gan
 
-        steps = plan_steps(self.workspace.active_data, self.config, self.workspace)
+        steps = plan_steps(self.workspace.active_data, self.config, self.workspace, timed=dry_run)
         plan = self._first("train gan", ["data"], steps, dry_run)
         return plan or train_gan(self.workspace, self.config, self.needs.data())
 
@@ -223,7 +223,9 @@ class Project:
         if request["balance"] or request["to"] is not None:  # the classes to start from are not filled
             counts = {name: count for name, count in quota.counts.items() if name not in given}
             quota = dataclasses.replace(quota, counts=counts)
-        sources = plan_sources(read_set(data.path), given, quota, self.config)
+        sources = plan_sources(
+            read_set(data.path), given, quota, self.config, known.source.class_names if known.source else None
+        )
         if dry_run:
             steps = [*quota.lines(), *plan_lines(sources, quota, self.config, encoded=own)]
             return self._plan("generate", needed, [*known.steps, *steps])

@@ -31,7 +31,7 @@ def train() -> None:
 @setting_option("gan.balance", "--balance")
 @setting_option("gan.transition", "--transition")
 @setting_option("gan.precision", "--precision")
-@setting_option("gan.parent", "--from", metavar="FILE|RUN", type=PathParam())
+@setting_option("gan.parent", "--from", metavar="FILE|URL|NAME|RUN", type=PathParam())
 @setting_option("gan.parent_classes", "--from-classes", metavar="NAMES")
 @setting_option("gan.resolution", "--resolution")
 @setting_option("gan.freeze_d", "--freeze-d")

@@ -11,6 +11,8 @@ _LONGEST = 10_000_000  # bytes of a safetensors header
 def network_of(parent: str) -> str:
     """The network of a run (by its name or card) or of a file; what is not ganfer's own is a StyleGAN2."""
     path = Path(parent)
+    if "://" in parent or not (path.exists() or path.name.startswith(NETWORKS)):
+        return "stylegan2"  # to be downloaded
     if not path.exists() or path.is_dir():
         card = _card(path / "card.json")
         if card is None:  # a workspace: its newest GAN's

@@ -15,9 +15,10 @@ from ganfer.config import GanConfig
 from ganfer.errors import GanferError
 from ganfer.gan.sampling import FILE, open_gan
 from ganfer.gan.spec import NetworkSpec
+from ganfer.runtime.console import say
 from ganfer.runtime.files import digest_of
 from ganfer.workspace import Workspace
-from stylegan_bridge import BridgeError, inspect, read_discriminator
+from stylegan_bridge import KNOWN_NETWORKS, BridgeError, fetch, inspect, read_discriminator
 from stylegan_bridge.loading import check_memory, read_checkpoint
 
 _CHECKPOINT = "checkpoint.pt"
@@ -48,7 +49,12 @@ def open_parent(workspace: Workspace, config: GanConfig) -> Parent:
     A name that is no path is a run of this workspace; a workspace's folder stands for its newest GAN.
     """
     path = Path(config.parent)
-    if not path.exists():
+    if is_distant(config.parent):
+        try:
+            path = fetch(config.parent, announce=say)
+        except BridgeError as error:
+            raise GanferError(f"--from {config.parent}: {error}.", "Give a file that is here.") from error
+    elif not path.exists():
         path = _named(workspace, config.parent)
     elif path.is_dir() and not (path / FILE).is_file():
         newest = Workspace(path).latest("gans") if (path / "gans").is_dir() else None
@@ -65,13 +71,18 @@ def open_parent(workspace: Workspace, config: GanConfig) -> Parent:
     return found
 
 
+def is_distant(parent: str) -> bool:
+    """Whether it is a URL or the name of a published network, which is downloaded (once)."""
+    return not Path(parent).exists() and ("://" in parent or parent in KNOWN_NETWORKS)
+
+
 def _named(workspace: Workspace, name: str) -> Path:
     runs = [run for run in workspace.runs("gans") if run.complete]
     if any(run.name.startswith(name) for run in runs) and not Path(name).is_absolute():
         return workspace.find("gans", name).path
     raise GanferError(
         f"--from {name}: no such file or folder, and no finished GAN of {workspace.root} is called so.",
-        "Give a StyleGAN2 file, a run of this workspace, or the folder of another one.",
+        f"Give a StyleGAN2 file, a run of this workspace, the folder of another one, or {', '.join(KNOWN_NETWORKS)}.",
     )
 
 

@@ -14,7 +14,7 @@ from ganfer.errors import GanferError
 from ganfer.gan.guide import FOLDER, train_guide
 from ganfer.gan.loop import Training, fresh_networks
 from ganfer.gan.networks import NetworkSpec, check_size
-from ganfer.gan.parent import Parent, open_parent
+from ganfer.gan.parent import Parent, is_distant, open_parent
 from ganfer.gan.plan import TrainingPlan, plan_lines, plan_training, resized
 from ganfer.gan.transfer import Start, child_spec, prepare
 from ganfer.page.numbers import duration
@@ -24,6 +24,7 @@ from ganfer.runtime.device import describe, graceful_stop, make_fabric, ranks
 from ganfer.runtime.files import read_object, write_json
 from ganfer.runtime.memory import NamingTheSetting
 from ganfer.workspace import Run, Workspace
+from stylegan_bridge.fetching import is_cached
 
 PARENT = "parent.json"
 
@@ -71,10 +72,17 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
     return _result(run, "trained")
 
 
-def plan_steps(data: Run | None, config: Config, workspace: Workspace | None = None) -> list[str]:
-    """What `train_gan` would do, in words. GanferError for data, settings or a parent that cannot be trained with."""
+def plan_steps(
+    data: Run | None, config: Config, workspace: Workspace | None = None, *, timed: bool = False
+) -> list[str]:
+    """What `train_gan` would do, in words; timed: and how long from a parent, which takes a few passes to tell.
+
+    GanferError for data, settings or a parent that cannot be trained with.
+    """
     steps: list[str] = []
     check_settings(config.gan)
+    if is_distant(config.gan.parent) and not is_cached(config.gan.parent):
+        return [f"download {config.gan.parent}, a StyleGAN2, and go on from it", f"{config.gan.steps:,} steps."]
     parent = open_parent(workspace or Workspace(), config.gan) if config.gan.parent else None
     if data is not None:
         images = read_set(data.path)
@@ -83,7 +91,8 @@ def plan_steps(data: Run | None, config: Config, workspace: Workspace | None = N
         steps += plan_lines(plan, config.gan)
         if parent is not None:
             plan = resized(plan, spec.size)
-            steps += [*start_from(parent, spec, plan, config).lines, how_long(spec, config)]
+            steps += start_from(parent, spec, plan, config).lines
+            steps += [how_long(spec, config)] if timed else []
     limit = f", at most {config.gan.minutes:g} minutes" if config.gan.minutes else ""
     return [*steps, f"{config.gan.steps:,} steps of {config.gan.batch_size} images{limit}."]
 

@@ -88,7 +88,7 @@ def generate_from_faces(
         if record.get("status") == "complete":
             return _result(run, quota, "was already generated")
         images = read_set(data.path)
-        sources = plan_sources(images, given, quota, config)
+        sources = plan_sources(images, given, quota, config, source.class_names)
         generator = source.open(config.device, images.size, images.channels)
         for line in [*quota.lines(), *plan_lines(sources, quota, config, encoded=helpers.encoder is not None)]:
             say(line)
@@ -150,14 +150,6 @@ def _fill(
     """Class by class, batches of sources until enough were kept; a finished batch lies in the run's folder."""
     kept: list[_Kept] = []
     tallies: dict[str, Counter[str]] = {}
-    if changer.labels is not None:
-        lacking = [n for n in (*quota.counts, *sources.names) if changer.labels[images.class_names.index(n)] < 0]
-        if lacking:
-            raise GanferError(
-                f"The generator has no class {lacking[0]!r}; it knows "
-                f"{', '.join(changer.generator.class_names or ())}.",
-                "Leave it out, or take a generator that was trained on data with that class.",
-            )
     offset = 0  # other classes start from other people, as far as there are some
     with progress("change faces", quota.total) as advance:
         for name, wanted in quota.counts.items():

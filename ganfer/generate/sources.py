@@ -31,8 +31,13 @@ class Sources:
         return lines
 
 
-def plan_sources(images: ImageSet, given: Sequence[str], quota: Quota, config: Config) -> Sources:
-    """The sources for a quota. GanferError for a class that is none, that is wanted too, or that is no majority."""
+def plan_sources(
+    images: ImageSet, given: Sequence[str], quota: Quota, config: Config, known: Sequence[str] | None = None
+) -> Sources:
+    """The sources for a quota. GanferError for a class that is none, that is wanted too, or that is no majority.
+
+    known: the classes of the generator, where it draws by class and is there already.
+    """
     names = tuple(dict.fromkeys(name.strip().lower() for name in given if name.strip()))
     if not names:
         raise GanferError("--from-faces names no class.", f"Name classes of the data: {', '.join(images.class_names)}.")
@@ -43,6 +48,14 @@ def plan_sources(images: ImageSet, given: Sequence[str], quota: Quota, config: C
             raise GanferError(
                 f"{name} is both a class to start from and one to fill.", "Leave it out of one of the two."
             )
+    if not quota.total:
+        raise GanferError("There is no class to fill besides those to start from.", "Name one with --class NAME=N.")
+    lacking = [name for name in (*quota.counts, *names) if known is not None and name not in known]
+    if lacking:
+        raise GanferError(
+            f"The generator has no class {lacking[0]!r}; it knows {', '.join(known or ())}.",
+            "Leave it out, or take a generator that was trained on data with that class.",
+        )
     train = (images.split == "train") & (images.source == "real")
     tally = {
         name: int((train & (images.labels == images.class_names.index(name))).sum()) for name in images.class_names

@@ -70,7 +70,12 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> dict[str, Level]:
 
 def source() -> Any:
     return SimpleNamespace(
-        name="bright", digest="b" * 64, input="gan", settings={}, open=lambda device, size, channels: gan()
+        name="bright",
+        digest="b" * 64,
+        input="gan",
+        class_names=None,
+        settings={},
+        open=lambda device, size, channels: gan(),
     )
 
 
@@ -219,10 +224,13 @@ def test_the_plan_says_how_often_each_face_serves_and_what_cannot_be() -> None:
         (["fear", "angry"], {"angry": 1}, GanferError, "both a class to start from and one to fill"),
         (["sad"], {"angry": 1}, DataError, "sad has no real training image"),
         (["angry"], {"fear": 1}, GanferError, "no majority"),
+        (["fear"], {}, GanferError, "no class to fill"),
         (["fear"], {"angry": 121}, GanferError, "at most 120"),
     ):
         with pytest.raises(error, match=words):
             planned(images, given, counts)
+    with pytest.raises(GanferError, match="generator has no class 'fear'; it knows angry, happy"):
+        plan_sources(images, ["fear"], Quota({"angry": 1}, {}), settings(), ("angry", "happy"))
 
 
 def test_what_does_not_go_together_is_said_at_once(workspace: Workspace, data: Run) -> None:
@@ -301,3 +309,40 @@ def test_identity_and_encoder_are_trained_resumed_and_opened(
     encoder = open_encoder(encoder_run(workspace, config, data, made, people), generator, config)
     assert encoder.encode(images.images[:3], np.zeros(3, np.int64)).shape == (3, 1, 8)
     assert "finds" in str(train_encoder(workspace, config, data, made, people))
+
+
+def test_generate_from_faces_trains_what_is_missing_and_label_goes_on(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(identity, "DEFAULT", IdentitySettings(people=4, faces=2, unseen=3, steps=2, batch=8, every=2))
+    images = tiny_set({"angry": 6, "fear": 24, "happy": 24})
+    images.split[::4] = "val"
+    store(workspace, images)
+    quick = {
+        "classifier.model": "compact-small",
+        "classifier.epochs": 1,
+        "classifier.augment": "none",
+        "encoder.steps": 2,
+    }
+    values = (
+        FAST | quick | {"classifier.tensorboard": False, "classifier.ema": 0.0, "gan.steps": 4, "gan.guidance": 0.0}
+    )
+    project = Project(workspace, load_config(None, values))
+    changed = Changer.change
+
+    def all_kept(self: Changer, faces: np.ndarray, *rest: Any) -> Any:
+        made = changed(self, faces, *rest)
+        made.fate[:] = KEPT
+        return made
+
+    monkeypatch.setattr(Changer, "change", all_kept)
+    result = project.generate(from_faces=["happy", "fear"], classes={"angry": 5})
+    said = capsys.readouterr().err
+    assert "the network that tells people apart" in said
+    assert "train the GAN's encoder for 2 steps" in said
+    assert result.figures["per_class"] == {"angry": 5}
+    assert {row["source_class"] for row in rows_of(result.path)} <= {"happy", "fear"}
+    assert project.label().figures
+    assert {row["asked"] for row in rows_of(result.path)} == {"angry"}
+    with pytest.raises(GanferError, match="made from real faces"):
+        project.label(fill=True)

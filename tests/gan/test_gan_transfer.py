@@ -252,7 +252,9 @@ def test_a_parent_that_changed_is_named(tmp_path, workspace, data, capsys, monke
 
 def test_the_plan_says_what_is_taken_over_new_and_frozen_and_how_long(tmp_path, workspace, data):
     run = trained(tmp_path, names=("happy", "angry"))
-    lines = "\n".join(plan_steps(data, settings(run.parent.parent), workspace))  # a workspace: its newest GAN
+    lines = "\n".join(
+        plan_steps(data, settings(run.parent.parent), workspace, timed=True)
+    )  # a workspace: its newest GAN
     for words in ("numbers taken over", "new classes, which start from the mean", "frozen: stem, blocks.0.", "About "):
         assert words in lines
     assert not workspace.runs("gans")
@@ -289,6 +291,13 @@ def test_what_cannot_be_gone_on_from_is_said_in_a_line(tmp_path, workspace, data
         plan_steps(data, settings(run), workspace)
     with pytest.raises(GanferError, match="freeze_d is of a parent"):
         plan_steps(data, load_config(None, SMALL | {"gan.freeze_d": 1}), workspace)
+
+
+def test_a_published_network_is_planned_without_a_download(workspace, data, monkeypatch):
+    monkeypatch.setenv("GANFER_CACHE", str(workspace.root / "cache"))
+    config = settings("ffhq-256")
+    assert config.gan.network == "stylegan2"
+    assert plan_steps(data, config, workspace)[0] == "download ffhq-256, a StyleGAN2, and go on from it"
 
 
 def test_named_classes_of_a_file_keep_their_embedding(tmp_path, workspace):
