@@ -71,6 +71,7 @@ class ProjectionConfig:
     mean: float = setting(0.002, "weight of the distance from the average face, which keeps a code editable", low=0)
     layers: float = setting(0.02, "weight of how much the layers of W+ differ, which keeps a code editable", low=0)
     noise: bool = setting(False, "find a StyleGAN2's noise images too (they carry no face, and are regularised)")
+    layered: bool = setting(True, "ganfer's own GANs: a latent of its own for every place it enters the network at")
     lpips: str = setting("", "file with a backbone's weights for LPIPS; empty = torch's cache")
 
 

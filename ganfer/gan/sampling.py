@@ -65,7 +65,10 @@ class GanGenerator(Generator):
         return self._in_passes(lambda part: self.latents(seeds[part]), len(seeds), classes)
 
     def sample_latents(self, z: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
-        """Images of latents (N, latent_dim) float32: bit for bit those of `sample` where the latents are its own."""
+        """Images of latents (N, latent_dim) float32: bit for bit those of `sample` where the latents are its own.
+
+        z may be (N, depth, latent_dim), a latent of its own for every place that one enters the network at.
+        """
         return self._in_passes(lambda part: z[part], len(z), self._checked_labels(z, labels))
 
     def latents(self, seeds: np.ndarray) -> np.ndarray:
@@ -76,6 +79,11 @@ class GanGenerator(Generator):
     def network(self) -> nn.Module:
         """The network itself, frozen: z and labels to images about -1..1."""
         return self._network
+
+    @property
+    def depth(self) -> int:
+        """Places of the network that a latent enters at; 1 where they cannot be told apart."""
+        return int(getattr(self._network, "depth", 1))
 
     def render(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """z (N, latent_dim), labels (N,) to images (N, C, H, W) float32, 0..255 before rounding; differentiable."""
@@ -126,7 +134,7 @@ class GanGenerator(Generator):
     def _draw(self, latent: np.ndarray, labels: np.ndarray | None) -> Callable[[], Tensor]:
         """Begin a pass; the returned function waits for its pixels (n, C, H, W) uint8 on the CPU."""
         padding = self._batch - len(latent)
-        z = to_device(torch.from_numpy(np.pad(latent, ((0, padding), (0, 0)))), self.device)
+        z = to_device(torch.from_numpy(np.pad(latent, ((0, padding), *((0, 0),) * (latent.ndim - 1)))), self.device)
         y = None if labels is None else to_device(torch.from_numpy(np.pad(labels, (0, padding))), self.device)
         with exact(self.device):
             images = self.render(z, y)[: len(latent)]

@@ -64,11 +64,19 @@ class StyleGan2Generator(nn.Module):
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         self.spec, self.config = spec, bridge_config(spec)
+        self.depth = self.config.num_ws  # places a latent enters
         self.mapping = MappingNetwork(self.config)
         self.synthesis = SynthesisNetwork(self.config)
 
     def forward(self, z: Tensor, labels: Tensor | None = None, strength: float = 1.0) -> Tensor:
-        """z (N, latent_dim), labels (N,) -> (N, C, S, S), about -1..1."""
+        """z (N, latent_dim), labels (N,) -> (N, C, S, S), about -1..1.
+
+        z may be (N, depth, latent_dim), a latent of its own for every layer.
+        """
+        if z.ndim == 3:
+            every = None if labels is None else labels.repeat_interleave(z.shape[1])
+            ws = self._w(z.flatten(0, 1), every, strength).unflatten(0, z.shape[:2])
+            return self.synthesis(ws, self.synthesis.const_noises())
         w = self._w(z, labels, strength)  # (N, W_DIM)
         if self.training:
             with torch.no_grad():

@@ -131,7 +131,9 @@ class Changer:
             starts = None
             if self.encoder is not None:
                 labels = None if self.labels is None else np.full(len(rows), self.labels[label])
-                starts = torch.from_numpy(self.encoder.encode(faces[rows], labels))
+                found = torch.from_numpy(self.encoder.encode(faces[rows], labels))
+                depth = self._space(int(label)).codes([0]).shape[1]
+                starts = found.repeat(1, depth, 1)  # the encoder's one latent, at every place it enters the network
             if starts is None or self.config.transfer.refine:
                 projector = self._projector(int(label))
                 size = self.config.projection.batch if starts is None else len(rows)
@@ -174,8 +176,11 @@ class Changer:
         key = self._key(label)
         if key not in self._spaces:
             known = None if key < 0 else key
-            own = isinstance(self.generator, GanGenerator)
-            self._spaces[key] = GanSpace(self.generator, known) if own else latent_space(self.generator, known)  # type: ignore[arg-type]
+            if isinstance(self.generator, GanGenerator):
+                depth = self.generator.depth if self.config.projection.layered else 1
+                self._spaces[key] = GanSpace(self.generator, known, depth)
+            else:
+                self._spaces[key] = latent_space(self.generator, known)
         return self._spaces[key]
 
     def _prior(self, label: int) -> Prior:

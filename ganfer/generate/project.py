@@ -79,7 +79,14 @@ def open_network(workspace: Workspace, config: Config, gan: str | None, of_class
                 "Give one of them with --class." if names else "Leave --class out.",
             )
         label = None if names is None or of_class is None else names.index(of_class)
-        return Opened(GanSpace(own, label), own.size, own.channels, path.name, own.digest, "z")
+        return Opened(
+            GanSpace(own, label, own.depth if config.projection.layered else 1),
+            own.size,
+            own.channels,
+            path.name,
+            own.digest,
+            "z",
+        )
     if of_class is not None:
         raise GanferError("--class is of ganfer's own GANs.", "A StyleGAN2 file's class is --network-class N.")
     network = find_network(config.stylegan)
