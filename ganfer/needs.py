@@ -48,11 +48,11 @@ class Needs:
     def classifier(self, name: str | None = None) -> Run:
         """A finished classifier: the named one, else the newest trained on the active data, else a new one."""
         from ganfer.classifier import starter
-        from ganfer.classifier.catalogue import chosen_run
+        from ganfer.classifier.catalogue import find_run
         from ganfer.classifier.train import train_classifier
 
         if name:
-            run = chosen_run(self.workspace, name)
+            run = find_run(self.workspace, name)
             starter.refuse(run.path, "labels, the screen and the experiment")
             return run
         return self.newest("classifiers") or _made(lambda: train_classifier(self.workspace, self.config, self.data()))

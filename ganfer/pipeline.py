@@ -293,7 +293,7 @@ class Project:
     def _label_photos(self, folder: Path, *, fill: bool, dry_run: bool) -> Result:
         """Photographs, where no data of the workspace is of real people: the starter labels them."""
         from ganfer.classifier import starter
-        from ganfer.classifier.catalogue import chosen_run
+        from ganfer.classifier.catalogue import find_run
         from ganfer.generate.foreign import image_files, import_batch
         from ganfer.label.stage import label
 
@@ -303,7 +303,7 @@ class Project:
         if plan := self._first("label", [], [f"label {folder} with the {starter.NAME}"], dry_run):
             return plan
         say(starter.notice())
-        reader = chosen_run(self.workspace, starter.NAME)
+        reader = find_run(self.workspace, starter.NAME)
         return label(self.config, import_batch(self.workspace, self.config, folder, None), reader, None)
 
     def quality(self, batch: str | None = None, *, classifier: str | None = None, dry_run: bool = False) -> Result:
@@ -378,14 +378,14 @@ class Project:
         if dry_run:
             return self._plan("retrain", ["data"], [*words, *steps])
 
-        def tell(workspace: Workspace, config: Config, counts: Mapping[str, int]) -> Result:
+        def drawn(workspace: Workspace, config: Config, counts: Mapping[str, int]) -> Run:
             project = Project(workspace, config)
             project.generate(classes=counts)
             project.label()
-            return project.retrain()
+            return project.needs.labels()
 
         batch = self.needs.newest("synthetic")
-        return retrain_in_folds(self.workspace, self.config, self.needs.data(), batch, tell)
+        return retrain_in_folds(self.workspace, self.config, self.needs.data(), batch, drawn)
 
     def demo(self, *, dry_run: bool = False) -> Result:
         """The whole story on the drawn faces: every class filled up to the largest, labelled, retrained, reported."""
@@ -406,12 +406,12 @@ class Project:
         self, folder: str | Path | None = None, *, classifiers: Sequence[str] = (), dry_run: bool = False
     ) -> Result:
         """Measure the newest classifier, or several as one, on the test split (`evaluate.split`), or on a folder."""
-        from ganfer.classifier.catalogue import sources
+        from ganfer.classifier.catalogue import listed
         from ganfer.classifier.early import check_evaluation
         from ganfer.classifier.evaluate import evaluate
         from ganfer.classifier.subject import image_files
 
-        paths: list[Any] = list(sources(self.workspace, classifiers)) if classifiers else []
+        paths: list[Any] = list(listed(self.workspace, classifiers)) if classifiers else []
         check_evaluation(self.workspace, self.config, paths)
         if folder:
             image_files(Path(folder))
@@ -450,12 +450,12 @@ class Project:
         dry_run: bool = False,
     ) -> Result:
         """Where in the images the classifier found its evidence: Grad-CAM, scores, first-layer maps."""
-        from ganfer.classifier.catalogue import choose
+        from ganfer.classifier.catalogue import find
         from ganfer.classifier.early import check_classes, check_images
         from ganfer.classifier.explain import explain
 
         check_images([Path(image) for image in images])
-        path: Any = choose(self.workspace, classifier) if classifier else self.needs.reader()
+        path: Any = find(self.workspace, classifier) if classifier else self.needs.reader()
         if target and not path:
             check_classes(self.workspace, [target], "--class")
         needed = [] if path else ["data", "classifier"]
@@ -467,10 +467,10 @@ class Project:
     def export(self, out: str | Path | None = None, *, classifier: str | None = None, dry_run: bool = False) -> Result:
         """Write the classifier as ONNX, checked against torch, with a JSON card."""
         require("ganfer export", "export", "onnx", "onnxruntime", "onnxscript")
-        from ganfer.classifier.catalogue import choose
+        from ganfer.classifier.catalogue import find
         from ganfer.classifier.export import check_name, export
 
-        path: Any = choose(self.workspace, classifier) if classifier else None
+        path: Any = find(self.workspace, classifier) if classifier else None
         check_name(Path(out) if out else None)
         needed = [] if path else ["data", "classifier"]
         if plan := self._first("export", needed, ["write the classifier as ONNX and check it"], dry_run):
@@ -496,11 +496,11 @@ class Project:
 
         check_opencv()
         from ganfer.classifier import starter
-        from ganfer.classifier.catalogue import sources as catalogue
+        from ganfer.classifier.catalogue import listed
         from ganfer.live.stage import open_eyes, predict_plan, predict_stage
 
         if classifiers:
-            catalogue(self.workspace, classifiers)  # a wrong name is said before any work
+            listed(self.workspace, classifiers)  # a wrong name is said before any work
         opened = predict_plan(self.workspace, sources, out, request)
         if not classifiers and (reader := self.needs.reader()):
             classifiers = [starter.NAME if reader.file == starter.FILE else str(reader.file.parent)]

@@ -19,7 +19,6 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -39,15 +38,6 @@ LOCK_SECONDS = 3600.0
 DISK_MARGIN = 64 << 20
 #: The largest published network has 0.4 GB.
 MAX_BYTES = 8 << 30
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """A network's file, and under which terms it came if they are known."""
-
-    path: Path
-    licence: str | None = None
-    sha256: str | None = None
 
 
 def cache_dir() -> Path:

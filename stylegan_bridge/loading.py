@@ -7,7 +7,7 @@ import mmap
 import os
 import zipfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -325,8 +325,3 @@ def check_memory(config: GeneratorConfig, path: Path) -> None:
             f"{path}: needs about {needed / 2**30:.1f} GiB of memory, {max(available, 0) / 2**30:.1f} GiB are free;"
             f" close other programs or use a network of lower resolution than {config.resolution}"
         )
-
-
-def with_notes(info: Info, *notes: str) -> Info:
-    """The same, with further notes (a licence, say)."""
-    return replace(info, notes=(*info.notes, *notes))

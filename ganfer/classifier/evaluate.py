@@ -13,10 +13,10 @@ import numpy as np
 
 from classifiers import Classifier, Predictor
 from ganfer.classifier.catalogue import ServedModel
-from ganfer.classifier.choose import Chosen, as_one, open_chosen
 from ganfer.classifier.evaluate_page import evaluation_lines
 from ganfer.classifier.figures import Measurement, evaluation_results
 from ganfer.classifier.files import write_evaluation
+from ganfer.classifier.opened import Opened, as_one, open_found
 from ganfer.classifier.selective import parse_thresholds, thresholds_for
 from ganfer.classifier.subject import (
     Subject,
@@ -52,7 +52,7 @@ def evaluate(
     Writes `evaluations/<run>/`; the same command again finds it. DataError when sizes, ClassifierError when classes do
     not fit.
     """
-    chosen = [open_chosen(path, config.device) for path in paths]
+    chosen = [open_found(path, config.device) for path in paths]
     predictor = as_one(chosen)
     wanted = parse_thresholds(config.evaluate.thresholds, predictor.class_names)
     files: list[Path] = []
@@ -142,7 +142,7 @@ def _probabilities(
     return np.concatenate(parts)
 
 
-def _warnings(chosen: Sequence[Chosen], subject: Subject, config: Config) -> list[str]:
+def _warnings(chosen: Sequence[Opened], subject: Subject, config: Config) -> list[str]:
     """What could make the figures too good."""
     if subject.is_folder:
         return ["If the classifier learned from images of this folder, which is not known, these figures are too good."]

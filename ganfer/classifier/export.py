@@ -10,7 +10,7 @@ import numpy as np
 from classifiers import ExportResult, export_onnx
 from classifiers.export import TOLERANCE
 from ganfer.classifier.catalogue import ServedModel
-from ganfer.classifier.choose import Chosen, open_chosen
+from ganfer.classifier.opened import Opened, open_found
 from ganfer.config import Config
 from ganfer.data.imageset import read_set
 from ganfer.errors import GanferError
@@ -32,7 +32,7 @@ def export(
     Runtime and torch. ClassifierError when they don't; GanferError for an `out` that exists as something else.
     """
     check_name(out)
-    chosen = open_chosen(classifier, config.device)
+    chosen = open_found(classifier, config.device)
     images = _real_images(chosen, data)
     key = {"config": {"format": 1}, "inputs": {"classifier": chosen.classifier.digest}}
     run = workspace.run("exports", chosen.name, key)
@@ -58,7 +58,7 @@ def check_name(out: Path | None) -> None:
         raise GanferError(f"{out} is no name for an ONNX file.", "Give a file name that ends in .onnx.")
 
 
-def _real_images(chosen: Chosen, data: Run | None) -> np.ndarray | None:
+def _real_images(chosen: Opened, data: Run | None) -> np.ndarray | None:
     """Some validation images of the active data, if they fit the classifier."""
     if data is None:
         return None
@@ -68,7 +68,7 @@ def _real_images(chosen: Chosen, data: Run | None) -> np.ndarray | None:
     return np.asarray(images.select(np.flatnonzero(images.split == "val")[:_CHECKED]).images)
 
 
-def _card(chosen: Chosen, exported: ExportResult, digest: str) -> dict[str, Any]:
+def _card(chosen: Opened, exported: ExportResult, digest: str) -> dict[str, Any]:
     """What a user of the file must know: input, output, classes, what it was trained on and how good it was."""
     classifier = chosen.classifier
     made = (

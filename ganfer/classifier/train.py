@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from classifiers import Classifier, Samples, load_classifier, train
+from classifiers import Classifier, Samples, train
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.errors import DataError
@@ -72,17 +72,6 @@ def real_only(images: ImageSet, split: str) -> ImageSet:
     if not len(chosen):
         raise DataError(f"The {split} split is empty.", "Add data with more images, or set data.val_fraction.")
     return chosen
-
-
-def open_classifier(run: Run, class_names: tuple[str, ...], config: Config) -> Classifier:
-    """The classifier of a run; DataError when it knows other classes than the data."""
-    classifier = load_classifier(run.path, config.device)
-    if tuple(classifier.class_names) != class_names:
-        raise DataError(
-            f"{run.name} knows {', '.join(classifier.class_names)}; the data has {', '.join(class_names)}.",
-            "Train one on this data: ganfer train classifier.",
-        )
-    return classifier
 
 
 def _result(run: Run, what: str) -> Result:

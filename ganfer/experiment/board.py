@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ganfer.config import Config
-from ganfer.experiment.select import REBALANCED
+from ganfer.experiment.plan import REBALANCED
 
 
 def write_hparams(folder: Path, config: Config, results: Mapping[str, Any]) -> None:

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from classifiers import Classifier
-from ganfer.classifier.train import open_classifier, training_prior
+from ganfer.classifier.opened import open_classifier
+from ganfer.classifier.train import training_prior
 from ganfer.config import Config, SteeringConfig
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.data.provenance import write_png

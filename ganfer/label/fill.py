@@ -186,7 +186,7 @@ def _rounds(
             seen = 0 if look is None else len(look)
             new = image_facts(screener, len(filling.rows), filling.batch.images, looks, start=seen)
             look = new if look is None else ImageFacts.together([look, new])
-            reason = screener.judge(look, filling.asked, filling.batch.images)
+            reason = screener.decide(look, filling.asked, filling.batch.images)
             tallies = _tallies(filling, look, reason, quota)
             steps = {name: next_step(tally, most_per_face) for name, tally in tallies.items()}
             reached = sum(min(t.kept, t.asked) for t in tallies.values())

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from classifiers import Predictor, load_classifier
-from ganfer.classifier.catalogue import sources as catalogue
+from classifiers import Predictor
+from ganfer.classifier.catalogue import listed
+from ganfer.classifier.opened import open_found
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.errors import DataError
@@ -37,7 +38,7 @@ def open_classifiers(workspace: Workspace, names: Sequence[str], device: str) ->
     names: runs of the workspace, `before` and `after` of the newest report, folders or files, each as NAME or
     SHOWN=NAME. DataError when they know different classes.
     """
-    found: dict[str, Predictor] = {s.name: load_classifier(s.file, device) for s in catalogue(workspace, names)}
+    found: dict[str, Predictor] = {each.name: open_found(each, device).classifier for each in listed(workspace, names)}
     first_name, first = next(iter(found.items()))
     for name, other in found.items():
         if set(other.class_names) != set(first.class_names):

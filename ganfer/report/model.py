@@ -112,7 +112,7 @@ class Tuning:
 
 
 @dataclass(frozen=True)
-class EqualShares:
+class PriorShifted:
     """Every arm decided for balanced accuracy: its metrics, and their change from `best`, which itself has none."""
 
     best: str
@@ -219,7 +219,7 @@ class Report:
     origin: Origin
     selection: Selection = Selection()
     tuning: Tuning | None = None
-    equal_shares: EqualShares | None = None
+    equal_shares: PriorShifted | None = None
     beside: str = ""  # what belongs beside the verdict's sentence
     recommendation: str = ""  # which arm to use, in a sentence
     exchange: Sequence[str] = ()  # what the faces were worth in real images, and what more would bring, in sentences

@@ -15,13 +15,13 @@ from ganfer.report.model import (
     Calibration,
     Comparison,
     Data,
-    EqualShares,
     Evidence,
     Group,
     LabelCounts,
     Labelling,
     McNemar,
     Origin,
+    PriorShifted,
     Report,
     Screen,
     Selection,
@@ -284,7 +284,7 @@ def _tuning(node: Node) -> Tuning:
     return Tuning(tried("ratios"), tried("weights"), tried("weights_with_best"))
 
 
-def _equal_shares(node: Node, arms: Sequence[str]) -> EqualShares:
+def _equal_shares(node: Node, arms: Sequence[str]) -> PriorShifted:
     def metrics(part: Node) -> dict[str, Stat]:
         return {metric: _stat(part.get(metric)) for metric in ("balanced_accuracy", "accuracy")}
 
@@ -293,7 +293,7 @@ def _equal_shares(node: Node, arms: Sequence[str]) -> EqualShares:
         raise node.get("arms").wrong("a row per arm")
     changes = {name: metrics(row.get("change")) for name, row in rows.items() if not row.get("change").absent}
     levels = {name: metrics(row.get("metrics")) for name, row in rows.items()}
-    return EqualShares(node.get("best").one_of(arms, "an arm"), levels, changes)
+    return PriorShifted(node.get("best").one_of(arms, "an arm"), levels, changes)
 
 
 def _groups(node: Node) -> dict[str, list[Group]]:

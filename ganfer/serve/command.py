@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 def plan_lines(workspace: Workspace, config: Config, wanted: Sequence[str]) -> list[str]:
     """What `serve` will serve, and where."""
-    from ganfer.classifier.catalogue import sources
+    from ganfer.classifier.catalogue import listed
 
-    found = [f"serve {source.name}: {source.note}" for source in sources(workspace, wanted)]
+    found = [f"serve {source.name}: {source.note}" for source in listed(workspace, wanted)]
     return [*found, f"listen on {config.serve.host}, port {config.serve.port or 'any free'}"]
 
 
@@ -50,7 +50,7 @@ def serve(
         from ganfer.serve.server import Listening, Server
     except ImportError as error:
         raise GanferError(f"ganfer serve needs {error.name}.", "Install it: pip install 'ganfer[serve]'.") from error
-    from ganfer.classifier.catalogue import sources
+    from ganfer.classifier.catalogue import listed
     from ganfer.serve.photos import Eyes
 
     found, why = detector_or_why(config, detector_model)
@@ -63,7 +63,7 @@ def serve(
         landmarker = open_landmarker(landmarker_model)
 
     server = Server(
-        lambda: sources(workspace, wanted),
+        lambda: listed(workspace, wanted),
         Eyes(found, landmarker, why),
         config.serve,
         device=config.device,
@@ -73,7 +73,7 @@ def serve(
     )
 
     def started(listening: Listening) -> None:
-        for source in sources(workspace, wanted):
+        for source in listed(workspace, wanted):
             say(f"{source.name}: {source.note}")
         say(f"ganfer serves {listening.link}   (the API: {listening.url}/docs; Ctrl-C ends it)")
 
