@@ -162,6 +162,7 @@ class Project:
         from ganfer.generate.draw import draw, plan_lines
         from ganfer.generate.quota import plan_counts, plan_seeds
         from ganfer.generate.source import OWN, gan_source, preview, registered
+        from ganfer.generate.sources import check_request
         from ganfer.generate.steer import generate_steered
         from ganfer.generate.steer import plan_lines as steering_lines
 
@@ -173,7 +174,7 @@ class Project:
         known = preview(source, there, self.config, fetch=not dry_run)  # what is wrong with it is said at once
         asks_classes = balance or to is not None or bool(classes)
         if from_faces is not None:
-            _check_from_faces(asks_classes, seeds=seeds, steer=steer, n=n, format=self.config.generate.format)
+            check_request(asks_classes, seeds=seeds, steer=steer, n=n, format=self.config.generate.format)
             filled: dict[str, Any] = {"balance": balance, "to": to, "classes": classes or {}}
             with signer:
                 return self._from_faces(tuple(from_faces), known, gan, own, filled, dry_run=dry_run)
@@ -596,22 +597,6 @@ class Project:
         plan = [*self.needs.missing(*needed), *steps]
         lines = ["Plan (nothing was done):", *(f"  {step}" for step in plan)]
         return Result(f"ganfer {command} --dry-run", None, {"plan": plan}, lines)
-
-
-def _check_from_faces(asks_classes: bool, *, seeds: Any, steer: bool | None, n: int | None, format: str) -> None:
-    """GanferError for what does not go with --from-faces."""
-    if not asks_classes:
-        raise GanferError(
-            "--from-faces needs the classes to fill.", "Give --class NAME=N, or --balance or --to N for all rarer ones."
-        )
-    given = {"--seeds": seeds is not None, "--steer": steer is not None, "--n": n is not None}
-    wrong = [name for name, there in given.items() if there]
-    if wrong:
-        raise GanferError(f"--from-faces and {wrong[0]} do not go together.", "Leave one of them out.")
-    if format != "png":
-        raise GanferError(f"--from-faces writes PNG files, not {format}.", "Leave --format out.")
-    if ranks.count() > 1:
-        raise GanferError("--from-faces runs in one process.", "Give the command without torchrun.")
 
 
 def _require_model(config: Config) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ganfer.classifier.train import open_classifier, training_prior
+from ganfer.classifier.opened import open_classifier
+from ganfer.classifier.train import training_prior
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.data.provenance import write_png

@@ -9,6 +9,7 @@ from ganfer.config import Config
 from ganfer.data.imageset import ImageSet
 from ganfer.errors import DataError, GanferError, did_you_mean
 from ganfer.generate.quota import Quota
+from ganfer.runtime import ranks
 from ganfer.runtime.seeding import stream
 
 
@@ -29,6 +30,24 @@ class Sources:
                 "time in another style (a shifted latent)"
             )
         return lines
+
+
+def check_request(
+    asks_classes: bool, *, seeds: Sequence[int] | None, steer: bool | None, n: int | None, format: str
+) -> None:
+    """GanferError for what does not go with --from-faces."""
+    if not asks_classes:
+        raise GanferError(
+            "--from-faces needs the classes to fill.", "Give --class NAME=N, or --balance or --to N for all rarer ones."
+        )
+    given = {"--seeds": seeds is not None, "--steer": steer is not None, "--n": n is not None}
+    wrong = [name for name, there in given.items() if there]
+    if wrong:
+        raise GanferError(f"--from-faces and {wrong[0]} do not go together.", "Leave one of them out.")
+    if format != "png":
+        raise GanferError(f"--from-faces writes PNG files, not {format}.", "Leave --format out.")
+    if ranks.count() > 1:
+        raise GanferError("--from-faces runs in one process.", "Give the command without torchrun.")
 
 
 def plan_sources(
