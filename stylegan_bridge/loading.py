@@ -168,7 +168,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def read_discriminator(path: StrPath) -> Judged:
-    """The discriminator beside the generator in a training snapshot; nothing in it is run. BridgeError as above."""
+    """The discriminator beside the generator in a training snapshot, or why there is none; nothing in it is run.
+
+    BridgeError for what cannot be read.
+
+    Example: `read_discriminator("faces.pkl").tensors`.
+    """
     path = Path(path)
     try:
         _check_file(path)

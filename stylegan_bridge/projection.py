@@ -32,8 +32,8 @@ class ProjectConfig:
     steps: int = 300
     rate: float = 0.1
     pixels: float = 10.0
-    mean_weight: float = 0.002
-    layer_weight: float = 0.02
+    mean_weight: float = 0.005
+    layer_weight: float = 0.05
     noise: bool = False
     noise_weight: float = 1e3
     starts: int = 64  # plain codes that are looked at for where to begin
