@@ -36,6 +36,7 @@ from ganfer.metrics import features
 from ganfer.runtime import ranks
 from ganfer.runtime.console import Advance, progress, say
 from ganfer.runtime.device import average_gradients, resolve_precision, wide_float
+from ganfer.tracking import Tracked
 from ganfer.version import __version__
 from ganfer.workspace import Run
 
@@ -52,7 +53,7 @@ class Training:
 
     def __init__(
         self, run: Run, config: GanConfig, seed: int, plan: TrainingPlan, spec: NetworkSpec, fabric: Fabric,
-        guide: Guide | None, began: float, start: Start | None = None,
+        guide: Guide | None, began: float, track: Tracked, start: Start | None = None,
     ) -> None:  # fmt: skip
         """began: when this process started to train, the guide included, on the monotonic clock: budgets count it.
 
@@ -64,7 +65,7 @@ class Training:
         self.policies = parse_policies(config.augment)
         self.batches = Batches(
             plan.images, plan.labels, len(plan.names), balance=config.balance, latent_dim=spec.latent_dim,
-            batch_size=_own_batch(config.batch_size), flip=config.flip, seed=seed, device=self.device,
+            batch_size=own_batch(config.batch_size), flip=config.flip, seed=seed, device=self.device,
         )  # fmt: skip
         self._frozen = start.frozen if start else frozenset()
         self.scorer = SnapshotScorer(plan, self.device)
@@ -77,7 +78,8 @@ class Training:
         if self.saver.path.is_file():
             self.state.load(self.saver.path)
             say(f"Resuming at step {self.state.step:,} of {config.steps:,}.")
-        self.journal = Journal(run.path, plan.names, self.state.step, silent=not ranks.leads())
+        track.start({"gan": dataclasses.asdict(config), "seed": seed}, self.state.step)
+        self.journal = Journal(run.path, plan.names, track, silent=not ranks.leads())
         self._agreed: tuple[float, float] | None = None  # of several processes: the leader's clock, its snapshots' time
         self._began, self._seconds_before = began, self.state.seconds
         self._saved = time.monotonic()
@@ -383,7 +385,7 @@ class Training:
         }
 
 
-def _own_batch(batch_size: int) -> int:
+def own_batch(batch_size: int) -> int:
     """This process's part of a batch. GanferError when the processes cannot share it evenly."""
     if batch_size % ranks.count():
         raise GanferError(

@@ -2,17 +2,20 @@
 
 import dataclasses
 import time
-from contextlib import closing
 from typing import Any
 
 import torch
 
+from ganfer.cards.dataset import CARD
+from ganfer.cards.model import write_model_card
 from ganfer.config import Config, GanConfig
 from ganfer.config.training import OF_PARENT
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.errors import GanferError
+from ganfer.gan.diffaugment import parse_policies
 from ganfer.gan.guide import FOLDER, train_guide
-from ganfer.gan.loop import Training, fresh_networks
+from ganfer.gan.loop import Training, fresh_networks, own_batch
+from ganfer.gan.model_card import generator_facts
 from ganfer.gan.networks import NetworkSpec, check_size
 from ganfer.gan.parent import Parent, is_distant, open_parent
 from ganfer.gan.plan import TrainingPlan, plan_lines, plan_training, resized
@@ -20,13 +23,16 @@ from ganfer.gan.transfer import Start, child_spec, prepare
 from ganfer.page.numbers import duration
 from ganfer.results import Result
 from ganfer.runtime.console import say
-from ganfer.runtime.device import describe, graceful_stop, make_fabric, ranks
+from ganfer.runtime.device import describe, graceful_stop, make_fabric, ranks, resolve_device, resolve_precision
 from ganfer.runtime.files import read_object, write_json
 from ganfer.runtime.memory import NamingTheSetting
+from ganfer.tracking import figures_of, tracked
 from ganfer.workspace import Run, Workspace
 from stylegan_bridge.fetching import is_cached
 
 PARENT = "parent.json"
+
+_TOLD = ("score", "kid", "kid_by_class", "diversity", "best_step", "images_per_second")
 
 
 def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
@@ -58,18 +64,32 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
             f"gan.batch_size = {config.gan.batch_size} with gan.base_channels = {config.gan.base_channels} is too much",
             "Set a smaller gan.batch_size; or free the GPU, and the same command resumes.",
         )
-        with memory:
-            guide = train_guide(run.path / FOLDER, plan, config.gan, config.seed, fabric.device)
-            trainer = Training(run, config.gan, config.seed, plan, spec, fabric, guide, began, start)
-        gpus = [fabric.device] if fabric.device.type == "cuda" else []  # of others the state is left alone
-        with graceful_stop() as stop, closing(trainer.journal), torch.random.fork_rng(devices=gpus), memory:
-            trainer.train(stop)
-        if ranks.leads():
-            facts = {"data": data.digest} | ({"parent": parent.digest} if parent else {})
-            digest = trainer.export(facts)
-            run.finish(digest=digest, figures=trainer.figures(), device=describe(fabric.device))
+        with tracked(run, config, "train gan") as track:
+            with memory:
+                guide = train_guide(run.path / FOLDER, plan, config.gan, config.seed, fabric.device)
+                trainer = Training(run, config.gan, config.seed, plan, spec, fabric, guide, began, track, start)
+            gpus = [fabric.device] if fabric.device.type == "cuda" else []  # of others the state is left alone
+            with graceful_stop() as stop, torch.random.fork_rng(devices=gpus), memory:
+                trainer.train(stop)
+            if ranks.leads():
+                facts = {"data": data.digest} | ({"parent": parent.digest} if parent else {})
+                digest, figures = trainer.export(facts), trainer.figures()
+                write_model_card(run.path, generator_facts(run, config, plan, spec, figures, data))
+                track.metrics(figures_of({"best": {name: figures[name] for name in _TOLD}}))
+                track.artefacts(CARD, "card.json", "losses.png", "history.csv")
+                run.finish(digest=digest, figures=figures, device=describe(fabric.device))
     ranks.barrier()
     return _result(run, "trained")
+
+
+def check_settings(data: Run | None, config: Config) -> None:
+    """GanferError for a device, or settings, that cannot be trained with. data: None where it is yet to be drawn."""
+    resolve_precision(config.gan.precision, resolve_device(config.device))
+    parse_policies(config.gan.augment)
+    own_batch(config.gan.batch_size)
+    check_parent_settings(config.gan)
+    if not config.gan.parent:  # which brings its own size
+        check_size(config.gan.network, config.data.size if data is None else read_set(data.path).size)
 
 
 def plan_steps(
@@ -79,8 +99,8 @@ def plan_steps(
 
     GanferError for data, settings or a parent that cannot be trained with.
     """
+    check_settings(data, config)
     steps: list[str] = []
-    check_settings(config.gan)
     if is_distant(config.gan.parent) and not is_cached(config.gan.parent):
         return [f"download {config.gan.parent}, a StyleGAN2, and go on from it", f"{config.gan.steps:,} steps."]
     parent = open_parent(workspace or Workspace(), config.gan) if config.gan.parent else None
@@ -99,7 +119,7 @@ def plan_steps(
 
 def run_key(config: Config, data: Run, parent: Parent | None = None) -> dict[str, Any]:
     """What names the run: every setting that changes the result, the data, the parent's weights and the seed."""
-    check_settings(config.gan)
+    check_parent_settings(config.gan)
     settings = dataclasses.asdict(config.gan)
     del settings["checkpoint_seconds"], settings["parent"]
     inputs = {"data": data.digest}
@@ -111,7 +131,7 @@ def run_key(config: Config, data: Run, parent: Parent | None = None) -> dict[str
     return {"config": settings, "inputs": inputs, "seed": config.seed}
 
 
-def check_settings(config: GanConfig) -> None:
+def check_parent_settings(config: GanConfig) -> None:
     """GanferError for settings of a parent where there is none."""
     given = [name for name in OF_PARENT if getattr(config, name)]
     if given and not config.parent:

@@ -32,7 +32,7 @@ class Sources:
         return lines
 
 
-def check_request(
+def check_from_faces(
     asks_classes: bool, *, seeds: Sequence[int] | None, steer: bool | None, n: int | None, format: str
 ) -> None:
     """GanferError for what does not go with --from-faces."""
