@@ -34,6 +34,7 @@ FORMAT = 1
 KINDS = (
     *("data", "classifiers", "gans", "synthetic", "reports"),
     *("evaluations", "crossvals", "studies", "explanations", "exports", "qualities", "judges"),
+    *("projections", "encoders", "identities"),
 )
 DEFAULT_ROOT = "ganfer-work"
 MARKER = "workspace.json"  # what makes a folder a workspace
