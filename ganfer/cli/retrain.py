@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 @setting_option("retrain.ratios", "--ratios")
 @setting_option("retrain.weights", "--weights")
 @setting_option("retrain.soft_labels", "--soft-labels/--hard-labels")
+@setting_option("retrain.way", "--way")
+@setting_option("retrain.ways", "--ways")
 @setting_option("retrain.batches", "--batches")
 @setting_option(
     "retrain.fresh", "--fresh", is_flag=False, flag_value=1000, metavar="[N]",
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--drop-leaks/--keep-leaks", "drop_leaks", default=None, hidden=True)
 @setting_option("retrain.folds", "--folds")
 @setting_option("retrain.workers", "--workers")
+@setting_option("cluster", "--cluster")
 @setting_option("classifier.model", "--model")
 @setting_option("classifier.epochs", "--epochs")
 @daily

@@ -11,7 +11,8 @@ class RetrainConfig:
 
     arms: str = setting(
         "default",
-        "arms of the experiment, comma-separated; lists: quick, default, cheap, placebos, ceiling, all",
+        "arms of the experiment, comma-separated; lists: quick, default, cheap, rivals, distillation, placebos, "
+        "ceiling, all",
     )
     seeds: int = setting(3, "paired trainings per arm", low=1, high=100)
     weight: float = setting(1.0, "loss weight of a synthetic image", low=0, high=10)
@@ -32,8 +33,17 @@ class RetrainConfig:
         0, "sets of synthetic faces that the passes of a training take in turn, drawn and screened as the kept ones "
         "were; 0 = the kept ones in every pass", low=0, high=1000,
     )  # fmt: skip
+    way: str = setting(
+        "plain", "how classifiers learn from the faces: plain, own-norms, own-affine, real-last, real-priors, mixed; "
+        "several joined by +",
+    )  # fmt: skip
+    ways: str = setting(
+        "", "such ways to try, comma-separated, like plain,own-norms,real-last+real-priors; all: plain and each by "
+        "itself; validation decides",
+    )  # fmt: skip
     tries: int = setting(
-        0, "settings tried in each arm on validation; 0 = two where the faces have several (ratios, weights), else one",
+        0, "settings tried in each arm on validation; 0 = two where the faces have several (ratios, weights, ways), "
+        "else one",
         low=0, high=2,
     )  # fmt: skip
     keep: str = setting(

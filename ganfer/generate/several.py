@@ -7,6 +7,7 @@ uncertainty (`ganfer retrain --batches`).
 import dataclasses
 
 from ganfer.config import Config, GanConfig
+from ganfer.errors import GanferError
 from ganfer.runtime.files import digest_json
 from ganfer.workspace import Run, Workspace
 
@@ -26,6 +27,11 @@ def relatives(workspace: Workspace, config: Config, data: Run, number: int) -> t
     newest = workspace.latest("gans", data=data.digest)
     there = [] if newest is None else family(workspace, newest)[:number]
     like = config if newest is None else _settings_of(config, newest)
+    if newest is not None and len(there) < number and "parent" in newest.record["key"].get("inputs", {}):
+        raise GanferError(
+            f"{newest.name} began from another generator, and there are {len(there)} such GANs, not {number}.",
+            f"Train them: ganfer train gan --from ... --number {number}.",
+        )
     taken = {_seed(run) for run in there}
     seed = min(taken, default=like.seed)
     missing: list[Config] = []
