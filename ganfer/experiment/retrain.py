@@ -36,7 +36,7 @@ from ganfer.workspace import Run, Workspace
 
 def plan_lines(config: Config, workspace: Workspace | None = None, data: Run | None = None) -> list[str]:
     """What `retrain` will train, in words, and how long that takes where an earlier record tells."""
-    if config.retrain.batches and workspace is not None:
+    if config.retrain.batches and workspace is not None and not config.retrain.folds:  # which refuse them
         newest = workspace.latest("synthetic", data=data.digest) if data else None
         if newest is not None or not config.retrain.batches.strip().isdigit():
             several_batches(workspace, config.retrain.batches, config.retrain.seeds, newest)

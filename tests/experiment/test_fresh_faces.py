@@ -1,8 +1,6 @@
 """`retrain --fresh`: further faces by the batch's own generator, screened alike, another set in every pass."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -44,10 +42,10 @@ class Stripes(Generator):
 class Choice:
     """The generator of the batch, as `source_of` finds it."""
 
-    input, digest, settings = "gan", "g", Mapping[str, Any]
+    kind, name, input, digest = "dcgan", "stripes", "gan", "g"
 
     def __init__(self) -> None:
-        self.settings = {}  # type: ignore[assignment]
+        self.settings: dict[str, object] = {}
 
     def open(self, *rest: object) -> Generator:
         return Stripes()

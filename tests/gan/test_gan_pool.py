@@ -174,7 +174,7 @@ def test_the_pool_is_part_of_the_run_only_where_it_is_used(
     assert workspace.runs("gans") == []
     pool = add_pool(workspace, data, 40)
     assert run_key(make_config(), data) == plain
-    used = run_key(make_config(gan__pool=True), data, [pool])
+    used = run_key(make_config(gan__pool=True), data, pools=[pool])
     assert used["config"]["pool"] is True
     assert set(used["inputs"]) == {"data", "pools"}
 
