@@ -199,7 +199,7 @@ def _step(
     return loss
 
 
-def _backward(run: Run, images: Tensor, targets: Tensor, synthetic: np.ndarray | None) -> Tensor:
+def _backward(run: Run, images: Tensor, targets: Tensor, synthetic: np.ndarray | None = None) -> Tensor:
     """Gradients of the batch's weighted mean loss, in as many micro-batches as memory demands; returns the loss."""
     weight = run.fabric.all_reduce(targets.sum(), reduce_op="mean").clamp_min(1e-8)  # all of a batch may weigh nothing
     while True:
