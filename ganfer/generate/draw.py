@@ -24,7 +24,7 @@ from ganfer.gan.generator import Generator
 from ganfer.generate import shards
 from ganfer.generate.cards import write_batch_cards
 from ganfer.generate.quota import Quota, plan_counts, plan_quota
-from ganfer.generate.source import OWN, GeneratorChoice, gan_source
+from ganfer.generate.source import GeneratorChoice, gan_source
 from ganfer.results import Result
 from ganfer.runtime import ranks
 from ganfer.runtime.console import progress, say
@@ -112,7 +112,7 @@ def draw(
             save_sheet(run.path / "contact.png", _sheet(generator, plan))
             write_csv(run.path / "metadata.csv", ("file_name", "asked", "seed", *facts), _rows(plan, facts))
             told = {**facts, "device": drawn_on(device)}
-            learned_from = data.name if source.kind == OWN else ""
+            learned_from = data.name if source.input == "gan" else ""
             shape = generator.size, generator.channels
             write_batch_cards(run, *shape, form, told, data=learned_from, generator=source.name)
             for note in list(generator.notes()):

@@ -28,7 +28,7 @@ from ganfer.generate.cards import write_batch_cards
 from ganfer.generate.draw import SHEET_FACES, image_name, writers
 from ganfer.generate.quota import Quota
 from ganfer.generate.redraw import CODES
-from ganfer.generate.source import OWN, GeneratorChoice
+from ganfer.generate.source import GeneratorChoice
 from ganfer.generate.spaces import latent_space
 from ganfer.metrics.diversity import relative_entropy_to_uniform
 from ganfer.results import Result, table
@@ -142,7 +142,7 @@ def generate_steered(
         device = resolve_device(config.device)
         facts = {**generator.facts, "generator": generator.digest, "device": drawn_on(device)}
         _write(run, kept, facts)
-        learned_from = data.name if source.kind == OWN else ""
+        learned_from = data.name if source.input == "gan" else ""
         shape = generator.size, generator.channels
         write_batch_cards(run, *shape, "png", facts, data=learned_from, generator=source.name)
         figures = {
