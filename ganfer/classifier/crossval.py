@@ -120,6 +120,7 @@ def _fold(run: Run, config: Config, images: ImageSet, way: str) -> CrossvalResul
         seed=config.seed,
         device=config.device,
         workers=settings.workers or None,
+        cluster=config.cluster,
         tta=tta,
         progress=progress,
     )

@@ -17,7 +17,8 @@ from ganfer.config import Config
 from ganfer.data.imageset import read_set
 from ganfer.errors import GanferError
 from ganfer.results import Result
-from ganfer.runtime.files import atomic_path, digest_of, write_json
+from ganfer.runtime.files import atomic_path, check_writable, digest_of, write_json
+from ganfer.runtime.room import need_room
 from ganfer.version import __version__
 from ganfer.workspace import Run, Workspace
 
@@ -40,10 +41,9 @@ def export(
     run = workspace.run("exports", chosen.name, key)
     if out is not None and out.exists() and not (run.complete and digest_of(out) == run.digest):
         raise GanferError(f"{out} exists already.", "Remove it or give another name.")
-    if out is not None and not _is_card(beside := out.with_suffix(".json")):
-        raise GanferError(f"{beside}, where the card belongs, exists and is none of ganfer's.", "Give another name.")
     with run.work("export") as record:
         if record.get("status") != "complete" or not (run.path / MODEL).is_file():
+            _need_room(chosen, run.path, out)
             exported = export_onnx(chosen.classifier, run.path / MODEL, images)
             digest = digest_of(run.path / MODEL)
             card = _card(chosen, exported, digest)
@@ -55,10 +55,20 @@ def export(
     return _result(run, out)
 
 
-def check_name(out: Path | None) -> None:
-    """GanferError where `out` is no name for an ONNX file; None is the workspace's own."""
+def check_name(out: Path | None, *, is_new: bool = False) -> None:
+    """GanferError where `out` is no name for an ONNX file, or no file can be written; None is the workspace's own.
+
+    is_new: the classifier is yet to be trained, so that a file that is there is another's.
+    """
     if out is not None and (out.suffix != ".onnx" or out.is_dir()):
         raise GanferError(f"{out} is no name for an ONNX file.", "Give a file name that ends in .onnx.")
+    if out is None:
+        return
+    check_writable(out.parent, str(out))
+    if is_new and out.exists():
+        raise GanferError(f"{out} exists already.", "Remove it or give another name.")
+    if not _is_card(beside := out.with_suffix(".json")):
+        raise GanferError(f"{beside}, where the card belongs, exists and is none of ganfer's.", "Give another name.")
 
 
 def _real_images(chosen: Opened, data: Run | None) -> np.ndarray | None:
@@ -133,6 +143,14 @@ def _is_card(path: Path) -> bool:
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(found, dict) and found.get("format") == "onnx" and "ganfer" in found
+
+
+def _need_room(chosen: Opened, folder: Path, out: Path | None) -> None:
+    """GanferError where the disk cannot hold the model's numbers, and its copy."""
+    size = 4 * sum(parameter.numel() for parameter in chosen.classifier.model.parameters())
+    for place in (folder, out.parent if out else None):
+        if place is not None:
+            need_room(place, size, f"{chosen.name} as ONNX", "Free space; the same command goes on from here.")
 
 
 def _copy(run: Run, out: Path) -> None:

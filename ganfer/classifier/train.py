@@ -61,13 +61,18 @@ def train_classifier(workspace: Workspace, config: Config, data: Run) -> Result:
     return _result(run, "trained")
 
 
-def samples(images: ImageSet, weights: np.ndarray | None = None) -> Samples:
-    """An image set as the `classifiers` package takes it. Unlabelled images are left out."""
+def samples(images: ImageSet, weights: np.ndarray | None = None, synthetic: np.ndarray | None = None) -> Samples:
+    """An image set as the `classifiers` package takes it. Unlabelled images are left out.
+
+    synthetic: (N,) bool, which images count as synthetic; none: those whose source says so.
+    """
+    synthetic = np.asarray(images.source == "synthetic", bool) if synthetic is None else synthetic
     known = np.flatnonzero(images.labels >= 0)
     if len(known) < len(images):
         images = images.select(known)
         weights = None if weights is None else weights[known]
-    return Samples(np.asarray(images.images), images.labels, weights, images.soft_labels)
+        synthetic = synthetic[known]
+    return Samples(np.asarray(images.images), images.labels, weights, images.soft_labels, synthetic)
 
 
 def real_only(images: ImageSet, split: str) -> ImageSet:

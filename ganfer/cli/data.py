@@ -70,11 +70,12 @@ def add(
 
     PATH is a folder, zip, tar (gz, xz, bz2), label file or Parquet file; or several Parquet files or tar shards, also
     as a pattern ('train-*.parquet', 'faces-{000..099}.tar'). Layouts (--as): a folder per class, with or without
-    train/val/test and subject folders (folder); fer2013.csv (fer2013), with FERPlus's votes (ferplus), with contempt as
-    class 7 (ck+csv); CK+ as released (ck+), CK+48 (ck+48); ExpW (expw); RAF-DB (raf-db); AffectNet (affectnet); images
-    with metadata.csv or metadata.jsonl (huggingface) or StyleGAN's dataset.json (stylegan); Parquet as Hugging Face
-    writes it (parquet); WebDataset tar shards (webdataset); file names of KDEF (kdef),
-    JAFFE (jaffe), RaFD (rafd) and the Chicago Face Database (cfd). How PATH is read is said before anything is written.
+    train/val/test and subject folders (folder); fer2013.csv (fer2013), with FERPlus's votes (ferplus; its folders of
+    images: ferplus+images), with contempt as class 7 (ck+csv); CK+ as released (ck+), CK+48 (ck+48); ExpW (expw);
+    RAF-DB (raf-db); AffectNet (affectnet); images with metadata.csv or metadata.jsonl (huggingface), StyleGAN's
+    dataset.json (stylegan) or Roboflow's _classes.csv (roboflow); Parquet as Hugging Face writes it (parquet);
+    WebDataset tar shards (webdataset); file names of KDEF (kdef), JAFFE (jaffe), RaFD (rafd) and the Chicago Face
+    Database (cfd). How PATH is read is said before anything is written.
     """
     from ganfer.data.names import parse_renames
 
@@ -114,6 +115,7 @@ def check(project: "Project", dry_run: bool, drop: bool) -> Result:
 @data.command()
 @click.argument("path", type=PathParam(path_type=Path, exists=True), required=False)
 @setting_option("audit.folds", "--folds")
+@setting_option("cluster", "--cluster")
 @click.option(
     "--apply",
     type=click.Choice(["decided", "all"]),

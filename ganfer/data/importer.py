@@ -4,6 +4,7 @@ import os
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -25,10 +26,12 @@ from ganfer.data.splits import NO_GROUP, Splits, assign
 from ganfer.data.text import printable
 from ganfer.data.writer import SCRATCH, Row, SetWriter
 from ganfer.runtime.console import progress, say
+from ganfer.runtime.room import need_room
 from ganfer.runtime.tables import TableWriter
 from ganfer.workspace import Run
 
 _COUNTERS = ("skipped", "seen", "placed", "lost")
+_USED = 0.9  # of a source's images at the least: some cannot be read
 SYNTHETIC = "synthetic (drawn by ganfer)"
 
 
@@ -63,6 +66,8 @@ class Importer:
         (self.run.path / "soft_labels.npy").unlink(missing_ok=True)
         point = Checkpoint(self.run.path)
         resume = point.read()
+        if resume is None:
+            self._need_room(parent)
         sizes = resume["sizes"] if resume else None
         with (
             SetWriter(self.run.path, settings.size, settings.channels, sizes) as writer,
@@ -100,6 +105,18 @@ class Importer:
             listed.keep()
             figures = self._figures(writer, splits)
         return digest, figures | {"seconds": round(time.monotonic() - started, 3)}
+
+    def _need_room(self, parent: Run | None) -> None:
+        """GanferError where the disk cannot hold the pixels, as far as their number is known before."""
+        count = self.source.count if not self.selection.classes else None
+        images = (count or 0) + (0 if parent is None else int(parent.figures["images"]))
+        side, channels = self.settings.size, self.settings.channels
+        need_room(
+            self.run.path,
+            _USED * images * channels * side * side,
+            f"{images:,} images of {channels} x {side} x {side} pixels",
+            "Give a smaller --size, free space, or choose a workspace on another disk with -w DIR.",
+        )
 
     def _wanted(self, listed: "SkippedList") -> Iterator[Item]:
         """Items of the wanted classes. All that is said of the source waits in `ahead` until the images before it are
@@ -306,7 +323,8 @@ class SkippedList:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()  # the writer's scratch, in which it lies, goes or stays as a whole
+        with suppress(OSError):  # a full disk; what failed before is told, and a list that is kept was closed
+            self._file.close()  # the writer's scratch, in which it lies, goes or stays as a whole
 
     def checkpoint(self) -> dict[str, int]:
         """Flush what was listed to the disk; returns how far that is."""

@@ -86,8 +86,12 @@ class SetWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pixels.close()
-        self._names.close()
+        for file in (self._pixels, self._names):
+            try:
+                file.close()
+            except OSError:  # the rest does not fit either: what failed first is what is told
+                if error is None:
+                    raise
         if not (self.keep and kind is not None and issubclass(kind, MENDABLE)):
             discard_scratch(self.folder)
 

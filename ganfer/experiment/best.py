@@ -42,7 +42,7 @@ def keep_best(
     found: dict[str, Any] = {
         "before": _relative(run, trainings.folder(experiment.folders["original"], trainings.seeds[0]))
     }
-    after = next((name for name in ("synthetic", "synthetic+best") if name in outcomes), None)
+    after = next((name for name in ("synthetic", "synthetic+best", "distilled+synthetic") if name in outcomes), None)
     if after:
         found["after"] = _relative(run, trainings.folder(experiment.folders[after], trainings.seeds[0]))
     if config.retrain.keep == "distilled":
@@ -90,7 +90,7 @@ def _distilled(trainings: Trainings, outcome: Outcome, folder: str) -> tuple[Pat
     """One net that learned what the arm's models say together of its own training images."""
     images = outcome.data.images
     teacher = trainings.ensemble(folder, images.images)
-    data = dataclasses.replace(outcome.data, images=dataclasses.replace(images, soft_labels=teacher))
+    data = dataclasses.replace(outcome.data, images=dataclasses.replace(images, soft_labels=teacher), head=None)
     name = f"{folder}-distilled"
     return trainings.one(name, data, trainings.seeds[0])
 

@@ -13,13 +13,15 @@ from ganfer.experiment.best import keep_best, write_best_card
 from ganfer.experiment.board import track_experiment
 from ganfer.experiment.budget import budget_of, together
 from ganfer.experiment.ceiling import is_thinned, say_ceiling
-from ganfer.experiment.faces import faces_notes
+from ganfer.experiment.cleaned import installed
+from ganfer.experiment.faces import faces_notes, several_batches
 from ganfer.experiment.findings import experiment_results
 from ganfer.experiment.history import uses_notes
 from ganfer.experiment.plan import plan_of
-from ganfer.experiment.prepare import Inputs, Prepared, inputs_of, prepared
+from ganfer.experiment.prepare import Inputs, Prepared, folds_of, inputs_of, prepared
 from ganfer.experiment.read import read
 from ganfer.experiment.trainings import train_together
+from ganfer.experiment.ways import refuse
 from ganfer.report import read_results, terminal_summary, write_report
 from ganfer.results import Result
 from ganfer.review.effect import people_notes, people_said
@@ -31,11 +33,20 @@ from ganfer.workspace import Run, Workspace
 
 def plan_lines(config: Config, workspace: Workspace | None = None, data: Run | None = None) -> list[str]:
     """What `retrain` will train, in words, and how long that takes where an earlier record tells."""
+    if config.retrain.batches and workspace is not None:
+        several_batches(workspace, config.retrain.batches, config.retrain.seeds)
     arms = chosen_arms(config.retrain.arms, thinned=None if data is None else is_thinned(data))
-    plan = plan_of(config.retrain, arms)
-    lines = [*plan.lines(config.classifier.model), *budget_of(config, plan.count, workspace, data).lines()]
+    refuse(config.retrain, config.classifier)
+    plan = plan_of(config.retrain, arms, loss=config.classifier.loss)
+    folds = folds_of(config, arms)
+    count, lines = plan.count + folds, plan.lines(config.classifier.model)
+    if folds:
+        lines.append(f"for the arm clean, {folds} folds of the training images")
+    elif not installed() and {"cheap", "all"} & set(config.retrain.arms.replace(" ", "").split(",")):
+        lines.append("without the arm clean, which needs cleanlab: pip install 'ganfer[clean]'")
+    lines += budget_of(config, count, workspace, data).lines()
     if config.retrain.folds:
-        lines.append(f"in {config.retrain.folds} folds: {config.retrain.folds * plan.count} trainings in all")
+        lines.append(f"in {config.retrain.folds} folds: {config.retrain.folds * count} trainings in all")
     return lines
 
 

@@ -24,6 +24,7 @@ from ganfer.gan.generator import Generator
 from ganfer.generate import shards
 from ganfer.generate.cards import write_batch_cards
 from ganfer.generate.quota import Quota, plan_counts, plan_quota
+from ganfer.generate.room import already, need_room_for
 from ganfer.generate.source import GeneratorChoice, gan_source
 from ganfer.results import Result
 from ganfer.runtime import ranks
@@ -90,6 +91,8 @@ def draw(
         if record.get("status") == "complete":
             return _result(run, quota, "was already generated")
         images = read_set(data.path)
+        left = quota.total - (_in_finished_shards(run.path, config) if sharded else already(run.path))
+        need_room_for(run.path, max(0, left), images.size, images.channels, config)
         generator = source.open(config.device, images.size, images.channels)
         plan = _plan_draw(generator, quota, config.seed, seeds)
         if sharded:
@@ -198,6 +201,10 @@ def image_name(class_name: str, place: int) -> str:
 def _missing(folder: Path, names: Sequence[str], indices: np.ndarray) -> np.ndarray:
     """Those of the indices whose images are not there whole yet."""
     return np.array([i for i in indices if not _whole(folder / names[i])], dtype=np.int64)
+
+
+def _in_finished_shards(folder: Path, config: Config) -> int:
+    return config.generate.shard_size * sum(1 for _ in (folder / shards.FOLDER).glob("*.tar"))
 
 
 def _share_of(plan: _Draw, size: int) -> np.ndarray:

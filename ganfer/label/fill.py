@@ -24,6 +24,7 @@ from ganfer.gan.generator import Generator
 from ganfer.generate.batch import Batch, read_batch, read_rows
 from ganfer.generate.cards import write_batch_cards
 from ganfer.generate.draw import draw_more
+from ganfer.generate.room import need_room_for
 from ganfer.generate.shards import file_of
 from ganfer.generate.source import GeneratorChoice, gan_source, network_source
 from ganfer.label.labels import KEPT
@@ -101,6 +102,7 @@ class _Filling:
     rows: list[dict[str, str]]
     facts: Mapping[str, Any]
     seed: int
+    config: Config
 
     @property
     def batch(self) -> Batch:
@@ -117,6 +119,7 @@ class _Filling:
     def draw(self, counts: Mapping[str, int]) -> None:
         """Draw so many more of each class ("" for a generator without classes); resumes within the round."""
         asked = [name for name, count in counts.items() for _ in range(count)]
+        need_room_for(self.run.path, len(asked), self.generator.size, self.generator.channels, self.config)
         drawn = draw_more(self.run.path, self.generator, asked, len(self.rows), self.seed, self.facts)
         shown = {name: str(value) for name, value in self.facts.items() if name != "device"}
         for (name, seed), wanted in zip(drawn, asked, strict=True):
@@ -154,7 +157,7 @@ def fill(workspace: Workspace, config: Config, batch_run: Run, classifier_run: R
         facts = {"generator": generator.digest, **generator.facts, "device": drawn_on(device)}
         rows = _linked(batch_run, run)
         before = len(rows)
-        filling = _Filling(run, generator, images.class_names, rows, facts, seed)
+        filling = _Filling(run, generator, images.class_names, rows, facts, seed, config)
         screener = Screener(config, classifier_run, data, images)
         digest = digest_json(key)
         looks = label_run(config, run.path, digest, classifier_run, data).path / LOOKS
@@ -256,6 +259,10 @@ def source_of(workspace: Workspace, config: Config, batch_run: Run) -> Generator
     """The generator that drew a batch. GanferError when it cannot draw more of the same."""
     key = batch_run.record.get("key", {})
     settings, inputs = key.get("config", {}), key.get("inputs", {})
+    if "from_faces" in settings:
+        raise GanferError(
+            f"{batch_run.name} was made from real faces.", "Ask for more with --class, or raise transfer.tries."
+        )
     if "steering" in settings:
         raise GanferError(f"{batch_run.name} was steered.", "`ganfer generate` itself fills a steered batch.")
     if "gan" in inputs:

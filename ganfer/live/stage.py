@@ -26,6 +26,7 @@ from ganfer.live.predict import Request, check_window, predict
 from ganfer.live.sources import MediaSource, find_sources
 from ganfer.results import Result
 from ganfer.runtime.console import progress, say
+from ganfer.runtime.room import need_room
 from ganfer.workspace import Workspace
 
 _VIDEO_SIDE = 640  # of a video's frames, where nothing is said: four times as fast as a photo's
@@ -97,6 +98,13 @@ def predict_plan(
     if wanted.pictures and any(source.moving for source in sources):
         check_films()
     check_outputs(folder, wanted.log, sources)
+    if wanted.pictures:
+        need_room(
+            folder,
+            sum(source.copy_bytes(wanted.every, wanted.seconds) for source in sources),
+            "The annotated copies",
+            "Give --no-pictures, or an --out on another disk.",
+        )
     return Plan(sources, wanted, tuple(notes))
 
 
@@ -130,7 +138,7 @@ def predict_stage(
             opened, eyes.detector, landmarker=landmarker, opinion=opinion, min_face=config.live.min_face
         )
         about = {"detector": eyes.detector.name, "landmarks": landmarks}
-        with alone(request.out):
+        with alone(request.out, request.csv_path):
             return predict(analyser, plan.sources, config.live, request, about=about, notes=plan.notes)
     finally:
         if landmarker is not None:

@@ -98,6 +98,15 @@ def quality(workspace: Workspace, config: Config, batch_run: Run, classifier_run
     return quality_result(run)
 
 
+def check_weights(config: Config) -> None:
+    """GanferError for files of weights that are not those that were named."""
+    file = inception.find_inception(config.quality.inception)
+    if file is not None:
+        inception.require_known(file)
+    if config.quality.lpips:
+        open_perceptual(config.quality.lpips)
+
+
 def _with_everything(config: Config) -> Config:
     """The screen's own defaults: what is measured does not depend on what the user has it reject."""
     label = dataclasses.replace(config.label, manifold=0.05, copies=True, diverse=False)

@@ -23,14 +23,23 @@ def plan_lines(workspace: Workspace, config: Config, wanted: Sequence[str]) -> l
     return [*found, f"listen on {config.serve.host}, port {config.serve.port or 'any free'}"]
 
 
-def check(config: Config, options: Mapping[str, Any]) -> None:
-    """GanferError for files and tokens that do not do, before a classifier is trained to be served."""
-    from ganfer.classifier.early import check_file
-    from ganfer.serve.server import checked_token
+def check(config: Config, options: Mapping[str, Any], *, fetch: bool = False) -> None:
+    """GanferError for an address, files and tokens that do not do, before a classifier is trained to be served.
 
-    checked_token(config.serve.host, options.get("token"))
+    fetch: also bring what has to be downloaded.
+    """
+    from ganfer.classifier.early import check_device, check_file
+    from ganfer.live.mesh import open_landmarker
+    from ganfer.serve.server import check_listening
+
     for name in ("certificate", "key", "detector_model", "landmarker_model"):
         check_file(options.get(name), "--" + name.replace("_", "-"))
+    check_device(config)
+    check_listening(config.serve, *(options.get(name) for name in ("token", "certificate", "key")))
+    if options.get("detector_model"):
+        detector_or_why(config, options["detector_model"])
+    if options.get("attention") and (fetch or options.get("landmarker_model")):
+        open_landmarker(options.get("landmarker_model")).close()
 
 
 def serve(

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from classifiers import TrainConfig
+from classifiers.scheduler import cores, opened
 from ganfer.config import Config
 from ganfer.errors import GanferError
 from ganfer.page.node import read_results
@@ -18,11 +19,10 @@ from ganfer.results import Result
 from ganfer.runtime.console import progress, say
 from ganfer.runtime.files import digest_of, write_csv, write_json, write_text
 from ganfer.tracking import Tracked, figures_of, tracked
-from ganfer.tune.lanes import Setting, make_lanes
 from ganfer.tune.page import tuning_lines, tuning_page
 from ganfer.tune.space import Space, load_space
 from ganfer.tune.study import LOWER_IS_BETTER, Search, finished, open_study, require_optuna, sampler_name
-from ganfer.tune.trial import FIGURES
+from ganfer.tune.trial import FIGURES, Splits
 from ganfer.workspace import Run, Workspace
 
 if TYPE_CHECKING:
@@ -68,11 +68,15 @@ def tune(workspace: Workspace, config: Config, data: Run, search: Sequence[str] 
         study = held.enter_context(open_study(f"ganfer-{run.name}", run.path, space, settings))
         track.start(key["config"])
         before = len(finished(study))
-        setting = Setting(data.path, config.seed, config.device, settings.metric)
+        splits = Splits.read(data.path)
+        alone = settings.workers == 1
+        threads = None if alone and not config.cluster else 1 if alone else max(1, cores() // settings.workers)
+        workers = None if alone and config.cluster else settings.workers
         with progress("tune", max(settings.trials, before)) as advance:
             advance(before)
             work = Search(study, space, settings, base, run.path / "trials", config.seed, advance)
-            work.run(make_lanes(setting, settings.workers))
+            with opened(workers, threads or 1, [run.path / "trials"], cluster=config.cluster) as engine:
+                work.run(engine, splits, config.device, threads)
         say(f"{len(finished(study)) - before} trials added to the {before} that were there.")
         results = _results(run, config, data, space, base, study)
         write_json(run.path / "results.json", results)

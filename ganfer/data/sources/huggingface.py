@@ -28,6 +28,7 @@ from ganfer.data.sources.trees import Tree
 from ganfer.data.sources.words import expression_in, split_word, words
 from ganfer.data.text import printable
 from ganfer.errors import DataError
+from ganfer.runtime.tables import unmarked
 
 _NAMES = ("metadata.csv", "metadata.jsonl")
 LABEL = ("label", "expression", "emotion", "class")
@@ -95,11 +96,7 @@ def _read(tree: Tree, seen: Survey, options: ReadOptions) -> tuple[_Rows, list[N
         what = f"{tree.path}: {name}"
         folder = name[: -len(base(name))]
         text = text_of(content, what)
-        table = list(
-            _json_lines(text, what)
-            if name.lower().endswith(".jsonl")
-            else csv_rows(lines_of(text), what, ("file_name",), lower=True)
-        )
+        table = list(_json_lines(text, what) if name.lower().endswith(".jsonl") else _csv_lines(text, what))
         header = list(dict.fromkeys(column for _, row in table for column in row))
         label = _label_column([column for column in LABEL if column in header], table, what)
         group = next((column for column in header if "".join(words(column)) in GROUP), "")
@@ -139,6 +136,12 @@ def _read(tree: Tree, seen: Survey, options: ReadOptions) -> tuple[_Rows, list[N
                 )
             rows[path] = item, where
     return rows, notes, plain
+
+
+def _csv_lines(text: str, what: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows; what ganfer's own tables mark as text for spreadsheets is read as it was."""
+    for line, row in csv_rows(lines_of(text), what, ("file_name",), lower=True):
+        yield line, {unmarked(column): unmarked(value, column) for column, value in row.items()}
 
 
 def _json_lines(text: str, what: str) -> Iterator[tuple[int, dict[str, str]]]:

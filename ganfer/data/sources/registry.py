@@ -13,10 +13,12 @@ from ganfer.data.sources import (
     expw,
     fer2013,
     ferplus,
+    ferplus_images,
     folders,
     huggingface,
     parquet,
     rafdb,
+    roboflow,
     stylegan,
     webdataset,
 )
@@ -63,6 +65,16 @@ _BESIDE = "a picture beside the CSV, which holds the images"
 KINDS: dict[str, Layout] = {
     "ferplus": Layout(
         "FER2013 with FERPlus's votes", ferplus.fits, ferplus.items, lone_val_is_test=True, unnamed=_BESIDE
+    ),
+    "ferplus+images": Layout(
+        "FERPlus's folders of images, each with its votes in label.csv",
+        ferplus_images.fits,
+        ferplus_images.items,
+        lone_val_is_test=True,
+        allows=ferplus_images.allows,
+    ),
+    "roboflow": Layout(
+        "Roboflow's images with _classes.csv", roboflow.fits, roboflow.items, unnamed="not named in _classes.csv"
     ),
     "ck+csv": Layout(
         "CK+ as FER2013's CSV, 7 = contempt", fer2013.fits_ck, _CK_CSV, allows=fer2013.fits, unnamed=_BESIDE

@@ -7,7 +7,9 @@ encrypted and damaged archives, and those that unpack to absurd sizes, are refus
 import contextlib
 import hashlib
 import json
+import lzma
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +33,12 @@ _JUNK = frozenset(
         *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),
         *("@eadir", ".directory", "icon\r"),
     )
+)
+
+#: What a damaged member of a zip fails with, whatever packed it.
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, OSError, RuntimeError, ValueError, IndexError),
 )
 
 Wanted = Callable[[str], bool]
@@ -102,6 +110,8 @@ def says_workspace(content: bytes) -> bool:
 
 def unsafe(name: str) -> str:
     """Why an archive member's name is refused; empty when it is fine."""
+    if not name:
+        return "no name in the archive"
     parts = name.replace("\\", "/").split("/")
     if name.startswith(("/", "\\")) or (len(name) > 1 and name[1] == ":"):
         return "absolute path in the archive"
@@ -206,8 +216,8 @@ class ZipTree:
         self.path = path
         try:
             with zipfile.ZipFile(path) as archive:
-                members = [info for info in archive.infolist() if not info.is_dir()]
-        except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
+                members = [info for info in archive.infolist() if not info.filename.endswith("/")]
+        except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError, struct.error) as error:
             raise DataError(f"{path} is not a whole zip file ({error}).", "Download or pack it again.") from error
         if any(info.flag_bits & 1 for info in members):
             raise DataError(f"{path} is encrypted.", "Unpack it with its password and add the folder.")
@@ -253,7 +263,7 @@ class ZipTree:
                 data = member.read(info.file_size + 1)  # the directory may lie about the size
         except NotImplementedError as error:
             raise DataError(f"{self.path}: {error}.", "Pack it again with ordinary compression (deflate).") from error
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+        except _DAMAGED as error:
             return Refused(name, f"damaged in the archive ({error})")
         if len(data) > info.file_size:
             return Refused(name, "larger than the archive's directory says")
