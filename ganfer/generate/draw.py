@@ -204,7 +204,8 @@ def _missing(folder: Path, names: Sequence[str], indices: np.ndarray) -> np.ndar
 
 
 def _in_finished_shards(folder: Path, config: Config) -> int:
-    return config.generate.shard_size * sum(1 for _ in (folder / shards.FOLDER).glob("*.tar"))
+    whole = (folder / shards.folder_of(config.generate.format)).glob("[!.]*")
+    return config.generate.shard_size * sum(1 for _ in whole)
 
 
 def _share_of(plan: _Draw, size: int) -> np.ndarray:
