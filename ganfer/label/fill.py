@@ -26,7 +26,7 @@ from ganfer.generate.cards import write_batch_cards
 from ganfer.generate.draw import draw_more
 from ganfer.generate.room import need_room_for
 from ganfer.generate.shards import file_of
-from ganfer.generate.source import OWN, GeneratorChoice, gan_source, network_source
+from ganfer.generate.source import GeneratorChoice, gan_source, network_source
 from ganfer.label.labels import KEPT
 from ganfer.label.screener import ImageFacts, Screener, image_facts
 from ganfer.label.stage import LOOKS, label_run
@@ -173,7 +173,7 @@ def fill(
         tallies, stops = _rounds(filling, screener, quota, config.label.draws, looks)
         columns = list(dict.fromkeys(name for row in (filling.rows[0], filling.rows[-1]) for name in row))
         write_csv(run.path / "metadata.csv", columns, filling.rows)
-        learned_from = data.name if source.kind == OWN else ""
+        learned_from = data.name if source.input == "gan" else ""
         shape = generator.size, generator.channels
         write_batch_cards(run, *shape, "png", facts, data=learned_from, generator=source.name)
         shutil.copyfile(batch_run.path / "contact.png", run.path / "contact.png")
