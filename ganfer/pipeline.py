@@ -17,6 +17,7 @@ from ganfer.runtime import ranks
 from ganfer.runtime.console import say
 from ganfer.runtime.extras import require
 from ganfer.runtime.files import check_writable
+from ganfer.tracking import check_trackers
 from ganfer.workspace import Run, Workspace
 
 
@@ -27,14 +28,15 @@ class Project:
         self.workspace = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
         self.config = config or Config()
         self.needs = Needs(self.workspace, self.config)
+        check_trackers(self.config.tracking)  # a wrong word is said before any work
 
     # --- data -----------------------------------------------------------------------------------------------------
 
-    def add(self, path: str | Path, **options: Any) -> Result:
-        """Import images; see `ganfer.data.ingest.add` for the options."""
+    def add(self, *paths: str | Path, **options: Any) -> Result:
+        """Import images from a path, or from several files that make one source; see `ganfer.data.ingest.add`."""
         from ganfer.data.ingest import add
 
-        return add(self.workspace, self.config, Path(path), **options)
+        return add(self.workspace, self.config, paths[0] if len(paths) == 1 else paths, **options)
 
     def stats(self, *, dry_run: bool = False) -> Result:
         """Counts, shares, imbalance and contact sheets of the active data set."""
@@ -79,6 +81,7 @@ class Project:
         from ganfer.review.audit import audit, plan_lines
 
         check_training(self.config)
+        self._check_cluster(dry_run)
         plan = self._first("data audit", ["data"], plan_lines(self.config, self.workspace.active_data), dry_run)
         return plan or audit(self.workspace, self.config, self.needs.data(), apply)
 
@@ -99,6 +102,26 @@ class Project:
 
         plan = f"make {self.workspace.find('data', name).name} the active set"
         return self._first("data use", [], [plan], dry_run) or use(self.workspace, name)
+
+    def export_data(
+        self, form: str = "parquet", *, synthetic: bool = False, batch: str | None = None, licence: str = "unknown",
+        dry_run: bool = False,
+    ) -> Result:  # fmt: skip
+        """The active set as Parquet, tar shards or class folders, with a card and Croissant metadata.
+
+        synthetic: with the kept faces of the newest batch, or of `batch`. licence: for the card, as the Hub names it.
+        """
+        from ganfer.share.stage import export, plan_lines
+
+        chosen = self.workspace.find("synthetic", batch) if batch else None
+        if synthetic and chosen is None:
+            chosen = self.needs.newest("synthetic")
+            if chosen is None:
+                raise WorkspaceError(
+                    f"{self.workspace.root} holds no batch for the active set.", "Run ganfer generate."
+                )
+        plan = self._first("data export", ["data"], plan_lines(form, chosen), dry_run)
+        return plan or export(self.workspace, self.config, self.needs.data(), chosen, form=form, licence=licence)
 
     # --- training -------------------------------------------------------------------------------------------------
 
@@ -173,6 +196,10 @@ class Project:
             check_steering(self.config, self.needs.guide_model())
         if own and there is None:
             check_settings(self.workspace.active_data, self.config)
+        if self.config.generate.format == "parquet":
+            require("--format parquet", "parquet", "pyarrow")
+        if steered and self.config.generate.format != "png":
+            say(f"Steered faces are written as PNG files; --format {self.config.generate.format} is not used.")
         needed = ["data", *(["gan"] if own and not gan else []), *(["classifier", "judge"] if steered else [])]
         if there is None and own:  # no batch can have been begun
             check_room(self.workspace, self.config, n, seeds, classes or {})
@@ -314,6 +341,7 @@ class Project:
 
         check_training(self.config)
         steps = plan_lines(self.config, self.workspace, self.workspace.active_data)  # a wrong arm is said at once
+        self._check_cluster(dry_run)
         if self.config.retrain.folds:
             return self._retrain_in_folds(steps, dry_run=dry_run)
         needed = ["data", "classifier", "batch", "labels"]
@@ -382,12 +410,19 @@ class Project:
         data = self.workspace.active_data if folder else self.needs.data()
         return evaluate(self.workspace, self.config, paths, data, Path(folder) if folder else None)
 
+    def _check_cluster(self, dry_run: bool) -> None:
+        if self.config.cluster and not dry_run:
+            from classifiers.cluster import check
+
+            check(self.config.cluster)
+
     def crossval(self, *, dry_run: bool = False) -> Result:
         """k-fold cross-validation of the classifier's settings, at random and by subject where subjects are known."""
         from ganfer.classifier.crossval import crossval, plan_lines
         from ganfer.classifier.early import check_training
 
         check_training(self.config)
+        self._check_cluster(dry_run)
         plan = self._first("crossval", ["data"], plan_lines(self.config, self.workspace.active_data), dry_run)
         return plan or crossval(self.workspace, self.config, self.needs.data())
 
@@ -401,6 +436,7 @@ class Project:
 
         check_training(self.config)
         check_storage(self.config.tune)
+        self._check_cluster(dry_run)
         plan = self._first("tune", ["data"], plan_lines(self.config, search), dry_run)
         return plan or tune(self.workspace, self.config, self.needs.data(), search)
 

@@ -27,6 +27,7 @@ from ganfer.errors import WorkspaceError, did_you_mean
 from ganfer.runtime import ranks
 from ganfer.runtime.console import say
 from ganfer.runtime.files import digest_json, naming, read_object, remove_abandoned, write_json, write_text
+from ganfer.runtime.text import hide_secrets
 from ganfer.version import __version__
 
 FORMAT = 1
@@ -349,10 +350,10 @@ def _ancestors() -> set[int]:
 
 
 def command_line() -> str:
-    """The command as the user could type it again; `notebook` outside the command line."""
+    """The command as the user could type it again, secrets aside; `notebook` outside the command line."""
     program = Path(sys.argv[0]).name if sys.argv else ""
     if program in ("ganfer", "__main__.py"):
-        return shlex.join(["ganfer", *sys.argv[1:]])
+        return hide_secrets(shlex.join(["ganfer", *sys.argv[1:]]))
     return "notebook"
 
 

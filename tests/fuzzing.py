@@ -30,6 +30,7 @@ from ganfer.data.decode import Target, Task, decode_chunk
 from ganfer.data.sources import open_source
 from ganfer.data.sources.items import Item, Note, Refused
 from ganfer.errors import GanferError
+from ganfer.generate.shards import write_shard
 from ganfer.runtime.tables import read_rows
 from ganfer.serve.errors import Refused as Unfit
 from ganfer.serve.pictures import measure, open_upload
@@ -408,6 +409,29 @@ def _archive(name: str) -> Callable[[bytes, Path], object]:
     return read
 
 
+def _parquet_seeds() -> list[bytes]:
+    """Small Parquet files; none where pyarrow is not installed."""
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        return []
+    from ganfer.data.parquet import write_parquet
+
+    rows = [(f"{i}.png", _images()[0], "happy", {"seed": i}) for i in range(3)]
+    return [_written(lambda path: write_parquet(path, rows, ["happy", "sad"], {"seed": int}), ".parquet")]
+
+
+def _source(name: str) -> Callable[[bytes, Path], object]:
+    """Reads a file as `ganfer data add` does, without decoding its images."""
+
+    def read(content: bytes, folder: Path) -> object:
+        (folder / name).write_bytes(content)
+        source = open_source(folder / name)
+        return source.lines(), list(source.items())
+
+    return read
+
+
 def _beside_images(name: str) -> Callable[[bytes, Path], object]:
     def read(content: bytes, folder: Path) -> object:
         table = folder / "source" / name
@@ -430,6 +454,10 @@ def importers() -> list[Reader]:
     return found + [
         Reader(reader, seeds, _beside_images(name), (GanferError,)) for reader, (name, seeds) in _TABLES.items()
     ]
+
+
+def _shard(path: Path) -> None:
+    write_shard(path, ((f"{i}", _images()[0], {"class": "happy"}) for i in range(3)))
 
 
 def readers() -> list[Reader]:
@@ -458,6 +486,12 @@ def readers() -> list[Reader]:
         Reader("records", [record], _record, (GanferError,)),
         Reader("tables", [table], _table, (ValueError, csv.Error)),
         Reader("images, as crops", _images(), _decode, (), imports=True),
-        Reader("images, as uploads", _images(), _upload, (Unfit,), imports=True),
         *importers(),
+        Reader("WebDataset shards", [_written(_shard, ".tar")], _source("faces.tar"), (GanferError,), imports=True),
+        *(
+            [Reader("Parquet", seeds, _source("faces.parquet"), (GanferError,), imports=True)]
+            if (seeds := _parquet_seeds())
+            else []
+        ),
+        Reader("images, as uploads", _images(), _upload, (Unfit,), imports=True),
     ]  # fmt: skip

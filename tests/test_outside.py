@@ -8,7 +8,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -333,32 +332,6 @@ def test_signals_end_a_command_with_a_line(number: int, code: int) -> None:
     assert process.returncode == code
     assert said.strip().count("\n") == 0
     assert "the same command goes on" in said
-
-
-@pytest.mark.parametrize("module", ["classifiers.worker", "ganfer.tune.worker"])
-def test_workers_end_with_the_process_that_asked_for_them(module: str) -> None:
-    code = (
-        "import subprocess, sys\n"
-        f"p = subprocess.Popen([sys.executable, '-c', 'import sys, time; import {module} as w; "
-        'getattr(w, "_end_with_parent", None) and w._end_with_parent() or '
-        'getattr(w, "end_with_parent", lambda: None)(); time.sleep(60)\'], stdin=subprocess.PIPE)\n'
-        "print(p.pid, flush=True)\nimport time; time.sleep(60)"
-    )
-    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    worker = int(parent.stdout.readline())
-    time.sleep(2.5)  # it has begun to watch
-    parent.kill()
-    parent.wait()
-    parent.stdout.close()
-    for _ in range(100):
-        stat = Path(f"/proc/{worker}/stat")
-        if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":
-            break
-        time.sleep(0.1)
-    else:
-        os.kill(worker, signal.SIGKILL)
-        raise AssertionError("the worker lives on")
 
 
 def test_a_missing_extra_is_said_before_any_plan(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,9 @@ import numpy as np
 
 from classifiers import ExportResult, export_onnx
 from classifiers.export import TOLERANCE
+from ganfer.cards.model import Measure, ModelFacts, write_model_card
 from ganfer.classifier.catalogue import ServedModel
+from ganfer.classifier.model_card import classifier_facts, measures, validation_estimates
 from ganfer.classifier.opened import Opened, open_found
 from ganfer.config import Config
 from ganfer.data.imageset import read_set
@@ -46,6 +48,7 @@ def export(
             digest = digest_of(run.path / MODEL)
             card = _card(chosen, exported, digest)
             write_json(run.path / CARD, card)
+            write_model_card(run.path, _model_facts(chosen, data))
             run.finish(digest=digest, figures=card, device=str(chosen.classifier.device))
         if out is not None:
             _copy(run, out)
@@ -117,6 +120,18 @@ def _card(chosen: Opened, exported: ExportResult, digest: str) -> dict[str, Any]
             **{name: classifier.card[name] for name in made if name in classifier.card},
         },
     }
+
+
+def _model_facts(chosen: Opened, data: Run | None) -> ModelFacts:
+    """What the model card says of the exported classifier."""
+    card = chosen.classifier.card
+    known = data is not None and data.digest == chosen.data_digest
+    results: list[Measure] = []
+    if (card.get("validation") or {}).get("confusion"):
+        table = validation_estimates(card["validation"], chosen.classifier.class_names, int(card.get("seed") or 0))
+        results = measures(table, "validation")
+    full = {**card, "class_names": chosen.classifier.class_names}
+    return classifier_facts(chosen.name, full, data.name if data is not None and known else "", results, onnx=True)
 
 
 def _is_card(path: Path) -> bool:

@@ -13,9 +13,11 @@ class GenerateConfig:
     n: int = setting(500, "how many images", low=1, high=2**31)
     truncation: float = setting(0.0, "draw latents within this many standard deviations only; 0 = all", low=0)
     format: str = setting(
-        "png", "a file per image, or tar shards for batches of millions", choices=("png", "webdataset")
+        "png",
+        "a file per image; for batches of millions tar shards, or Parquet as Hugging Face reads it",
+        choices=("png", "webdataset", "parquet"),
     )
-    shard_size: int = setting(10_000, "images per tar shard", low=1, high=1_000_000)
+    shard_size: int = setting(10_000, "images per tar shard or Parquet file", low=1, high=1_000_000)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from ganfer.config.faces import GenerateConfig, LabelConfig, QualityConfig, Stee
 from ganfer.config.fields import check_ranges, setting
 from ganfer.config.judging import AuditConfig, CrossvalConfig, EvaluateConfig, RetrainConfig, TuneConfig
 from ganfer.config.training import DataConfig, DrawnConfig, GanConfig
-from ganfer.config.using import LiveConfig, ServeConfig
+from ganfer.config.using import LiveConfig, ServeConfig, TrackingConfig
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,9 @@ class Config:
 
     seed: int = setting(0, "seed of everything that is random", low=0)
     device: str = setting("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
+    cluster: str = setting(
+        "", "Dask cluster for many jobs: tcp://HOST:8786, a scheduler's .json file, or local:N; empty = this machine"
+    )
     data: DataConfig = field(default_factory=DataConfig)
     drawn: DrawnConfig = field(default_factory=DrawnConfig)
     gan: GanConfig = field(default_factory=GanConfig)
@@ -34,6 +37,7 @@ class Config:
     audit: AuditConfig = field(default_factory=AuditConfig)
     live: LiveConfig = field(default_factory=LiveConfig)
     tune: TuneConfig = field(default_factory=TuneConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     def __post_init__(self) -> None:
         check_ranges(self, "")

@@ -22,6 +22,7 @@ from ganfer.errors import ConfigError, DataError
 from ganfer.experiment.pooled import pooled_results
 from ganfer.experiment.prepare import Inputs, inputs_of
 from ganfer.experiment.retrain import report_result, retrain_together
+from ganfer.experiment.ways import identity
 from ganfer.generate.batch import read_batch
 from ganfer.report import write_report
 from ganfer.results import Result
@@ -51,7 +52,9 @@ def folds_lines(config: Config) -> list[str]:
 def retrain_in_folds(workspace: Workspace, config: Config, data: Run, batch: Run | None, draw: Draw) -> Result:
     """Run the experiment in every fold and report the pooled predictions; goes on where it was interrupted."""
     settings = dataclasses.asdict(config)
-    settings["retrain"].pop("workers")
+    settings["retrain"] = identity(settings["retrain"])
+    for elsewhere in ("cluster", "tracking"):  # where it is computed and told changes nothing
+        settings.pop(elsewhere)
     counts = None if batch is None else _asked(batch, data)
     key = {"config": settings, "inputs": {"data": data.digest}, "seed": config.seed, "faces": counts}
     run = workspace.run("reports", "folds", key)

@@ -117,6 +117,8 @@ def experiment_results(
             "ratio": experiment.selected.ratio,
             "weight": experiment.selected.weight,
             "weight_with_best": experiment.selected.weight_with_best,
+            "way": experiment.selected.way,
+            "way_with_best": experiment.selected.way_with_best,
             "soft_labels": settings.soft_labels,
         },
         "run": _run_facts(run, experiment),
@@ -183,7 +185,7 @@ def arm_figures(outcome: Outcome, measured: Measured, truth: np.ndarray, names: 
     return {
         "name": outcome.arm.name,
         "title": outcome.arm.title,
-        "description": outcome.arm.description,
+        "description": "; ".join(filter(None, [outcome.arm.description, outcome.data.told])),
         "metrics": {name: figures[name].to_json() for name in verdict.OVERALL},
         "per_class": per_class,
         "confusion": sum(confusion_matrix(truth, row, labels=np.arange(len(names))) for row in guesses).tolist(),

@@ -9,30 +9,35 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from classifiers.config import TrainConfig
 from ganfer.config import RetrainConfig
 from ganfer.errors import ConfigError
 from ganfer.experiment.arms import ARMS, Arm, Build
+from ganfer.experiment.ways import PLAIN, parsed, suffix, tellable, ways_of
 
 SYNTHETIC = "synthetic"  # the arm whose ratio and weight of the faces every other arm with faces takes
 REBALANCED = "synthetic+best"  # the arm that has a weight of its own
 _WEIGHTS = (0.5, 1.0)  # of a face, where each arm is to try two settings and none are named
 
-Choice = Literal["ratio", "weight", "best", "weight_with_best", "teacher"]
+Choice = Literal["ratio", "weight", "way", "best", "weight_with_best", "way_with_best", "teacher"]
 _WORDS: dict[Choice, str] = {
     "ratio": "the ratio of faces",
     "weight": "their weight",
+    "way": "the way to learn from them",
     "best": "the best rebalancing",
     "weight_with_best": "the weight beside it",
-    "teacher": "the original's ensemble",
+    "way_with_best": "the way beside it",
+    "teacher": "the original's models",
 }
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A training with every seed: an arm in one of its settings, or with one of the ratios or weights to choose from.
+    """A training with every seed: an arm in one of its settings, or with one of the ratios, weights or ways to learn
+    from faces to choose from.
 
-    folder: below `trainings/`, without the seed; a choice that it waits for stands in braces. ratio, weight: of the
-    faces; None where they are chosen (or, the ratio, where all the kept faces are taken).
+    folder: below `trainings/`, without the seed; a choice that it waits for stands in braces. ratio, weight, way: of
+    the faces; None where they are chosen (or, the ratio, where all the kept faces are taken).
     """
 
     arm: Arm
@@ -41,6 +46,7 @@ class Planned:
     waits: tuple[Choice, ...] = ()
     ratio: float | None = None
     weight: float | None = None
+    way: str | None = None
 
     def shown(self) -> str:
         """The folder with a * for what is not chosen yet."""
@@ -51,8 +57,9 @@ class Planned:
 class Plan:
     """The trainings of an experiment; the fields are the settings that decide which there are.
 
-    ratios: those to try; of one or none nothing is chosen. weights: likewise; none is `weight`. tries: settings of each
-    arm without faces. distilled: whether one more net learns from the recommended arm's, when all is known.
+    ratios: those to try; of one or none nothing is chosen. weights, ways: likewise; none is `weight`, `way`. tries:
+    settings of each arm without faces. distilled: whether one more net learns from the recommended arm's, when all is
+    known. loss: of all arms that have none of their own.
     """
 
     arms: tuple[Arm, ...]
@@ -62,6 +69,9 @@ class Plan:
     weight: float
     tries: int
     distilled: bool
+    ways: tuple[str, ...] = ()
+    way: str = PLAIN
+    loss: str = "cross-entropy"
 
     @property
     def chooses_ratio(self) -> bool:
@@ -72,6 +82,16 @@ class Plan:
     def chooses_weight(self) -> bool:
         """Whether validation chooses what a face weighs."""
         return len(self.weights) > 1
+
+    @property
+    def chooses_way(self) -> bool:
+        """Whether validation chooses how a classifier learns from the faces."""
+        return len(self.ways) > 1
+
+    @property
+    def first_way(self) -> str:
+        """The one with which ratios and weights are tried."""
+        return self.ways[0] if self.ways else self.way
 
     @cached_property
     def stages(self) -> list[list[Planned]]:
@@ -87,8 +107,11 @@ class Plan:
 
     def stage_of(self, planned: Planned) -> int:
         """The stage after the last one from which a choice is made that it waits for."""
+        weight = 2 if self.chooses_ratio else 1
         from_stage: dict[Choice, int] = {
-            "ratio": 1, "best": 1, "teacher": 1, "weight": 2 if self.chooses_ratio else 1, "weight_with_best": 2,
+            "ratio": 1, "best": 1, "teacher": 1, "weight": weight, "weight_with_best": 2,
+            "way": 1 + (weight if self.chooses_weight else int(self.chooses_ratio)),
+            "way_with_best": 3 if self.chooses_weight else 2,
         }  # fmt: skip
         return 1 + max((from_stage[choice] for choice in planned.waits), default=0)
 
@@ -103,8 +126,11 @@ class Plan:
         settings = [("", arm.build), *([arm.other] if arm.other and self.tries > 1 else [])]
         return [Planned(arm, arm.name + ending, build, waits) for ending, build in settings]
 
-    def with_faces(self, arm: Arm, ratio: float | None = None, weight: float | None = None) -> Planned:
-        """An arm that trains on (something in place of) the faces: with this ratio and weight, or the chosen ones."""
+    def with_faces(
+        self, arm: Arm, ratio: float | None = None, weight: float | None = None, way: str | None = None
+    ) -> Planned:
+        """An arm that trains on (something in place of) the faces: with this ratio, weight and way to learn from them,
+        or the chosen ones."""
         waits: list[Choice] = []
         ratio_words = weight_words = best_words = ""
         if self.ratios:
@@ -117,20 +143,34 @@ class Plan:
         if weight is None:
             waits.append("weight_with_best" if arm.after == "best" else "weight")
         weight_words = f"w{{{waits[-1]}}}" if weight is None else f"w{weight:g}"
+        if way is None and not self.chooses_way:
+            way = self.first_way
+        if way is None:
+            waits.append("way_with_best" if arm.after == "best" else "way")
+        way_words = f"{{{waits[-1]}}}" if way is None else suffix(way)
         if arm.after == "best":
             waits.append("best")
             best_words = "-{best}"
-        folder = f"{arm.name}-{ratio_words}{weight_words}{best_words}"
-        return Planned(arm, folder, arm.build, tuple(waits), ratio, weight)
+        folder = f"{arm.name}-{ratio_words}{weight_words}{way_words}{best_words}"
+        return Planned(arm, folder, arm.build, tuple(waits), ratio, weight, way)
 
     def ratios_tried(self) -> list[Planned]:
         """What the ratio is chosen from; none where there is no choice."""
-        return [self.with_faces(ARMS[SYNTHETIC], r, self.weight) for r in self.ratios] if self.chooses_ratio else []
+        tried = self.ratios if self.chooses_ratio else ()
+        return [self.with_faces(ARMS[SYNTHETIC], ratio, self.weight, self.first_way) for ratio in tried]
 
     def weights_tried(self, name: str = SYNTHETIC) -> list[Planned]:
         """What the weight is chosen from, at the chosen ratio, alone or beside the best rebalancing."""
         wanted = self.chooses_weight or (self.weights and self.chooses_ratio and name == SYNTHETIC)
-        return [self.with_faces(ARMS[name], weight=w) for w in self.weights] if wanted else []
+        return [self.with_faces(ARMS[name], weight=w, way=self.first_way) for w in self.weights] if wanted else []
+
+    def ways_tried(self, name: str = SYNTHETIC) -> list[Planned]:
+        """What the way to learn from the faces is chosen from, at the chosen ratio and weight; of ways that come to the
+        same in a loss that is known, one."""
+        if not self.chooses_way:
+            return []
+        ways = tellable(TrainConfig(loss=self.loss), self.ways) if name == SYNTHETIC else self.ways
+        return [self.with_faces(ARMS[name], way=way) for way in ways]
 
     def lines(self, model: str) -> list[str]:
         """The plan in words."""
@@ -140,6 +180,8 @@ class Plan:
             found.append(f"before that, find the ratio of synthetic faces on validation: {_listed(self.ratios)}")
         if self.weights:
             found.append(f"and their weight: {_listed(self.weights)}")
+        if self.ways:
+            found.append(f"and how to learn from them: {', '.join(self.ways)}")
         for number, stage in enumerate(self.stages, 1):
             choices = dict.fromkeys(choice for each in stage for choice in each.waits)
             waits = ", ".join(_WORDS[choice] for choice in choices) or "no choice"
@@ -153,8 +195,12 @@ class Plan:
         search = self.ratios_tried()
         # one of the ratios is trained with `weight` already
         search += [each for each in self.weights_tried() if not (self.chooses_ratio and each.weight == self.weight)]
+        known = self.chooses_ratio or self.chooses_weight  # the first way is trained already, in these
+        search += [each for each in self.ways_tried() if not (known and each.way == self.first_way)]
         if any(arm.after == "best" for arm in self.arms):
             search += self.weights_tried(REBALANCED)
+            known = self.chooses_weight
+            search += [each for each in self.ways_tried(REBALANCED) if not (known and each.way == self.first_way)]
         searched = {each.arm.name for each in search}
         found = []
         for arm in self.arms:
@@ -165,14 +211,20 @@ class Plan:
         return [*found, *search]
 
 
-def plan_of(settings: RetrainConfig, arms: Sequence[Arm], ratios: Sequence[float] | None = None) -> Plan:
-    """The plan of an experiment with these arms. ratios: those for which there are faces; None before that is known."""
-    weights = weights_of(settings)
-    tries = settings.tries or (2 if len(ratios_of(settings)) > 1 or len(weights) > 1 else 1)
+def plan_of(
+    settings: RetrainConfig,
+    arms: Sequence[Arm],
+    ratios: Sequence[float] | None = None,
+    loss: str = "cross-entropy",
+) -> Plan:
+    """The plan of an experiment with these arms. ratios: those for which there are faces; None before that is known.
+    loss: that all arms have but those with their own."""
+    weights, ways = weights_of(settings), ways_of(settings)
+    tries = settings.tries or (2 if any(len(each) > 1 for each in (ratios_of(settings), weights, ways)) else 1)
     ratios = ratios_of(settings) if ratios is None else ratios
     return Plan(
         tuple(arms), settings.seeds, tuple(ratios), tuple(weights), settings.weight, tries,
-        settings.keep == "distilled",
+        settings.keep == "distilled", tuple(ways), parsed(settings.way, "retrain.way"), loss,
     )  # fmt: skip
 
 

@@ -1,7 +1,9 @@
 """What an experiment has before its first training: checked images, the material of its arms, and the plan."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 from classifiers.config import TrainConfig
@@ -9,10 +11,20 @@ from classifiers.parts import total_steps
 from ganfer.classifier.train import real_only
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set
+from ganfer.experiment import ways
 from ganfer.experiment.arms import Arm, Material, chosen_arms
 from ganfer.experiment.budget import Budget, budget_of
 from ganfer.experiment.ceiling import held_back, is_thinned
-from ganfer.experiment.faces import alike, kept_faces, refuse_other_data, several_batches, unscreened_faces
+from ganfer.experiment.cleaned import out_of_fold
+from ganfer.experiment.faces import (
+    alike,
+    kept_faces,
+    plausible_faces,
+    refuse_other_data,
+    several_batches,
+    unscreened_faces,
+)
+from ganfer.experiment.original import alike_in_all
 from ganfer.experiment.plan import Plan, plan_of, ratios_of
 from ganfer.experiment.preflight import Leaks, leaks_of, refuse_too_few
 from ganfer.experiment.ratios import portions_of
@@ -79,7 +91,7 @@ def inputs_of(workspace: Workspace, config: Config, data: Run, batch: Run) -> In
 
 def identity(config: Config) -> dict[str, object]:
     """The settings that change what comes out; how many trainings run side by side does not."""
-    return {name: value for name, value in dataclasses.asdict(config.retrain).items() if name != "workers"}
+    return ways.identity(dataclasses.asdict(config.retrain))
 
 
 def prepared(inputs: Inputs) -> Prepared:
@@ -96,14 +108,35 @@ def prepared(inputs: Inputs) -> Prepared:
     real = images.of("train").labelled()
     unscreened = unscreened_faces(inputs.batch, inputs.labels, images, kept.counts(), config.seed)
     taken = held_back(data, images) if any(arm.name == "oracle" for arm in inputs.arms) else None
-    material = Material(real, kept, unscreened, settings.weight, config.seed, held_back=taken, turns=turns)
+    material = Material(
+        real, kept, unscreened, settings.weight, config.seed, held_back=taken, turns=turns,
+        way=ways.parsed(settings.way, "retrain.way"), plausible=_plausible(inputs, images, len(real)),
+        out_of_fold=cache(partial(out_of_fold, inputs.run, config, real)),
+    )  # fmt: skip
     portions = portions_of(material, ratios_of(settings))
-    plan = plan_of(settings, inputs.arms, [each.asked for each in portions if each.asked is not None])
+    asked = [each.asked for each in portions if each.asked is not None]
+    plan = plan_of(settings, inputs.arms, asked, config.classifier.loss)
     recipe = _recipe(config.classifier, material)
-    trainings = Trainings(inputs.run, val, test, seeds_of(config), device=config.device, workers=settings.workers)
+    trainings = Trainings(
+        inputs.run, val, test, seeds_of(config),
+        device=config.device, workers=settings.workers, cluster=config.cluster,
+    )  # fmt: skip
     choices = Choices(plan, portions, material, recipe, trainings, settings.resamples)
-    budget = budget_of(config, plan.count, workspace, data, real=real, val=val)
+    budget = budget_of(config, plan.count + folds_of(config, inputs.arms), workspace, data, real=real, val=val)
     return Prepared(inputs, images, leaks, material, recipe, plan, budget, trainings, choices)
+
+
+def folds_of(config: Config, arms: Sequence[Arm]) -> int:
+    """Trainings that the plan does not list: those of the folds behind the arm `clean`."""
+    return config.audit.folds if any(arm.name == "clean" for arm in arms) else 0
+
+
+def _plausible(inputs: Inputs, images: ImageSet, most: int) -> tuple[ImageSet, ...]:
+    """The plausible faces of every generator, where an arm asks for them."""
+    if not any(arm.name == "distilled+synthetic" for arm in inputs.arms):
+        return ()
+    pairs = inputs.several or [(inputs.batch, inputs.labels)]
+    return alike_in_all([plausible_faces(*pair, images, most, inputs.config.seed) for pair in pairs])
 
 
 def _several(workspace: Workspace, config: Config, data: Run) -> list[tuple[Run, Run]]:

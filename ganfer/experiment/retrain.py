@@ -9,22 +9,25 @@ from contextlib import ExitStack
 
 from ganfer.config import Config
 from ganfer.experiment.arms import chosen_arms
-from ganfer.experiment.best import keep_best
-from ganfer.experiment.board import write_hparams
+from ganfer.experiment.best import keep_best, write_best_card
+from ganfer.experiment.board import track_experiment
 from ganfer.experiment.budget import budget_of, together
 from ganfer.experiment.ceiling import is_thinned, say_ceiling
+from ganfer.experiment.cleaned import installed
 from ganfer.experiment.faces import faces_notes, several_batches
 from ganfer.experiment.findings import experiment_results
 from ganfer.experiment.history import uses_notes
 from ganfer.experiment.plan import plan_of
-from ganfer.experiment.prepare import Inputs, Prepared, inputs_of, prepared
+from ganfer.experiment.prepare import Inputs, Prepared, folds_of, inputs_of, prepared
 from ganfer.experiment.read import read
 from ganfer.experiment.trainings import train_together
+from ganfer.experiment.ways import refuse
 from ganfer.report import read_results, terminal_summary, write_report
 from ganfer.results import Result
 from ganfer.review.effect import people_notes, people_said
 from ganfer.runtime.console import say
 from ganfer.runtime.files import digest_of
+from ganfer.tracking import Tracked, tracked
 from ganfer.workspace import Run, Workspace
 
 
@@ -33,10 +36,17 @@ def plan_lines(config: Config, workspace: Workspace | None = None, data: Run | N
     if config.retrain.batches and workspace is not None:
         several_batches(workspace, config.retrain.batches, config.retrain.seeds)
     arms = chosen_arms(config.retrain.arms, thinned=None if data is None else is_thinned(data))
-    plan = plan_of(config.retrain, arms)
-    lines = [*plan.lines(config.classifier.model), *budget_of(config, plan.count, workspace, data).lines()]
+    refuse(config.retrain, config.classifier)
+    plan = plan_of(config.retrain, arms, loss=config.classifier.loss)
+    folds = folds_of(config, arms)
+    count, lines = plan.count + folds, plan.lines(config.classifier.model)
+    if folds:
+        lines.append(f"for the arm clean, {folds} folds of the training images")
+    elif not installed() and {"cheap", "all"} & set(config.retrain.arms.replace(" ", "").split(",")):
+        lines.append("without the arm clean, which needs cleanlab: pip install 'ganfer[clean]'")
+    lines += budget_of(config, count, workspace, data).lines()
     if config.retrain.folds:
-        lines.append(f"in {config.retrain.folds} folds: {config.retrain.folds * plan.count} trainings in all")
+        lines.append(f"in {config.retrain.folds} folds: {config.retrain.folds * count} trainings in all")
     return lines
 
 
@@ -48,19 +58,22 @@ def retrain(workspace: Workspace, config: Config, data: Run, batch_run: Run) -> 
 def retrain_together(asked: Sequence[Inputs]) -> list[Result]:
     """Several experiments of one plan, stage by stage together, so that many cores are never left waiting."""
     with ExitStack() as held:
-        begun = []
+        begun, tracks = [], []
         for inputs in asked:
             record = held.enter_context(inputs.run.work("retrain"))
+            track = held.enter_context(tracked(inputs.run, inputs.config, "retrain"))
             if record.get("status") == "complete":
                 say(f"{inputs.run.name} was already done.")
             else:
                 begun.append(prepared(inputs))
+                tracks.append(track)
+                track.start({**(inputs.run.key or {}).get("config", {}), "batch": inputs.batch.name})
         if begun:
             for line in together([each.budget for each in begun]).lines():
                 say(line)
         _train(begun)
-        for each in begun:
-            _report(each)
+        for each, track in zip(begun, tracks, strict=True):
+            _report(each, track)
     return [report_result(inputs.run) for inputs in asked]
 
 
@@ -77,7 +90,7 @@ def _train(begun: Sequence[Prepared]) -> None:
                 say_ceiling(each.trainings, folders, each.material, each.inputs.config.retrain.resamples)
 
 
-def _report(found: Prepared) -> None:
+def _report(found: Prepared, track: Tracked) -> None:
     """Read what was trained, and write it down."""
     inputs, experiment = found.inputs, read(found)
     run, config, data, batch, labels = inputs.run, inputs.config, inputs.data, inputs.batch, inputs.labels
@@ -89,8 +102,8 @@ def _report(found: Prepared) -> None:
     results |= people
     results["data"]["notes"] += people_notes(people)
     page = write_report(run.path, results)
-    if config.classifier.tensorboard:
-        write_hparams(run.path, config, results)
+    write_best_card(run, data, results)
+    track_experiment(track, config, results, experiment)
     figures = {"verdict": results["verdict"], "page": str(page)}
     digest = digest_of(run.path / "results.json")
     run.finish(digest=digest, figures=figures, device=experiment.outcomes[0].trained[0].device)

@@ -13,21 +13,25 @@ import numpy as np
 from classifiers.config import TrainConfig
 from ganfer.experiment.arms import REBALANCING, Arm, Material, TrainingData
 from ganfer.experiment.comparisons import LEVEL, PRIMARY, mean_level
+from ganfer.experiment.original import after_original
 from ganfer.experiment.plan import REBALANCED, Choice, Plan, Planned
 from ganfer.experiment.ratios import Portion
 from ganfer.experiment.trainings import Trainings
+from ganfer.experiment.ways import PLAIN, suffix
 from ganfer.statistics import verdict
 
 
 @dataclass(frozen=True)
 class Selected:
-    """The ratio (None: all the kept faces) and the weights of a face, alone and beside the best rebalancing; and what
-    the report shows of the choice (empty when there was nothing to choose)."""
+    """The ratio (None: all the kept faces), the weights of a face and the ways to learn from it, alone and beside the
+    best rebalancing; and what the report shows of the choice (empty when there was nothing to choose)."""
 
     ratio: float | None
     weight: float
     weight_with_best: float
     curve: Mapping[str, Any]
+    way: str = PLAIN
+    way_with_best: str = PLAIN
 
 
 class Choices:
@@ -65,15 +69,25 @@ class Choices:
         return self._best_weight(self._plan.weights_tried(REBALANCED))
 
     @cached_property
+    def way(self) -> str:
+        """The best way to learn from the faces, at the chosen ratio and weight; the first of equals."""
+        return self._best_way(self._plan.ways_tried())
+
+    @cached_property
+    def way_with_best(self) -> str:
+        """The best way to learn from the same faces beside the best rebalancing."""
+        return self._best_way(self._plan.ways_tried(REBALANCED))
+
+    @cached_property
     def best(self) -> str:
         """The folder of the best rebalancing arm, in its best setting."""
         there = {arm.name: arm for arm in self._plan.arms}
         return self._best_of([self.setting(there[name]).folder for name in REBALANCING if name in there])
 
     @cached_property
-    def teacher(self) -> np.ndarray:
-        """(N, K) what the original's models together say of the real images."""
-        return self._trainings.ensemble("original", self._material.real.images)
+    def teacher(self) -> Mapping[str, Any]:
+        """What arms are made of once the original is trained, as parts of the material."""
+        return after_original(self._trainings, self._material, [arm.name for arm in self._plan.arms], self._plan.tries)
 
     def setting(self, arm: Arm) -> Planned:
         """The best setting of an arm that has several, or its only one."""
@@ -97,11 +111,14 @@ class Choices:
             weight = planned.weight
             if weight is None:
                 weight = self.weight_with_best if "weight_with_best" in planned.waits else self.weight
-            material = replace(self._portion(planned).material, weight=weight)
+            way = planned.way
+            if way is None:
+                way = self.way_with_best if "way_with_best" in planned.waits else self.way
+            material = replace(self._portion(planned).material, weight=weight, way=way)
         if "best" in planned.waits:
             material = replace(material, best=self.best)
         if "teacher" in planned.waits:
-            material = replace(material, teacher=self.teacher)
+            material = replace(material, **self.teacher)
         return planned.build(material, self._config)
 
     def made(self, stage: Sequence[Planned]) -> dict[str, TrainingData]:
@@ -114,11 +131,12 @@ class Choices:
         return {name: mean_level(self._trainings.val, rows.argmax(axis=2)) for name, rows in found.items()}
 
     def selected(self) -> Selected:
-        """Ratio and weights, and the curves that they were chosen from."""
+        """Ratio, weights and ways, and the curves that they were chosen from."""
         plan = self._plan
         fixed = plan.weights[0] if plan.weights else plan.weight
         weight = self.weight if plan.chooses_weight else fixed
-        beside = plan.chooses_weight and any(arm.after == "best" for arm in plan.arms)
+        with_best = any(arm.after == "best" for arm in plan.arms)
+        beside = plan.chooses_weight and with_best
         weight_with_best = self.weight_with_best if beside else weight
         curve: dict[str, Any] = {}
         if plan.chooses_ratio:
@@ -127,9 +145,16 @@ class Choices:
             curve["weights"] = self._weight_points(plan.weights_tried(), weight)
         if beside:
             curve["weights_with_best"] = self._weight_points(plan.weights_tried(REBALANCED), weight_with_best)
+        way = way_with_best = plan.first_way
+        if plan.chooses_way:
+            way = way_with_best = self.way
+            curve["ways"] = self._way_points(plan.ways_tried(), weight, way)
+        if plan.chooses_way and with_best:
+            way_with_best = self.way_with_best
+            curve["ways_with_best"] = self._way_points(plan.ways_tried(REBALANCED), weight_with_best, way_with_best)
         if curve:
             curve = {"metric": PRIMARY, "split": "validation", **curve}
-        return Selected(self.ratio.ratio, weight, weight_with_best, curve)
+        return Selected(self.ratio.ratio, weight, weight_with_best, curve, way, way_with_best)
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
@@ -138,6 +163,8 @@ class Choices:
         if choice == "teacher":
             return ""
         found = getattr(self, choice)
+        if choice in ("way", "way_with_best"):
+            return suffix(found)
         return f"{found.asked:g}" if isinstance(found, Portion) else found if isinstance(found, str) else f"{found:g}"
 
     def _portion(self, planned: Planned) -> Portion:
@@ -153,20 +180,34 @@ class Choices:
         scored = self._scored(tried)
         return self._plan.weights[int(np.argmax([each.levels.mean for each in scored]))]
 
+    def _best_way(self, tried: Sequence[Planned]) -> str:
+        scored = self._scored(tried)
+        way = tried[int(np.argmax([each.levels.mean for each in scored]))].way
+        assert way is not None, "each is tried by name"
+        return way
+
     def _ratio_points(self) -> list[dict[str, Any]]:
         """The curve, from no synthetic face at all (the arm `original`, which is trained anyway)."""
         weight = self._plan.weight
+        way = self._plan.first_way
         none = Scored(verdict.estimates(self._measured("original"), LEVEL)[PRIMARY], None)
-        points = [_point(0.0, weight, 0, none, chosen=False)]
+        points = [_point(0.0, weight, way, 0, none, chosen=False)]
         for portion, scored in zip(self._portions, self._scored(self._plan.ratios_tried()), strict=True):
-            points.append(_point(portion.ratio, weight, portion.count, scored, chosen=portion is self.ratio))
+            points.append(_point(portion.ratio, weight, way, portion.count, scored, chosen=portion is self.ratio))
         return points
 
     def _weight_points(self, tried: Sequence[Planned], chosen: float) -> list[dict[str, Any]]:
         faces = self.ratio
         return [
-            _point(faces.ratio, weight, faces.count, scored, chosen=weight == chosen)
+            _point(faces.ratio, weight, self._plan.first_way, faces.count, scored, chosen=weight == chosen)
             for weight, scored in zip(self._plan.weights, self._scored(tried), strict=True)
+        ]
+
+    def _way_points(self, tried: Sequence[Planned], weight: float, chosen: str) -> list[dict[str, Any]]:
+        faces = self.ratio
+        return [
+            _point(faces.ratio, weight, str(each.way), faces.count, scored, chosen=each.way == chosen)
+            for each, scored in zip(tried, self._scored(tried), strict=True)
         ]
 
     def _scored(self, tried: Sequence[Planned]) -> "list[Scored]":
@@ -201,9 +242,9 @@ def smallest_good(scored: Sequence[Scored]) -> int:
     return next(i for i, s in enumerate(scored) if s.behind is None or s.behind.mean <= s.behind.error)
 
 
-def _point(ratio: float | None, weight: float, count: int, scored: Scored, *, chosen: bool) -> dict[str, Any]:
+def _point(ratio: float | None, weight: float, way: str, count: int, scored: Scored, *, chosen: bool) -> dict[str, Any]:
     level = scored.levels
     return {
-        "ratio": ratio, "weight": weight, "count": count, "mean": level.mean, "low": level.low, "high": level.high,
-        "chosen": chosen,
+        "ratio": ratio, "weight": weight, "way": way, "count": count, "mean": level.mean, "low": level.low,
+        "high": level.high, "chosen": chosen,
     }  # fmt: skip

@@ -14,11 +14,13 @@ import numpy as np
 from classifiers import Classifier, Job, Samples, TrainConfig, TrainResult, load_classifier, train_many
 from classifiers.errors import ClassifierError
 from classifiers.files import read_weights
+from classifiers.tail_features import refit_on_features
 from classifiers.training import Progress, find_finished
 from ganfer.classifier.train import samples
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet
 from ganfer.experiment.arms import Trained, TrainingData
+from ganfer.experiment.portions import filled
 from ganfer.runtime.console import Advance, progress, say
 from ganfer.runtime.files import write_bytes
 from ganfer.workspace import Run
@@ -36,10 +38,11 @@ class Trainings:
     """The models of one experiment, in a folder each below `trainings/` of the run."""
 
     def __init__(
-        self, run: Run, val: ImageSet, test: ImageSet, seeds: Sequence[int], *, device: str, workers: int = 0
-    ) -> None:
+        self, run: Run, val: ImageSet, test: ImageSet, seeds: Sequence[int], *, device: str, workers: int = 0,
+        cluster: str = "",
+    ) -> None:  # fmt: skip
         self.run, self.val, self.test, self.seeds = run, val, test, tuple(seeds)
-        self.device, self.workers = device, workers
+        self.device, self.workers, self.cluster = device, workers, cluster
         self._val_samples = samples(val)
 
     def train(self, wanted: Mapping[str, TrainingData]) -> None:
@@ -66,14 +69,45 @@ class Trainings:
             for name in names
         }
 
-    def ensemble(self, name: str, images: np.ndarray) -> np.ndarray:
-        """What all seeds' models of a training say of images, averaged: (N, K) float32; kept, for a resumed run."""
-        file = self.run.path / "trainings" / f".ensemble-{name}.npz"
-        if not file.is_file():
-            models = [load_classifier(self.folder(name, seed), self.device) for seed in self.seeds]
-            _store(file, probabilities=np.mean([m.probabilities(images) for m in models], axis=0).astype(np.float32))
-        found: np.ndarray = _stored(file)["probabilities"]
-        return found
+    def ensemble(self, name: str, images: np.ndarray, of: str = "") -> np.ndarray:
+        """What all seeds' models of a training say of images, averaged: (N, K) float32; kept, for a resumed run.
+
+        of: which images, "" for the real training ones.
+        """
+        place = f"ensemble-{name}{of and '-'}{of}"
+        stored = self.kept(place)
+        if stored is None:
+            said = [model.probabilities(images) for model in self.models(name, len(self.seeds))]
+            stored = self.keep(place, probabilities=np.mean(said, axis=0).astype(np.float32))
+        return stored["probabilities"]
+
+    def models(self, name: str, most: int) -> list[Classifier]:
+        """The first seeds' models of a training, `most` at most."""
+        return [load_classifier(self.folder(name, seed), self.device) for seed in self.seeds[:most]]
+
+    def kept(self, name: str) -> dict[str, np.ndarray] | None:
+        """Arrays that this run has kept under a name; None where it has not yet."""
+        file = self._file(name)
+        return _stored(file) if file.is_file() else None
+
+    def keep(self, name: str, **arrays: np.ndarray) -> dict[str, np.ndarray]:
+        """Keep arrays under a name, for a resumed run."""
+        _store(self._file(name), **arrays)
+        return arrays
+
+    def _file(self, name: str) -> Path:
+        return self.run.path / "trainings" / f".{name}.npz"
+
+    def fit_head(self, name: str, data: TrainingData, seed: int) -> None:
+        """A model that is no training of its own: the original's, with a head fitted on features that are drawn."""
+        assert data.head is not None
+        began, source, target = time.monotonic(), self.folder("original", seed), self.folder(name, seed)
+        wanted = np.array(filled(list(data.images.counts().values()), len(data.images)))
+        card = refit_on_features(
+            source, target, samples(data.images), self._val_samples, wanted, seed=seed, device=self.device,
+            settings=data.head,
+        )  # fmt: skip
+        self._say_of_val(target, card["seconds"] + time.monotonic() - began)
 
     def look(self, name: str) -> tuple[Trained, ...]:
         """One look of each of an arm's models at the test split, kept, so that there never is a second one."""
@@ -91,7 +125,7 @@ class Trainings:
         """A training as a job, or one like it of another experiment taken over. arrays: those that jobs share."""
         turn = self.seeds.index(seed) % max(1, len(data.turns))
         if (name, turn) not in arrays:
-            arrays[name, turn] = samples(data.of_seed(turn), data.weights)
+            arrays[name, turn] = samples(data.of_seed(turn), data.weights, data.added)
         images = arrays[name, turn]
         self._adopt(data.config, images, name, seed)
         return Job(data.config, images, self._val_samples, self.val.class_names, self.folder(name, seed), seed)
@@ -128,12 +162,15 @@ class Trainings:
 
     def validate(self, result: TrainResult) -> None:
         """Keep what a training says of validation."""
-        classifier = result.load(self.device)
+        self._say_of_val(result.folder, result.seconds)
+
+    def _say_of_val(self, folder: Path, seconds: float) -> None:
+        classifier = load_classifier(folder, self.device)
         _store(
-            result.folder / _VAL,
+            folder / _VAL,
             probabilities=classifier.probabilities(self.val.images),
             temperature=classifier.temperature,
-            seconds=result.seconds,
+            seconds=seconds,
             device=str(classifier.device),
         )
 
@@ -151,6 +188,11 @@ def train_together(wanted: Sequence[tuple[Trainings, Mapping[str, TrainingData]]
 
 def _train(wanted: Sequence[tuple[Trainings, str, TrainingData, int]]) -> None:
     left = [each for each in wanted if not each[0].done(each[1], each[3])]
+    for own, name, data, seed in left:
+        if data.head is not None:
+            own.fit_head(name, data, seed)
+            own.run.tick()
+    left = [each for each in left if each[2].head is None]
     owners = list(dict.fromkeys(own for own, *_ in left))
     arrays: dict[Trainings, dict[tuple[str, int], Samples]] = {own: {} for own in owners}
     jobs = [own.job(name, data, seed, arrays[own]) for own, name, data, seed in left]
@@ -160,7 +202,7 @@ def _train(wanted: Sequence[tuple[Trainings, str, TrainingData, int]]) -> None:
         with _kept_awake([own.run for own in owners]) as watched:
             results = train_many(
                 [jobs[i] for i in now], device=owners[0].device, workers=owners[0].workers or None, progress=watched,
-                auto_precision=precision,
+                auto_precision=precision, cluster=owners[0].cluster,
             )  # fmt: skip
         _say_notes([left[i][1] for i in now], results)
         for i, result in zip(now, results, strict=True):
@@ -238,4 +280,5 @@ def _stored(path: Path) -> dict[str, np.ndarray]:
         with np.load(path) as file:
             return dict(file)
     except (OSError, ValueError, EOFError) as error:
-        raise ClassifierError(f"{path} is damaged ({error}); remove {path.parent} and run the command again") from error
+        whole = path if path.name.startswith(".") else path.parent  # what has to go with it
+        raise ClassifierError(f"{path} is damaged ({error}); remove {whole} and run the command again") from error

@@ -35,6 +35,7 @@ from ganfer.metrics import features
 from ganfer.runtime import ranks
 from ganfer.runtime.console import Advance, progress, say
 from ganfer.runtime.device import average_gradients, resolve_precision, wide_float
+from ganfer.tracking import Tracked
 from ganfer.version import __version__
 from ganfer.workspace import Run
 
@@ -51,7 +52,7 @@ class Training:
 
     def __init__(
         self, run: Run, config: GanConfig, seed: int, plan: TrainingPlan, spec: NetworkSpec, fabric: Fabric,
-        guide: Guide | None, began: float,
+        guide: Guide | None, began: float, track: Tracked,
     ) -> None:  # fmt: skip
         """began: when this process started to train, the guide included, on the monotonic clock: budgets count it."""
         self.run, self.config, self.seed, self.plan, self.spec, self.fabric = run, config, seed, plan, spec, fabric
@@ -72,7 +73,8 @@ class Training:
         if self.saver.path.is_file():
             self.state.load(self.saver.path)
             say(f"Resuming at step {self.state.step:,} of {config.steps:,}.")
-        self.journal = Journal(run.path, plan.names, self.state.step, silent=not ranks.leads())
+        track.start({"gan": dataclasses.asdict(config), "seed": seed}, self.state.step)
+        self.journal = Journal(run.path, plan.names, track, silent=not ranks.leads())
         self._agreed: tuple[float, float] | None = None  # of several processes: the leader's clock, its snapshots' time
         self._began, self._seconds_before = began, self.state.seconds
         self._saved = time.monotonic()

@@ -2,23 +2,28 @@
 
 import dataclasses
 import time
-from contextlib import closing
 from typing import Any
 
 import torch
 
+from ganfer.cards.dataset import CARD
+from ganfer.cards.model import write_model_card
 from ganfer.config import Config, GanConfig
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.gan.diffaugment import parse_policies
 from ganfer.gan.guide import FOLDER, train_guide
 from ganfer.gan.loop import Training, own_batch
+from ganfer.gan.model_card import generator_facts
 from ganfer.gan.networks import NetworkSpec, check_size
 from ganfer.gan.plan import TrainingPlan, plan_lines, plan_training
 from ganfer.results import Result
 from ganfer.runtime.console import say
 from ganfer.runtime.device import describe, graceful_stop, make_fabric, ranks, resolve_device, resolve_precision
 from ganfer.runtime.memory import NamingTheSetting
+from ganfer.tracking import figures_of, tracked
 from ganfer.workspace import Run, Workspace
+
+_TOLD = ("score", "kid", "kid_by_class", "diversity", "best_step", "images_per_second")
 
 
 def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
@@ -43,15 +48,19 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
             f"gan.batch_size = {config.gan.batch_size} with gan.base_channels = {config.gan.base_channels} is too much",
             "Set a smaller gan.batch_size; or free the GPU, and the same command resumes.",
         )
-        with memory:
-            guide = train_guide(run.path / FOLDER, plan, config.gan, config.seed, fabric.device)
-            trainer = Training(run, config.gan, config.seed, plan, spec, fabric, guide, began)
-        gpus = [fabric.device] if fabric.device.type == "cuda" else []  # of others the state is left alone
-        with graceful_stop() as stop, closing(trainer.journal), torch.random.fork_rng(devices=gpus), memory:
-            trainer.train(stop)
-        if ranks.leads():
-            digest = trainer.export({"data": data.digest})
-            run.finish(digest=digest, figures=trainer.figures(), device=describe(fabric.device))
+        with tracked(run, config, "train gan") as track:
+            with memory:
+                guide = train_guide(run.path / FOLDER, plan, config.gan, config.seed, fabric.device)
+                trainer = Training(run, config.gan, config.seed, plan, spec, fabric, guide, began, track)
+            gpus = [fabric.device] if fabric.device.type == "cuda" else []  # of others the state is left alone
+            with graceful_stop() as stop, torch.random.fork_rng(devices=gpus), memory:
+                trainer.train(stop)
+            if ranks.leads():
+                digest, figures = trainer.export({"data": data.digest}), trainer.figures()
+                write_model_card(run.path, generator_facts(run, config, plan, spec, figures, data))
+                track.metrics(figures_of({"best": {name: figures[name] for name in _TOLD}}))
+                track.artefacts(CARD, "card.json", "losses.png", "history.csv")
+                run.finish(digest=digest, figures=figures, device=describe(fabric.device))
     ranks.barrier()
     return _result(run, "trained")
 

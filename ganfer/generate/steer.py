@@ -25,12 +25,13 @@ from ganfer.data.provenance import write_png
 from ganfer.data.sheets import row_sheet, save_sheet
 from ganfer.errors import GanferError
 from ganfer.gan.generator import Generator
+from ganfer.generate.cards import write_batch_cards
 from ganfer.generate.draw import SHEET_FACES, image_name, writers
 from ganfer.generate.judge import judge_settings
 from ganfer.generate.quota import Quota
 from ganfer.generate.redraw import CODES
 from ganfer.generate.room import need_room_for
-from ganfer.generate.source import GeneratorChoice
+from ganfer.generate.source import OWN, GeneratorChoice
 from ganfer.generate.spaces import latent_space
 from ganfer.metrics.diversity import relative_entropy_to_uniform
 from ganfer.results import Result, table
@@ -151,7 +152,11 @@ def generate_steered(
                 "Raise steering.evaluations, or lower steering.confidence or steering.diversity.",
             )
         device = resolve_device(config.device)
-        _write(run, kept, {**generator.facts, "generator": generator.digest, "device": drawn_on(device)})
+        facts = {**generator.facts, "generator": generator.digest, "device": drawn_on(device)}
+        _write(run, kept, facts)
+        learned_from = data.name if source.kind == OWN else ""
+        shape = generator.size, generator.channels
+        write_batch_cards(run, *shape, "png", facts, data=learned_from, generator=source.name)
         figures = {
             "gan": source.name,
             "generator": generator.digest,

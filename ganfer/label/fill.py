@@ -22,10 +22,11 @@ from ganfer.data.imageset import read_set
 from ganfer.errors import DataError, GanferError
 from ganfer.gan.generator import Generator
 from ganfer.generate.batch import Batch, read_batch, read_rows
+from ganfer.generate.cards import write_batch_cards
 from ganfer.generate.draw import draw_more
 from ganfer.generate.room import need_room_for
 from ganfer.generate.shards import file_of
-from ganfer.generate.source import GeneratorChoice, gan_source, network_source
+from ganfer.generate.source import OWN, GeneratorChoice, gan_source, network_source
 from ganfer.label.labels import KEPT
 from ganfer.label.screener import ImageFacts, Screener, image_facts
 from ganfer.label.stage import LOOKS, label_run
@@ -163,6 +164,9 @@ def fill(workspace: Workspace, config: Config, batch_run: Run, classifier_run: R
         tallies, stops = _rounds(filling, screener, quota, config.label.draws, looks)
         columns = list(dict.fromkeys(name for row in (filling.rows[0], filling.rows[-1]) for name in row))
         write_csv(run.path / "metadata.csv", columns, filling.rows)
+        learned_from = data.name if source.kind == OWN else ""
+        shape = generator.size, generator.channels
+        write_batch_cards(run, *shape, "png", facts, data=learned_from, generator=source.name)
         shutil.copyfile(batch_run.path / "contact.png", run.path / "contact.png")
         figures = {
             **batch_run.figures,

@@ -7,11 +7,13 @@ from ganfer.page.blocks import NOTHING, Block, Cell, Details, Diagram, Diagrams,
 from ganfer.page.numbers import ABSENT, METRICS, change_with_interval, confidence, count, points, with_interval
 from ganfer.report.model import Comparison, Group, Report, Tried
 
+_NUMBER_AND_WEIGHT = "How many faces, and their weight"
+
 
 def tuning_section(report: Report) -> Section | None:
-    """How many synthetic faces, and at which weight: the curves on validation and the stopping point."""
+    """How many synthetic faces, at which weight, learned from how: the curves on validation and the stopping point."""
     tuning = report.tuning
-    if tuning is None or not (tuning.ratios or tuning.weights):
+    if tuning is None or not (tuning.ratios or tuning.weights or tuning.ways):
         return None
     interval = confidence(report.settings.confidence_level)
     diagrams, words = [], []
@@ -33,8 +35,20 @@ def tuning_section(report: Report) -> Section | None:
         diagrams.append(_curve(title, tuning.weights_with_best, "loss weight of a face", _weight, interval))
         chosen = next((point for point in tuning.weights_with_best if point.chosen), None)
         words.append(f"Beside {beside} it is {_weight(chosen)}." if chosen else "")
+    label = "way to learn from a face"
+    if tuning.ways:
+        diagrams.append(_curve("How they are learned from", tuning.ways, label, _way, interval))
+        chosen = next((point for point in tuning.ways if point.chosen), None)
+        words.append(f"The best way to learn from them is {_way(chosen)}." if chosen else "")
+    if tuning.ways_with_best:
+        beside = report.arm(report.selection.best_rebalancing).title.lower()
+        title = f"How they are learned from, beside {beside}"
+        diagrams.append(_curve(title, tuning.ways_with_best, label, _way, interval))
+        chosen = next((point for point in tuning.ways_with_best if point.chosen), None)
+        words.append(f"Beside {beside} it is {_way(chosen)}." if chosen else "")
     lead = " ".join(["Balanced accuracy on validation; the test split was not used for this.", *words]).strip()
-    return Section("tuning", "How many faces, and their weight", lead, [Diagrams(diagrams)])
+    title = "How many faces, their weight, and how they are learned from" if tuning.ways else _NUMBER_AND_WEIGHT
+    return Section("tuning", title, lead, [Diagrams(diagrams)])
 
 
 def _curve(title: str, tried: Sequence[Tried], x_label: str, name: Callable[[Tried], str], interval: str) -> Diagram:
@@ -57,6 +71,10 @@ def _ratio(point: Tried) -> str:
 
 def _weight(point: Tried) -> str:
     return f"{point.weight:g}"
+
+
+def _way(point: Tried) -> str:
+    return point.way
 
 
 def evidence_section(report: Report) -> Section | None:

@@ -93,22 +93,27 @@ class Selection:
 
 @dataclass(frozen=True)
 class Tried:
-    """One way of adding faces and its balanced accuracy on validation. ratio: per real image, None for all kept."""
+    """One way of adding faces and its balanced accuracy on validation. ratio: per real image, None for all kept. way:
+    how they are learned from."""
 
     ratio: float | None
     weight: float
     count: int
     level: Stat
     chosen: bool
+    way: str = "plain"
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """How many faces and which weight were tried; the weight also beside the best rebalancing."""
+    """How many faces, which weight and which way to learn from them were tried; these two also beside the best
+    rebalancing."""
 
     ratios: Sequence[Tried]
     weights: Sequence[Tried]
     weights_with_best: Sequence[Tried] = ()
+    ways: Sequence[Tried] = ()
+    ways_with_best: Sequence[Tried] = ()
 
 
 @dataclass(frozen=True)
@@ -198,6 +203,8 @@ class Settings:
     ratio: float | None = None
     weight: float | None = None
     weight_with_best: float | None = None
+    way: str = ""
+    way_with_best: str = ""
     soft_labels: bool = False
 
 

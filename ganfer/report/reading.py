@@ -277,11 +277,12 @@ def _tuning(node: Node) -> Tuning:
                 count=point.get("count").count(),
                 level=_stat(point),
                 chosen=point.get("chosen").value is True,
+                way=point.get("way").text() or "plain",
             )
             for point in node.get(key).items()
         ]
 
-    return Tuning(tried("ratios"), tried("weights"), tried("weights_with_best"))
+    return Tuning(tried("ratios"), tried("weights"), tried("weights_with_best"), tried("ways"), tried("ways_with_best"))
 
 
 def _equal_shares(node: Node, arms: Sequence[str]) -> PriorShifted:
@@ -322,6 +323,8 @@ def _settings(node: Node) -> Settings:
         ratio=node.get("ratio").maybe_number(),
         weight=node.get("weight").maybe_number(),
         weight_with_best=node.get("weight_with_best").maybe_number(),
+        way=node.get("way").text(),
+        way_with_best=node.get("way_with_best").text(),
         soft_labels=node.get("soft_labels").value is True,
     )
 

@@ -55,12 +55,13 @@ def delimiter_of(heading: str) -> str:
 
 
 class TableWriter:
-    """Writes rows as they come, the header first. Missing cells stay empty."""
+    """Writes rows as they come, the header (unless it is there already) first. Missing cells stay empty."""
 
-    def __init__(self, out: IO[str], columns: Iterable[str]) -> None:
+    def __init__(self, out: IO[str], columns: Iterable[str], *, header: bool = True) -> None:
         self.columns = list(columns)
         self._writer = csv.writer(out)
-        self._writer.writerow([marked(column) for column in self.columns])
+        if header:
+            self._writer.writerow([marked(column) for column in self.columns])
 
     def write(self, row: Mapping[str, Any]) -> None:
         """One row. ValueError for a cell of no column."""

@@ -1,12 +1,12 @@
 """The study: an Optuna database of trials, and the loop that asks it for settings and tells it what came of them."""
 
+import dataclasses
 import itertools
 import os
 import platform
 import shutil
 import sqlite3
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +18,13 @@ import numpy as np
 from classifiers import ClassifierError, TrainConfig
 from classifiers.errors import StorageError
 from classifiers.prediction import WEIGHTS
+from classifiers.scheduler import Died, Engine, Task, run
 from classifiers.state import RESUME
 from ganfer.config import TuneConfig
 from ganfer.errors import GanferError
 from ganfer.runtime.files import check_writable, digest_json
-from ganfer.tune.lanes import Lane
 from ganfer.tune.space import Choice, Space
-from ganfer.tune.trial import Pruned
+from ganfer.tune.trial import Pruned, Splits, trial_task
 
 if TYPE_CHECKING:
     import optuna
@@ -294,115 +294,82 @@ class Search:
     advance: Callable[..., None]
 
     def __post_init__(self) -> None:
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._running = 0
+        self._running = dict[int, Path]()  # trial -> its folder
         self._deadline = monotonic() + 60 * self.settings.minutes if self.settings.minutes else float("inf")
-        self._failures: list[BaseException] = []
 
-    def run(self, lanes: Sequence[Lane]) -> None:
-        """Trials in every lane until there are enough, the time is up, or the grid is done. Closes the lanes."""
-        try:
-            if len(lanes) == 1:
-                self._work(lanes[0])
-            else:
-                self._side_by_side(lanes)
-        finally:
-            for lane in lanes:
-                lane.close()
+    def run(self, engine: Engine, splits: Splits, device: str, threads: int | None = None) -> None:
+        """Trials on the engine's workers until there are enough, the time is up, or the grid is done.
 
-    def _side_by_side(self, lanes: Sequence[Lane]) -> None:
-        threads = [threading.Thread(target=self._guarded, args=(lane,), daemon=True) for lane in lanes]
-        for thread in threads:
-            thread.start()
+        What an interrupted trial was asked for is asked for again at the next call. threads: of each; none: torch's.
+        """
         try:
-            for thread in threads:
-                while thread.is_alive():
-                    thread.join(0.2)  # with a timeout, so that Ctrl-C is heard
+            for task, value in run(self._tasks(splits, device, threads), engine):
+                self._told(task.about, value)
         except BaseException:
-            self._stop.set()
-            for lane in lanes:
-                lane.stop()
-            for thread in threads:
-                thread.join()
+            for number in self._running:
+                self._ask_again(number)
             raise
-        if self._failures:
-            raise self._failures[0]
 
-    def _guarded(self, lane: Lane) -> None:
-        try:
-            self._work(lane)
-        except BaseException as error:  # handed to the thread that waits
-            self._failures.append(error)
-            self._stop.set()
-
-    def _work(self, lane: Lane) -> None:
+    def _tasks(self, splits: Splits, device: str, threads: int | None) -> "Iterator[Task]":
         while (trial := self._next()) is not None:
-            try:
-                self._one(lane, trial)
-            finally:
-                with self._lock:
-                    self._running -= 1
+            folder = self.folder / digest_json(trial.params)[:10]
+            while folder in self._running.values():  # the sampler may ask for the same twice
+                folder = folder.with_name(f"{folder.name}-again")
+            self._running[trial.number] = folder
+            config = dataclasses.replace(self.base, **trial.params)
+            known = self._known(trial.params)
+            if known is not None:
+                self._told(trial, known)
+                continue
+            how = (splits.class_names, config, self.seed, device, self.settings.metric, threads)
+            yield Task(f"trial {trial.number}", trial_task, how, folder, splits.arrays(), self._hears(trial), trial)
 
-    def _next(self) -> "optuna.Trial | None":
-        """The next trial, or None when it is time to end."""
-        with self._lock:
-            if self._stop.is_set() or monotonic() >= self._deadline:
-                return None
-            if len(finished(self.study)) + self._running >= self.settings.trials:
-                return None
-            trial = ask_next(self.study, self.space, self.settings, self.seed)
-            self._running += trial is not None
-        return trial
-
-    def _one(self, lane: Lane, trial: "optuna.Trial") -> None:
-        """Train one trial and tell the study; an interrupted one is asked for again at the next call."""
-        from optuna.trial import TrialState
-
-        folder = self.folder / digest_json(trial.params)[:10]
-
-        def report(part: int, figure: float) -> bool:
+    def _hears(self, trial: "optuna.Trial") -> Callable[[Any], bool]:
+        def hear(said: tuple[int, float]) -> bool:
+            part, figure = said
             trial.report(figure, part)
             return bool(trial.should_prune())
 
-        try:
-            figures = self._known(trial.params) or lane.run(folder, self._config(trial.params), report)
-        except Pruned:
+        return hear
+
+    def _next(self) -> "optuna.Trial | None":
+        """The next trial, or None when it is time to end."""
+        if monotonic() >= self._deadline or len(finished(self.study)) + len(self._running) >= self.settings.trials:
+            return None
+        return ask_next(self.study, self.space, self.settings, self.seed)
+
+    def _told(self, trial: "optuna.Trial", value: Any) -> None:
+        """Tell the study what came of a trial."""
+        from optuna.trial import TrialState
+
+        if isinstance(value, Pruned):
             self.study.tell(trial, state=TrialState.PRUNED)
             note = "stopped early"
-        except StorageError:
-            self._ask_again(trial)
-            raise
-        except ClassifierError as error:
-            trial.set_user_attr("problem", error.message)
+        elif isinstance(value, ClassifierError | Died) and not isinstance(value, StorageError):
+            note = f"{value}; with fewer workers each has more memory" if isinstance(value, Died) else value.message
+            trial.set_user_attr("problem", note)
             self.study.tell(trial, state=TrialState.PRUNED)
-            note = error.message
             self._give_up_if_hopeless()
-        except BaseException:
-            self._ask_again(trial)
-            raise
+        elif isinstance(value, Exception):
+            raise value
         else:
-            trial.set_user_attr("figures", dict(figures))
-            self.study.tell(trial, figures[self.settings.metric])
+            trial.set_user_attr("figures", dict(value))
+            self.study.tell(trial, value[self.settings.metric])
             note = f"best {self.study.best_value:.4f}"
-        with self._lock:
-            self._tidy(folder)
+        self._tidy(self._running.pop(trial.number))
         self.advance(1, note=note)
 
-    def _ask_again(self, trial: "optuna.Trial") -> None:
+    def _ask_again(self, number: int) -> None:
         """Mark a trial that something else ended, and queue its settings. A full disk may refuse even that: then the
         next call finds the trial running without a process, and does the same."""
         from optuna.exceptions import StorageInternalError
         from optuna.trial import TrialState
 
         with suppress(StorageInternalError):
-            self.study.tell(trial, state=TrialState.FAIL)
-            _enqueue_again(self.study, trial)
-
-    def _config(self, params: Mapping[str, Any]) -> TrainConfig:
-        import dataclasses
-
-        return dataclasses.replace(self.base, **params)
+            trial = next(trial for trial in self.study.get_trials(deepcopy=False) if trial.number == number)
+            if trial.state == TrialState.RUNNING:
+                self.study.tell(number, state=TrialState.FAIL)
+                _enqueue_again(self.study, trial)
 
     def _known(self, params: Mapping[str, Any]) -> dict[str, Any] | None:
         """The figures of a finished trial with the very same settings: training it again would bring the same."""

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,9 +13,10 @@ from tiny import add_batch, add_set, fast_config, tiny_set
 
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet
+from ganfer.experiment import original as original_module
 from ganfer.experiment import prepare as prepare_module
 from ganfer.experiment import retrain as retrain_module
-from ganfer.experiment.arms import ARMS, Arm, Material, Trained, TrainingData, chosen_arms
+from ganfer.experiment.arms import ARMS, MOVED, Arm, Material, Trained, TrainingData, chosen_arms
 from ganfer.experiment.plan import plan_of, ratios_of
 from ganfer.experiment.prepare import Prepared
 from ganfer.experiment.ratios import portions_of
@@ -46,7 +47,7 @@ class Watched:
         self._read("validation", *names)
         return {name: np.stack([self._says(name, seed, len(self.val)) for seed in self.seeds]) for name in names}
 
-    def ensemble(self, name: str, images: np.ndarray) -> np.ndarray:
+    def ensemble(self, name: str, images: np.ndarray, of: str = "") -> np.ndarray:
         self._read("validation", name)
         return self._says(name, 9, len(images))
 
@@ -68,7 +69,10 @@ def ready(config: Config) -> Prepared:
     """An experiment that was prepared on small images, with nothing on disk."""
     faces = tiny_set((6, 0, 24), 0, 0)
     real = SET.of("train")
-    material = Material(real, faces, faces, config.retrain.weight, held_back=faces)
+    sure = np.eye(3, dtype=np.float32)[real.labels]
+    material = Material(
+        real, faces, faces, config.retrain.weight, held_back=faces, plausible=(faces,), out_of_fold=lambda: sure
+    )
     arms = chosen_arms(config.retrain.arms, thinned=True)
     portions = portions_of(material, ratios_of(config.retrain))
     plan = plan_of(config.retrain, arms, [each.asked for each in portions if each.asked is not None])
@@ -82,9 +86,20 @@ def ready(config: Config) -> Prepared:
 LISTS = ("original,synthetic", "default", "all", "original,ldam,synthetic+best", "original,oversample,duplicated+best",
          "original,distilled,unscreened", "original,oversample,fitted-biases")  # fmt: skip
 SEARCHES = [
-    *itertools.product(("", "0.1,0.3,5,6"), ("", "0.5", "0.25,0.5"), (0,)),
-    *(("", "", 2), ("0.2", "0.5,1", 1), ("0.1,0.3", "0.5,1", 2)),
-]  # ratios, weights, tries
+    *itertools.product(("", "0.1,0.3,5,6"), ("", "0.5", "0.25,0.5"), (0,), ("", "mixed", "plain,mixed")),
+    *(("", "", 2, ""), ("0.2", "0.5,1", 1, "mixed,own-norms"), ("0.1,0.3", "0.5,1", 2, "all")),
+]  # ratios, weights, tries, ways
+
+
+@pytest.fixture(autouse=True)
+def nothing_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images are pushed into rare classes by models, of which there are none here."""
+
+    def moved(trainings: Watched, real: ImageSet, *_: object) -> tuple[ImageSet, str]:
+        trainings.ensemble("original", real.images)  # it reads the original, as the true one does
+        return real.select([0]), ""
+
+    monkeypatch.setattr(original_module, "moved_images", moved)
 
 
 @pytest.fixture
@@ -100,8 +115,8 @@ def together(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("together")
 @pytest.mark.parametrize("arms", LISTS)
 def test_what_is_planned_is_trained_and_the_test_split_is_looked_at_last(arms: str) -> None:
-    for ratios, weights, tries in SEARCHES:
-        case = {"arms": arms, "ratios": ratios, "weights": weights, "tries": tries}
+    for ratios, weights, tries, ways in SEARCHES:
+        case = {"arms": arms, "ratios": ratios, "weights": weights, "tries": tries, "ways": ways}
         config = fast_config(**{f"retrain__{name}": value for name, value in case.items()})
         found = ready(config)
         retrain_module._train([found])
@@ -135,6 +150,14 @@ def test_what_is_planned_is_trained_and_the_test_split_is_looked_at_last(arms: s
         ),
         ({"arms": "original,synthetic,distilled,half"}, [["distilled"]]),
         (
+            {"arms": "original,synthetic,shuffled", "ways": "plain,mixed", "weights": "0.5,1"},
+            [["synthetic-w*-mixed"], ["shuffled-w**"]],
+        ),
+        (
+            {"arms": "original,synthetic,oversample,synthetic+best", "ways": "mixed,own-norms"},
+            [["synthetic+best-w1-mixed-*", "synthetic+best-w1-own-norms-*"]],
+        ),
+        (
             {"arms": "original,synthetic,shuffled", "ratios": "0.1,0.2", "weights": "0.5"},
             [["synthetic-r*-w0.5", "shuffled-r*-w0.5"]],
         ),
@@ -153,10 +176,16 @@ def test_only_what_waits_for_a_choice_comes_later(settings: dict[str, str], wait
 
 
 def test_a_training_reads_no_choice_that_it_does_not_wait_for() -> None:
-    config = fast_config(retrain__arms="all", retrain__ratios="0.1,0.3", retrain__weights="0.5,1")
+    config = fast_config(
+        retrain__arms="all", retrain__ratios="0.1,0.3", retrain__weights="0.5,1", retrain__ways="plain,mixed"
+    )
     found = ready(config)
+    real, (faces,) = found.material.real, found.material.plausible
+    soft = replace(faces, soft_labels=np.full((len(faces), 3), 1 / 3, np.float32))
+    said = {"teacher": np.full((len(real), 3), 1 / 3, np.float32), "plausible": (soft,),
+            "moved": dict.fromkeys(MOVED, (real, ""))}  # fmt: skip
     given = {"ratio": found.choices._portions[1], "weight": 0.5, "weight_with_best": 1.0, "best": "ldam",
-             "teacher": np.full((len(SET.of("train")), 3), 1 / 3, np.float32)}  # fmt: skip
+             "way": "mixed", "way_with_best": "plain", "teacher": said}  # fmt: skip
     for number, stage in enumerate(found.plan.stages, 1):
         for planned in stage:
             assert number > 1 or not planned.waits
@@ -168,7 +197,9 @@ def test_a_training_reads_no_choice_that_it_does_not_wait_for() -> None:
 
 
 def test_every_setting_of_every_arm_has_a_folder_of_its_own() -> None:
-    config = fast_config(retrain__arms="all", retrain__ratios="0.1,0.3", retrain__weights="0.5,1").retrain
+    config = fast_config(
+        retrain__arms="all", retrain__ratios="0.1,0.3", retrain__weights="0.5,1", retrain__ways="all"
+    ).retrain
     plan = plan_of(config, chosen_arms("all"))
     names = [each.folder for stage in plan.stages for each in stage]
     assert len(names) == len(set(names))
@@ -190,6 +221,12 @@ def test_the_count_by_hand() -> None:
     assert count(arms="quick", ratios="0.1,0.2,0.5", weights="0.5,1", seeds=1) == 9
     assert count(arms="quick", ratios="0.1,0.2,0.5", weights="0.5,1", tries=1, seeds=1) == 8
     assert count(tries=2, seeds=1) == 9
+    assert count(arms="original,synthetic", ways="mixed", seeds=1) == 2
+    assert count(arms="original,synthetic", ways="plain,mixed,own-norms", seeds=1) == 4
+    assert count(arms="original,synthetic", ways="plain,real-priors", seeds=1) == 2  # there it is the plain one
+    assert count(arms="original,synthetic", ways="plain,mixed", weights="0.5,1", seeds=1) == 4
+    assert count(arms="original,oversample,synthetic+best", ways="plain,mixed", tries=1, seeds=1) == 2 + 2 + 2
+    assert count(arms="original,oversample,synthetic+best", ways="plain,mixed", weights="1,2", tries=1, seeds=1) == 8
     assert count(arms="original,fitted-biases,synthetic", seeds=1) == 2
 
 
@@ -226,5 +263,5 @@ def test_an_arm_made_of_the_ensembles_opinion_of_faces_has_settings(monkeypatch:
         ["original", "synthetic-w0.5", "synthetic-w1"], ["said", "said-more"],
     ]  # fmt: skip
     choices = ready(fast_config(retrain__arms="original,said,synthetic", retrain__weights="0.5,1")).choices
-    choices.__dict__["teacher"] = np.full((len(SET.of("train")), 3), 1 / 3, np.float32)
+    choices.__dict__["teacher"] = {"teacher": np.full((len(SET.of("train")), 3), 1 / 3, np.float32)}
     assert choices.data(plan.stages[1][0]).images.counts() == {"angry": 26, "happy": 30, "sad": 30}

@@ -25,6 +25,7 @@ MAX_FILE_BYTES = 512 * 2**20  # no image or label file of a face data set comes 
 MAX_RATIO = 200  # unpacked : packed; images barely compress, and text of digits stays below 20
 RATIO_FROM_BYTES = 64 * 2**20  # small archives of blank test images may be squeezed harder
 LINK = "a link in the archive"
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 WORKSPACE = "workspace.json"  # marks a workspace of ganfer's own
 _JUNK = frozenset(
     (
@@ -77,6 +78,11 @@ class Tree(Protocol):
 def is_junk(name: str) -> bool:
     """Whether a file is the operating system's own (`.DS_Store`, `__MACOSX/...`, `._x`)."""
     return any(part.startswith("._") or part.lower() in _JUNK for part in name.split("/"))
+
+
+def is_tar(name: str) -> bool:
+    """Whether a file's name ends like a tar's."""
+    return name.lower().endswith(TAR_SUFFIXES)
 
 
 def hidden_part(name: str) -> str:
