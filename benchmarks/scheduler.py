@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 
 from classifiers import Job, Samples, TrainConfig, train_many
-from classifiers.cluster import Cluster, processor
+from classifiers.cluster import Cluster
+from classifiers.cluster_worker import processor
 from classifiers.processes import scratch_beside
 from classifiers.scheduler import Engine, Local, Place, Task, run
 

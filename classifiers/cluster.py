@@ -6,32 +6,25 @@ it does not, Dask takes the arrays to the workers once, and what a task leaves i
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-import queue
 import secrets
-import shutil
-import socket
 import sys
-import threading
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from classifiers.cluster_worker import LOCK, Unseen, answered, greet, hold, processor, versions, work
 from classifiers.errors import ClassifierError, StorageError
-from classifiers.processes import Files, end_with
-from classifiers.tasks import Died, Event, Mailbox, Order, Place, Task
+from classifiers.processes import Files
+from classifiers.tasks import Died, Event, Mailbox, Task
 
 log = logging.getLogger("classifiers")
 
 _PATIENCE = 10.0  # seconds for a scheduler to answer
 _LOOK = 1.0  # seconds between looks for workers that came or went
-_LOCK = "lock"  # a file in the scratch folder that this process holds: whoever sees it sees the folder
 _MOST_OWN = 1024  # workers of local:N
-_SAME = ("torch", "numpy")  # the versions that the bits of a result depend on
 
 
 class Cluster(Mailbox):
@@ -50,7 +43,7 @@ class Cluster(Mailbox):
         self._workers, self._looked, self._said = set[str](), float("-inf"), set[str]()
         self._shared, self._sent = True, dict[str, Any]()
         self._futures: set[Any] = set()
-        self._held = _hold(scratch / _LOCK)
+        self._held = hold(scratch / LOCK)
         self._own = _start(number, scratch) if number else None
         try:
             self._client = _connect(address, self._own)
@@ -72,7 +65,7 @@ class Cluster(Mailbox):
         order = self.order(task, self._files.of(task.arrays))
         data = None if self._shared else {name: self._send(file) for name, file in order.files.items()}
         key = f"{self._topic}-{order.number}"
-        future = self._client.submit(_work, order, self._topic, str(self._scratch), data, key=key, pure=False)
+        future = self._client.submit(work, order, self._topic, str(self._scratch), data, key=key, pure=False)
         self._futures.add(future)
 
         def end(future: Any) -> None:
@@ -266,21 +259,6 @@ def _nobody(answer: Any) -> None:
     """The answer to what was only told."""
 
 
-def _hold(path: Path) -> int | None:
-    """Lock a file; None where the system has no such locks. StorageError where the file system has none."""
-    try:
-        import fcntl
-    except ImportError:
-        return None
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        raise StorageError(f"{path.parent.parent}: the file system has no locks ({error.strerror})") from error
-    return handle
-
-
 def _start(number: int, scratch: Path) -> Any:
     """A cluster of processes on this machine, which end with this one."""
     from distributed import Scheduler
@@ -290,7 +268,7 @@ def _start(number: int, scratch: Path) -> Any:
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")  # of the processes that are started now
     place = {"host": "127.0.0.1", "dashboard": False, "dashboard_address": None}
     worker = {"nthreads": 1, "memory_limit": 0, "silence_logs": logging.CRITICAL, "local_directory": str(scratch),
-              "preload_nanny": [__name__]}  # fmt: skip
+              "preload_nanny": [greet.__module__]}  # fmt: skip
     workers = {
         i: {"cls": SubprocessWorker, "options": {"worker_kwargs": {**place, **worker, "name": i}}}
         for i in range(number)
@@ -298,103 +276,3 @@ def _start(number: int, scratch: Path) -> Any:
     return SpecCluster(
         workers, {"cls": Scheduler, "options": place}, silence_logs=logging.CRITICAL, shutdown_on_close=True
     )
-
-
-# --- what runs on the workers -----------------------------------------------------------------------------------------
-
-
-def dask_setup(nanny: Any) -> None:
-    """Dask calls it in the parent of each worker of local:N, which would look for a lost scheduler for ever."""
-    end_with(os.getppid())
-
-
-class Unseen(Exception):
-    """The worker does not see the folder that others see."""
-
-
-class Cancelled(Exception):
-    """Nobody waits for the task any more."""
-
-
-_alone = threading.Lock()  # torch's random state and number of threads belong to the process
-_answers: dict[tuple[str, int], queue.SimpleQueue[Any]] = {}
-
-
-def versions() -> dict[str, str]:
-    """What the bits of a result depend on."""
-    return {"python": ".".join(map(str, sys.version_info[:2])), **{name: version(name) for name in _SAME}}
-
-
-def processor() -> str:
-    """The processor's name, where the system tells."""
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return ""
-
-
-def visible(path: Path) -> bool:
-    """Whether the client's file is this worker's, too."""
-    return path.is_file()
-
-
-def greet(file: str, dask_worker: Any = None) -> dict[str, Any]:
-    """A worker's word on itself, and on whether it sees a file of the client, and its lock on the folder."""
-    path, locks = Path(file), None
-    word = path.read_text() if visible(path) else None
-    if word is not None:
-        try:
-            if (handle := _hold(path.parent / _LOCK)) is not None:
-                os.close(handle)
-                locks = False
-        except StorageError:
-            locks = True
-    return {
-        "word": word, "locks": locks, "host": socket.gethostname(), "threads": dask_worker.state.nthreads,
-        "versions": versions(), "processor": processor(),
-    }  # fmt: skip
-
-
-async def answered(topic: str, number: int, answer: Any) -> None:
-    """Hand an answer to the task that waits for it."""
-    if (topic, number) in _answers:
-        _answers[topic, number].put(answer)
-
-
-def _work(order: Order, topic: str, scratch: str, data: dict[str, Any] | None) -> tuple[Any, list[tuple[str, bytes]]]:
-    """The task's result, and the files it left where the client does not see them."""
-    from distributed import get_worker
-
-    worker = get_worker()
-    key = worker.get_current_task()
-
-    def tell(message: Any, waits: bool = False) -> None:
-        state = worker.state.tasks.get(key)
-        if state is None or state.state == "cancelled":
-            raise Cancelled
-        worker.log_event(topic, (order.number, waits, message, worker.address))
-
-    def ask(message: Any) -> Any:
-        answers = _answers[topic, order.number] = queue.SimpleQueue()
-        tell(message, waits=True)
-        while True:
-            with suppress(queue.Empty):
-                return answers.get(timeout=1.0)
-            tell("")
-
-    sees = visible(Path(scratch) / _LOCK)
-    if not sees and data is None:
-        raise Unseen(f"{worker.address} does not see {scratch}")
-    name = hashlib.sha256(order.folder.encode()).hexdigest()[:16]  # the same again, for a training that goes on
-    folder = Path(order.folder) if sees else Path(worker.local_directory) / f"ganfer-{name}"
-    arrays = Files.mapped(order.files) if sees else data
-    number = worker.name if isinstance(worker.name, int) else 0
-    with _alone:
-        value = order.call(Place(folder, arrays or {}, tell, ask, number), *order.arguments)
-    if sees:
-        return value, []
-    left = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_mtime_ns)
-    files = [(str(path.relative_to(folder)), path.read_bytes()) for path in left]  # in the order they were written
-    shutil.rmtree(folder, ignore_errors=True)
-    return value, files

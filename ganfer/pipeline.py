@@ -5,9 +5,10 @@ Every method says what is wrong with its arguments first, then its plan; with `d
 is made by `ganfer.needs`, what it does itself is one call of the stage named after it.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganfer.config import Config, load_config
 from ganfer.errors import DataError, GanferError, WorkspaceError
@@ -19,6 +20,9 @@ from ganfer.runtime.extras import require
 from ganfer.runtime.files import check_writable
 from ganfer.tracking import check_trackers
 from ganfer.workspace import Run, Workspace
+
+if TYPE_CHECKING:
+    from ganfer.generate.source import Preview
 
 
 class Project:
@@ -129,9 +133,22 @@ class Project:
         """Train the generator on the active data's training split."""
         from ganfer.gan.train import plan_steps, train_gan
 
-        steps = plan_steps(self.workspace.active_data, self.config)
+        steps = plan_steps(self.workspace.active_data, self.config, self.workspace, timed=dry_run)
         plan = self._first("train gan", ["data"], steps, dry_run)
         return plan or train_gan(self.workspace, self.config, self.needs.data())
+
+    def train_encoder(self, gan: str | None = None, *, dry_run: bool = False) -> Result:
+        """Train the encoder of one of the workspace's GANs (the newest), and what tells people apart before it."""
+        from ganfer.gan.encoder import train_encoder
+
+        named = self.workspace.find("gans", gan) if gan else None
+        needed = ["data", *([] if named else ["gan"]), "identity"]
+        steps = [f"train the encoder for {self.config.encoder.steps:,} steps"]
+        if plan := self._first("train encoder", needed, steps, dry_run):
+            return plan
+        data = self.needs.data()
+        chosen = named or self.needs.gan()
+        return train_encoder(self.workspace, self.config, data, chosen, self.needs.identity())
 
     def train_classifier(self, *, dry_run: bool = False) -> Result:
         """Train and calibrate the classifier on the active data's training split."""
@@ -159,6 +176,7 @@ class Project:
         source: str = "gan",
         seeds: Sequence[int] | None = None,
         steer: bool | None = None,
+        from_faces: Sequence[str] | None = None,
         sign: tuple[Path, Path] | None = None,
         dry_run: bool = False,
     ) -> Result:
@@ -166,7 +184,8 @@ class Project:
 
         source: the kind of generator; all but "gan" are opened from `stylegan.network`. seeds: exactly these. steer:
         lead the generator to the classes; None does so where classes are asked of a generator that knows none. sign: a
-        certificate and its key; every face drawn now gets content credentials (C2PA).
+        certificate and its key; every face drawn now gets content credentials (C2PA). from_faces: classes whose real
+        training faces are changed into those asked for.
         """
         from ganfer.classifier.early import check_classes, check_device, check_training
         from ganfer.data.credentials import signed
@@ -175,6 +194,7 @@ class Project:
         from ganfer.generate.quota import check_request, plan_counts, plan_seeds
         from ganfer.generate.room import check_room
         from ganfer.generate.source import OWN, gan_source, preview, registered
+        from ganfer.generate.sources import check_from_faces
         from ganfer.generate.steer import check_settings as check_steering
         from ganfer.generate.steer import generate_steered
         from ganfer.generate.steer import plan_lines as steering_lines
@@ -191,11 +211,17 @@ class Project:
         steered = steer if steer is not None else asks_classes and known.class_names is None
         if steered and ranks.count() > 1:
             raise GanferError("Steering runs in one process.", "Give the command without torchrun.")
-        if steered:
+        if from_faces is not None:
+            check_from_faces(asks_classes, seeds=seeds, steer=steer, n=n, format=self.config.generate.format)
+        if steered or from_faces is not None:
             check_training(self.config)
             check_steering(self.config, self.needs.guide_model())
         if own and there is None:
             check_settings(self.workspace.active_data, self.config)
+        if from_faces is not None:
+            filled: dict[str, Any] = {"balance": balance, "to": to, "classes": classes or {}}
+            with signer:
+                return self._from_faces(tuple(from_faces), known, gan, own, filled, dry_run=dry_run)
         if self.config.generate.format == "parquet":
             require("--format parquet", "parquet", "pyarrow")
         if steered and self.config.generate.format != "png":
@@ -225,6 +251,57 @@ class Project:
                 return draw(self.workspace, self.config, chosen, data, quota, seeds)
             guide = self.needs.classifier()
             return generate_steered(self.workspace, self.config, chosen, data, quota, guide, self.needs.judge())
+
+    def _from_faces(
+        self, given: tuple[str, ...], known: "Preview", gan: str | None, own: bool, request: dict[str, Any], *,
+        dry_run: bool,
+    ) -> Result:  # fmt: skip
+        """Real faces changed; the sources are looked at before anything is trained."""
+        from ganfer.data.imageset import read_set
+        from ganfer.generate.from_faces import Helpers, generate_from_faces, plan_lines
+        from ganfer.generate.quota import plan_counts
+        from ganfer.generate.source import gan_source
+        from ganfer.generate.sources import plan_sources
+
+        there = self.workspace.find("gans", gan) if gan else self.needs.newest("gans") if own else None
+        encoder = ["encoder"] if own and self.needs.encoder_of(there) is None else []
+        needed = ["data", *(["gan"] if own and not gan else []), "classifier", "judge", "identity", *encoder]
+        data = self.workspace.active_data if dry_run else self.needs.data()
+        if data is None:
+            return self._plan("generate", needed, [*known.steps, "change real training faces"])
+        quota = plan_counts(data, self.config, **request)
+        if request["balance"] or request["to"] is not None:  # the classes to start from are not filled
+            counts = {name: count for name, count in quota.counts.items() if name not in given}
+            quota = dataclasses.replace(quota, counts=counts)
+        sources = plan_sources(
+            read_set(data.path), given, quota, self.config, known.source.class_names if known.source else None
+        )
+        if dry_run:
+            steps = [*quota.lines(), *plan_lines(sources, quota, self.config, encoded=own)]
+            return self._plan("generate", needed, [*known.steps, *steps])
+        self.needs.announce(*needed)
+        chosen = known.source or gan_source(self.needs.gan(gan), self.config)
+        trained = self.needs.encoder(there or self.needs.gan(gan)) if own else None
+        helpers = Helpers(self.needs.classifier(), self.needs.judge(), self.needs.identity(), trained)
+        return generate_from_faces(self.workspace, self.config, chosen, data, quota, given, helpers)
+
+    def project(
+        self,
+        images: Sequence[str | Path],
+        *,
+        gan: str | None = None,
+        of_class: str | None = None,
+        dry_run: bool = False,
+    ) -> Result:
+        """The latent codes of images, of a StyleGAN2 (`stylegan.network`) or of one of the workspace's GANs."""
+        from ganfer.generate.project import find_images, open_network, plan_lines, project
+
+        files = find_images([Path(image) for image in images])
+        opened = open_network(self.workspace, self.config, gan, of_class)
+        steps = plan_lines(opened, len(files), self.config)
+        return self._first("stylegan project", [], steps, dry_run) or project(
+            self.workspace, self.config, opened, files
+        )
 
     def label(
         self,

@@ -259,6 +259,10 @@ def source_of(workspace: Workspace, config: Config, batch_run: Run) -> Generator
     """The generator that drew a batch. GanferError when it cannot draw more of the same."""
     key = batch_run.record.get("key", {})
     settings, inputs = key.get("config", {}), key.get("inputs", {})
+    if "from_faces" in settings:
+        raise GanferError(
+            f"{batch_run.name} was made from real faces.", "Ask for more with --class, or raise transfer.tries."
+        )
     if "steering" in settings:
         raise GanferError(f"{batch_run.name} was steered.", "`ganfer generate` itself fills a steered batch.")
     if "gan" in inputs:

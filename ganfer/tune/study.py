@@ -22,7 +22,7 @@ from classifiers.scheduler import Died, Engine, Task, run
 from classifiers.state import RESUME
 from ganfer.config import TuneConfig
 from ganfer.errors import GanferError
-from ganfer.runtime.files import check_writable, digest_json
+from ganfer.runtime.files import check_writable, digest_json, is_alive
 from ganfer.tune.space import Choice, Space
 from ganfer.tune.trial import Pruned, Splits, trial_task
 
@@ -209,7 +209,7 @@ def _requeue_the_dead(study: "optuna.Study", own: bool, settings: int) -> None:
     from optuna.trial import TrialState
 
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        here = trial.user_attrs.get("host") == platform.node() and not _alive(int(trial.user_attrs.get("pid", 0)))
+        here = trial.user_attrs.get("host") == platform.node() and not is_alive(int(trial.user_attrs.get("pid", 0)))
         if own or here:
             study.tell(trial.number, state=TrialState.FAIL)
             if len(trial.params) == settings:
@@ -248,16 +248,6 @@ def _free_place(trials: Iterable[Any]) -> int:
     taken = {place for place in places if place is not None}
     free = (place for place in itertools.count() if place not in taken)
     return next(itertools.islice(free, places.count(None), None))
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return pid > 0
 
 
 def _missing_driver(error: BaseException, url: str) -> str:

@@ -8,6 +8,7 @@ import platform
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -57,6 +58,7 @@ def test_one_worker_needs_no_process_and_finishes_the_rest_after_a_failure(tmp_p
     assert torch.get_num_threads() == threads
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_a_worker_that_is_killed_in_the_middle_of_a_training_changes_nothing(tmp_path: Path) -> None:
     data, val = bars(40), bars(20, seed=1)
     config = quick(epochs=8, checkpoint_seconds=0.0)
@@ -83,6 +85,51 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_training_changes_nothing(tmp
         assert all(torch.equal(a[k], b[k]) for k in a)
     assert children() == []
     assert not list(tmp_path.glob(".arrays-*"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_control_c_ends_a_script_without_a_main_guard_and_all_of_its_processes(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from bars_data import NAMES, bars, quick\n"
+        "from classifiers import Job, train_many\n"
+        "print('begun', flush=True)\n"
+        "jobs = [Job(quick(epochs=9999), bars(40), bars(20), NAMES, str(seed), seed) for seed in range(2)]\n"
+        "train_many(jobs, workers=2, device='cpu')\n"
+    )
+    root = str(Path(__file__).resolve().parents[2])
+    process = subprocess.Popen(
+        [sys.executable, str(script)], cwd=tmp_path, start_new_session=True, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": root},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("[01]")):  # a training has begun
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.5)
+    began = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    said, errors = process.communicate(timeout=60)
+    assert time.monotonic() - began < 20
+    assert said == "begun\n"
+    assert errors.strip().splitlines()[-1] == "KeyboardInterrupt"
+    assert errors.count("Traceback") == 1, "the workers are not told, and say nothing"
+    while left := [pid for pid in Path("/proc").glob("[0-9]*") if group_of(pid) == process.pid]:
+        assert time.monotonic() - began < 20, left
+    assert not list(tmp_path.glob(".arrays-*"))
+
+
+def group_of(folder: Path) -> int:
+    """The group of a process that runs, 0 of one that has ended."""
+    try:
+        state, _, group = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
+    except OSError:
+        return 0
+    return 0 if state == "Z" else int(group)
 
 
 def children() -> list[int]:

@@ -16,7 +16,8 @@ import pytest
 from tiny import add_batch, add_set, fast_config, striped, tiny_set
 
 from classifiers import ClassifierError, Job, Samples, TrainConfig, train, train_many
-from classifiers.cluster import Cluster, check, greet, remarks
+from classifiers.cluster import Cluster, check, remarks
+from classifiers.cluster_worker import greet
 from classifiers.errors import StorageError
 from classifiers.files import read_weights
 from classifiers.scheduler import Place, Task, run
@@ -189,7 +190,7 @@ def test_a_scheduler_that_is_gone_is_one_line_and_nothing_finished_is_lost(tmp_p
     """The worker here does not see the folder, so that data and results travel through Dask, too."""
     (tmp_path / "dask").mkdir()
     (tmp_path / "dask" / "blind.py").write_text(
-        "import classifiers.cluster\nclassifiers.cluster.visible = lambda path: False\n"
+        "import classifiers.cluster_worker as worker\nworker.visible = lambda path: False\n"
     )
     with closing(Processes(tmp_path / "dask")) as processes:
         processes.add("--preload", "blind.py")

@@ -14,7 +14,7 @@ _ENDS = (".gz", ".xz", ".bz2", ".tar", ".tgz", ".txz", ".tbz2", ".zip", ".csv", 
 # A label file given as PATH stands for the folder this many steps above it.
 _STANDS_FOR = {
     "fer2013new.csv": 1, "label.lst": 2, "list_patition_label.txt": 2, "metadata.csv": 1, "metadata.jsonl": 1,
-    "dataset.json": 1,
+    "dataset.json": 1, "_classes.csv": 1,
 }  # fmt: skip
 
 
