@@ -294,9 +294,7 @@ def main() -> None:
     parser.add_argument("--generators", default=",".join(GENERATORS))
     parser.add_argument("--full", action="store_true", help="the full recipes, for a GPU")
     parser.add_argument("--thin", type=float, default=0, help="imbalance to thin the training images to")
-    parser.add_argument(
-        "--enlarge-test", action="store_true", help="half of what --thin takes away is tested on"
-    )
+    parser.add_argument("--enlarge-test", action="store_true", help="half of what --thin takes away is tested on")
     parser.add_argument("--minutes", type=float, default=25, help="training time of each generator")
     parser.add_argument("--snapshots", type=int, default=500, help="steps between snapshots")
     parser.add_argument("--epochs", type=int, default=8, help="passes of the classifiers")

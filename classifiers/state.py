@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import collections
 import io
 import logging
 import time
+from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from classifiers.augment import augment, early_side, make_strength
+from classifiers.backward import Statistics
 from classifiers.config import TrainConfig
 from classifiers.device_set import DeviceSet
 from classifiers.errors import ClassifierError
@@ -83,7 +86,7 @@ class Run:
         self.total = total_steps(config, len(train))
         labels = np.asarray(train.labels)
         self.order = make_order(config, labels, seed, train.weights, self.total)
-        self.imbalance = Imbalance(config, labels, mass, self.total)
+        self.imbalance = Imbalance(config, labels, mass, self.total, device)
         self.strength = make_strength(
             config.augment, rotate=config.rotate, shift=config.shift, zoom=config.zoom, shear=config.shear,
             flip=config.flip, cutout=config.cutout, magnitude=config.magnitude,
@@ -94,6 +97,7 @@ class Run:
         self.early_steps = round(self._progressive(channels) * self.total)
         self.validation_steps = set(validation_steps(config, len(train)))
         self.micro_batches, self.notes = 1, list[str]()
+        self.statistics, self.tried = Statistics(self.model), collections.Counter[bool]()
         self.step, self.since_best, self._steps_summed = 0, 0, 0
         self.loss_sum = torch.zeros((), device=device)
         self.history: list[dict[str, float]] = []
@@ -102,11 +106,20 @@ class Run:
         self._seconds_before, self._started, self._saved = 0.0, time.monotonic(), time.monotonic()
 
     def _can_be_recorded(self) -> bool:
-        """Whether steps are alike but for their images: nothing drawn on the CPU, scaled, frozen or shared."""
+        """Whether steps of a kind are alike but for their inputs.
+
+        Not where one waits for what the device found (float16 asks whether its gradients are finite), for other
+        processes, or takes more images by chance.
+        """
         config, alone = self.config, self.fabric.world_size == 1
-        plain = not (config.mixup or config.cutmix or config.freeze or config.compile)
-        plain = plain and not (config.refit or config.cmo or config.rare_augment)
+        plain = not (config.compile or config.cmo)
         return wanted(self.fabric.device) and alone and plain and self.precision != "16-mixed"
+
+    def kind(self, early: bool, how: str) -> Hashable:
+        """What the coming step's launches depend on, besides its inputs; None while layers are still to be unfrozen."""
+        if self.config.freeze and self.step < self.config.freeze * self.total:
+            return None
+        return early, how, self.micro_batches, self.step >= self.imbalance.refit
 
     def model_options(self) -> dict[str, Any]:
         """The architecture's options that were set, as `create_model` takes them."""
@@ -154,10 +167,9 @@ class Run:
 
     def note_micro_batches(self) -> None:
         """Say, and keep for the card, that memory is too small for the batch, and what that changes."""
-        same = not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.model.modules())
         effect = (
             "with the same gradients"
-            if same
+            if not self.statistics.present
             else "whose own statistics batch norm uses: results differ from those of a GPU with more memory"
         )
         self.notes = [
