@@ -48,7 +48,7 @@ def main() -> None:
     for seed in range(options.seeds):
         guide: Path | None = None
         for precision in PRECISIONS:
-            given = {"network": options.network, "precision": precision, "steps": options.steps,
+            given = {"network": options.network, "precision": precision, "steps": options.steps, "batch_size": 64,
                      "snapshot_every": options.steps, "guide_epochs": options.guide_epochs}  # fmt: skip
             settings = {"device": "cpu", "seed": seed, **{f"gan.{name}": value for name, value in given.items()}}
             config = load_config(None, settings)

@@ -34,10 +34,12 @@ from ganfer.gan.stylegan2 import write_bridge_file
 from ganfer.metrics import features
 from ganfer.runtime import ranks
 from ganfer.runtime.console import Advance, progress, say
-from ganfer.runtime.device import average_gradients, resolve_precision, wide_float
+from ganfer.runtime.device import wide_float
+from ganfer.runtime.gradients import GradientMean
 from ganfer.version import __version__
 from ganfer.workspace import Run
 
+CHECKPOINT = "checkpoint.pt"
 LOG_EVERY = 25  # steps per logged row; losses are read from the device no more often than that
 AGREE_EVERY = 10  # steps between agreements of several processes
 _RECALIBRATION = 10_000_000  # batches for batch-norm statistics are drawn from steps that no training reaches
@@ -49,9 +51,13 @@ class Training:
 
     def __init__(
         self, run: Run, config: GanConfig, seed: int, plan: TrainingPlan, spec: NetworkSpec, fabric: Fabric,
-        guide: Guide | None, began: float,
+        guide: Guide | None, began: float, precision: str,
     ) -> None:  # fmt: skip
-        """began: when this process started to train, the guide included, on the monotonic clock: budgets count it."""
+        """began: when this process started to train, the guide included, on the monotonic clock: budgets count it.
+
+        precision: what the setting comes to here (`ganfer.gan.settle`).
+        """
+        self.precision = precision
         self.run, self.config, self.seed, self.plan, self.spec, self.fabric = run, config, seed, plan, spec, fabric
         self.guide = guide
         self.device = fabric.device
@@ -62,15 +68,17 @@ class Training:
         )  # fmt: skip
         self.scorer = SnapshotScorer(plan, self.device)
         recorded = wanted(self.device) and ranks.count() == 1 and self.batches.images is not None
-        recorded = recorded and resolve_precision(config.precision, self.device) != "fp16"  # no loss is scaled
+        recorded = recorded and precision != "fp16"  # whose steps wait to hear whether gradients are finite
         self.recorder = Recorder(self.device, [self.batches.rng], active=recorded)
         self._strength = torch.zeros((), device=self.device)
         self.state = new_state(spec, config, seed, fabric)
-        self.saver = Saver(run.path / "checkpoint.pt", aside=self.device.type == "cuda")
+        self.state.arithmetic = precision
+        self.saver = Saver(run.path / CHECKPOINT, aside=self.device.type == "cuda")
         if self.saver.path.is_file():
             self.state.load(self.saver.path)
             say(f"Resuming at step {self.state.step:,} of {config.steps:,}.")
         self.journal = Journal(run.path, plan.names, self.state.step, silent=not ranks.leads())
+        self.means = GradientMean(self.state.generator), GradientMean(self.state.discriminator)
         self._agreed: tuple[float, float] | None = None  # of several processes: the leader's clock, its snapshots' time
         self._began, self._seconds_before = began, self.state.seconds
         self._saved = time.monotonic()
@@ -144,7 +152,7 @@ class Training:
             total_d = loss_d + (0.5 * config.r1_gamma * config.r1_interval) * penalty
         state.optimizer_d.zero_grad(set_to_none=True)
         fabric.backward(total_d)
-        average_gradients(discriminator)
+        self.means[1].finish()
         state.optimizer_d.step()
 
         # the discriminator's own gradients would be thrown away, so they are not computed
@@ -157,7 +165,7 @@ class Training:
         loss_g = loss.generator(logits.float(), real_again)
         state.optimizer_g.zero_grad(set_to_none=True)
         fabric.backward(loss_g + (config.guidance * strength) * guided)
-        average_gradients(generator)
+        self.means[0].finish()
         state.optimizer_g.step()
         discriminator.requires_grad_(True)
 
@@ -312,7 +320,7 @@ class Training:
             self._write_generator({})
             kept = f"The best snapshot, of step {best.step:,}, is kept in {self.run.path / FILE}."
         remedies = "lower gan.lr_generator and gan.lr_discriminator"
-        if self.config.precision in ("auto", "fp16", "bf16") and self.device.type == "cuda":
+        if self.precision != "fp32":
             remedies += ", or set gan.precision=fp32"
         if self.config.regulariser == "none":
             remedies += ", or set gan.regulariser=spectral"

@@ -10,12 +10,13 @@ import torch
 from ganfer.config import Config, GanConfig
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.gan.guide import FOLDER, train_guide
-from ganfer.gan.loop import Training
+from ganfer.gan.loop import CHECKPOINT, Training
 from ganfer.gan.networks import NetworkSpec, check_size
 from ganfer.gan.plan import TrainingPlan, plan_lines, plan_training
+from ganfer.gan.settle import settled_batch, settled_precision
 from ganfer.results import Result
 from ganfer.runtime.console import say
-from ganfer.runtime.device import describe, graceful_stop, make_fabric, ranks
+from ganfer.runtime.device import describe, graceful_stop, make_fabric, ranks, resolve_device
 from ganfer.runtime.memory import NamingTheSetting
 from ganfer.workspace import Run, Workspace
 
@@ -26,6 +27,8 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
     Resumes an interrupted run and returns a finished one at once. GanferError when the losses stop being numbers
     (the best snapshot so far is kept in the folder), when the images' size fits no network, or when there are none.
     """
+    place = resolve_device(config.device)
+    config = dataclasses.replace(config, gan=settled_batch(config.gan, place))
     key = run_key(config, data)
     run = workspace.run("gans", config.gan.network if config.gan.conditional else f"{config.gan.network}-plain", key)
     with run.work("train gan") as record:
@@ -34,22 +37,23 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
         images = read_set(data.path)
         plan = plan_training(images, config.gan, config.seed)
         spec = network_spec(images, plan, config.gan)
-        fabric = make_fabric(config.device, config.gan.precision)
         for line in plan_lines(plan, config.gan):
             say(line)
         began = time.monotonic()
+        precision = settled_precision(config.gan, spec, place, run.path / CHECKPOINT)
+        fabric = make_fabric(config.device, precision)
         memory = NamingTheSetting(
             f"gan.batch_size = {config.gan.batch_size} with gan.base_channels = {config.gan.base_channels} is too much",
             "Set a smaller gan.batch_size; or free the GPU, and the same command resumes.",
         )
         with memory:
             guide = train_guide(run.path / FOLDER, plan, config.gan, config.seed, fabric.device)
-            trainer = Training(run, config.gan, config.seed, plan, spec, fabric, guide, began)
+            trainer = Training(run, config.gan, config.seed, plan, spec, fabric, guide, began, precision)
         gpus = [fabric.device] if fabric.device.type == "cuda" else []  # of others the state is left alone
         with graceful_stop() as stop, closing(trainer.journal), torch.random.fork_rng(devices=gpus), memory:
             trainer.train(stop)
         if ranks.leads():
-            digest = trainer.export({"data": data.digest})
+            digest = trainer.export({"data": data.digest, "precision": precision})
             run.finish(digest=digest, figures=trainer.figures(), device=describe(fabric.device))
     ranks.barrier()
     return _result(run, "trained")
@@ -58,6 +62,7 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
 def plan_steps(data: Run | None, config: Config) -> list[str]:
     """What `train_gan` would do, in words. GanferError for data or settings that cannot be trained with."""
     steps: list[str] = []
+    config = dataclasses.replace(config, gan=settled_batch(config.gan, resolve_device(config.device)))
     if data is not None:
         images = read_set(data.path)
         plan = plan_training(images, config.gan, config.seed)
@@ -68,7 +73,7 @@ def plan_steps(data: Run | None, config: Config) -> list[str]:
 
 
 def run_key(config: Config, data: Run) -> dict[str, Any]:
-    """What names the run: every setting that changes the result, the data and the seed."""
+    """What names the run: every setting that changes the result (the batch size settled), the data and the seed."""
     settings = dataclasses.asdict(config.gan)
     del settings["checkpoint_seconds"]
     return {"config": settings, "inputs": {"data": data.digest}, "seed": config.seed}
