@@ -20,7 +20,8 @@ def save_with_biases(
     shifts) of what they were.
 
     With p = softmax(z / T) that is the temperature T / slope and, on the logits z, the biases shifts · T / slope.
-    False, and the classifier as it was, where the last layer has no bias. note: further entries of the card.
+    False, and the classifier as it was, where the last layer has no bias. note: further entries of the card. With the
+    biases, the card says that the probabilities are those of equally common classes (`prior`: balanced).
     """
     classifier = load_classifier(source, "cpu")
     tensors, card = read_weights(Path(source) / WEIGHTS)
@@ -30,7 +31,7 @@ def save_with_biases(
     moved = key in tensors and tensors[key].shape == shifts.shape
     if moved:
         tensors[key] = tensors[key] + tensors[key].new_tensor(np.asarray(shifts) * temperature)
-        card = {**card, "temperature": temperature}
+        card = {**card, "temperature": temperature, "prior": "balanced"}
     card = {**card, **(note or {})}
     target = Path(target)
     try:

@@ -1,6 +1,8 @@
 """The classifier as a stage of the workspace: trained on the training split, chosen and calibrated on validation."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -96,10 +98,26 @@ def _result(run: Run, what: str) -> Result:
 
 
 def training_prior(classifier: Classifier, images: ImageSet) -> np.ndarray:
-    """The class shares (K,) a classifier's probabilities assume: the training data's, unless it learned balanced."""
-    settings = classifier.card.get("config", {})
-    count = len(classifier.class_names)
-    if settings.get("sampler") == "balanced" or settings.get("loss") in ("class-weighted", "logit-adjusted"):
-        return np.full(count, 1.0 / count)
+    """The class shares (K,) that a classifier's probabilities assume: those of its training data, to a power.
+
+    The power is 0 where it learned as if classes were equally common, or had its biases fitted so (`best`), 1/2 with
+    the square-root sampler, and what the logit adjustment leaves.
+    """
     train = images.labels[(images.split == "train") & (images.labels >= 0)]
-    return np.bincount(train, minlength=count) / max(1, len(train))
+    counts = np.bincount(train, minlength=len(classifier.class_names)).astype(float)
+    power = _prior_left(classifier.card)
+    shares = np.where(counts > 0, np.maximum(counts, 1.0) ** power, 0.0 if power else 1.0)
+    return np.asarray(shares / (shares.sum() or 1.0))
+
+
+def _prior_left(card: Mapping[str, Any]) -> float:
+    """How much of the training data's class shares is left in a classifier's probabilities, as a power of them."""
+    settings = card.get("config", {})
+    loss, sampler = settings.get("loss"), settings.get("sampler")
+    late = settings.get("defer", 0) > 0 and loss == "ldam"  # class weights in the last part of the steps
+    if card.get("prior") == "balanced" or sampler == "balanced" or loss == "class-weighted" or late:
+        return 0.0
+    if settings.get("refit", 0) > 0:  # a new head, classes drawn equally often
+        return 0.0
+    left = 0.5 if sampler == "root" else 1.0
+    return left - float(settings.get("logit_tau", 1.0)) if loss == "logit-adjusted" else left

@@ -35,7 +35,7 @@ def keep_best(
     order = np.argsort([-mean_level(experiment.val, [each.validation.argmax(axis=1)]) for each in trained])
     target = run.path / FOLDER
     shutil.rmtree(target, ignore_errors=True)
-    note = {"arm": recommended, "prior": "balanced", "from": run.name}
+    note = {"arm": recommended, "from": run.name}
     found: dict[str, Any] = {
         "before": _relative(run, trainings.folder(experiment.folders["original"], trainings.seeds[0]))
     }

@@ -42,7 +42,7 @@ from ganfer.runtime.console import say
 from ganfer.runtime.files import digest_of
 from ganfer.workspace import Run, Workspace
 
-RULE = 2  # of the verdict; a report made under another is made anew, from the same trainings
+RULE = 3  # of the verdict; a report made under another is made anew, from the same trainings
 
 
 def plan_lines(config: Config, workspace: Workspace | None = None, data: Run | None = None) -> list[str]:

@@ -44,6 +44,8 @@ LOG_EVERY = 25  # steps per logged row; losses are read from the device no more 
 AGREE_EVERY = 10  # steps between agreements of several processes
 _RECALIBRATION = 10_000_000  # batches for batch-norm statistics are drawn from steps that no training reaches
 _RECALIBRATION_BATCHES = 16
+_BURN_IN = 10.0  # by how much both penalties are stronger at the start, as in Huang et al. 2024
+_RISE = 100  # steps over which the learning rates rise
 
 
 class Training:
@@ -149,6 +151,7 @@ class Training:
             penalty = gradient_penalty(discriminate, real_in)
             if config.regulariser == "r1r2":
                 penalty = penalty + gradient_penalty(discriminate, fake_in)
+                penalty = penalty * _BURN_IN ** (1 - strength)
             total_d = loss_d + (0.5 * config.r1_gamma * config.r1_interval) * penalty
         state.optimizer_d.zero_grad(set_to_none=True)
         fabric.backward(total_d)
@@ -186,8 +189,14 @@ class Training:
         return min(1.0, self._progress() / self.config.transition)
 
     def _set_learning_rates(self) -> None:
-        """From the full rates down to `lr_final` of them, along a cosine."""
+        """From the full rates down to `lr_final` of them, along a cosine; without momentum they rise to them first.
+
+        Adam's first steps change every weight by the whole rate, whatever its gradient, and the discriminator may win
+        before the generator has drawn anything.
+        """
         left = self.config.lr_final + (1 - self.config.lr_final) * (1 + math.cos(math.pi * self._progress())) / 2
+        if self.config.beta1 == 0:
+            left *= min(1.0, (self.state.step + 1) / _RISE)
         for optimizer, rate in (
             (self.state.optimizer_g, self.config.lr_generator),
             (self.state.optimizer_d, self.config.lr_discriminator),

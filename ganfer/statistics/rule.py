@@ -2,9 +2,9 @@
 
 *helps* needs all of: balanced accuracy above the best arm without synthetic images (chosen on validation), and above
 the original training; accuracy that falls by no more than is allowed against that arm, by its interval's lower end; and
-a gain that stays (one-sided, 95%) where every model's class biases are fitted alike, which a pure shift of thresholds
-passes once in twenty times. All are needed, so none is corrected for the others (intersection-union test, Berger 1982).
-*hurts* and the other words speak of the first comparison alone.
+a gain that stays, by its interval's lower end, where every model's class biases are fitted alike, which a pure shift of
+thresholds passes once in forty times. All are needed, so none is corrected for the others (intersection-union test,
+Berger 1982). *hurts* and the other words speak of the first comparison alone.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,6 @@ from typing import NamedTuple
 from ganfer.statistics.verdict import Estimate, points, word
 
 PRIMARY = "balanced_accuracy"
-_ONE_SIDED = 0.9  # level of the two-sided interval whose lower end is a one-sided bound at 95%
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def _doubt(evidence: Evidence, what: str, accuracy_margin: float) -> str:
         return f"{what} gain balanced accuracy, but accuracy falls by more than the {allowed}"
     if accuracy.low < -accuracy_margin:
         return f"{what} gain balanced accuracy; their cost in accuracy is not known (it may exceed the {allowed})"
-    if evidence.fitted is not None and evidence.fitted.at(_ONE_SIDED).low <= 0:
+    if evidence.fitted is not None and evidence.fitted.low <= 0:
         clearly = "no more" if evidence.fitted.mean <= 0 else "not clearly more"
         return (
             f"{what} gain {clearly} than a moved threshold does: with class biases fitted on validation in every arm, "

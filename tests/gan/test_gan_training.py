@@ -139,6 +139,28 @@ def test_the_residual_network_trains_with_its_own_defaults_and_resumes(workspace
     assert other.latest("gans", data=same.digest).digest == open_gan(whole.path, "cpu").digest
 
 
+@pytest.mark.parametrize(("network", "share"), [("resgan", 0.01), ("dcgan", 1.0)])
+def test_rates_rise_first_where_adam_has_no_momentum(workspace, data, make_config, monkeypatch, network, share):
+    """Its first steps move every weight by the whole rate; one training in a few was won by the discriminator."""
+    config, rates = make_config(gan__network=network, gan__steps=2, gan__snapshot_every=2), []
+    monkeypatch.setattr(loop, "set_lr", lambda group, rate, *rest: rates.append(rate))
+    train_gan(workspace, config, data)
+    assert rates[0] == pytest.approx(share * config.gan.lr_generator)
+
+
+def test_both_penalties_are_stronger_while_classes_come_in(workspace, data, make_config, monkeypatch):
+    """From ten times at the start to their own weight (Huang et al. 2024): else the discriminator runs off."""
+    config = make_config(
+        gan__network="resgan", gan__steps=2, gan__snapshot_every=2, gan__transition=1.0, gan__r1_interval=1
+    )
+    weight, gradients = torch.ones((), requires_grad=True), []
+    weight.register_hook(lambda gradient: gradients.append(float(gradient)))
+    monkeypatch.setattr(loop, "gradient_penalty", lambda *_: weight.clone())
+    train_gan(workspace, config, data)
+    both = 2 * 0.5 * config.gan.r1_gamma
+    assert gradients == pytest.approx([10 * both, 10**0.5 * both], rel=1e-4)
+
+
 def test_a_trained_stylegan2_is_one_that_the_bridge_draws(workspace, data, make_config):
     result = train_gan(workspace, make_config(gan__network="stylegan2", gan__steps=3, gan__r1_interval=2), data)
     assert result.path is not None
