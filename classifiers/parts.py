@@ -120,8 +120,11 @@ def set_lr(group: dict[str, Any], lr: float, recorded: bool, device: torch.devic
         group["lr"] = torch.full((), lr, device=device)
 
 
-def make_optimizer(config: TrainConfig, model: ImageClassifier) -> torch.optim.Optimizer:
-    """The setting's optimiser, else the model's own; weight decay on kernels and matrices; body and head apart."""
+def make_optimizer(config: TrainConfig, model: ImageClassifier, *, half: bool = False) -> torch.optim.Optimizer:
+    """The setting's optimiser, else the model's own; weight decay on kernels and matrices; body and head apart.
+
+    half: the network trains in bfloat16, and so may Muon's products.
+    """
     kind = config.optimizer or model.optimizer
     lr = default_lr(kind, model) if config.lr is None else config.lr
     decay = DEFAULT_WEIGHT_DECAY[kind] if config.weight_decay is None else config.weight_decay
@@ -134,7 +137,7 @@ def make_optimizer(config: TrainConfig, model: ImageClassifier) -> torch.optim.O
                 group["muon"] = matrices and part is model.body
             groups.append(group)
     if kind == "muon":
-        return Muon(groups, lr=lr)
+        return Muon(groups, lr=lr, half=half)
     # One kernel per group on a GPU. Float16's gradient scaler lets no fused optimiser clip, and is rare.
     device = next(model.parameters()).device
     fused = True if device.type == "cuda" and resolve_precision(config.precision, device) != "16-mixed" else None

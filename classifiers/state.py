@@ -17,6 +17,7 @@ from torch import Tensor
 from classifiers.augment import augment, early_side, make_strength
 from classifiers.backward import Statistics
 from classifiers.config import TrainConfig
+from classifiers.device import has_bf16
 from classifiers.device_set import DeviceSet
 from classifiers.errors import ClassifierError
 from classifiers.files import UNREADABLE, save_history, seal, unseal, write_atomic
@@ -70,7 +71,8 @@ class Run:
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = Average(self.model, config.ema) if config.ema else None
         net = torch.compile(self.model, dynamic=False) if config.compile else self.model
-        self.net, self.optimizer = fabric.setup(net, make_optimizer(config, self.model))
+        half = self.precision == "bf16-mixed" and has_bf16(device)
+        self.net, self.optimizer = fabric.setup(net, make_optimizer(config, self.model, half=half))
         self.counts = class_counts(train.labels, len(names))
         # An image of weight 0.25 is a quarter of one, for class weights and priors as well as in the loss.
         mass = self.counts if train.weights is None else class_mass(train, len(names))
