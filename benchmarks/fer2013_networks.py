@@ -133,13 +133,13 @@ def seconds_per_image(name: str, batch: int, rounds: int, size: int = 48) -> dic
     return {precision: times[1:] for precision, times in found.items()}
 
 
-def seconds_of_muon(name: str, rounds: int) -> list[float]:
-    """A step of the optimiser."""
+def seconds_of_muon(name: str, rounds: int, *, half: bool) -> list[float]:
+    """A step of the optimiser; half: its products in bfloat16."""
     from classifiers import TrainConfig
     from classifiers.parts import make_optimizer
 
     network = create_model(name, 7, 1, 48).to(memory_format=torch.channels_last)
-    optimizer = make_optimizer(TrainConfig(model=name), network)
+    optimizer = make_optimizer(TrainConfig(model=name), network, half=half)
     for parameter in network.parameters():
         parameter.grad = torch.randn_like(parameter)
     times = []
@@ -167,7 +167,10 @@ def main() -> None:
         found[name] = {
             "parameters": sum(p.numel() for p in create_model(name, 7, 1, 48).parameters()),
             **{f"images/s, {precision}": summary([1 / t for t in times]) for precision, times in passes.items()},
-            "Muon, ms": summary([1000 * t for t in seconds_of_muon(name, options.rounds)]),
+            **{
+                f"Muon, ms, {kind}": summary([1000 * t for t in seconds_of_muon(name, options.rounds, half=half)])
+                for kind, half in (("float32", False), ("bfloat16", True))
+            },
         }
         print(name, found[name], flush=True)
     save("fer2013_networks", {"networks": found, "batch": options.batch, "time": "of the processor",

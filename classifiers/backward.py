@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from classifiers.errors import ClassifierError
 from classifiers.memory import is_out_of_memory
@@ -15,30 +15,6 @@ if TYPE_CHECKING:
 
 TRIALS = 2  # first passes of a kind that several processes try: the second has the optimiser's state in memory, too
 _LIMITED = ("cuda",)  # devices whose memory can run out in the middle of a training
-
-
-class Statistics:
-    """Batch norm's running statistics, kept so that a pass that ran out of memory leaves nothing of it behind."""
-
-    def __init__(self, model: nn.Module) -> None:
-        norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-        self.present = bool(norms)
-        alike: dict[torch.dtype, list[Tensor]] = {}
-        for buffer in (b for norm in norms for b in norm.buffers()):
-            alike.setdefault(buffer.dtype, []).append(buffer)
-        self._pairs = [(own, [buffer.clone() for buffer in own]) for own in alike.values()]
-
-    @torch.no_grad()
-    def keep(self) -> None:
-        """Remember them as they are."""
-        for own, kept in self._pairs:
-            torch._foreach_copy_(kept, own)
-
-    @torch.no_grad()
-    def put_back(self) -> None:
-        """Make them what they were."""
-        for own, kept in self._pairs:
-            torch._foreach_copy_(own, kept)
 
 
 def backward(run: Run, images: Tensor, targets: Tensor, *, early: bool = False) -> Tensor:

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from classifiers.augment import augment, early_side, make_strength
-from classifiers.backward import Statistics
 from classifiers.config import TrainConfig
 from classifiers.device import has_bf16
 from classifiers.device_set import DeviceSet
@@ -23,6 +22,7 @@ from classifiers.errors import ClassifierError
 from classifiers.files import UNREADABLE, save_history, seal, unseal, write_atomic
 from classifiers.imbalance import PASTED, Imbalance, late_weights, make_order
 from classifiers.losses import balanced_class_weights, make_loss, smoothing_shares
+from classifiers.memory import Statistics
 from classifiers.models import ImageClassifier, create_model
 from classifiers.parts import Average, make_optimizer, quick_figures, total_steps, validation_steps
 from classifiers.prediction import map_batches

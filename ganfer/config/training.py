@@ -82,8 +82,8 @@ class GanConfig:
     holdout: float = setting(0.1, "share of the training images held back to choose the best snapshot", low=0, high=0.5)
     precision: str = setting(
         "auto",
-        "auto is bf16 on CUDA that has it and on processors where it measures faster, else fp32",
-        choices=("auto", "fp32", "bf16", "fp16"),
+        "auto is bf16 on CUDA that has it, else fp32; fastest measures on a processor whether bf16 is faster, too",
+        choices=("auto", "fp32", "bf16", "fp16", "fastest"),
     )
 
 

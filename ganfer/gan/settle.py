@@ -37,12 +37,12 @@ def settled_batch(config: GanConfig, device: torch.device) -> GanConfig:
 
 
 def settled_precision(config: GanConfig, spec: NetworkSpec, device: torch.device, checkpoint: Path) -> str:
-    """`fp32`, `bf16` or `fp16`: what was asked for or, for `auto` on a processor, what measures clearly faster.
+    """`fp32`, `bf16` or `fp16`: what was asked for or, for `fastest` on a processor, what measures clearly faster.
 
     checkpoint: the resume point, whose training goes on in the precision it has. Short trainings are not worth a probe.
     """
-    if config.precision != "auto" or device.type != "cpu":
-        return resolve_precision(config.precision, device)
+    if config.precision != "fastest" or device.type != "cpu":
+        return resolve_precision("auto" if config.precision == "fastest" else config.precision, device)
     if known := stored_precision(checkpoint):
         return known
     work = config.steps * config.batch_size * spec.channels * spec.size**2

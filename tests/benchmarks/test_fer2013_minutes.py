@@ -83,7 +83,7 @@ def test_trainings_fill_their_time_and_are_found_again(minutes, tmp_path, monkey
     first = minutes.trained("recipe", 0, 0.02, data, tmp_path, pace, recipe)
     assert first["steps"] == 10, "1.2 s, two validations"
     assert first["validation"] == 13
-    pace["taught"] = {"small": 0.05, "full": 0.15, "validation": 0.0}
+    pace["taught"] = {"small": 0.04, "full": 0.14, "validation": 0.0}
     taught = minutes.trained("taught", 0, 0.02, data, tmp_path, pace, recipe)
     assert taught["steps"] == 6, "half of the time is the teachers'"
     assert len(list(tmp_path.glob("taught-*-teacher-*"))) == 2

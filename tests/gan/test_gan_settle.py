@@ -68,14 +68,14 @@ def measured(monkeypatch) -> list[str]:
 
 
 def test_only_long_trainings_on_processors_with_bfloat16_are_measured(measured, monkeypatch, tmp_path: Path):
-    config = GanConfig(batch_size=64)
+    config = GanConfig(batch_size=64, precision="fastest")
     nowhere = tmp_path / "checkpoint.pt"
 
     def found(**changes: object) -> str:
         return settle.settled_precision(dataclasses.replace(config, **changes), SPEC, CPU, nowhere)  # type: ignore[arg-type]
 
     assert found() == "bf16"
-    assert found(precision="fp32") == "fp32"
+    assert found(precision="fp32") == found(precision="auto") == "fp32"
     assert measured == ["resgan"]
     monkeypatch.setattr(settle, "WORTH_IT", 200_000_000)
     assert found(steps=100) == "fp32", "a probe would take longer than it gains"
@@ -110,7 +110,7 @@ def test_bfloat16_has_to_be_clearly_faster(ratio, expected, monkeypatch):
 def test_what_was_measured_is_in_the_card_and_a_resumed_training_obeys_it(
     measured, workspace, data, make_config, monkeypatch
 ):
-    config: Config = make_config(gan__steps=8, gan__snapshot_every=8)
+    config: Config = make_config(gan__steps=8, gan__snapshot_every=8, gan__precision="fastest")
     asked = iter([False] * 4 + [True])
 
     @contextmanager
