@@ -4,7 +4,8 @@
 
 KID of 7 classes with 150 held-back images each: every kernel by NumPy for every snapshot, as it was; and on the device,
 with the held-back images' own kernels computed once. The resume point of the default network's training: written before
-the next step, and copied to memory and written by a thread, which is what happens on a GPU. Turn by turn in one run; KID on a CPU in seconds of the processor.
+the next step, and copied to memory and written by a thread, which is what happens on a GPU. Turn by turn in one run; KID on
+a CPU in seconds of the processor.
 Writes benchmarks/results/gan_snapshots_DEVICE.json.
 """
 
@@ -69,7 +70,7 @@ def save_seconds(device: torch.device, rounds: int, scratch: Path) -> dict[str, 
 
 
 def timed(work: Callable[[], Any], *, processor: bool = False) -> float:
-    """Seconds, or the processor's, which other work on the machine hardly changes; a GPU has done everything by then."""
+    """Seconds, or the processor's, which other work hardly changes; a GPU has done everything by then."""
     clock = time.process_time if processor else time.perf_counter
     began = clock()
     work()

@@ -17,7 +17,8 @@ import numpy as np
 from gan_common import RESULTS, environment
 
 from classifiers.prior_shift import EqualShares
-from ganfer.classifier.train import open_classifier, real_only, training_prior
+from ganfer.classifier.opened import open_classifier
+from ganfer.classifier.train import real_only, training_prior
 from ganfer.config import load_config
 from ganfer.data.imageset import read_set
 from ganfer.pipeline import Project

@@ -22,7 +22,8 @@ import numpy as np
 from recipe_records import DOCS, FULL, RESULTS, SHORT, merge, rows, table, wilson, write_table
 
 from classifiers import Classifier, crossval, evaluate
-from ganfer.classifier.train import open_classifier, samples
+from ganfer.classifier.opened import open_classifier
+from ganfer.classifier.train import samples
 from ganfer.config import load_config
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.errors import GanferError

@@ -24,13 +24,12 @@ import json
 import time
 import zlib
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 from scipy import stats
 from verdict_truth import ACCURACY_MARGIN, FER_TEST, MARGIN, environment, share
 
@@ -278,16 +277,16 @@ def main() -> None:
     stored: dict[str, Any] = json.loads(options.out.read_text()) if options.out.is_file() else {"rows": []}
     done = {row["row"] for row in stored["rows"] if row["trials"] >= options.trials}
     wanted = [name for name in options.row or ROWS if options.row or name not in done]
-    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
-        for row in pool.map(run_row, [(name, options.trials) for name in wanted]):
-            if options.out.is_file():  # another process may have added to it
-                stored = json.loads(options.out.read_text())
-            stored["rows"] = [one for one in stored["rows"] if one["row"] != row["row"]] + [row]
-            stored["rows"].sort(key=lambda one: list(ROWS).index(one["row"]) if one["row"] in ROWS else len(ROWS))
-            stored["environment"] = environment()
-            options.out.parent.mkdir(parents=True, exist_ok=True)
-            options.out.write_text(json.dumps(stored, indent=1) + "\n")
-            print(json.dumps(row), flush=True)
+    jobs = (delayed(run_row)((name, options.trials)) for name in wanted)
+    for row in Parallel(options.workers, return_as="generator")(jobs):
+        if options.out.is_file():  # another process may have added to it
+            stored = json.loads(options.out.read_text())
+        stored["rows"] = [one for one in stored["rows"] if one["row"] != row["row"]] + [row]
+        stored["rows"].sort(key=lambda one: list(ROWS).index(one["row"]) if one["row"] in ROWS else len(ROWS))
+        stored["environment"] = environment()
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(stored, indent=1) + "\n")
+        print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":

@@ -297,14 +297,12 @@ def _trials(job: tuple[int, int, str]) -> list[tuple[int, dict[str, dict[str, An
 
 def run_trained(first: int, trials: int, workers: int, seconds: float, pool: Path) -> dict[str, dict[str, Any]]:
     """Trials first..first+trials-1, side by side; those not begun when the time is over are left out."""
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
+    from joblib import Parallel, delayed
 
     pool_of_faces(pool)
     deadline = int(time.time() + seconds)
     jobs = [(number, deadline, str(pool)) for number in range(first, first + trials)]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
-        found = [pair for pairs in executor.map(_trials, jobs) for pair in pairs]
+    found = [pair for pairs in Parallel(workers)(delayed(_trials)(job) for job in jobs) for pair in pairs]
     return {str(number): result for number, result in found}
 
 

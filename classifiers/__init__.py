@@ -3,7 +3,8 @@
 Read `training` (the loop) first: `config` has its settings, `samples` its images, `parts` and `state` what it uses,
 `augment`, `losses` and `muon` a step's pieces. `prediction` loads what it wrote (`files`, `records`), `calibration`,
 `evaluation` and `robustness` measure, `explanation` and `export` look inside and hand on, `folds` and `many` train
-several.
+several. `split_norm` keeps synthetic images apart in a training; `major_to_minor` and `tail_features` fill rare classes
+without a generator.
 """
 
 from __future__ import annotations

@@ -198,3 +198,20 @@ def mix(x: Tensor, targets: Tensor, how: str, numbers: Tensor) -> tuple[Tensor, 
         inside = ((rows >= top) & (rows < bottom)).view(-1, 1) & ((columns >= left) & (columns < right))
         x = torch.where(inside, x.flip(0), x)
     return x, torch.lerp(targets.flip(0), targets, share)
+
+
+def mix_across(
+    x: Tensor, targets: Tensor, synthetic: np.ndarray, alpha: float, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """mixup of every image with one of the other source, real with synthetic; a batch of one source stays as it is.
+
+    x (B, C, H, W) float, targets (B, K), synthetic (B,) bool.
+    """
+    real, made = np.flatnonzero(~synthetic), np.flatnonzero(synthetic)
+    if not (alpha and len(real) and len(made)):
+        return x, targets
+    partner = np.empty(len(synthetic), np.int64)
+    partner[real], partner[made] = rng.choice(made, len(real)), rng.choice(real, len(made))
+    share = float(rng.beta(alpha, alpha))
+    place = torch.from_numpy(partner).to(x.device)
+    return torch.lerp(x[place], x, share), torch.lerp(targets[place], targets, share)

@@ -68,6 +68,20 @@ class TrainConfig:
         0.0, "share of the steps, at the end, in which a new head is fitted on frozen features, classes equally often",
         low=0.0, high=0.9, later=True,
     )  # fmt: skip
+    refit_on: str = _option(
+        "all", "images that the new head is fitted on", choices=("all", "real"), later=True
+    )  # fmt: skip
+    prior: str = _option(
+        "all", "images that class priors, weights and margins count", choices=("all", "real"), later=True
+    )
+    auxiliary_norm: str = _option(
+        "none",
+        "batch norm of their own for synthetic images, in training: statistics, or gain and bias as well (affine)",
+        choices=("none", "statistics", "affine"), later=True,
+    )  # fmt: skip
+    mixup_across: float = _option(
+        0.0, "alpha of mixup between real and synthetic images alone; 0 is off", low=0.0, high=10.0, later=True
+    )
     cmo: float = _option(
         0.0, "probability that patches of rare classes' images are pasted into a batch", low=0.0, high=1.0, later=True
     )
@@ -124,6 +138,13 @@ class TrainConfig:
             object.__setattr__(
                 self, item.name, _checked(item.name, getattr(self, item.name), hints[item.name], item.metadata)
             )
+        if self.refit_on == "real" and not self.refit:
+            raise ClassifierError("refit_on = 'real': no head is fitted again; set refit above 0, or leave it out")
+        if self.mixup_across and self.auxiliary_norm != "none":
+            raise ClassifierError(
+                f"mixup_across = {self.mixup_across:g} leaves no image that is real alone, so batch norm cannot tell "
+                "them apart: leave it or auxiliary_norm out"
+            )
 
 
 def identifying(settings: typing.Mapping[str, Any]) -> dict[str, Any]:
@@ -131,6 +152,13 @@ def identifying(settings: typing.Mapping[str, Any]) -> dict[str, Any]:
     so that what was trained before them is still found."""
     later = {item.name: item.default for item in fields(TrainConfig) if item.metadata["later"]}
     return {name: value for name, value in settings.items() if name not in later or value != later[name]}
+
+
+def about_synthetic(config: TrainConfig) -> list[str]:
+    """The settings that are on and ask which training images are synthetic, as NAME = VALUE."""
+    asked = ("refit_on", "prior", "auxiliary_norm", "mixup_across")
+    defaults = {item.name: item.default for item in fields(TrainConfig)}
+    return [f"{name} = {value}" for name in asked if (value := getattr(config, name)) != defaults[name]]
 
 
 def _checked(name: str, value: Any, kind: Any, meta: typing.Mapping[str, Any]) -> Any:

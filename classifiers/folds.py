@@ -64,12 +64,13 @@ def crossval(
     workers: int | None = None,
     tta: Tta = "none",
     progress: Progress | None = None,
+    cluster: str = "",
 ) -> CrossvalResult:
     """Train `folds` classifiers, each tested on the fold it didn't see.
 
     With `groups` (N,) (subjects, say) no group is on both sides; without, folds are random. What picks the kept
     weights and the temperature is a tenth of the training folds, never the tested one. Writes crossval.json and
-    out_of_fold.npz into `folder`; the same call again resumes.
+    out_of_fold.npz into `folder`; the same call again resumes. cluster: as of `train_many`.
 
     Example: `crossval(TrainConfig(), faces, names, "folds", groups=subjects)`.
     """
@@ -86,7 +87,9 @@ def crossval(
             train, val = _subset(samples, outside[~inner]), _subset(samples, outside[inner])
             jobs.append(Job(config, train, val, names, folder / f"fold-{k}", seed=seed + k))
         settled = str(trainings[0].card.get("precision", "32-true")) if trainings else None  # one for all folds
-        trainings += train_many(jobs, device=device, workers=workers, progress=progress, auto_precision=settled)
+        trainings += train_many(
+            jobs, device=device, workers=workers, progress=progress, auto_precision=settled, cluster=cluster
+        )
 
     probabilities = np.zeros((len(labels), len(names)), np.float32)
     per_fold = []
@@ -160,7 +163,7 @@ def _subset(samples: Samples, index: np.ndarray) -> Samples:
 
     return replace(
         samples, images=samples.images[index], labels=np.asarray(samples.labels)[index],
-        weights=part(samples.weights), soft_labels=part(samples.soft_labels),
+        weights=part(samples.weights), soft_labels=part(samples.soft_labels), synthetic=part(samples.synthetic),
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from classifiers.config import TrainConfig
 from classifiers.losses import balanced_class_weights
 from classifiers.models import ImageClassifier
 from classifiers.parts import Average, Order, lr_factor
+from classifiers.split_norm import SplitNorm
 
 PASTED = 5  # the purpose of a seed: which images are pasted
 
@@ -50,13 +51,25 @@ class Imbalance:
             return lr_factor(config.schedule, step / self.refit, config.warmup)
         return lr_factor("cosine", (step - self.refit) / (self.total - self.refit), 0.0)
 
+    def last_on_real(self, step: int) -> bool:
+        """Whether a step is of the last stage on real images alone, whose balanced sampling needs no other rebalancing:
+        its loss is plain cross-entropy."""
+        return self.config.refit_on == "real" and step >= self.refit
+
     def begin(
-        self, step: int, model: ImageClassifier, optimizer: torch.optim.Optimizer, average: Average | None
+        self,
+        step: int,
+        model: ImageClassifier,
+        optimizer: torch.optim.Optimizer,
+        average: Average | None,
+        split: SplitNorm | None = None,
     ) -> None:
         """Before a step: at the turn, freeze the body and give it a new head (cRT, Kang et al. 2020)."""
         if step < self.refit or self.refit >= self.total:
             return
         model.body.requires_grad_(False)
+        if split is not None:
+            split.auxiliary.requires_grad_(False)
         if step > self.refit:
             return
         for module in model.head.modules():
@@ -69,7 +82,7 @@ class Imbalance:
 
     def weigh(self, targets: Tensor, step: int) -> Tensor:
         """Targets (B, K) times their classes' weights, from where these set in (DRW, Cao et al. 2019)."""
-        if self._class_weights is None or step < self.deferred:
+        if self._class_weights is None or step < self.deferred or self.last_on_real(step):
             return targets
         return targets * self._class_weights
 
@@ -111,9 +124,9 @@ class Imbalance:
 class LateOrder:
     """One order of images before a step, another from it on; see `classifiers.parts.Order`."""
 
-    def __init__(self, first: Order, second: Order, turn: int) -> None:
+    def __init__(self, first: "Order | LateOrder", second: Order, turn: int) -> None:
         self._first, self._second, self._turn = first, second, turn
-        self.batch_size = first.batch_size
+        self.batch_size: int = first.batch_size
 
     def batch(self, step: int) -> np.ndarray:
         """Indices (batch_size,) of the images of a step, int64."""
@@ -121,22 +134,35 @@ class LateOrder:
 
 
 def make_order(
-    config: TrainConfig, labels: np.ndarray, seed: int, weights: np.ndarray | None, total: int
+    config: TrainConfig,
+    labels: np.ndarray,
+    seed: int,
+    weights: np.ndarray | None,
+    total: int,
+    synthetic: np.ndarray | None = None,
 ) -> Order | LateOrder:
-    """The order of a training's images: plain first where balanced sampling sets in late or a head is fitted again."""
-    if config.refit:
-        first = Order(labels, config.sampler, config.batch_size, seed, weights)
-        balanced = Order(labels, "balanced", config.batch_size, seed)
-        return LateOrder(first, balanced, total - math.floor(config.refit * total))
+    """The order of a training's images: plain first where balanced sampling sets in late or a head is fitted again.
+
+    synthetic: (N,) bool, which images a head that is fitted on real ones leaves out; None where there are none.
+    """
+    first: Order | LateOrder
     if config.defer and config.sampler != "shuffle":  # weights stay with the loss, from the first step to the last
         plain = Order(labels, "shuffle", config.batch_size, seed)
         late = Order(labels, config.sampler, config.batch_size, seed)
-        return LateOrder(plain, late, math.floor(config.defer * total))
-    return Order(labels, config.sampler, config.batch_size, seed, weights)
+        first = LateOrder(plain, late, math.floor(config.defer * total))
+    else:
+        first = Order(labels, config.sampler, config.batch_size, seed, weights)
+    if not config.refit:
+        return first
+    only = None if synthetic is None or config.refit_on == "all" else (~synthetic).astype(np.float32)
+    balanced = Order(labels, "balanced", config.batch_size, seed, only)
+    return LateOrder(first, balanced, total - math.floor(config.refit * total))
 
 
 def late_weights(config: TrainConfig) -> bool:
     """Whether class weights set in late, and so are no part of the targets from the start."""
+    if config.refit_on == "real" and config.loss == "class-weighted":
+        return True  # they end where the last stage begins
     return config.defer > 0 and config.loss in ("class-weighted", "ldam")
 
 

@@ -120,10 +120,13 @@ def set_lr(group: dict[str, Any], lr: float, recorded: bool, device: torch.devic
         group["lr"] = torch.full((), lr, device=device)
 
 
-def make_optimizer(config: TrainConfig, model: ImageClassifier, *, half: bool = False) -> torch.optim.Optimizer:
+def make_optimizer(
+    config: TrainConfig, model: ImageClassifier, beside: Iterable[nn.Parameter] = (), *, half: bool = False
+) -> torch.optim.Optimizer:
     """The setting's optimiser, else the model's own; weight decay on kernels and matrices; body and head apart.
 
-    half: the network trains in bfloat16, and so may Muon's products.
+    beside: further gains and biases, which learn as the body's do. half: the network trains in bfloat16, and so may
+    Muon's products.
     """
     kind = config.optimizer or model.optimizer
     lr = default_lr(kind, model) if config.lr is None else config.lr
@@ -132,6 +135,7 @@ def make_optimizer(config: TrainConfig, model: ImageClassifier, *, half: bool = 
     for part, peak in ((model.body, lr * config.body_lr), (model.head, lr)):
         for own_decay, matrices in ((decay, True), (0.0, False)):
             params = [p for p in part.parameters() if (p.ndim > 1) == matrices]
+            params += list(beside) if part is model.body and not matrices else []
             group = {"params": params, "weight_decay": own_decay, "peak_lr": peak}
             if kind == "muon":  # its authors leave the last layer to AdamW
                 group["muon"] = matrices and part is model.body

@@ -16,13 +16,15 @@ class Samples:
     """Labelled images: `images` uint8 (N, C, H, W), array or memory map; `labels` int64 (N,) in 0..K-1.
 
     `weights` float32 (N,) >= 0 scales each sample's loss, or with the balanced sampler how often it is drawn;
-    `soft_labels` float32 (N, K), rows summing to 1, replaces the one-hot target. Both are optional.
+    `soft_labels` float32 (N, K), rows summing to 1, replaces the one-hot target. `synthetic` bool (N,) says which
+    images no camera took; settings that treat them differently ask for it. All three are optional.
     """
 
     images: np.ndarray
     labels: np.ndarray
     weights: np.ndarray | None = None
     soft_labels: np.ndarray | None = None
+    synthetic: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -78,6 +80,12 @@ def check_samples(
             raise ClassifierError(
                 f"{what} soft labels: must have the shape ({n}, {num_classes}), values >= 0 and rows that sum to 1"
             )
+    if samples.synthetic is not None:
+        mask = np.asarray(samples.synthetic)
+        if mask.shape != (n,) or mask.dtype != np.bool_:
+            raise ClassifierError(
+                f"{what} synthetic: must be {n} truth values (bool), not {mask.dtype} of shape {mask.shape}"
+            )
 
 
 def class_counts(labels: np.ndarray, num_classes: int) -> np.ndarray:
@@ -85,14 +93,26 @@ def class_counts(labels: np.ndarray, num_classes: int) -> np.ndarray:
     return np.bincount(np.asarray(labels), minlength=num_classes)
 
 
-def class_mass(samples: Samples, num_classes: int) -> np.ndarray:
-    """Images per class, each counted by its weight, float64 (K,)."""
-    labels, weights = np.asarray(samples.labels), np.asarray(samples.weights, np.float64)
-    return np.bincount(labels, weights=weights, minlength=num_classes)
+def class_mass(samples: Samples, num_classes: int, *, real: bool = False) -> np.ndarray:
+    """Images per class, each counted by its weight, (K,).
+
+    real: the real ones alone; a class that has none keeps its synthetic ones.
+    """
+    labels = np.asarray(samples.labels)
+    weights = None if samples.weights is None else np.asarray(samples.weights, np.float64)
+    mass = np.bincount(labels, weights=weights, minlength=num_classes)
+    if not real or samples.synthetic is None:
+        return mass
+    mine = ~np.asarray(samples.synthetic)
+    alone = np.bincount(labels[mine], weights=None if weights is None else weights[mine], minlength=num_classes)
+    return np.where(alone > 0, alone, mass)
 
 
 def fingerprint(samples: Samples, max_bytes: int = 64 << 20) -> str:
-    """A digest of the set: labels, weights and soft labels whole; pixels evenly thinned to `max_bytes` when larger."""
+    """A digest of the set: labels, weights and soft labels whole; pixels evenly thinned to `max_bytes` when larger.
+
+    Which images are synthetic is no part of it: see `source_digest`.
+    """
     digest = hashlib.sha256()
     stride = max(1, -(-samples.images.nbytes // max_bytes))
     digest.update(repr(samples.images.shape).encode())
@@ -100,3 +120,14 @@ def fingerprint(samples: Samples, max_bytes: int = 64 << 20) -> str:
     for array in (samples.labels, samples.weights, samples.soft_labels):
         digest.update(b"-" if array is None else np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def source_digest(samples: Samples) -> str:
+    """A digest of which images are synthetic, for trainings that ask."""
+    return hashlib.sha256(np.packbits(np.asarray(samples.synthetic, bool)).data).hexdigest()
+
+
+def synthetic_mask(samples: Samples) -> np.ndarray | None:
+    """(N,) bool, None where no image is synthetic."""
+    mask = None if samples.synthetic is None else np.array(samples.synthetic, bool)
+    return mask if mask is not None and mask.any() else None

@@ -7,27 +7,29 @@ import io
 import logging
 import time
 from collections.abc import Hashable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from classifiers.augment import augment, early_side, make_strength
-from classifiers.config import TrainConfig
+from classifiers.config import TrainConfig, about_synthetic
 from classifiers.device import has_bf16
 from classifiers.device_set import DeviceSet
 from classifiers.errors import ClassifierError
 from classifiers.files import UNREADABLE, save_history, seal, unseal, write_atomic
 from classifiers.imbalance import PASTED, Imbalance, late_weights, make_order
-from classifiers.losses import balanced_class_weights, make_loss, smoothing_shares
+from classifiers.losses import Loss, balanced_class_weights, make_loss, smoothing_shares
 from classifiers.memory import Statistics
 from classifiers.models import ImageClassifier, create_model
 from classifiers.parts import Average, make_optimizer, quick_figures, total_steps, validation_steps
 from classifiers.prediction import map_batches
 from classifiers.recorder import Recorder, wanted
-from classifiers.samples import Samples, class_counts, class_mass
+from classifiers.samples import Samples, class_counts, class_mass, synthetic_mask
+from classifiers.split_norm import SplitNorm
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -70,25 +72,34 @@ class Run:
             _set_normalisation(self.model, train.images)
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = Average(self.model, config.ema) if config.ema else None
-        net = torch.compile(self.model, dynamic=False) if config.compile else self.model
+        self.synthetic = synthetic_mask(train) if about_synthetic(config) else None
+        apart = config if self.synthetic is not None else replace(config, refit_on="all")
+        self.split, self.notes = self._split_norm(), list[str]()
+        net: nn.Module = self.split or self.model
+        if config.compile and self.split is None:
+            net = torch.compile(self.model, dynamic=False)  # type: ignore[assignment]
+        elif config.compile:
+            self.notes.append("with batch norm of their own for synthetic images the network is not compiled")
+        beside = list(self.split.auxiliary.parameters()) if self.split else []
         half = self.precision == "bf16-mixed" and has_bf16(device)
-        self.net, self.optimizer = fabric.setup(net, make_optimizer(config, self.model, half=half))
+        self.net, self.optimizer = fabric.setup(net, make_optimizer(config, self.model, beside, half=half))
         self.counts = class_counts(train.labels, len(names))
         # An image of weight 0.25 is a quarter of one, for class weights and priors as well as in the loss.
-        mass = self.counts if train.weights is None else class_mass(train, len(names))
+        mass = class_mass(train, len(names), real=config.prior == "real")
         self.loss = make_loss(
             config.loss, mass, device, focal_gamma=config.focal_gamma, logit_tau=config.logit_tau,
             ldam_margin=config.ldam_margin,
         )  # fmt: skip
         self.shares = smoothing_shares(config.loss, mass, device, logit_tau=config.logit_tau)
+        self._last = make_loss("cross-entropy", mass, device), smoothing_shares("cross-entropy", mass, device)
         # the balanced sampler draws by weight; the loss must not count it again
         weigh = config.sampler == "shuffle" or config.defer > 0
-        loss = "cross-entropy" if late_weights(config) else config.loss
+        loss = "cross-entropy" if late_weights(apart) else config.loss
         self.data = DeviceSet(train.images, _targets(train, mass, loss, weigh=weigh), device)
         self.total = total_steps(config, len(train))
         labels = np.asarray(train.labels)
-        self.order = make_order(config, labels, seed, train.weights, self.total)
-        self.imbalance = Imbalance(config, labels, mass, self.total, device)
+        self.order = make_order(config, labels, seed, train.weights, self.total, self.synthetic)
+        self.imbalance = Imbalance(apart, labels, mass, self.total, device)
         self.strength = make_strength(
             config.augment, rotate=config.rotate, shift=config.shift, zoom=config.zoom, shear=config.shear,
             flip=config.flip, cutout=config.cutout, magnitude=config.magnitude,
@@ -98,8 +109,8 @@ class Run:
         self.early_side = early_side(size)
         self.early_steps = round(self._progressive(channels) * self.total)
         self.validation_steps = set(validation_steps(config, len(train)))
-        self.micro_batches, self.notes = 1, list[str]()
-        self.statistics, self.tried = Statistics(self.model), collections.Counter[bool]()
+        self.micro_batches = 1
+        self.statistics, self.tried = Statistics(self.split or self.model), collections.Counter[bool]()
         self.step, self.since_best, self._steps_summed = 0, 0, 0
         self.loss_sum = torch.zeros((), device=device)
         self.history: list[dict[str, float]] = []
@@ -114,7 +125,7 @@ class Run:
         processes, or takes more images by chance.
         """
         config, alone = self.config, self.fabric.world_size == 1
-        plain = not (config.compile or config.cmo)
+        plain = not (config.compile or config.cmo or config.mixup_across) and self.split is None
         return wanted(self.fabric.device) and alone and plain and self.precision != "16-mixed"
 
     def kind(self, early: bool, how: str) -> Hashable:
@@ -122,6 +133,21 @@ class Run:
         if self.config.freeze and self.step < self.config.freeze * self.total:
             return None
         return early, how, self.micro_batches, self.step >= self.imbalance.refit
+
+    def _split_norm(self) -> SplitNorm | None:
+        """Batch norm of their own for synthetic images, where there are some and the configuration asks for it."""
+        kind = self.config.auxiliary_norm
+        if kind == "none" or self.synthetic is None:
+            return None
+        return SplitNorm(self.model, self.config.model, affine=kind == "affine").to(self.fabric.device)
+
+    def aim(self) -> tuple[Loss, Tensor]:
+        """The coming step's loss, and what its targets are smoothed towards."""
+        return self._last if self.imbalance.last_on_real(self.step) else (self.loss, self.shares)
+
+    def sources(self, index: np.ndarray) -> np.ndarray | None:
+        """Which images of a batch are synthetic, (B,) bool; None where nothing asks."""
+        return None if self.synthetic is None else self.synthetic[index]
 
     def model_options(self) -> dict[str, Any]:
         """The architecture's options that were set, as `create_model` takes them."""
@@ -174,8 +200,9 @@ class Run:
             if not self.statistics.present
             else "whose own statistics batch norm uses: results differ from those of a GPU with more memory"
         )
-        self.notes = [
-            f"out of GPU memory: each batch of {self.config.batch_size} is split into {self.micro_batches} "
+        about = "out of GPU memory"
+        self.notes = [note for note in self.notes if not note.startswith(about)] + [
+            f"{about}: each batch of {self.config.batch_size} is split into {self.micro_batches} "
             f"micro-batches, {effect}; a smaller batch_size needs no splitting"
         ]
         if self.micro_batches <= 2:  # said once; the result's notes tell how small they became
@@ -235,6 +262,7 @@ class Run:
             "model": self.model.state_dict(),
             "average": self.average.model.state_dict() if self.average is not None else None,
             "optimizer": self.optimizer.state_dict(),
+            **({"auxiliary": self.split.auxiliary.state_dict()} if self.split else {}),
             "loss_sum": self.loss_sum,
             "best": self.best,
             "plain": {
@@ -269,6 +297,8 @@ class Run:
         if self.average is not None:
             self.average.model.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.split is not None:
+            self.split.auxiliary.load_state_dict(state["auxiliary"])
         self.loss_sum = state["loss_sum"].to(self.fabric.device)
         self.best = state["best"]
         plain = state["plain"]

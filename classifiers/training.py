@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from classifiers.augment import augment, draw_mixing, mix, shrink
+from classifiers.augment import augment, draw_mixing, mix, mix_across, shrink
 from classifiers.backward import backward
 from classifiers.calibration import fit_temperature, softmax
-from classifiers.config import TrainConfig, identifying
+from classifiers.config import TrainConfig, about_synthetic, identifying
 from classifiers.device import make_fabric, resolve_device
 from classifiers.device_set import to_device
 from classifiers.errors import ClassifierError
@@ -32,7 +32,7 @@ from classifiers.plots import plot_curves
 from classifiers.prediction import WEIGHTS, Classifier, load_classifier
 from classifiers.probe import precision_of
 from classifiers.records import make_card, tensorboard
-from classifiers.samples import Samples, check_samples, class_counts, fingerprint
+from classifiers.samples import Samples, check_samples, class_counts, fingerprint, source_digest, synthetic_mask
 from classifiers.state import RESUME, Run, stored_precision
 
 log = logging.getLogger("classifiers")
@@ -42,6 +42,9 @@ Advance = Callable[..., None]
 Progress = Callable[[str, int], AbstractContextManager[Advance]]
 # watch(row of the history, total steps), called after every validation; it may stop the training by raising
 Watch = Callable[[dict[str, float], int], None]
+
+# curves(folder, step, wanted) -> a context manager that yields record(row, step): who is told of the curves
+Curves = Callable[[Path, int, bool], AbstractContextManager[Callable[[dict[str, float], int], None]]]
 
 # What doesn't change the trained weights isn't part of a training's identity.
 _INCIDENTAL = ("checkpoint_seconds", "tensorboard", "compile")
@@ -83,6 +86,7 @@ def train(
     resume: bool = True,
     watch: Watch | None = None,
     auto_precision: str | None = None,
+    curves: Curves = tensorboard,
 ) -> TrainResult:
     """Train on `train`, keep the weights that validate best on `val`, calibrate them, and write them to `folder`.
 
@@ -90,13 +94,14 @@ def train(
     ClassifierError for bad input, and for a loss that isn't finite: the best weights until then stay as
     best.safetensors. What `watch` raises ends the training, which can be resumed from its last resume point.
     auto_precision: what precision "auto" comes to, where that is settled (for several trainings that are compared).
+    curves: who is told of the curves.
 
     Example: `train(TrainConfig(epochs=20), faces, val_faces, names, "run")`.
     """
     folder, names = Path(folder), list(class_names)
     if resume and (done := find_finished(config, train, val, names, folder, seed=seed)):
         return done
-    notes = _check(train, val, names)
+    notes = _check(config, train, val, names)
     identity = _identity(config, train, val, names, seed)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -108,7 +113,7 @@ def train(
         shape = (len(train), *train.images.shape[1:3])
         known = (stored_precision(folder, identity, place) if resume else None) or auto_precision
         precision = known if known and place.type == "cpu" else precision_of(config, shape, len(names), place)
-    fabric = make_fabric(device, precision, unused_parameters=config.freeze > 0)
+    fabric = make_fabric(device, precision, unused_parameters=_leaves_out(config))
     for note in notes:
         log.info(note)  # they are in the result, too
     with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
@@ -119,32 +124,34 @@ def train(
                 watch(row, run.total)  # type: ignore[misc]
         bar = nullcontext(silent) if progress is None else progress(f"train {config.model}", run.total)
         with bar as advance:
-            _fit(run, advance, watch)
+            _fit(run, advance, watch, curves)
         return _finish(run, notes)
 
 
-def _fit(run: Run, advance: Advance, watch: Watch | None) -> None:
+def _fit(run: Run, advance: Advance, watch: Watch | None, curves: Curves) -> None:
     """The training loop, from `run.step` to the end."""
     config = run.config
     advance(run.step)
-    with tensorboard(run.folder, run.step, config.tensorboard and run.fabric.is_global_zero) as record:
+    with curves(run.folder, run.step, config.tensorboard and run.fabric.is_global_zero) as record:
         while run.step < run.total:
             random = run.reseed()
-            run.imbalance.begin(run.step, run.model, run.optimizer, run.average)
+            run.imbalance.begin(run.step, run.model, run.optimizer, run.average, run.split)
             factor = run.imbalance.lr_share(run.step)
             for group in run.optimizer.param_groups:
                 set_lr(group, factor * group["peak_lr"], run.recorder.active, run.fabric.device)
             if config.freeze:
                 unfreeze(run.model, min(1.0, run.step / (config.freeze * run.total)))
 
-            images, targets = run.data.take(run.my_share(run.order.batch(run.step)))
+            index = run.my_share(run.order.batch(run.step))
+            images, targets = run.data.take(index)
             targets = run.imbalance.weigh(targets, run.step)
             if run.step + 1 < run.total and not config.cmo:  # which takes others in between
                 run.data.prefetch(run.my_share(run.order.batch(run.step + 1)))
             early = run.step < run.early_steps
             how, numbers = draw_mixing(config.mixup, config.cutmix, images.shape[2], images.shape[3], random)
             mixing = [to_device(torch.from_numpy(numbers), run.fabric.device)] if how else []
-            loss = run.recorder(run.kind(early, how), partial(_step, run, early, how), images, targets, *mixing)
+            step = partial(_step, run, random, early, run.sources(index), how)
+            loss = run.recorder(run.kind(early, how), step, images, targets, *mixing)
             run.step += 1
             if run.average is not None:
                 run.average.update(run.step)
@@ -167,10 +174,20 @@ def _fit(run: Run, advance: Advance, watch: Watch | None) -> None:
             advance(1, note=note)
 
 
-def _step(run: Run, early: bool, how: str, images: Tensor, targets: Tensor, *mixing: Tensor) -> Tensor:
+def _step(
+    run: Run,
+    random: np.random.Generator,
+    early: bool,
+    synthetic: np.ndarray | None,
+    how: str,
+    images: Tensor,
+    targets: Tensor,
+    *mixing: Tensor,
+) -> Tensor:
     """One optimiser step on images (B, C, H, W) uint8 and targets (B, K), mixed as was drawn; returns the loss.
 
-    Nothing here may ask the device for a value: the step is recorded where that is possible.
+    Nothing here may ask the device for a value: the step is recorded where that is possible. synthetic: (B,) which
+    images are, None where nothing asks.
     """
     config = run.config
     plain = augment(images, run.strength, run.generator)
@@ -178,10 +195,15 @@ def _step(run: Run, early: bool, how: str, images: Tensor, targets: Tensor, *mix
     images, targets = run.paste(images, targets)
     if how:
         images, targets = mix(images, targets, how, *mixing)
+    if synthetic is not None:
+        if how:  # an image that is partly synthetic is not real
+            synthetic = synthetic | synthetic[::-1]
+        images, targets = mix_across(images, targets, synthetic, config.mixup_across, random)
     if early:
         images = shrink(images, run.early_side)
     images = images.contiguous(memory_format=torch.channels_last)
-    loss = backward(run, images, smooth(targets, config.label_smoothing, run.shares), early=early)
+    targets = smooth(targets, config.label_smoothing, run.aim()[1])
+    loss = backward(run, images, targets, synthetic, early=early)
     if config.clip_norm:
         run.fabric.clip_gradients(run.net, run.optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
     run.optimizer.step()
@@ -228,7 +250,7 @@ def find_finished(
     config: TrainConfig, train: Samples, val: Samples, class_names: Sequence[str], folder: str | Path, *, seed: int = 0
 ) -> TrainResult | None:
     """The result of this very training, if the folder holds it; checks the input as `train` does."""
-    notes, file = _check(train, val, list(class_names)), Path(folder) / WEIGHTS
+    notes, file = _check(config, train, val, list(class_names)), Path(folder) / WEIGHTS
     if not file.is_file():
         return None
     try:
@@ -241,7 +263,7 @@ def find_finished(
     return TrainResult(Path(folder), card, card["history"], card["steps"], card["seconds"], notes, already_done=True)
 
 
-def _check(train: Samples, val: Samples, names: list[str]) -> list[str]:
+def _check(config: TrainConfig, train: Samples, val: Samples, names: list[str]) -> list[str]:
     """Refuse what can't be trained on; returns notes on what is unusual but allowed."""
     if len(names) < 2 or len(set(names)) < len(names):
         raise ClassifierError(f"class names {names}: at least two different ones are needed")
@@ -253,13 +275,39 @@ def _check(train: Samples, val: Samples, names: list[str]) -> list[str]:
         notes.append(f"no training images of {', '.join(missing)}: the classifier can't learn to recognise them")
     if (counts > 0).sum() < 2:
         raise ClassifierError("the training images are all of one class; at least two classes are needed")
-    return notes
+    return [*notes, *_check_sources(config, train, names)]
+
+
+def _check_sources(config: TrainConfig, train: Samples, names: list[str]) -> list[str]:
+    """The same for settings that treat synthetic images differently."""
+    asked, synthetic = about_synthetic(config), synthetic_mask(train)
+    if not asked:
+        return []
+    if synthetic is None:
+        return [f"no training image is said to be synthetic: {', '.join(asked)} changes nothing"]
+    if synthetic.all():
+        raise ClassifierError(f"{asked[0]}: every training image is synthetic; add real ones, or leave it out")
+    labels = np.asarray(train.labels)
+    without = np.setdiff1d(labels[synthetic], labels[~synthetic])
+    if config.refit_on == "real" and len(without):
+        raise ClassifierError(
+            f"refit_on = real: {', '.join(names[k] for k in without)} has synthetic images alone, which a head fitted "
+            "on real ones would never name; add real ones, or leave refit_on out"
+        )
+    return []
+
+
+def _leaves_out(config: TrainConfig) -> bool:
+    """Whether some steps leave parameters without a gradient: a frozen body, or gains of images that a batch lacks."""
+    return config.freeze > 0 or config.refit > 0 or config.auxiliary_norm == "affine"
 
 
 def _identity(config: TrainConfig, train: Samples, val: Samples, names: list[str], seed: int) -> str:
     """What makes two trainings the same one: configuration, seed, classes and data."""
     settings = {k: v for k, v in identifying(asdict(config)).items() if k not in _INCIDENTAL}
     parts = [settings, seed, names, fingerprint(train), fingerprint(val)]
+    if about_synthetic(config) and synthetic_mask(train) is not None:
+        parts.append(source_digest(train))
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

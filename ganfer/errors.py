@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+_LONGEST = 900  # characters of each part: a file's own text may be in it
+
 
 class GanferError(Exception):
     """A failure the user can mend. Shown as one line, exit code 1; everything else is a bug and keeps its traceback."""
@@ -10,9 +12,13 @@ class GanferError(Exception):
     exit_code = 1
 
     def __init__(self, problem: str, remedy: str = "") -> None:
-        self.problem = problem
-        self.remedy = remedy
-        super().__init__(f"{problem} {remedy}".strip())
+        self.problem, self.remedy = _bounded(problem), _bounded(remedy)
+        super().__init__(f"{self.problem} {self.remedy}".strip())
+
+
+def _bounded(text: str) -> str:
+    """The text without the middle of what is longer than a message: its beginning names, its end says why."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
 
 
 class ConfigError(GanferError):

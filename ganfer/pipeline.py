@@ -5,9 +5,10 @@ Every method says what is wrong with its arguments first, then its plan; with `d
 is made by `ganfer.needs`, what it does itself is one call of the stage named after it.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganfer.config import Config, load_config
 from ganfer.errors import DataError, GanferError, WorkspaceError
@@ -16,7 +17,12 @@ from ganfer.results import Result
 from ganfer.runtime import ranks
 from ganfer.runtime.console import say
 from ganfer.runtime.extras import require
+from ganfer.runtime.files import check_writable
+from ganfer.tracking import check_trackers
 from ganfer.workspace import Run, Workspace
+
+if TYPE_CHECKING:
+    from ganfer.generate.source import Preview
 
 
 class Project:
@@ -26,14 +32,15 @@ class Project:
         self.workspace = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
         self.config = config or Config()
         self.needs = Needs(self.workspace, self.config)
+        check_trackers(self.config.tracking)  # a wrong word is said before any work
 
     # --- data -----------------------------------------------------------------------------------------------------
 
-    def add(self, path: str | Path, **options: Any) -> Result:
-        """Import images; see `ganfer.data.ingest.add` for the options."""
+    def add(self, *paths: str | Path, **options: Any) -> Result:
+        """Import images from a path, or from several files that make one source; see `ganfer.data.ingest.add`."""
         from ganfer.data.ingest import add
 
-        return add(self.workspace, self.config, Path(path), **options)
+        return add(self.workspace, self.config, paths[0] if len(paths) == 1 else paths, **options)
 
     def stats(self, *, dry_run: bool = False) -> Result:
         """Counts, shares, imbalance and contact sheets of the active data set."""
@@ -69,11 +76,16 @@ class Project:
                 raise GanferError("--apply changes the active set.", "Leave it out, or add the data to the workspace.")
             step = f"compare the images of {path} with each other" if path else f"read {predictions}"
             given = [None if value is None else Path(value) for value in (path, predictions, out)]
+            if out is not None:
+                check_writable(Path(out), f"--out {out}")
             return self._first("data audit", [], [step], dry_run) or audit_elsewhere(self.config, *given)
         if out is not None:
             raise GanferError("--out goes with PATH or --predictions.", "The active set's details go to its folder.")
+        from ganfer.classifier.early import check_training
         from ganfer.review.audit import audit, plan_lines
 
+        check_training(self.config)
+        self._check_cluster(dry_run)
         plan = self._first("data audit", ["data"], plan_lines(self.config, self.workspace.active_data), dry_run)
         return plan or audit(self.workspace, self.config, self.needs.data(), apply)
 
@@ -81,8 +93,10 @@ class Project:
         self, *, imbalance: float | None = None, counts: Mapping[str, int] | None = None, dry_run: bool = False
     ) -> Result:
         """A variant with fewer training images: an exponential long tail, or fixed counts per class."""
+        from ganfer.classifier.early import check_classes
         from ganfer.data.thin import thin
 
+        check_classes(self.workspace, counts or {}, "--class")
         plan = self._first("data thin", ["data"], ["make a thinned variant of the active set"], dry_run)
         return plan or thin(self.workspace, self.config, self.needs.data(), imbalance=imbalance, counts=counts or {})
 
@@ -93,15 +107,48 @@ class Project:
         plan = f"make {self.workspace.find('data', name).name} the active set"
         return self._first("data use", [], [plan], dry_run) or use(self.workspace, name)
 
+    def export_data(
+        self, form: str = "parquet", *, synthetic: bool = False, batch: str | None = None, licence: str = "unknown",
+        dry_run: bool = False,
+    ) -> Result:  # fmt: skip
+        """The active set as Parquet, tar shards or class folders, with a card and Croissant metadata.
+
+        synthetic: with the kept faces of the newest batch, or of `batch`. licence: for the card, as the Hub names it.
+        """
+        from ganfer.share.stage import export, plan_lines
+
+        chosen = self.workspace.find("synthetic", batch) if batch else None
+        if synthetic and chosen is None:
+            chosen = self.needs.newest("synthetic")
+            if chosen is None:
+                raise WorkspaceError(
+                    f"{self.workspace.root} holds no batch for the active set.", "Run ganfer generate."
+                )
+        plan = self._first("data export", ["data"], plan_lines(form, chosen), dry_run)
+        return plan or export(self.workspace, self.config, self.needs.data(), chosen, form=form, licence=licence)
+
     # --- training -------------------------------------------------------------------------------------------------
 
     def train_gan(self, *, dry_run: bool = False) -> Result:
         """Train the generator on the active data's training split."""
         from ganfer.gan.train import plan_steps, train_gan
 
-        steps = plan_steps(self.workspace.active_data, self.config)
+        steps = plan_steps(self.workspace.active_data, self.config, self.workspace, timed=dry_run)
         plan = self._first("train gan", ["data"], steps, dry_run)
         return plan or train_gan(self.workspace, self.config, self.needs.data())
+
+    def train_encoder(self, gan: str | None = None, *, dry_run: bool = False) -> Result:
+        """Train the encoder of one of the workspace's GANs (the newest), and what tells people apart before it."""
+        from ganfer.gan.encoder import train_encoder
+
+        named = self.workspace.find("gans", gan) if gan else None
+        needed = ["data", *([] if named else ["gan"]), "identity"]
+        steps = [f"train the encoder for {self.config.encoder.steps:,} steps"]
+        if plan := self._first("train encoder", needed, steps, dry_run):
+            return plan
+        data = self.needs.data()
+        chosen = named or self.needs.gan()
+        return train_encoder(self.workspace, self.config, data, chosen, self.needs.identity())
 
     def train_classifier(self, *, dry_run: bool = False) -> Result:
         """Train and calibrate the classifier on the active data's training split."""
@@ -129,6 +176,7 @@ class Project:
         source: str = "gan",
         seeds: Sequence[int] | None = None,
         steer: bool | None = None,
+        from_faces: Sequence[str] | None = None,
         sign: tuple[Path, Path] | None = None,
         dry_run: bool = False,
     ) -> Result:
@@ -136,17 +184,24 @@ class Project:
 
         source: the kind of generator; all but "gan" are opened from `stylegan.network`. seeds: exactly these. steer:
         lead the generator to the classes; None does so where classes are asked of a generator that knows none. sign: a
-        certificate and its key; every face drawn now gets content credentials (C2PA).
+        certificate and its key; every face drawn now gets content credentials (C2PA). from_faces: classes whose real
+        training faces are changed into those asked for.
         """
-        from ganfer.classifier.early import check_classes
+        from ganfer.classifier.early import check_classes, check_device, check_training
         from ganfer.data.credentials import signed
+        from ganfer.gan.train import check_settings
         from ganfer.generate.draw import draw, plan_lines
-        from ganfer.generate.quota import plan_counts, plan_seeds
+        from ganfer.generate.quota import check_request, plan_counts, plan_seeds
+        from ganfer.generate.room import check_room
         from ganfer.generate.source import OWN, gan_source, preview, registered
+        from ganfer.generate.sources import check_from_faces
+        from ganfer.generate.steer import check_settings as check_steering
         from ganfer.generate.steer import generate_steered
         from ganfer.generate.steer import plan_lines as steering_lines
 
         check_classes(self.workspace, classes or {}, "--class")  # a wrong word is said before any work
+        check_request(n=n, balance=balance, to=to, classes=classes or {})
+        check_device(self.config)
         signer = signed(sign)  # what is wrong with the certificate is said at once, too
         source = registered(source)
         own = source == OWN
@@ -156,7 +211,24 @@ class Project:
         steered = steer if steer is not None else asks_classes and known.class_names is None
         if steered and ranks.count() > 1:
             raise GanferError("Steering runs in one process.", "Give the command without torchrun.")
+        if from_faces is not None:
+            check_from_faces(asks_classes, seeds=seeds, steer=steer, n=n, format=self.config.generate.format)
+        if steered or from_faces is not None:
+            check_training(self.config)
+            check_steering(self.config, self.needs.guide_model())
+        if own and there is None:
+            check_settings(self.workspace.active_data, self.config)
+        if from_faces is not None:
+            filled: dict[str, Any] = {"balance": balance, "to": to, "classes": classes or {}}
+            with signer:
+                return self._from_faces(tuple(from_faces), known, gan, own, filled, dry_run=dry_run)
+        if self.config.generate.format == "parquet":
+            require("--format parquet", "parquet", "pyarrow")
+        if steered and self.config.generate.format != "png":
+            say(f"Steered faces are written as PNG files; --format {self.config.generate.format} is not used.")
         needed = ["data", *(["gan"] if own and not gan else []), *(["classifier", "judge"] if steered else [])]
+        if there is None and own:  # no batch can have been begun
+            check_room(self.workspace, self.config, n, seeds, classes or {})
         if dry_run and self.workspace.active_data is None:
             count = len(seeds) if seeds is not None else n or self.config.generate.n
             drawn = "generate the faces asked for, by class" if asks_classes else f"generate {count:,} faces"
@@ -166,6 +238,8 @@ class Project:
         data = self.needs.data()
         request: dict[str, Any] = {"n": n, "balance": balance, "to": to, "classes": classes or {}}
         quota = plan_counts(data, self.config, **request) if seeds is None else plan_seeds(seeds, steered, **request)
+        if there is None and own:
+            check_room(self.workspace, self.config, quota.total)
         if dry_run:
             steering = [*quota.lines(), *steering_lines(self.config.steering, quota), "judge the faces independently"]
             return self._plan(
@@ -177,6 +251,57 @@ class Project:
                 return draw(self.workspace, self.config, chosen, data, quota, seeds)
             guide = self.needs.classifier()
             return generate_steered(self.workspace, self.config, chosen, data, quota, guide, self.needs.judge())
+
+    def _from_faces(
+        self, given: tuple[str, ...], known: "Preview", gan: str | None, own: bool, request: dict[str, Any], *,
+        dry_run: bool,
+    ) -> Result:  # fmt: skip
+        """Real faces changed; the sources are looked at before anything is trained."""
+        from ganfer.data.imageset import read_set
+        from ganfer.generate.from_faces import Helpers, generate_from_faces, plan_lines
+        from ganfer.generate.quota import plan_counts
+        from ganfer.generate.source import gan_source
+        from ganfer.generate.sources import plan_sources
+
+        there = self.workspace.find("gans", gan) if gan else self.needs.newest("gans") if own else None
+        encoder = ["encoder"] if own and self.needs.encoder_of(there) is None else []
+        needed = ["data", *(["gan"] if own and not gan else []), "classifier", "judge", "identity", *encoder]
+        data = self.workspace.active_data if dry_run else self.needs.data()
+        if data is None:
+            return self._plan("generate", needed, [*known.steps, "change real training faces"])
+        quota = plan_counts(data, self.config, **request)
+        if request["balance"] or request["to"] is not None:  # the classes to start from are not filled
+            counts = {name: count for name, count in quota.counts.items() if name not in given}
+            quota = dataclasses.replace(quota, counts=counts)
+        sources = plan_sources(
+            read_set(data.path), given, quota, self.config, known.source.class_names if known.source else None
+        )
+        if dry_run:
+            steps = [*quota.lines(), *plan_lines(sources, quota, self.config, encoded=own)]
+            return self._plan("generate", needed, [*known.steps, *steps])
+        self.needs.announce(*needed)
+        chosen = known.source or gan_source(self.needs.gan(gan), self.config)
+        trained = self.needs.encoder(there or self.needs.gan(gan)) if own else None
+        helpers = Helpers(self.needs.classifier(), self.needs.judge(), self.needs.identity(), trained)
+        return generate_from_faces(self.workspace, self.config, chosen, data, quota, given, helpers)
+
+    def project(
+        self,
+        images: Sequence[str | Path],
+        *,
+        gan: str | None = None,
+        of_class: str | None = None,
+        dry_run: bool = False,
+    ) -> Result:
+        """The latent codes of images, of a StyleGAN2 (`stylegan.network`) or of one of the workspace's GANs."""
+        from ganfer.generate.project import find_images, open_network, plan_lines, project
+
+        files = find_images([Path(image) for image in images])
+        opened = open_network(self.workspace, self.config, gan, of_class)
+        steps = plan_lines(opened, len(files), self.config)
+        return self._first("stylegan project", [], steps, dry_run) or project(
+            self.workspace, self.config, opened, files
+        )
 
     def label(
         self,
@@ -218,7 +343,7 @@ class Project:
     def _label_photos(self, folder: Path, *, fill: bool, dry_run: bool) -> Result:
         """Photographs, where no data of the workspace is of real people: the starter labels them."""
         from ganfer.classifier import starter
-        from ganfer.classifier.catalogue import chosen_run
+        from ganfer.classifier.catalogue import find_run
         from ganfer.generate.foreign import image_files, import_batch
         from ganfer.label.stage import label
 
@@ -228,18 +353,20 @@ class Project:
         if plan := self._first("label", [], [f"label {folder} with the {starter.NAME}"], dry_run):
             return plan
         say(starter.notice())
-        reader = chosen_run(self.workspace, starter.NAME)
+        reader = find_run(self.workspace, starter.NAME)
         return label(self.config, import_batch(self.workspace, self.config, folder, None), reader, None)
 
     def quality(self, batch: str | None = None, *, classifier: str | None = None, dry_run: bool = False) -> Result:
         """Measure a batch (the newest) beside held-back real images: distances, variety, copies, what is learned."""
-        from ganfer.classifier.early import check_file
-        from ganfer.quality.stage import quality
+        from ganfer.classifier.early import check_file, check_training
+        from ganfer.quality.stage import check_weights, quality
 
         named = self.needs.classifier(classifier) if classifier else None
         chosen = self.workspace.find("synthetic", batch) if batch else None
         check_file(self.config.quality.inception, "--inception")
         check_file(self.config.quality.lpips, "--lpips")
+        check_weights(self.config)
+        check_training(self.config)
         kept = self.config.quality.faces == "kept"
         needed = ["data", *([] if named else ["classifier"])]
         needed += [] if chosen else ["labels" if kept else "batch"]
@@ -270,13 +397,15 @@ class Project:
         from ganfer.review.stage import exchange, plan_lines, reviewer_name, serve_review
 
         chosen = self.workspace.find("synthetic", batch) if batch else None
+        if export:
+            check_writable(Path(export).parent, f"--export {export}")
         if export or take or agreement:
             steps = [*([f"take up {take}"] if take else []), *([f"write {export}"] if export else [])]
             files = [None if file is None else Path(file) for file in (export, take)]
             plan = self._first("review", [], steps or ["compare people's decisions"], dry_run)
             return plan or exchange(self.workspace, chosen, labels=labels, export=files[0], take=files[1])
         who = reviewer_name(reviewer)
-        steps = plan_lines(self.workspace, self.config, chosen, port)
+        steps = plan_lines(self.workspace, self.config, chosen, port, token)
         plan = self._first("review", [], steps, dry_run)
         return plan or serve_review(
             self.workspace, self.config, chosen, reviewer=who, port=port, token=token, blind_faces=blind_faces
@@ -289,6 +418,7 @@ class Project:
 
         check_training(self.config)
         steps = plan_lines(self.config, self.workspace, self.workspace.active_data)  # a wrong arm is said at once
+        self._check_cluster(dry_run)
         if self.config.retrain.folds:
             return self._retrain_in_folds(steps, dry_run=dry_run)
         needed = ["data", "classifier", "batch", "labels"]
@@ -303,22 +433,27 @@ class Project:
         if dry_run:
             return self._plan("retrain", ["data"], [*words, *steps])
 
-        def tell(workspace: Workspace, config: Config, counts: Mapping[str, int]) -> Result:
+        def drawn(workspace: Workspace, config: Config, counts: Mapping[str, int]) -> Run:
             project = Project(workspace, config)
             project.generate(classes=counts)
             project.label()
-            return project.retrain()
+            return project.needs.labels()
 
         batch = self.needs.newest("synthetic")
-        return retrain_in_folds(self.workspace, self.config, self.needs.data(), batch, tell)
+        return retrain_in_folds(self.workspace, self.config, self.needs.data(), batch, drawn)
 
     def demo(self, *, dry_run: bool = False) -> Result:
         """The whole story on the drawn faces: every class filled up to the largest, labelled, retrained, reported."""
-        if dry_run:
-            from ganfer.experiment.retrain import plan_lines
+        from ganfer.classifier.early import check_training
+        from ganfer.experiment.retrain import plan_lines
+        from ganfer.gan.train import check_settings
 
+        check_training(self.config)
+        check_settings(self.workspace.active_data, self.config)
+        planned = plan_lines(self.config, self.workspace)
+        if dry_run:
             filled = "generate faces until every class is as large as the largest"
-            steps = [filled, *self.needs.missing("classifier"), "label and screen them", *plan_lines(self.config)]
+            steps = [filled, *self.needs.missing("classifier"), "label and screen them", *planned]
             return self._plan("demo", ["data", "gan"], steps)
         self.needs.data()
         self.generate(balance=True)
@@ -331,15 +466,19 @@ class Project:
         self, folder: str | Path | None = None, *, classifiers: Sequence[str] = (), dry_run: bool = False
     ) -> Result:
         """Measure the newest classifier, or several as one, on the test split (`evaluate.split`), or on a folder."""
-        from ganfer.classifier.catalogue import sources
-        from ganfer.classifier.early import check_evaluation
+        from ganfer.classifier.catalogue import listed
+        from ganfer.classifier.early import check_class_folders, check_device, check_evaluation, check_training
         from ganfer.classifier.evaluate import evaluate
         from ganfer.classifier.subject import image_files
 
-        paths: list[Any] = list(sources(self.workspace, classifiers)) if classifiers else []
+        paths: list[Any] = list(listed(self.workspace, classifiers)) if classifiers else []
         check_evaluation(self.workspace, self.config, paths)
-        if folder:
-            image_files(Path(folder))
+        check_device(self.config)
+        files = image_files(Path(folder))[0] if folder else []
+        if not paths:
+            check_training(self.config)
+            if folder:
+                check_class_folders(self.workspace, Path(folder), files)
         needed = ["data"] if paths and not folder else [] if paths else ["data", "classifier"]
         what = str(folder) if folder else f"the {self.config.evaluate.split} split"
         if plan := self._first("evaluate", needed, [f"measure the classifier on {what}"], dry_run):
@@ -348,12 +487,19 @@ class Project:
         data = self.workspace.active_data if folder else self.needs.data()
         return evaluate(self.workspace, self.config, paths, data, Path(folder) if folder else None)
 
+    def _check_cluster(self, dry_run: bool) -> None:
+        if self.config.cluster and not dry_run:
+            from classifiers.cluster import check
+
+            check(self.config.cluster)
+
     def crossval(self, *, dry_run: bool = False) -> Result:
         """k-fold cross-validation of the classifier's settings, at random and by subject where subjects are known."""
         from ganfer.classifier.crossval import crossval, plan_lines
         from ganfer.classifier.early import check_training
 
         check_training(self.config)
+        self._check_cluster(dry_run)
         plan = self._first("crossval", ["data"], plan_lines(self.config, self.workspace.active_data), dry_run)
         return plan or crossval(self.workspace, self.config, self.needs.data())
 
@@ -361,8 +507,13 @@ class Project:
         """Search for better classifier settings, judged on validation; `search` has lines like `lr=1e-4..1e-2:log`."""
         require("ganfer tune", "tune", "optuna")
         _require_model(self.config)
+        from ganfer.classifier.early import check_training
         from ganfer.tune.stage import plan_lines, tune
+        from ganfer.tune.study import check_storage
 
+        check_training(self.config)
+        check_storage(self.config.tune)
+        self._check_cluster(dry_run)
         plan = self._first("tune", ["data"], plan_lines(self.config, search), dry_run)
         return plan or tune(self.workspace, self.config, self.needs.data(), search)
 
@@ -375,12 +526,13 @@ class Project:
         dry_run: bool = False,
     ) -> Result:
         """Where in the images the classifier found its evidence: Grad-CAM, scores, first-layer maps."""
-        from ganfer.classifier.catalogue import choose
-        from ganfer.classifier.early import check_classes, check_images
+        from ganfer.classifier.catalogue import find
+        from ganfer.classifier.early import check_classes, check_device, check_images
         from ganfer.classifier.explain import explain
 
         check_images([Path(image) for image in images])
-        path: Any = choose(self.workspace, classifier) if classifier else self.needs.reader()
+        check_device(self.config)
+        path: Any = find(self.workspace, classifier) if classifier else self.needs.reader()
         if target and not path:
             check_classes(self.workspace, [target], "--class")
         needed = [] if path else ["data", "classifier"]
@@ -392,11 +544,13 @@ class Project:
     def export(self, out: str | Path | None = None, *, classifier: str | None = None, dry_run: bool = False) -> Result:
         """Write the classifier as ONNX, checked against torch, with a JSON card."""
         require("ganfer export", "export", "onnx", "onnxruntime", "onnxscript")
-        from ganfer.classifier.catalogue import choose
+        from ganfer.classifier.catalogue import find
+        from ganfer.classifier.early import check_device
         from ganfer.classifier.export import check_name, export
 
-        path: Any = choose(self.workspace, classifier) if classifier else None
-        check_name(Path(out) if out else None)
+        path: Any = find(self.workspace, classifier) if classifier else None
+        check_name(Path(out) if out else None, is_new=not path and self.needs.newest("classifiers") is None)
+        check_device(self.config)
         needed = [] if path else ["data", "classifier"]
         if plan := self._first("export", needed, ["write the classifier as ONNX and check it"], dry_run):
             return plan
@@ -421,12 +575,14 @@ class Project:
 
         check_opencv()
         from ganfer.classifier import starter
-        from ganfer.classifier.catalogue import sources as catalogue
+        from ganfer.classifier.catalogue import listed
+        from ganfer.classifier.early import check_device
         from ganfer.live.stage import open_eyes, predict_plan, predict_stage
 
         if classifiers:
-            catalogue(self.workspace, classifiers)  # a wrong name is said before any work
+            listed(self.workspace, classifiers)  # a wrong name is said before any work
         opened = predict_plan(self.workspace, sources, out, request)
+        check_device(self.config)
         if not classifiers and (reader := self.needs.reader()):
             classifiers = [starter.NAME if reader.file == starter.FILE else str(reader.file.parent)]
         needed = [] if classifiers else ["data", "classifier"]
@@ -470,7 +626,7 @@ class Project:
         from ganfer.serve.command import check, plan_lines, serve
 
         needed = [] if classifiers or self.needs.reader() else ["data", "classifier"]
-        check(self.config, options)
+        check(self.config, options, fetch=bool(needed) and not dry_run)
         if dry_run:
             return self._plan("serve", needed, plan_lines(self.workspace, self.config, classifiers))
         self.needs.announce(*needed)

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from filelock import FileLock, Timeout
 
@@ -26,21 +26,26 @@ from classifiers.config import identifying
 from ganfer.errors import WorkspaceError, did_you_mean
 from ganfer.runtime import ranks
 from ganfer.runtime.console import say
-from ganfer.runtime.files import digest_json, read_object, remove_abandoned, write_json, write_text
+from ganfer.runtime.files import digest_json, naming, read_object, remove_abandoned, write_json, write_text
+from ganfer.runtime.text import hide_secrets
 from ganfer.version import __version__
 
 FORMAT = 1
 KINDS = (
     *("data", "classifiers", "gans", "synthetic", "reports"),
     *("evaluations", "crossvals", "studies", "explanations", "exports", "qualities", "judges"),
+    *("projections", "encoders", "identities"),
 )
 DEFAULT_ROOT = "ganfer-work"
+MARKER = "workspace.json"  # what makes a folder a workspace
 #: What a record's entries are, where they are there.
 _RECORD: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("status", "started", "finished", "digest", "stage", "command", "device", "machine"), str),
     **dict.fromkeys(("key", "figures", "versions"), dict),
     "seconds": (int, float),
 }
+#: What a record holds at the least, by its status.
+_NEEDED = {"running": ("key",), "complete": ("key", "finished", "digest", "figures")}
 _VERSIONED = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow", "opencv-python")
 
 
@@ -56,16 +61,13 @@ class Run:
     @property
     def record(self) -> dict[str, Any]:
         """The record as it is on disk now; empty when nothing was begun. WorkspaceError when it is damaged."""
-        file, remedy = self.path / "record.json", f"Remove {self.path} and run the command again."
+        file, remedy = self.path / "record.json", _again(self.path)
         try:
             record = read_object(file, remedy)
         except FileNotFoundError:
             return {}
-        for name, kind in _RECORD.items():
-            if name in record and (not isinstance(record[name], kind) or isinstance(record[name], bool)):
-                raise WorkspaceError(f"{file} is damaged ({name} is a {type(record[name]).__name__}).", remedy)
-        if not isinstance(record.get("key", {}).get("inputs", {}), dict):
-            raise WorkspaceError(f"{file} is damaged (the inputs are no object).", remedy)
+        if problem := _damage(record):
+            raise WorkspaceError(f"{file} is damaged ({problem}).", remedy)
         return record
 
     @property
@@ -75,9 +77,8 @@ class Run:
 
     @property
     def figures(self) -> dict[str, Any]:
-        """The numbers the finished run reported."""
-        figures: dict[str, Any] = self.record.get("figures", {})
-        return figures
+        """The numbers the finished run reported. One that is asked for and is not there is a WorkspaceError."""
+        return _Figures(self.record.get("figures", {}), self.path)
 
     @property
     def digest(self) -> str:
@@ -116,7 +117,8 @@ class Run:
                 )
             self._since = time.monotonic()
             self._seconds_before = float(record.get("seconds", 0.0))
-            yield record
+            with naming(self.path):
+                yield record
 
     def tick(self) -> None:
         """Add the time worked so far to the record, so that an interrupted run's seconds count too."""
@@ -136,13 +138,49 @@ class Run:
         write_json(self.path / "record.json", record)
 
 
+class _Figures(dict[str, Any]):
+    """A record's figures, also those within them: what is missing is the record's damage, not a bug."""
+
+    def __init__(self, figures: Mapping[str, Any], run: Path) -> None:
+        super().__init__({k: _Figures(v, run) if isinstance(v, dict) else v for k, v in figures.items()})
+        self._run = run
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise WorkspaceError(
+            f"{self._run / 'record.json'} is damaged (its figures have no {name!r}).", _again(self._run)
+        )
+
+
+def _again(run: Path) -> str:
+    return f"Remove {run} and run the command again."
+
+
+def _damage(record: Mapping[str, Any]) -> str:
+    """What is wrong with a record that was read; "" for nothing. A record without its parts is no unfinished run."""
+    for name, kind in _RECORD.items():
+        if name in record and (not isinstance(record[name], kind) or isinstance(record[name], bool)):
+            return f"{name} is a {type(record[name]).__name__}"
+    if not isinstance(record.get("key", {}).get("inputs", {}), dict):
+        return "the inputs are no object"
+    status = record.get("status")
+    if status not in _NEEDED:
+        return "it has no status" if status is None else f"its status is {status!r}"
+    if missing := [name for name in _NEEDED[status] if name not in record]:
+        return f"it has no {missing[0]}"
+    try:
+        datetime.fromisoformat(record.get("finished", "2000-01-01"))
+    except ValueError:
+        return f"finished is {record['finished']!r}"
+    return ""
+
+
 class Workspace:
     """A folder that holds data sets, classifiers, GANs, synthetic batches and reports."""
 
     def __init__(self, root: str | Path | None = None) -> None:
         self.root = Path(root or os.environ.get("GANFER_WORKSPACE") or DEFAULT_ROOT)
         self._check_place()
-        marker = self.root / "workspace.json"
+        marker = self.root / MARKER
         if marker.is_file():
             self._check_format(marker)
 
@@ -179,7 +217,7 @@ class Workspace:
     def run(self, kind: str, prefix: str, key: Mapping[str, Any]) -> Run:
         """The run of this kind whose settings, inputs and seed are `key`; its folder is made when work begins."""
         assert kind in KINDS
-        if not (self.root / "workspace.json").is_file():
+        if not (self.root / MARKER).is_file():
             try:
                 self.root.mkdir(parents=True, exist_ok=True)
             except OSError as error:
@@ -188,7 +226,7 @@ class Workspace:
                 raise WorkspaceError(
                     f"{str(self.root)[:200]} cannot be a workspace ({error.strerror}).", "Give another one with -w DIR."
                 ) from error
-            write_json(self.root / "workspace.json", {"format": FORMAT, "ganfer": __version__})
+            write_json(self.root / MARKER, {"format": FORMAT, "ganfer": __version__})
             write_text(self.root / ".gitignore", "*\n")
         return Run(self.root / kind / f"{prefix}-{digest_json(_identifying(dict(key)))[:8]}", key)
 
@@ -197,7 +235,7 @@ class Workspace:
         folder = self.root / kind
         if not folder.is_dir():
             return []
-        found = [Run(path) for path in sorted(folder.iterdir()) if (path / "record.json").is_file()]
+        found = [Run(path) for path in sorted(folder.iterdir()) if (path / "record.json").exists()]
         return sorted(found, key=lambda run: run.record.get("finished", ""))
 
     def latest(self, kind: str, **inputs: str) -> Run | None:
@@ -314,10 +352,10 @@ def _ancestors() -> set[int]:
 
 
 def command_line() -> str:
-    """The command as the user could type it again; `notebook` outside the command line."""
+    """The command as the user could type it again, secrets aside; `notebook` outside the command line."""
     program = Path(sys.argv[0]).name if sys.argv else ""
     if program in ("ganfer", "__main__.py"):
-        return shlex.join(["ganfer", *sys.argv[1:]])
+        return hide_secrets(shlex.join(["ganfer", *sys.argv[1:]]))
     return "notebook"
 
 

@@ -19,7 +19,6 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -39,15 +38,6 @@ LOCK_SECONDS = 3600.0
 DISK_MARGIN = 64 << 20
 #: The largest published network has 0.4 GB.
 MAX_BYTES = 8 << 30
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """A network's file, and under which terms it came if they are known."""
-
-    path: Path
-    licence: str | None = None
-    sha256: str | None = None
 
 
 def cache_dir() -> Path:
@@ -165,14 +155,8 @@ class _Download:
     def _locked(self) -> Path:
         recorded = _read_json(self.record)
         if self.target.exists():
-            if self.sha256 is None or recorded.get("sha256") == self.sha256:
-                return self.target
-            actual = _digest(self.target)
-            if actual == self.sha256:
-                return self.target
-            raise BridgeError(
-                f"{self.target} has sha256 {actual}, wanted is {self.sha256}; remove the file to download it again"
-            )
+            self._check_again(recorded)
+            return self.target
         self._transfer()
         actual = _digest(self.part)
         wanted = self.sha256 or recorded.get("sha256")
@@ -183,15 +167,41 @@ class _Download:
                 f"{self.url} gave a file of sha256 {actual}, wanted is {wanted}; it was dropped."
                 " The publisher may have changed it, or the connection is tampered with"
             )
-        _write_json(self.record, {"url": self.url, "sha256": actual, "num_bytes": self.part.stat().st_size})
+        if self.sha256 is None and wanted is not None:  # downloaded again: what was seen first counts
+            _write_json(self.record, recorded)
+        else:
+            self._remember(actual, self.part)
         os.replace(self.part, self.target)
-        if wanted is None and self.announce is not None:
-            self.announce(
-                f"No digest of {self.url} is known here: the file is trusted on first sight. Its sha256 {actual} is"
-                f" kept in {self.record}; later downloads must have the same."
-            )
         self.part_record.unlink(missing_ok=True)
         return self.target
+
+    def _check_again(self, recorded: dict[str, Any]) -> None:
+        """Compare the file that is here with the digest that is wanted, or that it had on first sight."""
+        actual = _digest(self.target)
+        first = recorded.get("sha256")
+        if self.sha256 is None and not isinstance(first, str):
+            self._remember(actual, self.target)
+        elif actual != (self.sha256 or first):
+            known = self.sha256 or f"{first}, which it had on first sight"
+            raise BridgeError(
+                f"{self.target} has sha256 {actual}, wanted is {known}; it was changed; remove the file to download it"
+                " again"
+            )
+        elif self.sha256 is None and self.announce is not None:
+            since = recorded.get("first_sight", "an earlier day")
+            self.announce(f"{self.target.name} is as it was on first sight ({since}): sha256 {actual}.")
+
+    def _remember(self, actual: str, file: Path) -> None:
+        """Keep the digest; without one to compare with, say that the file is trusted."""
+        entry = {"url": self.url, "sha256": actual, "num_bytes": file.stat().st_size}
+        if self.sha256 is None:
+            entry["first_sight"] = time.strftime("%Y-%m-%d", time.gmtime())
+            if self.announce is not None:
+                self.announce(
+                    f"No digest of {self.url} is known here: the file is trusted on first sight. Its sha256 {actual} is"
+                    f" kept in {self.record}; from now on the file, and later downloads, must have the same."
+                )
+        _write_json(self.record, entry)
 
     def _transfer(self) -> None:
         """Fill the part file, taking a cut connection up where it broke off for as long as that brings new bytes."""

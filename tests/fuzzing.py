@@ -27,9 +27,12 @@ from safetensors.torch import save_file
 from classifiers import ClassifierError, create_model, load_classifier
 from classifiers.files import read_foreign, save_weights
 from ganfer.data.decode import Target, Task, decode_chunk
+from ganfer.data.sources import open_source
+from ganfer.data.sources.items import Item, Note, Refused
 from ganfer.errors import GanferError
+from ganfer.generate.shards import write_shard
 from ganfer.runtime.tables import read_rows
-from ganfer.serve.errors import Refused
+from ganfer.serve.errors import Refused as Unfit
 from ganfer.serve.pictures import measure, open_upload
 from ganfer.workspace import Run
 from stylegan_bridge import BridgeError, convert, inspect, read_tensors
@@ -37,7 +40,7 @@ from stylegan_bridge import BridgeError, convert, inspect, read_tensors
 sys.path.insert(0, str(Path(__file__).parent / "stylegan_bridge"))
 from bridge_checkpoints import tiny_generator, write_nvidia_tf, write_nvidia_torch, write_rosinality
 
-for _codec in ("cp437", "ascii", "utf-8-sig", "idna", "unicode_escape"):
+for _codec in ("cp437", "ascii", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "idna", "unicode_escape"):
     codecs.lookup(_codec)  # Python loads codecs when they are first needed
 
 P2 = b"\x80\x02"
@@ -302,6 +305,159 @@ def _table(content: bytes, folder: Path) -> object:
     return list(read_rows(io.StringIO(content.decode("utf-8", "surrogateescape"))))
 
 
+# --- what `data add` reads: archives, and tables with images beside them -------------------------------------------
+
+
+def _face(seed: int) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (20, 20), np.uint8)).save(out, "PNG")
+    return out.getvalue()
+
+
+_FACES = {f"{name}/{i}.png": _face(10 * k + i) for k, name in enumerate(("happy", "sad")) for i in range(2)}
+
+
+def _zip(files: dict[str, bytes], method: int) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def _tar(files: dict[str, bytes], packing: str, form: int) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode=f"w:{packing}", format=form) as archive:  # type: ignore[call-overload]
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return out.getvalue()
+
+
+def _zips() -> list[bytes]:
+    inside = {"fer2013.csv": b"emotion,pixels,Usage\n3,1 2 3 4,Training\n4,4 3 2 1,PublicTest\n"}
+    turned = {name.replace("/", "\\"): data for name, data in _FACES.items()}
+    methods = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+    return [*(_zip(_FACES, method) for method in methods), _zip(turned, zipfile.ZIP_STORED), _zip(inside, 8)]
+
+
+def _tars() -> list[bytes]:
+    long = {f"train/{'d' * 120}/{name}": data for name, data in _FACES.items()}
+    packings = [_tar(_FACES, packing, tarfile.PAX_FORMAT) for packing in ("", "gz", "bz2", "xz")]
+    return [*packings, _tar(long, "", tarfile.GNU_FORMAT), _tar(long, "", tarfile.PAX_FORMAT)]
+
+
+_IMAGES = ("a.png", "b.png", "c.png")
+#: name of the reader -> the table's file, and its seeds; the images above lie beside it.
+_TABLES: dict[str, tuple[str, list[bytes]]] = {
+    "FER2013's table": (
+        "fer2013.csv",
+        [
+            b"emotion,pixels,Usage\n" + b"3,%b,Training\n" % b" ".join([b"7"] * 16) * 3,
+            "emotion;pixels\n3;1 2 3 4\n".encode("utf-16"),
+        ],
+    ),
+    "metadata.csv": (
+        "metadata.csv",
+        [b"file_name,label,split,subject\na.png,happy,train,1\nb.png,'=sad,test,2\n", b"file_name;label\n./c.png;x\n"],
+    ),
+    "metadata.jsonl": (
+        "metadata.jsonl",
+        [b'{"file_name": "a.png", "label": "happy"}\n{"file_name": "b.png", "label": ["sad"], "age": 3}\n'],
+    ),
+    "StyleGAN's dataset.json": (
+        "dataset.json",
+        [
+            b'{"labels": [["a.png", 0], ["b.png", [0, 1]], ["c.png", "sad"]], "class_names": ["x", "y"]}',
+            b'{"labels": {"a.png": 1, "b.png": 0}}',
+        ],
+    ),
+    "ExpW's label.lst": ("label.lst", [b"a.png 0 1 1 19 19 80.5 3\na.png 1 2 2 9 9 2e1 0\nb.png 0 0 0 9 9 9 6\n"]),
+    "Roboflow's _classes.csv": ("_classes.csv", [b"filename, Happy, Sad\na.png, 1, 0\nb.png, 0, 1\nc.png, 1, 1\n"]),
+    "FERPlus's label.csv": (
+        "FER2013Train/label.csv",
+        [b'a.png,"(0, 0, 20, 20)",8,0,0,0,1,0,0,0,1,0\nb.png,0,9,0,0,0,0,0,1,0,0\n'],
+    ),
+}
+
+
+def _imported(path: Path) -> object:
+    """Everything that `data add` does with a source before it writes."""
+    source = open_source(path)
+    lines = source.lines()
+    found = list(source.items())
+    items = [entry for entry in found if isinstance(entry, Item)]
+    assert all(isinstance(entry, Item | Refused | Note) for entry in found)
+    return (
+        lines,
+        decode_chunk([Task(item.data, item.box) for item in items[:4]], Target(16, 1)),
+        list(source.labels() or ()),
+    )
+
+
+def _archive(name: str) -> Callable[[bytes, Path], object]:
+    def read(content: bytes, folder: Path) -> object:
+        path = folder / name
+        path.write_bytes(content)
+        before = sorted(folder.rglob("*"))
+        try:
+            return _imported(path)
+        finally:
+            assert sorted(folder.rglob("*")) == before, "reading wrote a file"
+
+
+def _parquet_seeds() -> list[bytes]:
+    """Small Parquet files; none where pyarrow is not installed."""
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        return []
+    from ganfer.data.parquet import write_parquet
+
+    rows = [(f"{i}.png", _images()[0], "happy", {"seed": i}) for i in range(3)]
+    return [_written(lambda path: write_parquet(path, rows, ["happy", "sad"], {"seed": int}), ".parquet")]
+
+
+def _source(name: str) -> Callable[[bytes, Path], object]:
+    """Reads a file as `ganfer data add` does, without decoding its images."""
+
+    def read(content: bytes, folder: Path) -> object:
+        (folder / name).write_bytes(content)
+        source = open_source(folder / name)
+        return source.lines(), list(source.items())
+
+    return read
+
+
+def _beside_images(name: str) -> Callable[[bytes, Path], object]:
+    def read(content: bytes, folder: Path) -> object:
+        table = folder / "source" / name
+        if not table.parent.is_dir():
+            table.parent.mkdir(parents=True)
+            for seed, image in enumerate(_IMAGES):
+                (table.parent / image).write_bytes(_face(seed))
+        table.write_bytes(content)
+        return _imported(folder / "source")
+
+    return read
+
+
+def importers() -> list[Reader]:
+    """The readers of `data add`."""
+    found = [
+        Reader("zip archives", _zips(), _archive("faces.zip"), (GanferError,)),
+        Reader("tar archives", _tars(), _archive("faces.tar"), (GanferError,)),
+    ]
+    return found + [
+        Reader(reader, seeds, _beside_images(name), (GanferError,)) for reader, (name, seeds) in _TABLES.items()
+    ]
+
+
+def _shard(path: Path) -> None:
+    write_shard(path, ((f"{i}", _images()[0], {"class": "happy"}) for i in range(3)))
+
+
 def readers() -> list[Reader]:
     """All of them, with seeds. Made once: the seeds take a second."""
     import csv
@@ -313,7 +469,8 @@ def readers() -> list[Reader]:
         _written(lambda p: torch.save(state, p, _use_new_zipfile_serialization=False), ".pt"),
     ]
     plain = _written(lambda path: save_file({"a": torch.zeros(3)}, path), ".safetensors")
-    record = json.dumps({"status": "complete", "key": {"inputs": {}}, "figures": {"a": 1}, "seconds": 1.5}).encode()
+    whole = {"status": "complete", "key": {"inputs": {}}, "figures": {"a": 1}, "seconds": 1.5, "digest": "d"}
+    record = json.dumps({**whole, "finished": "2026-01-01T00:00:00+00:00"}).encode()
     table = b"file_name,asked,seed\na.png,happy,1\n./=b.png,'=sad,2\n"
     return [
         Reader("StyleGAN2 networks", networks, _in_file(inspect, "net"), (BridgeError,)),
@@ -327,5 +484,12 @@ def readers() -> list[Reader]:
         Reader("records", [record], _record, (GanferError,)),
         Reader("tables", [table], _table, (ValueError, csv.Error)),
         Reader("images, as crops", _images(), _decode, (), imports=True),
-        Reader("images, as uploads", _images(), _upload, (Refused,), imports=True),
+        *importers(),
+        Reader("WebDataset shards", [_written(_shard, ".tar")], _source("faces.tar"), (GanferError,), imports=True),
+        *(
+            [Reader("Parquet", seeds, _source("faces.parquet"), (GanferError,), imports=True)]
+            if (seeds := _parquet_seeds())
+            else []
+        ),
+        Reader("images, as uploads", _images(), _upload, (Unfit,), imports=True),
     ]  # fmt: skip

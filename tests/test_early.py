@@ -3,6 +3,7 @@ two; and the common options stand before the command as well as behind it."""
 
 import errno
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,38 @@ WRONG = {
     "tune --search nope=1": "classifier.nope",
     "serve --certificate nowhere.pem": "--certificate nowhere.pem is no file",
     "serve --detector-model nowhere.onnx": "--detector-model nowhere.onnx is no file",
+    "serve --detector-model junk.bin": "is no YuNet model",
+    "serve --certificate junk.bin": "Give PEM files",
+    "serve --key junk.bin": "--key without --certificate",
+    "serve --token short": "token is not valid",
+    "serve --host nowhere.invalid": "--host nowhere.invalid",
+    "serve --host 203.0.113.9": "203.0.113.9, port 8501",
+    "serve --port TAKEN": "port TAKEN: Address already in use",
+    "serve --dry-run --port TAKEN": "port TAKEN: Address already in use",
+    "serve --dry-run --host nowhere.invalid": "--host nowhere.invalid",
+    "quality --inception junk.bin": "its SHA-256 is",
+    "quality --lpips junk.bin": "junk.bin",
+    "train gan --set gan.precision=fp16": "fp16 needs a CUDA GPU",
+    "train gan --set gan.augment=nope": "gan.augment names 'nope'",
+    "train gan --set data.size=50": "50×50",
+    "train classifier --set classifier.pretrained=junk.bin": "junk.bin: can't be read as weights",
+    "generate --set gan.augment=nope": "gan.augment names 'nope'",
+    "generate --steer --class happy=2 --set steering.judge=nope": "no model 'nope'",
+    "generate --steer --class happy=2 --set steering.layers=x": "steering.layers 'x'",
+    "generate --class happy=2 --n 5": "goes with none of --n",
+    "generate --class happy=0": "Every count given is 0",
+    "evaluate junk": "holds no usable image of",
+    "export full.png/model.onnx": "is a file",
+    "export there.onnx": "exists already",
+    "export other.onnx": "is none of ganfer's",
+    "retrain --batches nope": "'nope'",
+    "tune --storage nonsense://x": "cannot be used",
+    "tune --storage sqlite:///nowhere/x.db": "there is no folder",
+    "tune --storage mysql://u@h/db": "needs the driver MySQLdb",
+    "data thin --class nope=5": "class 'nope'",
+    "data audit junk --out full.png": "--out full.png: full.png is a file",
+    "data audit junk --out full.png/x --dry-run": "full.png is a file",
+    "review --export full.png/x.csv": "--export full.png/x.csv: full.png is a file",
     "predict nowhere.png": "does not exist",
     "predict full.png --out full.png": "is a file",
     "predict full.png --log nowhere/full.png/../../full.png": "one of the files",
@@ -51,10 +84,32 @@ def test_a_wrong_word_is_said_before_any_work(line: str) -> None:
     from PIL import Image
 
     Path("empty.png").touch()
+    Path("there.onnx").touch()
+    Path("other.json").touch()
+    Path("junk.bin").write_bytes(b"nothing" * 100)
+    Path("junk").mkdir()
     Image.new("L", (48, 48)).save("full.png")
-    with pytest.raises((GanferError, ClassifierError), match=WRONG[line]) as failure:
-        CliRunner().invoke(cli, [*line.split(), "-w", "work", "--device", "cpu"], catch_exceptions=False)
+    Image.new("L", (48, 48)).save("junk/face.png")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        words = line.replace("TAKEN", port).split()
+        with pytest.raises((GanferError, ClassifierError), match=WRONG[line].replace("TAKEN", port)) as failure:
+            CliRunner().invoke(cli, [*words, "-w", "work", "--device", "cpu"], catch_exceptions=False)
     assert "\n" not in str(failure.value)
+    assert not Path("work").exists()
+
+
+DEVICES = ("data audit", "train gan", "train classifier", "generate", "label", "quality", "retrain", "demo", "evaluate",
+           "crossval", "tune", "explain full.png", "export", "predict full.png", "serve")  # fmt: skip
+
+
+@pytest.mark.parametrize("line", DEVICES)
+def test_a_device_that_is_not_there_is_said_before_any_work(line: str) -> None:
+    from PIL import Image
+
+    Image.new("L", (48, 48)).save("full.png")
+    with pytest.raises(GanferError, match="--device mps"):
+        CliRunner().invoke(cli, [*line.split(), "-w", "work", "--device", "mps"], catch_exceptions=False)
     assert not Path("work").exists()
 
 

@@ -8,7 +8,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,13 +20,17 @@ from hypothesis import strategies as st
 
 from ganfer.cli import main as command_line
 from ganfer.errors import GanferError, WorkspaceError
+from ganfer.label.labels import newest_labels
+from ganfer.live.journal import NAME as JOURNAL
+from ganfer.live.journal import Journal
 from ganfer.page.sheet import _environment
 from ganfer.runtime import files
 from ganfer.runtime.extras import require
 from ganfer.runtime.files import atomic_path, create_npy, read_object, remove_abandoned, write_csv, write_npy_parts
 from ganfer.runtime.tables import marked, read_rows, unmarked
 from ganfer.runtime.text import one_line, safe_lines
-from ganfer.workspace import Run, Workspace
+from ganfer.status import status
+from ganfer.workspace import KINDS, Run, Workspace
 
 HOSTILE = "a\x1b]0;owned\x07b\x9bc\nd\u202ee\udcfff"
 
@@ -44,7 +47,23 @@ def test_nothing_acts_on_a_page() -> None:
     assert template.render(text="x<\x1b\u202e") == "<p>x&lt;\\x1b\\u202e</p>"
 
 
-FORMULAS = ("=1+1", "+cmd|' /C calc'!A0", "-happy", "@SUM(A1)", "\tx", "\rx", "'=x", "''x", "'x", "x", "")
+FORMULAS = (
+    "=1+1",
+    "+cmd|' /C calc'!A0",
+    "-happy",
+    "@SUM(A1)",
+    "\tx",
+    "\rx",
+    "\n=x",
+    "＝1",
+    "－x",
+    "'＋",
+    "'=x",
+    "''x",
+    "'x",
+    "x",
+    "",
+)
 NUMBERS = ("-0.5", "+1e-3", "-inf", "nan", "-.5", "12")
 
 
@@ -58,7 +77,7 @@ def test_formulas_stand_as_text_and_come_back(tmp_path: Path) -> None:
     assert cells[0] == ["class", "'=head", "file_name", "n"]
     for row in cells[1:]:
         for cell in row:
-            assert not cell.startswith(("=", "@", "\t", "\r"))
+            assert not cell.startswith(("=", "@", "\t", "\r", "\n", "＝", "－"))
             assert not cell.startswith(("+", "-")) or cell in NUMBERS
         assert row[3] == "-0.5"
     with file.open(newline="") as stream:
@@ -189,6 +208,7 @@ def test_a_file_system_without_locks(number: int, tmp_path: Path, monkeypatch: p
 
 # --- damaged files of our own ----------------------------------------------------------------------------------------
 
+WHOLE = {"status": "complete", "key": {}, "finished": "2026-01-01T00:00:00+00:00", "digest": "d", "figures": {}}
 DAMAGED = ("[]", "null", "3", '"text"', "[" * 100_000, "{", "", "\xff", '{"a": 1' + "9" * 5000)
 
 
@@ -219,15 +239,64 @@ def test_json_of_another_type_is_one_line(content: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "record",
     [{"status": 1}, {"figures": []}, {"key": []}, {"key": {"inputs": 3}}, {"finished": 5}, {"seconds": "1"},
-     {"seconds": True}, {"digest": None}],
+     {"seconds": True}, {"digest": None}, {"finished": "yesterday"}, {"status": "finished"}],
     ids=str,
 )  # fmt: skip
 def test_entries_of_another_type_are_one_line(record: dict[str, Any], tmp_path: Path) -> None:
     run = Run(tmp_path / "classifiers" / "c")
     run.path.mkdir(parents=True)
-    (run.path / "record.json").write_text(json.dumps({"status": "complete", **record}))
+    (run.path / "record.json").write_text(json.dumps({**WHOLE, **record}))
     with pytest.raises(WorkspaceError, match="damaged"):
         Workspace(tmp_path).latest("classifiers", data="x")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_record_without_its_parts_is_damaged_and_not_unfinished(kind: str, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    run = workspace.run(kind, "r", {})
+    run.path.mkdir(parents=True)
+    file = run.path / "record.json"
+    broken = [*({n: v for n, v in WHOLE.items() if n != name} for name in WHOLE), {}, {"status": "running"}]
+    for record in broken:
+        file.write_text(json.dumps(record))
+        reading: list[Callable[[], object]] = [
+            lambda: workspace.latest(kind), lambda: workspace.find(kind, "r"), lambda: status(workspace),
+            lambda: run.work("test").__enter__(),
+        ]  # fmt: skip
+        for read in reading:
+            with pytest.raises(WorkspaceError, match=r"record.json is damaged \(.*\)\. Remove .*r-.* and run") as error:
+                read()
+            assert "\n" not in str(error.value)
+        assert json.loads(file.read_text()) == record  # nothing was written over it
+    file.write_text(json.dumps(WHOLE))
+    latest = workspace.latest(kind)
+    assert latest is not None
+    with pytest.raises(WorkspaceError, match="its figures have no 'model'"):
+        latest.figures["model"]
+    assert latest.figures.get("model") is None
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(WorkspaceError, match="damaged"):
+        workspace.latest(kind)
+
+
+def test_labels_with_a_damaged_record_are_not_passed_over(tmp_path: Path) -> None:
+    labels = tmp_path / "synthetic" / "b" / "labels" / "l"
+    labels.mkdir(parents=True)
+    (labels / "record.json").write_text("{}")
+    with pytest.raises(WorkspaceError, match="record.json is damaged"):
+        newest_labels(Run(tmp_path / "synthetic" / "b"))
+
+
+@pytest.mark.parametrize(
+    "line", ["[]", "3", "null", "{}", '{"of": "x", "done": {}}', '{"of": 0, "mark": []}', "[" * 9000]
+)
+def test_a_damaged_line_of_a_journal_ends_what_is_known(line: str, tmp_path: Path) -> None:
+    good = [{"key": {"a": 1}}, {"of": 0, "row": {"x": 1}}, {"of": 0, "done": {"n": 1}}]
+    (tmp_path / JOURNAL).write_text("".join(f"{json.dumps(entry)}\n" for entry in good) + f"{line}\n")
+    assert Journal(tmp_path, {"a": 1}).done == {0: {"n": 1}}
+    (tmp_path / JOURNAL).write_text(f"{line}\n")
+    assert not Journal(tmp_path, {"a": 1}).resumed
 
 
 @pytest.mark.parametrize("name", ["../../x", "..", "", "a/b", 3, None, "a\0b"])
@@ -263,32 +332,6 @@ def test_signals_end_a_command_with_a_line(number: int, code: int) -> None:
     assert process.returncode == code
     assert said.strip().count("\n") == 0
     assert "the same command goes on" in said
-
-
-@pytest.mark.parametrize("module", ["classifiers.worker", "ganfer.tune.worker"])
-def test_workers_end_with_the_process_that_asked_for_them(module: str) -> None:
-    code = (
-        "import subprocess, sys\n"
-        f"p = subprocess.Popen([sys.executable, '-c', 'import sys, time; import {module} as w; "
-        'getattr(w, "_end_with_parent", None) and w._end_with_parent() or '
-        'getattr(w, "end_with_parent", lambda: None)(); time.sleep(60)\'], stdin=subprocess.PIPE)\n'
-        "print(p.pid, flush=True)\nimport time; time.sleep(60)"
-    )
-    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    worker = int(parent.stdout.readline())
-    time.sleep(2.5)  # it has begun to watch
-    parent.kill()
-    parent.wait()
-    parent.stdout.close()
-    for _ in range(100):
-        stat = Path(f"/proc/{worker}/stat")
-        if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":
-            break
-        time.sleep(0.1)
-    else:
-        os.kill(worker, signal.SIGKILL)
-        raise AssertionError("the worker lives on")
 
 
 def test_a_missing_extra_is_said_before_any_plan(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,6 @@
-"""Which classifier a name means, the same for every command, and which version of each is the newest. Loads nothing.
+"""Which classifier a name means, the same for every command, and which version of each is the newest.
+
+Nothing is opened here: what is found is a `ServedModel` (a file and what is known of it), which `opened` opens.
 
 A name is a run of the workspace (or its beginning), the path of a folder or a .safetensors file, `before`, `after` or
 `best` of the newest report, or `starter`, which comes with ganfer; `SHOWN=NAME` shows it under another name.
@@ -49,14 +51,14 @@ class ServedModel:
     data_digest: str = ""
 
 
-def sources(workspace: Workspace, wanted: Sequence[str] = ()) -> list[ServedModel]:
+def listed(workspace: Workspace, wanted: Sequence[str] = ()) -> list[ServedModel]:
     """The models to serve: those wanted, else the one `for_people` and, after a `retrain`, `before` and `after`.
 
     GanferError for one that is not there, or when two have one name.
     """
     if wanted:
-        found = [choose(workspace, text) for text in wanted]
-        names = [source.name for source in found]
+        found = [find(workspace, text) for text in wanted]
+        names = [each.name for each in found]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
             raise GanferError(f"Two classifiers are called {twice!r}.", "Name one of them: --classifier OTHER=RUN.")
@@ -93,7 +95,7 @@ def _saw_drawn_only(run: Run, drawn: Collection[str]) -> bool:
     return _data_of(run) in drawn or run.record.get("learned_from", {}).get("kind") == "drawn"
 
 
-def choose(workspace: Workspace, text: str) -> ServedModel:
+def find(workspace: Workspace, text: str) -> ServedModel:
     """The one classifier that `text` means. GanferError says why there is none."""
     shown, name = _split(text)
     found = _named(workspace, name)
@@ -268,7 +270,7 @@ def _report_around(file: Path) -> Run | None:
     return Run(trainings.parent) if trainings.name == "trainings" and (trainings.parent / RESULTS).is_file() else None
 
 
-class ChosenRun(Run):
+class FoundRun(Run):
     """A classifier from anywhere as the stages take a run: name, digest and file; what they cache goes elsewhere."""
 
     def __init__(self, source: ServedModel, workspace: Workspace) -> None:
@@ -290,12 +292,12 @@ class ChosenRun(Run):
         return self._cache
 
 
-def chosen_run(workspace: Workspace, text: str) -> Run:
+def find_run(workspace: Workspace, text: str) -> Run:
     """The classifier that `text` means as a run: the workspace's own, or one that stands for a file from elsewhere."""
-    source = choose(workspace, text)
+    source = find(workspace, text)
     folder = source.file.parent
     own = folder.parent == workspace.root / "classifiers" and source.name == folder.name
-    return Run(folder) if own else ChosenRun(source, workspace)
+    return Run(folder) if own else FoundRun(source, workspace)
 
 
 def _data_of(run: Run) -> str:

@@ -23,6 +23,7 @@ from ganfer.results import Result
 from ganfer.runtime.console import progress, say
 from ganfer.runtime.files import digest_of, write_csv, write_json, write_text
 from ganfer.statistics.intervals import PER_CLASS, confusion_estimates
+from ganfer.tracking import figures_of, tracked
 from ganfer.workspace import Run, Workspace
 
 FORMAT = 1
@@ -57,7 +58,7 @@ def crossval(workspace: Workspace, config: Config, data: Run) -> Result:
     images = read_set(data.path)
     ways = chosen_ways(images, settings.by)
     incidental = {"workers": None, "by": ways}  # auto and what it comes to are the same run
-    key = {
+    key: dict[str, Any] = {
         "config": {
             "crossval": {**dataclasses.asdict(settings), **incidental},
             "classifier": dataclasses.asdict(config.classifier),
@@ -66,10 +67,11 @@ def crossval(workspace: Workspace, config: Config, data: Run) -> Result:
         "seed": config.seed,
     }
     run = workspace.run("crossvals", config.classifier.model.replace(":", "-"), key)
-    with run.work("crossval") as record:
+    with run.work("crossval") as record, tracked(run, config, "crossval") as track:
         if record.get("status") == "complete":
             say(f"{run.name} was already done.")
             return crossval_result(run)
+        track.start(key["config"])
         chosen = _images(images, settings.splits)
         found = {way: _fold(run, config, chosen, way) for way in ways}
         results = _results(run, config, data, chosen, found)
@@ -79,6 +81,9 @@ def crossval(workspace: Workspace, config: Config, data: Run) -> Result:
             plot_confusion(result.overall, run.path / f"confusion-{way}.png")
             _write_predictions(run, chosen, way, result)
         figures = {"ways": results["ways"], "settings": results["settings"], "notes": results["notes"]}
+        track.metrics(figures_of({way: results["ways"][way]["figures"] for way in ways}))
+        track.metrics(figures_of({way: results["ways"][way]["per_class"] for way in ways}))
+        track.artefacts("index.html", "results.json", *(f"confusion-{way}.png" for way in ways))
         device = str(found[ways[0]].trainings[0].card["device"])
         run.finish(digest=digest_of(run.path / "results.json"), figures=figures, device=device)
     return crossval_result(run)
@@ -115,6 +120,7 @@ def _fold(run: Run, config: Config, images: ImageSet, way: str) -> CrossvalResul
         seed=config.seed,
         device=config.device,
         workers=settings.workers or None,
+        cluster=config.cluster,
         tta=tta,
         progress=progress,
     )

@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from classifiers.files import read_foreign
 from classifiers.models import require_model
 from ganfer.classifier.catalogue import ServedModel
 from ganfer.classifier.selective import parse_thresholds
 from ganfer.config import Config
 from ganfer.data.drawn import EXPRESSIONS
 from ganfer.data.imageset import read_set
+from ganfer.data.names import class_named
+from ganfer.data.text import printable
 from ganfer.errors import ConfigError, DataError, did_you_mean
 from ganfer.runtime.device import resolve_device
 from ganfer.workspace import Workspace
@@ -22,11 +25,19 @@ def known_classes(workspace: Workspace) -> tuple[str, ...]:
 
 def check_training(config: Config) -> None:
     """The device, the architecture and the file of weights. GanferError or ClassifierError says what is wrong."""
-    resolve_device(config.device)
+    check_device(config)
     require_model(config.classifier.model)
     weights = config.classifier.pretrained
-    if weights not in ("none", "imagenet") and not Path(weights).is_file():
+    if weights in ("none", "imagenet"):
+        return
+    if not Path(weights).is_file():
         raise ConfigError(f"classifier.pretrained = {weights!r} is no file.", "Give none, imagenet or a file.")
+    read_foreign(Path(weights))
+
+
+def check_device(config: Config) -> None:
+    """The device must be there."""
+    resolve_device(config.device)
 
 
 def check_classes(workspace: Workspace, names: Iterable[str], option: str) -> None:
@@ -50,6 +61,15 @@ def check_file(value: str | Path | None, option: str) -> None:
     """A file that a setting names, "" or None for none, must be there."""
     if value and not Path(value).is_file():
         raise ConfigError(f"{option} {value} is no file.", "Look at the path, or leave it out.")
+
+
+def check_class_folders(workspace: Workspace, folder: Path, files: Sequence[Path]) -> None:
+    """Of the files below a folder one at least must lie in a folder named like a class."""
+    names = known_classes(workspace)
+    if not any(class_named(printable(part), names) for path in files for part in path.relative_to(folder).parts[:-1]):
+        raise DataError(
+            f"{folder} holds no usable image of {', '.join(names)}.", "Name its subfolders like the classes."
+        )
 
 
 def check_evaluation(workspace: Workspace, config: Config, chosen: Sequence[ServedModel]) -> None:

@@ -13,10 +13,10 @@ import numpy as np
 
 from classifiers import Classifier, Predictor
 from ganfer.classifier.catalogue import ServedModel
-from ganfer.classifier.choose import Chosen, as_one, open_chosen
 from ganfer.classifier.evaluate_page import evaluation_lines
 from ganfer.classifier.figures import Measurement, evaluation_results
 from ganfer.classifier.files import write_evaluation
+from ganfer.classifier.opened import Opened, as_one, open_found
 from ganfer.classifier.selective import parse_thresholds, thresholds_for
 from ganfer.classifier.subject import (
     Subject,
@@ -34,9 +34,11 @@ from ganfer.page.node import read_results
 from ganfer.results import Result
 from ganfer.runtime.console import progress, say
 from ganfer.runtime.files import digest_of
+from ganfer.tracking import figures_of, tracked
 from ganfer.workspace import Run, Workspace
 
 _CHUNK = 4096  # images between two moves of the progress bar
+_TOLD = ("figures", "ece", "nll", "per_class")  # to trackers
 _KEPT = ("figures", "ece", "nll", "per_class", "confusion", "selective", "stress", "notes")  # in the record and --json
 
 
@@ -52,7 +54,7 @@ def evaluate(
     Writes `evaluations/<run>/`; the same command again finds it. DataError when sizes, ClassifierError when classes do
     not fit.
     """
-    chosen = [open_chosen(path, config.device) for path in paths]
+    chosen = [open_found(path, config.device) for path in paths]
     predictor = as_one(chosen)
     wanted = parse_thresholds(config.evaluate.thresholds, predictor.class_names)
     files: list[Path] = []
@@ -66,13 +68,13 @@ def evaluate(
     else:
         assert data is not None, "the pipeline brings data"
         digest, images = data.digest, fitting_set(data, predictor)
-    key = {
+    key: dict[str, Any] = {
         "config": dataclasses.asdict(config.evaluate),
         "inputs": {"data": digest, "classifiers": [each.classifier.digest for each in chosen]},
         "seed": config.seed,
     }
     run = workspace.run("evaluations", "evaluate", key)
-    with run.work("evaluate") as record:
+    with run.work("evaluate") as record, tracked(run, config, "evaluate") as track:
         if record.get("status") == "complete":
             say(f"{run.name} was already done.")
             return evaluation_result(run)
@@ -81,6 +83,7 @@ def evaluate(
         else:
             assert data is not None
             subject = split_subject(data, images, config.evaluate.split)
+        track.start({**key["config"], "classifiers": [each.name for each in chosen]})
         predictor, words = _calibrated(predictor, subject, config.evaluate.tta)
         names = subject.images.class_names
         probabilities = _probabilities(predictor, subject.images, config.evaluate.tta)
@@ -95,6 +98,8 @@ def evaluate(
         measurement = Measurement(subject, predictor, tuple(chosen), probabilities, thresholds, notes)
         results = evaluation_results(run, config, measurement)
         write_evaluation(run.path, measurement, results)
+        track.metrics(figures_of({name: results.get(name) for name in _TOLD}, config.evaluate.split))
+        track.artefacts("index.html", "results.json", "confusion.png")
         figures = {name: results[name] for name in _KEPT if results.get(name) is not None}
         digest = digest_of(run.path / "results.json")
         run.finish(digest=digest, figures=figures, device=str(chosen[0].classifier.device))
@@ -142,7 +147,7 @@ def _probabilities(
     return np.concatenate(parts)
 
 
-def _warnings(chosen: Sequence[Chosen], subject: Subject, config: Config) -> list[str]:
+def _warnings(chosen: Sequence[Opened], subject: Subject, config: Config) -> list[str]:
     """What could make the figures too good."""
     if subject.is_folder:
         return ["If the classifier learned from images of this folder, which is not known, these figures are too good."]

@@ -11,8 +11,8 @@ from classifiers import explain as explain_image
 from classifiers.explanation import require_class
 from classifiers.plots import heat_overlay, plot_explanation, strongest_maps
 from ganfer.classifier.catalogue import ServedModel
-from ganfer.classifier.choose import Chosen, open_chosen, target_of
 from ganfer.classifier.explain_page import explanation_page
+from ganfer.classifier.opened import Opened, open_found, target_of
 from ganfer.config import Config
 from ganfer.data.decode import Task, decode_chunk
 from ganfer.data.provenance import png_base64
@@ -41,7 +41,7 @@ def explain(
     for path in images:
         if not path.is_file():
             raise DataError(f"{path} is not a file.", "Give image files, e.g. ganfer explain face.jpg.")
-    chosen = open_chosen(classifier, config.device)
+    chosen = open_found(classifier, config.device)
     if target is not None:
         require_class(chosen.classifier, target)
     decoded = [_decoded(path, chosen, config) for path in images]
@@ -77,7 +77,7 @@ def explain(
     return explanation_result(run)
 
 
-def _decoded(path: Path, chosen: Chosen, config: Config) -> np.ndarray:
+def _decoded(path: Path, chosen: Opened, config: Config) -> np.ndarray:
     """The image as the classifier takes it, (C, S, S) uint8."""
     result = decode_chunk([Task(path)], target_of(chosen.classifier, config.data.min_side))
     if result.reasons[0]:

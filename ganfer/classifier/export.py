@@ -9,13 +9,16 @@ import numpy as np
 
 from classifiers import ExportResult, export_onnx
 from classifiers.export import TOLERANCE
+from ganfer.cards.model import Measure, ModelFacts, write_model_card
 from ganfer.classifier.catalogue import ServedModel
-from ganfer.classifier.choose import Chosen, open_chosen
+from ganfer.classifier.model_card import classifier_facts, measures, validation_estimates
+from ganfer.classifier.opened import Opened, open_found
 from ganfer.config import Config
 from ganfer.data.imageset import read_set
 from ganfer.errors import GanferError
 from ganfer.results import Result
-from ganfer.runtime.files import atomic_path, digest_of, write_json
+from ganfer.runtime.files import atomic_path, check_writable, digest_of, write_json
+from ganfer.runtime.room import need_room
 from ganfer.version import __version__
 from ganfer.workspace import Run, Workspace
 
@@ -32,33 +35,43 @@ def export(
     Runtime and torch. ClassifierError when they don't; GanferError for an `out` that exists as something else.
     """
     check_name(out)
-    chosen = open_chosen(classifier, config.device)
+    chosen = open_found(classifier, config.device)
     images = _real_images(chosen, data)
     key = {"config": {"format": 1}, "inputs": {"classifier": chosen.classifier.digest}}
     run = workspace.run("exports", chosen.name, key)
     if out is not None and out.exists() and not (run.complete and digest_of(out) == run.digest):
         raise GanferError(f"{out} exists already.", "Remove it or give another name.")
-    if out is not None and not _is_card(beside := out.with_suffix(".json")):
-        raise GanferError(f"{beside}, where the card belongs, exists and is none of ganfer's.", "Give another name.")
     with run.work("export") as record:
         if record.get("status") != "complete" or not (run.path / MODEL).is_file():
+            _need_room(chosen, run.path, out)
             exported = export_onnx(chosen.classifier, run.path / MODEL, images)
             digest = digest_of(run.path / MODEL)
             card = _card(chosen, exported, digest)
             write_json(run.path / CARD, card)
+            write_model_card(run.path, _model_facts(chosen, data))
             run.finish(digest=digest, figures=card, device=str(chosen.classifier.device))
         if out is not None:
             _copy(run, out)
     return _result(run, out)
 
 
-def check_name(out: Path | None) -> None:
-    """GanferError where `out` is no name for an ONNX file; None is the workspace's own."""
+def check_name(out: Path | None, *, is_new: bool = False) -> None:
+    """GanferError where `out` is no name for an ONNX file, or no file can be written; None is the workspace's own.
+
+    is_new: the classifier is yet to be trained, so that a file that is there is another's.
+    """
     if out is not None and (out.suffix != ".onnx" or out.is_dir()):
         raise GanferError(f"{out} is no name for an ONNX file.", "Give a file name that ends in .onnx.")
+    if out is None:
+        return
+    check_writable(out.parent, str(out))
+    if is_new and out.exists():
+        raise GanferError(f"{out} exists already.", "Remove it or give another name.")
+    if not _is_card(beside := out.with_suffix(".json")):
+        raise GanferError(f"{beside}, where the card belongs, exists and is none of ganfer's.", "Give another name.")
 
 
-def _real_images(chosen: Chosen, data: Run | None) -> np.ndarray | None:
+def _real_images(chosen: Opened, data: Run | None) -> np.ndarray | None:
     """Some validation images of the active data, if they fit the classifier."""
     if data is None:
         return None
@@ -68,7 +81,7 @@ def _real_images(chosen: Chosen, data: Run | None) -> np.ndarray | None:
     return np.asarray(images.select(np.flatnonzero(images.split == "val")[:_CHECKED]).images)
 
 
-def _card(chosen: Chosen, exported: ExportResult, digest: str) -> dict[str, Any]:
+def _card(chosen: Opened, exported: ExportResult, digest: str) -> dict[str, Any]:
     """What a user of the file must know: input, output, classes, what it was trained on and how good it was."""
     classifier = chosen.classifier
     made = (
@@ -109,6 +122,18 @@ def _card(chosen: Chosen, exported: ExportResult, digest: str) -> dict[str, Any]
     }
 
 
+def _model_facts(chosen: Opened, data: Run | None) -> ModelFacts:
+    """What the model card says of the exported classifier."""
+    card = chosen.classifier.card
+    known = data is not None and data.digest == chosen.data_digest
+    results: list[Measure] = []
+    if (card.get("validation") or {}).get("confusion"):
+        table = validation_estimates(card["validation"], chosen.classifier.class_names, int(card.get("seed") or 0))
+        results = measures(table, "validation")
+    full = {**card, "class_names": chosen.classifier.class_names}
+    return classifier_facts(chosen.name, full, data.name if data is not None and known else "", results, onnx=True)
+
+
 def _is_card(path: Path) -> bool:
     """Whether a card may be written there: nothing is there yet, or an export's card."""
     if not path.exists():
@@ -118,6 +143,14 @@ def _is_card(path: Path) -> bool:
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(found, dict) and found.get("format") == "onnx" and "ganfer" in found
+
+
+def _need_room(chosen: Opened, folder: Path, out: Path | None) -> None:
+    """GanferError where the disk cannot hold the model's numbers, and its copy."""
+    size = 4 * sum(parameter.numel() for parameter in chosen.classifier.model.parameters())
+    for place in (folder, out.parent if out else None):
+        if place is not None:
+            need_room(place, size, f"{chosen.name} as ONNX", "Free space; the same command goes on from here.")
 
 
 def _copy(run: Run, out: Path) -> None:

@@ -9,7 +9,7 @@ from classifiers import Evaluation, Predictor
 from classifiers import evaluate as classifier_figures
 from classifiers.calibration import reliability
 from classifiers.robustness import CONDITIONS, stress
-from ganfer.classifier.choose import Chosen
+from ganfer.classifier.opened import Opened
 from ganfer.classifier.selective import selective_figures
 from ganfer.classifier.subject import Subject
 from ganfer.config import Config
@@ -33,7 +33,7 @@ class Measurement:
 
     subject: Subject
     predictor: Predictor
-    chosen: tuple[Chosen, ...]
+    chosen: tuple[Opened, ...]
     probabilities: np.ndarray
     thresholds: np.ndarray | None
     notes: tuple[str, ...] = ()
@@ -87,7 +87,7 @@ def bounds(estimate: Estimate) -> dict[str, float]:
     return {"mean": estimate.mean, "low": estimate.low, "high": estimate.high}
 
 
-def _card(chosen: Chosen) -> dict[str, Any]:
+def _card(chosen: Opened) -> dict[str, Any]:
     card = chosen.classifier.card
     known = ("architecture", "parameters", "size", "channels", "seed", "steps", "best_step", "seconds", "temperature")
     facts = {name: card[name] for name in known if name in card}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from classifiers import Predictor
-from ganfer.classifier.choose import require_fitting, target_of
+from ganfer.classifier.opened import require_fitting, target_of
 from ganfer.classifier.train import real_only
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set

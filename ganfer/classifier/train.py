@@ -6,12 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from classifiers import Classifier, Samples, load_classifier, train
+from classifiers import Classifier, Samples, train
+from ganfer.cards.dataset import CARD
+from ganfer.cards.model import write_model_card
+from ganfer.classifier.model_card import classifier_facts, measures, validation_estimates
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.errors import DataError
 from ganfer.results import Result
 from ganfer.runtime.console import progress, say
+from ganfer.tracking import figures_of, tracked
 from ganfer.workspace import Run, Workspace
 
 
@@ -20,7 +24,7 @@ def train_classifier(workspace: Workspace, config: Config, data: Run) -> Result:
     settings = dataclasses.asdict(config.classifier)
     key = {"config": settings, "inputs": {"data": data.digest}, "seed": config.seed}
     run = workspace.run("classifiers", config.classifier.model.replace(":", "-"), key)
-    with run.work("train classifier") as record:
+    with run.work("train classifier") as record, tracked(run, config, "train classifier") as track:
         if record.get("status") == "complete":
             return _result(run, "was already trained")
         images = read_set(data.path)
@@ -33,6 +37,7 @@ def train_classifier(workspace: Workspace, config: Config, data: Run) -> Result:
             seed=config.seed,
             device=config.device,
             progress=progress,
+            curves=track.curves,
         )
         for note in trained.notes:
             say(note)
@@ -46,18 +51,28 @@ def train_classifier(workspace: Workspace, config: Config, data: Run) -> Result:
             "temperature": classifier.temperature,
             "per_class": trained.validation["per_class"],
         }
+        table = validation_estimates(trained.validation, images.class_names, config.seed)
+        write_model_card(run.path, classifier_facts(run.name, trained.card, data.name, measures(table, "validation")))
+        track.start({"classifier": settings, "seed": config.seed})
+        track.metrics(figures_of({name: dataclasses.asdict(value) for name, value in table.items()}, "validation"))
+        track.artefacts(CARD, "card.json", "curves.png", "history.csv")
         learned_from = {"name": data.name, "kind": data.figures.get("kind", "")}  # told still when the data are gone
         run.finish(digest=classifier.digest, figures=figures, device=str(classifier.device), learned_from=learned_from)
     return _result(run, "trained")
 
 
-def samples(images: ImageSet, weights: np.ndarray | None = None) -> Samples:
-    """An image set as the `classifiers` package takes it. Unlabelled images are left out."""
+def samples(images: ImageSet, weights: np.ndarray | None = None, synthetic: np.ndarray | None = None) -> Samples:
+    """An image set as the `classifiers` package takes it. Unlabelled images are left out.
+
+    synthetic: (N,) bool, which images count as synthetic; none: those whose source says so.
+    """
+    synthetic = np.asarray(images.source == "synthetic", bool) if synthetic is None else synthetic
     known = np.flatnonzero(images.labels >= 0)
     if len(known) < len(images):
         images = images.select(known)
         weights = None if weights is None else weights[known]
-    return Samples(np.asarray(images.images), images.labels, weights, images.soft_labels)
+        synthetic = synthetic[known]
+    return Samples(np.asarray(images.images), images.labels, weights, images.soft_labels, synthetic)
 
 
 def real_only(images: ImageSet, split: str) -> ImageSet:
@@ -72,17 +87,6 @@ def real_only(images: ImageSet, split: str) -> ImageSet:
     if not len(chosen):
         raise DataError(f"The {split} split is empty.", "Add data with more images, or set data.val_fraction.")
     return chosen
-
-
-def open_classifier(run: Run, class_names: tuple[str, ...], config: Config) -> Classifier:
-    """The classifier of a run; DataError when it knows other classes than the data."""
-    classifier = load_classifier(run.path, config.device)
-    if tuple(classifier.class_names) != class_names:
-        raise DataError(
-            f"{run.name} knows {', '.join(classifier.class_names)}; the data has {', '.join(class_names)}.",
-            "Train one on this data: ganfer train classifier.",
-        )
-    return classifier
 
 
 def _result(run: Run, what: str) -> Result:

@@ -37,6 +37,7 @@ def evaluate(project: "Project", dry_run: bool, folder: str | None, classifiers:
 @setting_option("crossval.splits", "--splits")
 @setting_option("crossval.tta", "--tta")
 @setting_option("crossval.workers", "--workers")
+@setting_option("cluster", "--cluster")
 @setting_option("classifier.model", "--model")
 @setting_option("classifier.epochs", "--epochs")
 @common

@@ -18,11 +18,21 @@ def data() -> None:
 
 
 @data.command()
-@click.argument("path", type=PathParam(path_type=Path))
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=PathParam(path_type=Path))
 @click.option("--as", "kind", metavar="KIND", help="Layout of PATH  [default: found out; see below]")
 @click.option("--classes", metavar="A,B,...", default="", help="Take these classes only, e.g. happy,angry")
 @click.option(
     "--rename", "renames", metavar="OLD=NEW", multiple=True, help="Rename a class, e.g. anger=angry; may be repeated"
+)
+@click.option(
+    "--class-names", metavar="A,B,...", default="", help="Names of classes that PATH numbers, in order; the first is 0"
+)
+@click.option(
+    "--column",
+    "columns",
+    metavar="MEANING=NAME",
+    multiple=True,
+    help="Which column of a Parquet file is the image, label, split or group; may be repeated",
 )
 @click.option("--merge", is_flag=True, help="Add to the active set instead of making a new one")
 @click.option(
@@ -43,10 +53,12 @@ def data() -> None:
 def add(
     project: "Project",
     dry_run: bool,
-    path: Path,
+    paths: tuple[Path, ...],
     kind: str | None,
     classes: str,
     renames: tuple[str, ...],
+    class_names: str,
+    columns: tuple[str, ...],
     merge: bool,
     class_level: int | None,
     subject_level: int | None,
@@ -56,20 +68,25 @@ def add(
 ) -> Result:
     """Import labelled images from PATH and make them the active set.
 
-    PATH is a folder, zip, tar (gz, xz, bz2) or label file. Layouts (--as): a folder per class, with or without
-    train/val/test and subject folders (folder); fer2013.csv (fer2013), with FERPlus's votes (ferplus), with contempt as
-    class 7 (ck+csv); CK+ as released (ck+), CK+48 (ck+48); ExpW (expw); RAF-DB (raf-db); AffectNet (affectnet); images
-    with metadata.csv or metadata.jsonl (huggingface) or StyleGAN's dataset.json (stylegan); file names of KDEF (kdef),
-    JAFFE (jaffe), RaFD (rafd) and the Chicago Face Database (cfd). How PATH is read is said before anything is written.
+    PATH is a folder, zip, tar (gz, xz, bz2), label file or Parquet file; or several Parquet files or tar shards, also
+    as a pattern ('train-*.parquet', 'faces-{000..099}.tar'). Layouts (--as): a folder per class, with or without
+    train/val/test and subject folders (folder); fer2013.csv (fer2013), with FERPlus's votes (ferplus; its folders of
+    images: ferplus+images), with contempt as class 7 (ck+csv); CK+ as released (ck+), CK+48 (ck+48); ExpW (expw);
+    RAF-DB (raf-db); AffectNet (affectnet); images with metadata.csv or metadata.jsonl (huggingface), StyleGAN's
+    dataset.json (stylegan) or Roboflow's _classes.csv (roboflow); Parquet as Hugging Face writes it (parquet);
+    WebDataset tar shards (webdataset); file names of KDEF (kdef), JAFFE (jaffe), RaFD (rafd) and the Chicago Face
+    Database (cfd). How PATH is read is said before anything is written.
     """
     from ganfer.data.names import parse_renames
 
     if gray is not None:
         project = _with_channels(project, 1 if gray else 3)
     return project.add(
-        path,
+        *paths,
         kind=kind,
-        classes=tuple(name.strip() for name in classes.split(",") if name.strip()),
+        classes=_names(classes),
+        class_names=_names(class_names),
+        columns=_meanings(columns),
         renames=parse_renames(renames),
         merge=merge,
         soft_labels=soft_labels,
@@ -98,6 +115,7 @@ def check(project: "Project", dry_run: bool, drop: bool) -> Result:
 @data.command()
 @click.argument("path", type=PathParam(path_type=Path, exists=True), required=False)
 @setting_option("audit.folds", "--folds")
+@setting_option("cluster", "--cluster")
 @click.option(
     "--apply",
     type=click.Choice(["decided", "all"]),
@@ -157,6 +175,30 @@ def use(project: "Project", dry_run: bool, name: str) -> Result:
     return project.use(name, dry_run=dry_run)
 
 
+@data.command("export")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["parquet", "webdataset", "png"]),
+    default="parquet",
+    show_default=True,
+    help="Parquet as Hugging Face reads it, tar shards, or class folders",
+)
+@click.option("--synthetic", is_flag=True, help="With the faces kept of the newest batch, in train")
+@click.option("--batch", metavar="NAME", help="With the faces kept of this batch")
+@click.option("--licence", metavar="ID", default="unknown", show_default=True, help="For the card, like cc-by-4.0")
+@setting_option("generate.shard_size", "--shard-size")
+@common
+def export_command(
+    project: "Project", dry_run: bool, form: str, synthetic: bool, batch: str | None, licence: str
+) -> Result:  # fmt: skip
+    """The active set as a folder that others can read, with a card and Croissant metadata.
+
+    Writes exports/RUN/dataset/. Nothing is sent anywhere; look up the terms of the images before you pass them on.
+    """
+    return project.export_data(form, synthetic=synthetic, batch=batch, licence=licence, dry_run=dry_run)
+
+
 @data.command("list")
 @common
 def list_command(project: "Project", dry_run: bool) -> Result:
@@ -165,6 +207,21 @@ def list_command(project: "Project", dry_run: bool) -> Result:
 
     del dry_run  # it only reads
     return list_sets(project.workspace)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _meanings(pairs: tuple[str, ...]) -> dict[str, str]:
+    meanings = ("image", "label", "split", "group")
+    found = {}
+    for pair in pairs:
+        meaning, equals, name = pair.partition("=")
+        if meaning not in meanings or not equals or not name:
+            raise click.UsageError(f"--column {pair!r} is not MEANING=NAME, with one of {', '.join(meanings)}.")
+        found[meaning] = name
+    return found
 
 
 def _with_channels(project: "Project", channels: int) -> "Project":

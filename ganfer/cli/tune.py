@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @setting_option("tune.pruning", "--pruning/--no-pruning")
 @setting_option("tune.metric", "--metric")
 @setting_option("tune.workers", "--workers")
+@setting_option("cluster", "--cluster")
 @setting_option("tune.storage", "--storage")
 @setting_option("classifier.model", "--model")
 @setting_option("classifier.epochs", "--epochs")

@@ -10,7 +10,7 @@ from ganfer.config.judging import CrossvalConfig, EvaluateConfig, RetrainConfig,
 from ganfer.config.load import configs_folder, field_of, load_config, shipped_configs
 from ganfer.config.training import DataConfig, DrawnConfig, GanConfig
 from ganfer.config.tree import Config
-from ganfer.config.using import LiveConfig, ServeConfig
+from ganfer.config.using import LiveConfig, ServeConfig, TrackingConfig
 
 __all__ = [
     "Config",
@@ -27,6 +27,7 @@ __all__ = [
     "ServeConfig",
     "SteeringConfig",
     "StyleganConfig",
+    "TrackingConfig",
     "TuneConfig",
     "configs_folder",
     "field_of",

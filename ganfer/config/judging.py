@@ -11,7 +11,8 @@ class RetrainConfig:
 
     arms: str = setting(
         "default",
-        "arms of the experiment, comma-separated; lists: quick, default, cheap, placebos, ceiling, all",
+        "arms of the experiment, comma-separated; lists: quick, default, cheap, rivals, distillation, placebos, "
+        "ceiling, all",
     )
     seeds: int = setting(3, "paired trainings per arm", low=1, high=100)
     weight: float = setting(1.0, "loss weight of a synthetic image", low=0, high=10)
@@ -27,8 +28,17 @@ class RetrainConfig:
         "",
         "labelled batches of several GANs, comma-separated; the seeds take turns with them; empty = the newest batch",
     )
+    way: str = setting(
+        "plain", "how classifiers learn from the faces: plain, own-norms, own-affine, real-last, real-priors, mixed; "
+        "several joined by +",
+    )  # fmt: skip
+    ways: str = setting(
+        "", "such ways to try, comma-separated, like plain,own-norms,real-last+real-priors; all: plain and each by "
+        "itself; validation decides",
+    )  # fmt: skip
     tries: int = setting(
-        0, "settings tried in each arm on validation; 0 = two where the faces have several (ratios, weights), else one",
+        0, "settings tried in each arm on validation; 0 = two where the faces have several (ratios, weights, ways), "
+        "else one",
         low=0, high=2,
     )  # fmt: skip
     keep: str = setting(

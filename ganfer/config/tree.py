@@ -5,11 +5,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from classifiers.config import TrainConfig
-from ganfer.config.faces import GenerateConfig, LabelConfig, QualityConfig, SteeringConfig, StyleganConfig
+from ganfer.config.faces import (
+    EncoderConfig,
+    GenerateConfig,
+    LabelConfig,
+    ProjectionConfig,
+    QualityConfig,
+    SteeringConfig,
+    StyleganConfig,
+    TransferConfig,
+)
 from ganfer.config.fields import check_ranges, setting
 from ganfer.config.judging import AuditConfig, CrossvalConfig, EvaluateConfig, RetrainConfig, TuneConfig
 from ganfer.config.training import DataConfig, DrawnConfig, GanConfig
-from ganfer.config.using import LiveConfig, ServeConfig
+from ganfer.config.using import LiveConfig, ServeConfig, TrackingConfig
 
 
 @dataclass(frozen=True)
@@ -18,6 +27,9 @@ class Config:
 
     seed: int = setting(0, "seed of everything that is random", low=0)
     device: str = setting("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
+    cluster: str = setting(
+        "", "Dask cluster for many jobs: tcp://HOST:8786, a scheduler's .json file, or local:N; empty = this machine"
+    )
     data: DataConfig = field(default_factory=DataConfig)
     drawn: DrawnConfig = field(default_factory=DrawnConfig)
     gan: GanConfig = field(default_factory=GanConfig)
@@ -25,6 +37,9 @@ class Config:
     generate: GenerateConfig = field(default_factory=GenerateConfig)
     stylegan: StyleganConfig = field(default_factory=StyleganConfig)
     steering: SteeringConfig = field(default_factory=SteeringConfig)
+    projection: ProjectionConfig = field(default_factory=ProjectionConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    transfer: TransferConfig = field(default_factory=TransferConfig)
     label: LabelConfig = field(default_factory=LabelConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
@@ -34,6 +49,7 @@ class Config:
     audit: AuditConfig = field(default_factory=AuditConfig)
     live: LiveConfig = field(default_factory=LiveConfig)
     tune: TuneConfig = field(default_factory=TuneConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     def __post_init__(self) -> None:
         check_ranges(self, "")

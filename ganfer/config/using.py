@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from ganfer.config.fields import setting
+from ganfer.errors import ConfigError
+from ganfer.runtime.text import hide_secrets
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,22 @@ class ServeConfig:
     max_upload_mb: float = setting(20.0, "largest request body, in MB", low=0.01, high=1024)
     timeout: float = setting(30.0, "seconds until a request is given up", low=0.1, high=3600)
     reload_seconds: float = setting(2.0, "how often to look for a newer finished model; 0 = never", low=0)
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """Experiment trackers: who is told of trainings and measurements."""
+
+    to: str = setting("tensorboard", "trackers, comma-separated: tensorboard, mlflow, what packages register; or none")
+    uri: str = setting("", "MLflow's server, http://HOST:5000; empty = $MLFLOW_TRACKING_URI or a file of the workspace")
+    experiment: str = setting("", "name of the experiment; empty = ganfer")
+
+    def __post_init__(self) -> None:
+        if hide_secrets(self.uri) != self.uri:
+            raise ConfigError(
+                f"tracking.uri = {hide_secrets(self.uri)!r} holds a user or a password.",
+                "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or all of it as MLFLOW_TRACKING_URI.",
+            )
 
 
 @dataclass(frozen=True)

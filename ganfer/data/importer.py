@@ -1,8 +1,10 @@
 """One import, from a source's items to a set on disk, as one stream; what cannot be used is counted and listed."""
 
+import os
 import time
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ganfer.config import DataConfig
+from ganfer.data.checkpoint import Checkpoint
 from ganfer.data.decode import Decoded, Target
 from ganfer.data.imageset import SPLITS, ImageSet, read_set
 from ganfer.data.names import is_loose
@@ -21,11 +24,14 @@ from ganfer.data.sources.items import Item, Note, Refused
 from ganfer.data.sources.words import expression_in
 from ganfer.data.splits import NO_GROUP, Splits, assign
 from ganfer.data.text import printable
-from ganfer.data.writer import Row, SetWriter
-from ganfer.runtime.console import progress
+from ganfer.data.writer import SCRATCH, Row, SetWriter
+from ganfer.runtime.console import progress, say
+from ganfer.runtime.room import need_room
 from ganfer.runtime.tables import TableWriter
 from ganfer.workspace import Run
 
+_COUNTERS = ("skipped", "seen", "placed", "lost")
+_USED = 0.9  # of a source's images at the least: some cannot be read
 SYNTHETIC = "synthetic (drawn by ganfer)"
 
 
@@ -48,6 +54,9 @@ class Importer:
         self.lost: Counter[str] = Counter()  # images left out, by class
         self.notes: list[str] = []
         self.prefix = ""
+        self.ahead: deque[tuple[int, Item | Refused | Note]] = deque()  # said by the source, not counted yet
+        self.waiting = 0  # of these, images that are being decoded
+        self.taken = 0  # how much of the source's stream is counted and written
 
     def all(self, parent: Run | None) -> tuple[str, dict[str, Any]]:
         """Read, decode, split and write; returns the set's digest and the figures."""
@@ -55,16 +64,33 @@ class Importer:
         settings = self.settings
         target = Target(settings.size, settings.channels, settings.min_side)
         (self.run.path / "soft_labels.npy").unlink(missing_ok=True)
-        with SetWriter(self.run.path, settings.size, settings.channels) as writer, SkippedList(self.run.path) as listed:
-            if parent is not None:
+        point = Checkpoint(self.run.path)
+        resume = point.read()
+        if resume is None:
+            self._need_room(parent)
+        sizes = resume["sizes"] if resume else None
+        with (
+            SetWriter(self.run.path, settings.size, settings.channels, sizes) as writer,
+            SkippedList(self.run.path, sizes) as listed,
+        ):
+            if resume:
+                writer.keep = True
+                before = self._restore(resume)
+                say(f"Going on after {self.taken:,} of the source's images and files.")
+            elif parent is not None:
                 previous = read_set(parent.path)
                 self.prefix = _free_prefix(source_stem(self.source.path), previous)
                 writer.append_set(previous)
-            before = len(writer)
+            before = before if resume else len(writer)
             with progress("Importing", self.source.count) as advance:
+                advance(len(writer) - before)
                 for items, decoded in decode_items(self._wanted(listed), target, settings.workers):
                     self._write(writer, items, decoded, listed)
                     advance(len(items))
+                    if point.due():
+                        point.write(self._state(before) | {"sizes": writer.checkpoint() | listed.checkpoint()})
+                        writer.keep = True
+                self._tell_until(listed, None)
             check_counts(
                 self.source.path,
                 self.selection,
@@ -80,20 +106,74 @@ class Importer:
             figures = self._figures(writer, splits)
         return digest, figures | {"seconds": round(time.monotonic() - started, 3)}
 
+    def _need_room(self, parent: Run | None) -> None:
+        """GanferError where the disk cannot hold the pixels, as far as their number is known before."""
+        count = self.source.count if not self.selection.classes else None
+        images = (count or 0) + (0 if parent is None else int(parent.figures["images"]))
+        side, channels = self.settings.size, self.settings.channels
+        need_room(
+            self.run.path,
+            _USED * images * channels * side * side,
+            f"{images:,} images of {channels} x {side} x {side} pixels",
+            "Give a smaller --size, free space, or choose a workspace on another disk with -w DIR.",
+        )
+
     def _wanted(self, listed: "SkippedList") -> Iterator[Item]:
-        """Items of the wanted classes; the rest is listed or passed over."""
-        for item in self.source.items():
+        """Items of the wanted classes. All that is said of the source waits in `ahead` until the images before it are
+        written, so that a checkpoint tells of what is behind it and of nothing else.
+        """
+        for place, item in enumerate(self.source.items(), 1):
+            if place <= self.taken:
+                continue
+            taken = isinstance(item, Item) and self.selection.takes(self.selection.name(item.label))
+            self.ahead.append((place, item))
+            self.waiting += taken
+            if isinstance(item, Item) and taken:
+                yield replace(item, label=self.selection.name(item.label), votes=self._votes(item))
+            elif not self.waiting:
+                self._tell_until(listed, place)
+
+    def _tell_until(self, listed: "SkippedList", place: int | None) -> None:
+        """Count and list what the source gave as far as `place`; None: all of it."""
+        while self.ahead and (place is None or self.ahead[0][0] <= place):
+            self.taken, item = self.ahead.popleft()
             if isinstance(item, Note):
                 self.notes.append(printable(item.text))
-                continue
-            if isinstance(item, Refused):
+            elif isinstance(item, Refused):
                 self._skip(listed, item.id, item.reason, self.selection.name(item.label) if item.label else "")
-                continue
-            name = self.selection.name(item.label)
-            self.raw[name].add(printable(item.label))
-            self.seen[name] += 1
-            if self.selection.takes(name):
-                yield replace(item, label=name, votes=self._votes(item))
+            else:
+                name = self.selection.name(item.label)
+                self.raw[name].add(printable(item.label))
+                self.seen[name] += 1
+
+    def _tell_items(self, listed: "SkippedList", count: int) -> None:
+        """Count and list as far as the count-th of the items that wait."""
+        for _ in range(count):
+            while self.ahead:
+                place, item = self.ahead[0]
+                self._tell_until(listed, place)
+                if isinstance(item, Item) and self.selection.takes(self.selection.name(item.label)):
+                    self.waiting -= 1
+                    break
+
+    def _state(self, before: int) -> dict[str, Any]:
+        """What has been counted, for a checkpoint."""
+        counts = {name: dict(getattr(self, name)) for name in _COUNTERS}
+        raw = {name: sorted(names) for name, names in self.raw.items()}
+        return {
+            **counts, "raw": raw, "first": self.first, "notes": self.notes, "prefix": self.prefix, "taken": self.taken,
+            "before": before,
+        }  # fmt: skip
+
+    def _restore(self, state: Mapping[str, Any]) -> int:
+        """Take a checkpoint's counts over; returns how many images are of the set that was merged into."""
+        for name in _COUNTERS:
+            getattr(self, name).update(state[name])
+        self.raw.update({name: set(names) for name, names in state["raw"].items()})
+        self.first.update(state["first"])
+        self.notes += state["notes"]
+        self.prefix, self.taken = state["prefix"], state["taken"]
+        return int(state["before"])
 
     def _votes(self, item: Item) -> dict[str, float] | None:
         """Votes for the wanted classes under their ganfer names, adding up to 1."""
@@ -108,6 +188,7 @@ class Importer:
         return {name: share / total for name, share in named.items()} if total else None
 
     def _write(self, writer: SetWriter, items: list[Item], decoded: Decoded, listed: "SkippedList") -> None:
+        self._tell_items(listed, len(items))
         rows, kept = [], []
         at = -1
         for item, reason, synthetic in zip(items, decoded.reasons, decoded.synthetic, strict=True):
@@ -227,11 +308,14 @@ class Importer:
 class SkippedList:
     """`skipped.csv`: name and reason of every image left out; kept only when the import ends well."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, resume: Mapping[str, int] | None = None) -> None:
         self._final = folder / "skipped.csv"
-        self._path = folder / ".skipped.csv.tmp"
-        self._file = self._path.open("w", newline="", encoding="utf-8")
-        self._writer = TableWriter(self._file, ("file_name", "reason"))
+        self._path = folder / SCRATCH / "skipped.csv"
+        self._file = self._path.open("w" if resume is None else "r+", newline="", encoding="utf-8")
+        if resume is not None:
+            self._file.truncate(resume["skipped"])
+            self._file.seek(0, 2)
+        self._writer = TableWriter(self._file, ("file_name", "reason"), header=resume is None)
 
     def __enter__(self) -> "SkippedList":
         return self
@@ -239,8 +323,14 @@ class SkippedList:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):  # a full disk; what failed before is told, and a list that is kept was closed
+            self._file.close()  # the writer's scratch, in which it lies, goes or stays as a whole
+
+    def checkpoint(self) -> dict[str, int]:
+        """Flush what was listed to the disk; returns how far that is."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return {"skipped": os.fstat(self._file.fileno()).st_size}
 
     def add(self, name: str, reason: str) -> None:
         self._writer.write({"file_name": printable(name), "reason": printable(reason)})

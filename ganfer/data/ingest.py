@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ganfer.config import Config, DataConfig
+from ganfer.data.checkpoint import is_there
 from ganfer.data.imageset import SPLITS, ImageSet, save_set
 from ganfer.data.importer import Importer
 from ganfer.data.selection import Selection
@@ -23,7 +24,7 @@ from ganfer.data.sources.items import ReadOptions
 from ganfer.data.sources.trees import WORKSPACE, says_workspace
 from ganfer.data.summary import plan, result
 from ganfer.data.text import printable
-from ganfer.data.writer import discard_scratch
+from ganfer.data.writer import MENDABLE, discard_scratch
 from ganfer.errors import DataError, GanferError
 from ganfer.results import Result
 from ganfer.runtime.console import say
@@ -37,7 +38,7 @@ _CONTENT = ("size", "channels", "val_fraction", "test_fraction", "split_seed", "
 def add(
     workspace: Workspace,
     config: Config,
-    path: Path | str,
+    path: Path | str | Sequence[Path | str],
     *,
     kind: str | None = None,
     classes: Sequence[str] = (),
@@ -47,19 +48,27 @@ def add(
     allow_synthetic: bool = False,
     class_level: int | None = None,
     subject_level: int | None = None,
+    class_names: Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
     dry_run: bool = False,
 ) -> Result:
     """Import labelled images from a folder, archive or label file and make them the active set.
 
     kind: the layout, found out when None. merge: add to the active set. soft_labels: keep votes (FERPlus).
     allow_synthetic: take images that carry ganfer's mark, for train only. class_level, subject_level: which folder of a
-    path is the class and which the subject (1: directly in PATH, -1: around the image), found out when None. How the
-    source is read is said before anything is written. The same call again finds the work done.
+    path is the class and which the subject (1: directly in PATH, -1: around the image), found out when None.
+    class_names: of classes that the source numbers, in order. columns: of Parquet, what a column means (image, label,
+    split, group) -> its name. How the source is read is said before anything is written. The same call again finds the
+    work done, or goes on from where it was interrupted.
     DataError for what cannot be used.
     """
-    _not_own(Path(path), allow_synthetic)
-    wanted = ReadOptions(soft_labels, config.data.face_confidence, class_level, subject_level)
-    source = open_source(Path(path), kind, wanted)
+    paths = [Path(path)] if isinstance(path, str | Path) else [Path(each) for each in path]
+    for each in paths:
+        _not_own(each, allow_synthetic)
+    wanted = ReadOptions(
+        soft_labels, config.data.face_confidence, class_level, subject_level, tuple(class_names), dict(columns or {})
+    )
+    source = open_source(paths[0] if len(paths) == 1 else paths, kind, wanted)
     lines = source.lines()
     selection = Selection.of(source, classes, renames or {})
     if dry_run:
@@ -77,6 +86,7 @@ def add(
         "allow_synthetic": allow_synthetic,
         **{name: getattr(settings, name) for name in _CONTENT},
         **{name: level for name, level in (("class_level", class_level), ("subject_level", subject_level)) if level},
+        **{name: value for name, value in (("class_names", list(class_names)), ("columns", columns)) if value},
         "reading": _READING,
     }
     if parent is not None and any(_same(each, {"source": digest, "options": options}) for each in _taken(parent)):
@@ -164,14 +174,16 @@ def _drawn_images(config: Config) -> ImageSet:
 
 @contextlib.contextmanager
 def _undone(run: Run) -> Iterator[None]:
-    """An import that fails for its data leaves no run behind that `status` would call begun; none leaves scratch.
+    """An import that fails for its data leaves no run behind that `status` would call begun, and no scratch; what an
+    interrupt or a full disk ends keeps its checkpoint, where it has one.
 
     The writer removes its own scratch, but an interrupt can arrive before the writer's context is entered.
     """
     try:
         yield
     except BaseException as error:
-        discard_scratch(run.path)
+        if not (isinstance(error, MENDABLE) and is_there(run.path)):
+            discard_scratch(run.path)
         if not isinstance(error, GanferError):
             raise
         for path in run.path.iterdir():

@@ -1,9 +1,11 @@
 """Writing a set of any size at constant memory: pixels and names go to disk as they come, a few bytes per image stay.
 
-Everything lies under temporary names until the last image is there; a killed import leaves nothing that counts.
+Everything lies under temporary names until the last image is there; a killed import leaves nothing that counts, but for
+the checkpoint that the same command goes on from.
 """
 
 import json
+import os
 import shutil
 from array import array
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +23,8 @@ from ganfer.data.text import printable
 from ganfer.runtime.files import create_npy, digest_of
 
 _HEADER_BYTES = 128
-_SCRATCH = ".unfinished"
+SCRATCH = ".unfinished"
+MENDABLE = (KeyboardInterrupt, OSError)  # what a long import is gone on with after
 _SOURCES = ("real", "synthetic")
 
 
@@ -40,21 +43,26 @@ class Row:
 
 def discard_scratch(folder: Path) -> None:
     """Remove what a `SetWriter` of this folder has begun and not finished."""
-    shutil.rmtree(folder / _SCRATCH, ignore_errors=True)
+    shutil.rmtree(folder / SCRATCH, ignore_errors=True)
 
 
 class SetWriter:
-    """Streams images into `folder`; `finish` makes them an image set; leaving the context removes the rest."""
+    """Streams images into `folder`; `finish` makes them an image set; leaving the context removes the rest.
 
-    def __init__(self, folder: Path, size: int, channels: int) -> None:
+    resume: what `checkpoint` gave; the images until then are there again. keep: an interrupt leaves them for that.
+    """
+
+    def __init__(self, folder: Path, size: int, channels: int, resume: Mapping[str, int] | None = None) -> None:
         self.folder = folder
         self.shape = (channels, size, size)
-        self._scratch = folder / _SCRATCH
-        discard_scratch(folder)  # of a killed import
-        self._scratch.mkdir(parents=True)
-        self._pixels = (self._scratch / "images.npy").open("w+b")
-        self._pixels.write(b"\0" * _HEADER_BYTES)
-        self._names = (self._scratch / "names.jsonl").open("w+", encoding="utf-8")
+        self._scratch = folder / SCRATCH
+        self.keep = False  # whether an interrupt leaves the scratch to be resumed
+        if resume is None:
+            discard_scratch(folder)  # of a killed import
+            self._scratch.mkdir(parents=True)
+        mode = "w+b" if resume is None else "r+b"
+        self._pixels = (self._scratch / "images.npy").open(mode)
+        self._names = (self._scratch / "names.jsonl").open(mode)
         self._labels, self._groups = array("i"), array("i")
         self._splits, self._synthetic = array("b"), array("b")
         self._ranks = array("Q")
@@ -62,6 +70,15 @@ class SetWriter:
         self._group_codes: dict[str, int] = {}
         self._attributes: set[str] = set()
         self._votes = False
+        if resume is None:
+            self._pixels.write(b"\0" * _HEADER_BYTES)
+        else:
+            self._pixels.truncate(resume["pixels"])
+            self._names.truncate(resume["names"])
+            for name, group, attributes, votes, label, split, synthetic in self._spooled():
+                self._note(name, Row(name, label, split, group, synthetic, votes, attributes))
+            self._pixels.seek(0, 2)
+            self._names.seek(0, 2)
 
     def __enter__(self) -> "SetWriter":
         return self
@@ -69,9 +86,14 @@ class SetWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pixels.close()
-        self._names.close()
-        discard_scratch(self.folder)
+        for file in (self._pixels, self._names):
+            try:
+                file.close()
+            except OSError:  # the rest does not fit either: what failed first is what is told
+                if error is None:
+                    raise
+        if not (self.keep and kind is not None and issubclass(kind, MENDABLE)):
+            discard_scratch(self.folder)
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -83,20 +105,32 @@ class SetWriter:
         self._pixels.write(np.ascontiguousarray(pixels).data)
         for row in rows:
             name = printable(row.id)
-            self._labels.append(
-                self._label_codes.setdefault(row.label, len(self._label_codes)) if row.label else UNLABELLED
-            )
-            self._groups.append(
-                self._group_codes.setdefault(row.group, len(self._group_codes)) if row.group else NO_GROUP
-            )
-            self._splits.append(SPLITS.index(row.split) if row.split else -1)
-            self._synthetic.append(row.synthetic)
-            self._ranks.append(rank_of(name))
-            self._attributes.update(row.attributes)
-            self._votes |= row.votes is not None
+            self._note(name, row)
             attributes = {key: printable(value) for key, value in row.attributes.items()}
-            spooled = [name, printable(row.group), attributes, dict(row.votes) if row.votes else None]
-            self._names.write(json.dumps(spooled) + "\n")
+            votes = dict(row.votes) if row.votes else None
+            spooled = [name, printable(row.group), attributes, votes, row.label, row.split, row.synthetic]
+            self._names.write(json.dumps(spooled).encode() + b"\n")
+
+    def _note(self, name: str, row: Row) -> None:
+        """What stays in memory of an image."""
+        self._labels.append(
+            self._label_codes.setdefault(row.label, len(self._label_codes)) if row.label else UNLABELLED
+        )
+        self._groups.append(self._group_codes.setdefault(row.group, len(self._group_codes)) if row.group else NO_GROUP)
+        self._splits.append(SPLITS.index(row.split) if row.split else -1)
+        self._synthetic.append(row.synthetic)
+        self._ranks.append(rank_of(name))
+        self._attributes.update(row.attributes)
+        self._votes |= row.votes is not None
+
+    def checkpoint(self) -> dict[str, int]:
+        """Flush what was written to the disk; returns how far that is, for `resume`."""
+        sizes = {}
+        for name, file in (("pixels", self._pixels), ("names", self._names)):
+            file.flush()
+            os.fsync(file.fileno())
+            sizes[name] = file.tell()
+        return sizes
 
     def append_set(self, images: ImageSet, chunk: int = 4096) -> None:
         """Add a whole set as it is, its splits included."""
@@ -161,7 +195,7 @@ class SetWriter:
     ) -> Iterator[dict[str, Any]]:
         unique = distinct(columns["ranks"])
         blank = dict.fromkeys((_column(name) for name in self._attributes), "")
-        for i, (name, group, attributes, _) in enumerate(self._spooled()):
+        for i, (name, group, attributes, *_) in enumerate(self._spooled()):
             label = names[columns["labels"][i]] if columns["labels"][i] >= 0 else ""
             fixed = (
                 i,
@@ -184,7 +218,7 @@ class SetWriter:
         """
         path = self._scratch / "soft_labels.npy"
         shares = create_npy(path, (len(self), len(names)), np.float32)
-        for i, (_, _, _, votes) in enumerate(self._spooled()):
+        for i, (_, _, _, votes, *_) in enumerate(self._spooled()):
             for name in set(votes or ()) & set(names):
                 shares[i, names.index(name)] = votes[name]
             if not votes and labels[i] >= 0:
@@ -194,6 +228,7 @@ class SetWriter:
         path.replace(self.folder / "soft_labels.npy")
 
     def _spooled(self) -> Iterator[list[Any]]:
+        self._names.flush()
         self._names.seek(0)
         return (json.loads(line) for line in self._names)
 

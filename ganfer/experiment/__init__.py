@@ -1,8 +1,10 @@
-"""The parts of the experiment that `ganfer.experiment.retrain` runs, in the order in which they take part.
+"""The experiment: the same classifier with and without the synthetic faces, and what may be said of the difference.
 
-`preflight` refuses what cannot be measured and finds leaks; `faces` are the synthetic images that may be trained on;
-`budget` says how long it takes; `select` chooses how many on validation; `arms` makes each arm's training data;
-`trainings` trains them; `comparisons` and `groups` hold what `ganfer.statistics` needs to be told;
-`operating_point` asks what is left of a gain when every arm's thresholds are moved alike;
-`findings`, `showcase` and `board` write down what came out. `crossfold` does all of it once per outer fold.
+Read it in the order in which it happens. `retrain` is the way through. `arms` are the ways of training (`placebos` and
+`portions` make parts of their images); `plan` lists every training before the first one, in stages. `prepare` checks
+the data (`preflight`), takes the `faces`, divides them (`ratios`) and says how long it takes (`budget`). `trainings`
+trains a stage; `select` chooses on validation what the next one needs; `ceiling` says early whether there is hope.
+`read` looks at the test split, once everything is chosen; `fitted` moves thresholds. `findings` writes it down, with
+`comparisons`, `groups`, `operating_point`, `unfinished`, `recommend`, `showcase` and `history`; `best` keeps the
+recommended classifier and `board` writes for TensorBoard. `crossfold` does it once per outer fold, `pooled` reads them.
 """

@@ -10,8 +10,16 @@ import numpy as np
 from classifiers.config import TrainConfig
 from ganfer.data.imageset import ImageSet
 from ganfer.errors import ConfigError, did_you_mean
+from ganfer.experiment.cleaned import cleaned, installed, refuse_without_cleanlab
 from ganfer.experiment.placebos import copies, shuffled
 from ganfer.experiment.portions import joined, portion, thinned
+from ganfer.experiment.ways import PLAIN, learned, words
+
+# settings of images that are pushed into rare classes (M2m): the paper's, and surer ones
+MOVED: Mapping[str, Mapping[str, float]] = {
+    "m2m": {"beta": 0.999, "lam": 0.5, "confidence": 0.9},
+    "m2m-sure": {"beta": 0.999, "lam": 0.1, "confidence": 0.99},
+}
 
 # copies: of real images, so no synthetic one. ceiling: real images that the others do not have, or fewer of them.
 Role = Literal["baseline", "cheap", "synthetic", "copies", "placebo", "ceiling"]
@@ -27,6 +35,10 @@ class Material:
     that is known. held_back: real training images that thinning took away, None where none were. teacher: (N, K) what
     an ensemble of the original says of the real images, None until it is trained. turns: the kept faces of several
     generators, as many of each class, which the seeds take turns with; `kept` is the first, empty for one generator.
+    way: how the classifier learns from faces (`ganfer.experiment.ways`). plausible: by generator, the faces that
+    nothing but their label speaks against, with what the ensemble says of them once it is trained. moved: by setting,
+    real images pushed into rare classes, and how many in words, once the original is trained. out_of_fold: gives
+    (N, K), what models that were not trained on them say of the real images; trains those that are missing.
     """
 
     real: ImageSet
@@ -38,6 +50,10 @@ class Material:
     held_back: ImageSet | None = None
     teacher: np.ndarray | None = None
     turns: tuple[ImageSet, ...] = ()
+    way: str = PLAIN
+    plausible: tuple[ImageSet, ...] = ()
+    moved: Mapping[str, tuple[ImageSet, str]] = field(default_factory=dict)
+    out_of_fold: Callable[[], np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -45,12 +61,17 @@ class TrainingData:
     """What an arm trains on: the images, each one's loss weight (N,) float32, and how it is trained.
 
     turns: the images by generator, as many of each class in each, where the seeds take turns; the first is `images`.
+    added: (N,) bool, which images are faces or stand in their place; none where nothing was added. told: what belongs
+    to the arm's description. head: settings of the features that a head is fitted on, where nothing else is trained.
     """
 
     images: ImageSet
     weights: np.ndarray
     config: TrainConfig
     turns: tuple[ImageSet, ...] = ()
+    added: np.ndarray | None = None
+    told: str = ""
+    head: Mapping[str, float] | None = None
 
     def of_seed(self, place: int) -> ImageSet:
         """What the seed at this place trains on."""
@@ -83,7 +104,8 @@ class Arm:
 
     other: a second setting that validation may choose in place of the first, and what its folder's name ends in.
     placebo_of: the arm that it is a control of. after: what must be trained before ("best": the rebalancing arms,
-    "teacher": the original); "free" needs no training of its own.
+    "teacher": the original); "free" needs no training of its own. rival: the arm that does the same without faces,
+    which it must be better than as well.
     """
 
     name: str
@@ -94,6 +116,7 @@ class Arm:
     other: tuple[str, Build] | None = field(default=None, repr=False)
     placebo_of: str = ""
     after: Literal["", "best", "teacher", "free"] = ""
+    rival: str = ""
 
     @property
     def synthetic(self) -> bool:
@@ -128,11 +151,19 @@ def _real_only(**changes: Any) -> Build:
 def with_faces(material: Material, config: TrainConfig, faces: ImageSet | None = None) -> TrainingData:
     """The real images and the faces (none: the kept ones), these with the material's weight."""
     faces = material.kept if faces is None else faces
-    real = np.ones(len(material.real), np.float32)
-    weights = np.concatenate([real, np.full(len(faces), material.weight, np.float32)])
     turns = material.turns if faces is material.kept else ()
-    several = tuple(joined(material.real, other) for other in turns)
-    return TrainingData(joined(material.real, faces), weights, config, several)
+    return _beside(material, config, material.real, faces, turns)
+
+
+def _beside(
+    material: Material, config: TrainConfig, real: ImageSet, faces: ImageSet, turns: Sequence[ImageSet]
+) -> TrainingData:
+    """Real images and faces beside them, learned from in the material's way."""
+    added = np.arange(len(real) + len(faces)) >= len(real)
+    weights = np.where(added, material.weight, 1.0).astype(np.float32)
+    several = tuple(joined(real, other) for other in turns)
+    told, config = words(config, material.way), learned(config, material.way)
+    return TrainingData(several[0] if several else joined(real, faces), weights, config, several, added, told)
 
 
 def build_of(name: str) -> Build:
@@ -177,6 +208,44 @@ def _distilled(share: float) -> Build:
         soft = (share * material.teacher + (1 - share) * hard).astype(np.float32)
         soft /= soft.sum(axis=1, keepdims=True)
         return plain(dataclasses.replace(real, soft_labels=soft), config)
+
+    return build
+
+
+def _distilled_with_faces(share: float) -> Build:
+    """The same, and the plausible faces with the ensemble's opinion alone: no label of theirs is used.
+
+    The teacher's opinion is of the image as it is, for real images and faces alike; of the very view that the student
+    sees it would teach more (Beyer et al. 2022).
+    """
+
+    def build(material: Material, config: TrainConfig) -> TrainingData:
+        faces = material.plausible
+        assert faces
+        assert all(one.soft_labels is not None for one in faces)
+        real = _distilled(share)(material, config).images
+        return _beside(material, config, real, faces[0], faces if len(faces) > 1 else ())
+
+    return build
+
+
+def _moved(setting: str) -> Build:
+    def build(material: Material, config: TrainConfig) -> TrainingData:
+        made, told = material.moved[setting]
+        return dataclasses.replace(plain(joined(material.real, made), config), told=told)
+
+    return build
+
+
+def _on_features(**settings: float) -> Build:
+    return lambda material, config: dataclasses.replace(plain(material.real, config), head=settings)
+
+
+def _cleaned(*, relabel: bool) -> Build:
+    def build(material: Material, config: TrainConfig) -> TrainingData:
+        assert material.out_of_fold is not None
+        images, told = cleaned(material.real, material.out_of_fold(), relabel=relabel)
+        return dataclasses.replace(plain(images, config), told=told)
 
     return build
 
@@ -249,11 +318,33 @@ _ALL = (
         "distilled", "Distilled ensemble", "real images, half of each target from an ensemble of the original's seeds",
         _distilled(0.5), other=("-mostly", _distilled(0.8)), after="teacher",
     ),
+    Arm(
+        "m2m", "Moved images", "real images and, in rare classes, larger classes' images pushed there along the "
+        "original's gradient (M2m, Kim, Jeong & Shin 2020)", _moved("m2m"), other=("-sure", _moved("m2m-sure")),
+        after="teacher",
+    ),
+    Arm(
+        "features", "Drawn features",
+        "the original's models, the head fitted on their features and on drawn ones of rare classes "
+        "(after TailCalibX, Vigneswaran et al. 2021)",
+        _on_features(), other=("-wide", _on_features(spread=2.0)), after="teacher",
+    ),
+    Arm(
+        "clean", "Cleaned labels",
+        "real images, their labels cleaned by confident learning (Northcutt et al. 2021)",
+        _cleaned(relabel=False), other=("-relabelled", _cleaned(relabel=True)),
+    ),
     Arm("synthetic", "Real + synthetic", "real images and the kept synthetic faces", with_faces, "synthetic"),
     Arm(
         "synthetic+best", "Synthetic + best",
         "real images, the kept synthetic faces, and the rebalancing that is best on validation",
         _with_best, "synthetic", after="best",
+    ),
+    Arm(
+        "distilled+synthetic", "Distilled + synthetic",
+        "as the distilled ensemble, and plausible synthetic faces of all classes with the ensemble's opinion alone",
+        _distilled_with_faces(0.5), "synthetic", other=("-mostly", _distilled_with_faces(0.8)), after="teacher",
+        rival="distilled",
     ),
     Arm(
         "duplicated", "Placebo: duplicates", "copies of real images in place of the synthetic faces",
@@ -289,6 +380,8 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "quick": QUICK,
     "default": DEFAULT,
     "cheap": ("original", *(arm.name for arm in _ALL if arm.role == "cheap")),
+    "rivals": ("original", "m2m", "features"),
+    "distillation": ("original", "distilled", "distilled+synthetic"),
     "placebos": ("duplicated", "duplicated+best", "shuffled", "unscreened"),
     "ceiling": ("oracle", *CURVE),  # whichever the data allows
     "all": tuple(ARMS),
@@ -317,6 +410,14 @@ def chosen_arms(names: str, *, thinned: bool | None = None) -> list[Arm]:
             f"{best[0]} needs a way of rebalancing to choose from.",
             f"Add one or more of {', '.join(REBALANCING)}, or take --quick.",
         )
+    for name in wanted:
+        if ARMS[name].rival and ARMS[name].rival not in wanted:
+            raise ConfigError(
+                f"The arm {name} needs the same without faces to compare with.",
+                f"Add {ARMS[name].rival}, or take the list distillation.",
+            )
+    if "clean" in given:
+        refuse_without_cleanlab()
     if "oracle" in wanted and thinned is False:
         raise ConfigError(
             "The arm oracle needs real training images that were taken away.",
@@ -327,4 +428,6 @@ def chosen_arms(names: str, *, thinned: bool | None = None) -> list[Arm]:
 
 def _of_group(names: Sequence[str], thinned: bool | None) -> list[str]:
     left_out: Sequence[str] = () if thinned is None else CURVE if thinned else ("oracle",)
+    if not installed():
+        left_out = (*left_out, "clean")
     return [name for name in names if name not in left_out]

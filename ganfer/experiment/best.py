@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 
 from classifiers.biases import save_with_biases
+from ganfer.cards.model import write_model_card
+from ganfer.classifier.model_card import classifier_facts, measures
 from ganfer.config import Config
 from ganfer.experiment.arms import ARMS, Outcome, Trained
 from ganfer.experiment.comparisons import mean_level
 from ganfer.experiment.findings import Experiment
 from ganfer.experiment.fitted import fit_biases
 from ganfer.experiment.trainings import Trainings
+from ganfer.runtime.files import read_object
 from ganfer.workspace import Run
 
 FOLDER = "best"
@@ -39,7 +42,7 @@ def keep_best(
     found: dict[str, Any] = {
         "before": _relative(run, trainings.folder(experiment.folders["original"], trainings.seeds[0]))
     }
-    after = next((name for name in ("synthetic", "synthetic+best") if name in outcomes), None)
+    after = next((name for name in ("synthetic", "synthetic+best", "distilled+synthetic") if name in outcomes), None)
     if after:
         found["after"] = _relative(run, trainings.folder(experiment.folders[after], trainings.seeds[0]))
     if config.retrain.keep == "distilled":
@@ -58,6 +61,21 @@ def keep_best(
     return found
 
 
+def write_best_card(run: Run, data: Run, results: Mapping[str, Any]) -> None:
+    """The model card of the kept classifier: its arm's figures on the test split, over the seeds, with intervals."""
+    recommended = results["recommendation"]["arm"]
+    arm = next(arm for arm in results["arms"] if arm["name"] == recommended)
+    card = read_object(run.path / FOLDER / "card.json", "Remove the report and run the command again.")
+    faces = sum(arm["synthetic_counts"].values())
+    notes = (
+        f"The figures are the mean over {len(results['settings']['seeds'])} seeds of the arm {recommended}; the "
+        "weights are those of the seed that is best on validation, with class biases fitted there.",
+        *([f"{faces:,} of its training images are synthetic."] if faces else []),
+    )
+    facts = classifier_facts(f"{run.name} best", card, data.name, measures(arm["metrics"], "test"), notes=notes)
+    write_model_card(run.path / FOLDER, facts)
+
+
 def _of_network(outcomes: Mapping[str, Outcome], arm: str) -> tuple[Trained, ...]:
     """The models as they were trained: those of the original where an arm only moves their thresholds."""
     return outcomes["original" if ARMS[arm].after == "free" else arm].trained
@@ -72,7 +90,7 @@ def _distilled(trainings: Trainings, outcome: Outcome, folder: str) -> tuple[Pat
     """One net that learned what the arm's models say together of its own training images."""
     images = outcome.data.images
     teacher = trainings.ensemble(folder, images.images)
-    data = dataclasses.replace(outcome.data, images=dataclasses.replace(images, soft_labels=teacher))
+    data = dataclasses.replace(outcome.data, images=dataclasses.replace(images, soft_labels=teacher), head=None)
     name = f"{folder}-distilled"
     return trainings.one(name, data, trainings.seeds[0])
 

@@ -1,24 +1,25 @@
-"""TensorBoard's HParams of an experiment: a row per arm, so that experiments can be sorted and set side by side."""
+"""What trackers are told of an experiment: its comparisons; settings and figures of every arm, as a run within it."""
 
-import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ganfer.config import Config
-from ganfer.experiment.select import REBALANCED
+from ganfer.experiment.findings import Experiment
+from ganfer.experiment.plan import REBALANCED
+from ganfer.tracking import Interval, Tracked, figures_of
 
 
-def write_hparams(folder: Path, config: Config, results: Mapping[str, Any]) -> None:
-    """Write `tensorboard/<arm>/` below the folder, anew: what each arm was trained with, and its test figures."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # tensorboard's own imports
-        from torch.utils.tensorboard import SummaryWriter
+def track_experiment(track: Tracked, config: Config, results: Mapping[str, Any], experiment: Experiment) -> None:
+    """The changes against other arms, with their intervals; per arm what it was trained with, and its test figures."""
+    track.metrics(
+        {
+            f"{row['arm']} over {row['baseline']}/{row['metric']}": Interval(row["change"], row["low"], row["high"])
+            for row in results["comparisons"]
+        }
+    )
+    track.artefacts("index.html", "results.json")
     settings = results["settings"]
-    for arm in results["arms"]:
-        target = folder / "tensorboard" / arm["name"]
-        for old in target.glob("events.out.tfevents.*"):
-            old.unlink()
+    for arm, outcome in zip(results["arms"], experiment.outcomes, strict=True):
         counts = arm["train_counts"].values()
         parameters: dict[str, Any] = {
             "arm": arm["name"],
@@ -30,11 +31,9 @@ def write_hparams(folder: Path, config: Config, results: Mapping[str, Any]) -> N
             "synthetic_weight": settings["weight_with_best" if arm["name"] == REBALANCED else "weight"],
             "imbalance": max(counts) / max(1, min(counts)),
         }
-        figures = {f"test/{name}": value["mean"] for name, value in arm["metrics"].items()}
-        figures |= {
-            f"recall/{name}": value["recall"]["mean"]
-            for name, value in arm["per_class"].items()
-            if value["recall"]["mean"] is not None
-        }
-        with SummaryWriter(str(target)) as writer:
-            writer.add_hparams(parameters, figures, run_name=".")
+        recalls = {name: value["recall"] for name, value in arm["per_class"].items()}
+        with track.nested(arm["name"], parameters) as inner:
+            inner.metrics(figures_of({"test": arm["metrics"], "recall": recalls}))
+            for seed, trained in zip(settings["seeds"], outcome.trained, strict=False):
+                for place, value in enumerate(trained.history, 1):
+                    inner.metrics({f"validation/balanced_accuracy/seed-{seed}": value}, place)

@@ -3,7 +3,7 @@
 import dataclasses
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +69,14 @@ def budget_of(
     if per_step is None:
         return Budget(trainings, steps, None, "time unknown before a warm-up")
     return Budget(trainings, steps, trainings * steps * per_step, source)
+
+
+def together(budgets: Sequence[Budget]) -> Budget:
+    """Of several experiments."""
+    seconds = [each.seconds for each in budgets if each.seconds is not None]
+    whole = sum(seconds) if len(seconds) == len(budgets) else None
+    first = budgets[0]
+    return Budget(sum(each.trainings for each in budgets), first.steps, whole, first.source)
 
 
 def _train_count(data: Run) -> int | None:

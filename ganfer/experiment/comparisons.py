@@ -38,6 +38,7 @@ def selected(validation: dict[str, float]) -> Selection:
     return Selection(best(cheap), best(REBALANCING), validation, best(WITHOUT))
 
 
+SPOKEN_OF = ("synthetic+best", "synthetic", "distilled+synthetic")  # by the verdict, the first that was trained
 WITHOUT = [name for name, arm in ARMS.items() if arm.role in ("baseline", "cheap", "copies")]
 
 
@@ -63,6 +64,7 @@ def compare(
     synthetic = [name for name in place if role[name] == "synthetic"]
     for best in dict.fromkeys([selection.best_without, selection.best_cheap]):
         pairs += [(name, best, True) for name in synthetic if best in place]
+    pairs += [(name, ARMS[name].rival, True) for name in synthetic if ARMS[name].rival in place]
     if "synthetic" in place:
         pairs += [("synthetic", name, False) for name in place if ARMS[name].placebo_of == "synthetic"]
     if "synthetic+best" in place:
@@ -153,15 +155,17 @@ def _families(
 def claimed(outcomes: Sequence[Outcome], selection: Selection) -> tuple[str, list[str]]:
     """The arm that the verdict is about, and the baselines it is measured against: the first decides.
 
-    It is about `synthetic+best` where that was trained, else about `synthetic`, else about the first other arm; against
-    the best arm without synthetic images (chosen on validation), then against the original. An arm that itself trained
-    on no synthetic image is measured against the original alone.
+    It is about `synthetic+best` where that was trained, else about `synthetic`, else `distilled+synthetic`, else about
+    the first other arm; against the best arm without synthetic images (chosen on validation), against the arm that does
+    the same without them where there is one, then against the original. An arm that itself trained on no synthetic
+    image is measured against the original alone.
     """
     names = [outcome.arm.name for outcome in outcomes[1:]]
-    about = next((name for name in ("synthetic+best", "synthetic") if name in names), names[0])
+    about = next((name for name in SPOKEN_OF if name in names), names[0])
     first = outcomes[0].arm.name
-    without = selection.best_without if ARMS[about].synthetic else first
-    return about, list(dict.fromkeys([without or first, first]))
+    if not ARMS[about].synthetic:
+        return about, [first]
+    return about, list(dict.fromkeys([selection.best_without or first, *filter(None, [ARMS[about].rival]), first]))
 
 
 def decide(
@@ -180,24 +184,36 @@ def decide(
     table = {(pair.arm, pair.baseline): pair.changes for pair in compared}
     first = outcomes[0].arm.name
     about, baselines = claimed(outcomes, selection)
+    same = ARMS[about].rival
 
     def claim(baseline: str) -> Claim:
-        against = f"{title[baseline]} alone, the best arm without synthetic images (on validation)"
-        return Claim("the original training" if baseline == first else against, table[about, baseline])
+        why = "the best arm without synthetic images (on validation)"
+        why = "the same training without the faces" if baseline == same != selection.best_without else why
+        against = "the original training" if baseline == first else f"{title[baseline]} alone, {why}"
+        return Claim(against, table[about, baseline])
 
     turns = max(len(outcome.data.turns) for outcome in outcomes)
     faces = f"Synthetic faces of such generators (of {turns})" if turns > 1 else "These synthetic faces"
     what = {
         "synthetic": faces,
         "synthetic+best": f"{faces}, with {title.get(selection.best_rebalancing, '')},",
+        "distilled+synthetic": f"{faces}, labelled by the ensemble,",
     }.get(about, f"The arm {about}")
-    evidence = Evidence(
-        claim(baselines[0]),
-        claim(first) if len(baselines) > 1 else None,
-        fitted if ARMS[about].synthetic else None,
-        _missing(title) if ARMS[about].synthetic else "",
-    )
-    found = rule.verdict(evidence, what=what, margin=settings.margin, accuracy_margin=settings.accuracy_margin)
+
+    def judged(baseline: str) -> rule.Verdict:
+        evidence = Evidence(
+            claim(baseline),
+            claim(first) if baseline != first else None,
+            fitted if ARMS[about].synthetic else None,
+            _missing(title) if ARMS[about].synthetic else "",
+        )
+        return rule.verdict(evidence, what=what, margin=settings.margin, accuracy_margin=settings.accuracy_margin)
+
+    baseline = baselines[0]
+    found = judged(baseline)
+    if found.word == "helps" and same and same != baseline:  # both are needed: the other decides
+        baseline = same
+        found = judged(baseline)
     more = [found.beside, *beside]
     cheap = selection.best_cheap
     if cheap and cheap not in baselines and about != cheap:
@@ -209,7 +225,7 @@ def decide(
         "sentence": found.sentence,
         "beside": " ".join(words for words in more if words),
         "arm": about,
-        "baseline": first if found.by_original else baselines[0],
+        "baseline": first if found.by_original else baseline,
     }
 
 

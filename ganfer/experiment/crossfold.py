@@ -1,17 +1,16 @@
 """The experiment over outer folds: split, GAN, labeller and arms anew in each, so that every image is tested once.
 
 For data without a test split worth the name (CK+48: 118 people), and against the luck of one GAN. Each fold is a
-workspace of its own below the report, an ordinary experiment with an ordinary report; here their predictions are
-pooled. A kill loses nothing: the same command goes on in the fold where it was.
+workspace of its own below the report, an ordinary experiment with an ordinary report. First every fold's faces are
+drawn, then all folds' trainings go together, stage by stage of their plan, and `pooled` puts their predictions
+together. A kill loses nothing: the same command goes on where it was.
 """
 
 import dataclasses
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,24 +19,21 @@ from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set, save_set
 from ganfer.data.splits import NO_GROUP, hold_out, rank_of
 from ganfer.errors import ConfigError, DataError
-from ganfer.experiment.arms import ARMS, Arm, Outcome, Trained, TrainingData
-from ganfer.experiment.comparisons import PRIMARY, Selection, claimed, compare, decide, predictions, rows, selected
-from ganfer.experiment.findings import FORMAT, arm_figures, arm_notes, rising, seeds_words, size_notes, subjects_of
-from ganfer.experiment.fitted import shifted
-from ganfer.experiment.recommend import recommendation
-from ganfer.experiment.trainings import stored_trained
+from ganfer.experiment.pooled import pooled_results
+from ganfer.experiment.prepare import Inputs, inputs_of
+from ganfer.experiment.retrain import report_result, retrain_together
+from ganfer.experiment.ways import identity
 from ganfer.generate.batch import read_batch
-from ganfer.report import read_results, terminal_summary, write_report
+from ganfer.report import write_report
 from ganfer.results import Result
 from ganfer.runtime.console import say
 from ganfer.runtime.files import digest_of
-from ganfer.statistics import verdict
-from ganfer.statistics.verdict import Measured
 from ganfer.workspace import Run, Workspace
 
-# a fold's workspace, its settings, faces to draw per class -> the fold's finished experiment
-Tell = Callable[[Workspace, Config, Mapping[str, int]], Result]
+# a fold's workspace, its settings, faces to draw per class -> the fold's labelled batch
+Draw = Callable[[Workspace, Config, Mapping[str, int]], Run]
 _FEWEST = 2
+_TOGETHER = 4 * 2**30  # bytes of training images; folds with more are trained in groups
 
 
 def folds_lines(config: Config) -> list[str]:
@@ -53,10 +49,12 @@ def folds_lines(config: Config) -> list[str]:
     ]
 
 
-def retrain_in_folds(workspace: Workspace, config: Config, data: Run, batch: Run | None, tell: Tell) -> Result:
+def retrain_in_folds(workspace: Workspace, config: Config, data: Run, batch: Run | None, draw: Draw) -> Result:
     """Run the experiment in every fold and report the pooled predictions; goes on where it was interrupted."""
     settings = dataclasses.asdict(config)
-    settings["retrain"].pop("workers")
+    settings["retrain"] = identity(settings["retrain"])
+    for elsewhere in ("cluster", "tracking"):  # where it is computed and told changes nothing
+        settings.pop(elsewhere)
     counts = None if batch is None else _asked(batch, data)
     key = {"config": settings, "inputs": {"data": data.digest}, "seed": config.seed, "faces": counts}
     run = workspace.run("reports", "folds", key)
@@ -67,19 +65,30 @@ def retrain_in_folds(workspace: Workspace, config: Config, data: Run, batch: Run
         images = read_set(data.path)
         fold = fold_of(images, config.retrain.folds, config.seed)
         inner = dataclasses.replace(config, retrain=dataclasses.replace(config.retrain, folds=0))
-        told = []
+        asked = []
         for k in range(config.retrain.folds):
             own = Workspace(run.path / "folds" / f"fold-{k}")
             part = _fold_data(own, data, images, fold, k, config)
             say(f"Fold {k + 1} of {config.retrain.folds}:")
-            told.append((part, tell(own, inner, _faces(counts, config, images, part))))
+            asked.append(inputs_of(own, inner, part, draw(own, inner, _faces(counts, config, images, part))))
             run.tick()
-        results = _pooled(run, config, data, images, told)
+        told: list[tuple[Run, Result]] = []
+        for group in _groups(asked, images):
+            told += zip([inputs.data for inputs in group], retrain_together(group), strict=True)
+            run.tick()
+        results = pooled_results(run, config, data, images, told)
         write_report(run.path, results)
         digest = digest_of(run.path / "results.json")
         figures = {"verdict": results["verdict"], "page": str(run.path / "index.html")}
         run.finish(digest=digest, figures=figures, device=str(results["run"]["device"]))
     return _result(run)
+
+
+def _groups(asked: Sequence[Inputs], images: ImageSet) -> list[Sequence[Inputs]]:
+    """Folds whose trainings go together: all of them, as far as their images are no burden on the memory."""
+    copies = 2 + sum(arm.faces for arm in asked[0].arms)  # each arm with faces has its own, with the real ones
+    many = max(1, _TOGETHER // (copies * images.images.nbytes))
+    return [asked[start : start + many] for start in range(0, len(asked), many)]
 
 
 def fold_of(images: ImageSet, folds: int, seed: int) -> np.ndarray:
@@ -166,164 +175,9 @@ def _faces(asked: Mapping[str, float] | None, config: Config, images: ImageSet, 
     return {name: max(1, config.generate.n // len(present)) for name in images.class_names if name in present}
 
 
-# --- the folds together -----------------------------------------------------------------------------------------------
-
-
-def _pooled(
-    run: Run, config: Config, data: Run, images: ImageSet, told: Sequence[tuple[Run, Result]]
-) -> dict[str, Any]:
-    """The results over all folds: every image was tested once per arm and seed, by models that never saw it."""
-    found = [dict(result.figures) for _, result in told]
-    tests = [_tested(part) for part, _ in told]
-    names, settings = images.class_names, config.retrain
-    truth = np.concatenate([test.labels for test in tests])
-    arms = [ARMS[arm["name"]] for arm in found[0]["arms"]]
-    every = [tuple(_models(told, found, arm, seed) for seed in _seeds(config)) for arm in arms]
-    outcomes = [
-        Outcome(arm, _no_data(tests[0], config), found[0]["arms"][0]["steps"], tuple(_joined(m) for m in models))
-        for arm, models in zip(arms, every, strict=True)
-    ]
-    number = np.repeat(np.arange(len(tests)), [len(test) for test in tests])
-    whole = _every_test(tests)
-    subjects = subjects_of(whole)
-
-    def measured_of(rows_of: np.ndarray) -> Measured:
-        return verdict.measure(
-            truth, rows_of, names, resamples=settings.resamples, seed=config.seed, groups=subjects, folds=number
-        )
-
-    measured = [measured_of(predictions(outcome)) for outcome in outcomes]
-    selection = _selection(found)
-    compared = compare(outcomes, measured, truth, selection)
-    about, baselines = claimed(outcomes, selection)
-    labels = [_labels_of(part, "val") for part, _ in told]
-    moved = {
-        arm.name: np.stack(
-            [
-                np.concatenate([shifted(m, y).probabilities for m, y in zip(models, labels, strict=True)]).argmax(1)
-                for models in per_seed
-            ]
-        )
-        for arm, per_seed in zip(arms, every, strict=True)
-        if arm.name in {about, baselines[0]}
-    }
-    fitted = verdict.changes(measured_of(moved[about]), measured_of(moved[baselines[0]]))[PRIMARY]
-    beside = [seeds_words(outcomes), *rising(outcomes)]
-    decided = decide(outcomes, compared, selection, settings, fitted, beside)
-    changes = rows(compared, settings, about, baselines)
-    counted = {name: int(n) for name, n in zip(names, np.bincount(truth, minlength=len(names)), strict=True)}
-    by = "subject" if images.group.any() else "class"
-    return {
-        "format": FORMAT,
-        "title": f"{config.classifier.model} on {data.name}, {settings.folds} folds, with and without synthetic faces",
-        "verdict": decided,
-        "data": {
-            "name": data.name,
-            "digest": images.digest,
-            "class_names": list(names),
-            "train": found[0]["data"]["train"],
-            "val": found[0]["data"]["val"],
-            "test": counted,
-            "notes": [
-                f"{settings.folds} folds, split by {by}: each trains its own GAN, labeller and arms. Test figures are "
-                "over all folds; images to train on, faces and the screen are those of the first.",
-                *size_notes(whole, changes, decided),
-                *arm_notes(outcomes),
-            ],
-        },
-        "arms": [
-            {
-                **arm_figures(outcome, arm, truth, names),
-                **{part: _arm_of(found[0], outcome.arm.name)[part] for part in ("train_counts", "synthetic_counts")},
-            }
-            for outcome, arm in zip(outcomes, measured, strict=True)
-        ],
-        "comparisons": changes,
-        "selection": dataclasses.asdict(selection),
-        "recommendation": recommendation(outcomes, compared, selection, decided),
-        "folds": [
-            {"path": str(result.path), "verdict": one["verdict"]} for (_, result), one in zip(told, found, strict=True)
-        ],
-        **{part: found[0].get(part) for part in ("labelling", "screen", "faces")},
-        "settings": {**found[0]["settings"], "ratio": None},
-        "run": {
-            **{
-                part: run.record.get(part) for part in ("command", "stage", "machine", "versions", "started", "seconds")
-            },
-            "device": found[0]["run"]["device"],
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "times": [{"stage": f"fold {k + 1}", "seconds": one["run"]["seconds"]} for k, one in enumerate(found)],
-        },
-    }
-
-
-def _tested(part: Run) -> ImageSet:
-    images = read_set(part.path).of("test")
-    return images.select(np.flatnonzero(images.labels >= 0))
-
-
-def _every_test(tests: Sequence[ImageSet]) -> ImageSet:
-    """All test images, as far as their counts go."""
-    labels = np.concatenate([test.labels for test in tests])
-    first = tests[0].select(np.zeros(len(labels), dtype=np.int64))
-    return dataclasses.replace(first, labels=labels, group=np.concatenate([test.group for test in tests]))
-
-
-def _no_data(images: ImageSet, config: Config) -> TrainingData:
-    """What pooled models trained on differs by fold; the counts come from the folds' own results."""
-    return TrainingData(images.select([]), np.empty(0, np.float32), config.classifier)
-
-
-def _seeds(config: Config) -> list[int]:
-    return [config.seed + i for i in range(config.retrain.seeds)]
-
-
-def _models(
-    told: Sequence[tuple[Run, Result]], found: Sequence[Mapping[str, Any]], arm: Arm, seed: int
-) -> list[Trained]:
-    """An arm's model of each fold, at one seed."""
-    models = []
-    for (part, result), one in zip(told, found, strict=True):
-        model = stored_trained(Path(str(result.path)), _arm_of(one, arm.name)["folder"], seed)
-        models.append(shifted(model, _labels_of(part, "val")) if arm.after == "free" else model)
-    return models
-
-
-def _labels_of(part: Run, split: str) -> np.ndarray:
-    """(N,) the labels of a fold's validation or test images."""
-    images = read_set(part.path).of(split)
-    labels: np.ndarray = images.labels[images.labels >= 0]
-    return labels
-
-
-def _joined(models: Sequence[Trained]) -> Trained:
-    """The folds' predictions one after the other; the history is their mean, where they are of one length."""
-    histories = [model.history for model in models]
-    same = len({len(history) for history in histories}) == 1
-    return Trained(
-        probabilities=np.concatenate([model.probabilities for model in models]),
-        validation=np.concatenate([model.validation for model in models]),
-        temperature=float(np.mean([model.temperature for model in models])),
-        seconds=sum(model.seconds for model in models),
-        device=models[0].device,
-        history=tuple(np.mean(histories, axis=0).tolist()) if same else (),
-    )
-
-
-def _arm_of(results: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return next(dict(arm) for arm in results["arms"] if arm["name"] == name)
-
-
-def _selection(found: Sequence[Mapping[str, Any]]) -> Selection:
-    """What validation says over all folds. Each fold made its own choice for `synthetic+best`."""
-    per_fold = [one["selection"]["validation"] for one in found]
-    means = {name: float(np.mean([one[name] for one in per_fold])) for name in per_fold[0]}
-
-    return selected(means)
-
-
 def _result(run: Run) -> Result:
-    results = read_results(run.path)
-    lines = [*terminal_summary(results), "", f"report: {(run.path / 'index.html').resolve()}"]
-    lines += [f"  fold {k + 1}: {fold['verdict']['word']}, {fold['path']}" for k, fold in enumerate(results["folds"])]
-    return Result("ganfer retrain", run.path, results, lines)
+    result = report_result(run)
+    folds = [
+        f"  fold {k + 1}: {fold['verdict']['word']}, {fold['path']}" for k, fold in enumerate(result.figures["folds"])
+    ]
+    return dataclasses.replace(result, lines=[*result.lines, *folds])

@@ -7,18 +7,22 @@ import numpy as np
 from ganfer.data.imageset import ImageSet
 from ganfer.errors import ConfigError, DataError
 from ganfer.experiment.portions import portion
-from ganfer.generate.batch import read_batch
+from ganfer.generate.batch import read_batch, read_rows
 from ganfer.label.held_out import from_elsewhere
 from ganfer.label.labels import (
     COPY,
     DUPLICATE,
+    KEPT,
+    LABELS,
     LOW_CONFIDENCE,
     MISMATCH,
     OFF_MANIFOLD,
+    SURPLUS,
     Labels,
     newest_labels,
     read_labels,
 )
+from ganfer.metrics.copies import CopyRule, Nearest
 from ganfer.review.effect import decided
 from ganfer.runtime.seeding import stream
 from ganfer.workspace import Run, Workspace
@@ -49,6 +53,32 @@ def kept_faces(batch_run: Run, labels_run: Run, images: ImageSet, *, soft_labels
         )
     soft = labels.probabilities[kept] if soft_labels else None
     return _as_training(batch_run, images, kept, labels.predicted[kept], soft)
+
+
+def plausible_faces(batch_run: Run, labels_run: Run, images: ImageSet, most: int, seed: int) -> ImageSet:
+    """The faces that nothing but their label speaks against, `most` of them at most, drawn evenly.
+
+    Kept ones, surplus ones, and those that the labeller is unsure of or calls another class, as far as they lie on the
+    manifold of what it calls them and are no copies. Their labels are the labeller's, which nobody should train on.
+    """
+    labels = decided(read_labels(labels_run, images.class_names), batch_run)
+    passed = np.isin(labels.reason, [KEPT, SURPLUS])
+    doubted = np.isin(labels.reason, [MISMATCH, LOW_CONFIDENCE])
+    rows = read_rows(labels_run.path / LABELS)
+    limits = labels_run.figures["screen"]["limits"]
+
+    def figure(name: str) -> np.ndarray:
+        return np.array([float(row.get(name) or "nan") for row in rows])
+
+    floor = np.array([float(limits["realism"][name]) for name in images.class_names])
+    doubted &= ~(figure("realism") < floor[labels.predicted])
+    if limits["copy"] is not None and "likeness" in (rows[0] if rows else {}):
+        likeness, isolation, none = figure("likeness"), figure("isolation"), np.zeros(len(rows))
+        rule = CopyRule(float(limits["copy"]["likeness"]), float(limits["copy"]["isolation"]))
+        doubted &= ~rule.copies(Nearest(none.astype(np.int64), likeness, none.astype(bool), isolation, likeness))
+    index = np.flatnonzero(passed | doubted)
+    index = np.sort(stream(seed, "plausible").permutation(index)[:most])
+    return _as_training(batch_run, images, index, labels.predicted[index], None)
 
 
 def unscreened_faces(batch_run: Run, labels_run: Run, images: ImageSet, counts: dict[str, int], seed: int) -> ImageSet:

@@ -11,7 +11,7 @@ from sklearn.metrics import confusion_matrix
 from classifiers.calibration import ece, reliability
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet
-from ganfer.experiment.arms import ARMS, Material, Outcome
+from ganfer.experiment.arms import Material, Outcome
 from ganfer.experiment.budget import Budget
 from ganfer.experiment.ceiling import exchange
 from ganfer.experiment.comparisons import LEVEL, Selection, claimed, compare, decide, predictions, rows
@@ -19,8 +19,9 @@ from ganfer.experiment.groups import group_tables
 from ganfer.experiment.operating_point import at_equal_shares
 from ganfer.experiment.preflight import Leaks
 from ganfer.experiment.recommend import recommendation
-from ganfer.experiment.select import REBALANCED, Selected
+from ganfer.experiment.select import Selected
 from ganfer.experiment.showcase import showcase
+from ganfer.experiment.trainings import seeds_of
 from ganfer.experiment.unfinished import unfinished, words
 from ganfer.statistics import verdict
 from ganfer.statistics.significance import fewest_images
@@ -101,21 +102,23 @@ def experiment_results(
         },
         "recommendation": recommendation(outcomes, compared, selection, decided),
         "exchange": exchange(outcomes, measured, experiment.material),
-        "tuning": experiment.selected.curve or None,
+        "tuning": dict(experiment.selected.curve) or None,
         "equal_shares": equal,
         "groups": group_tables(experiment.test, outcomes, about, decided["baseline"], settings.resamples, config.seed),
         **labels.figures,
         "faces": showcase(images, batch, labels, config.seed),
         "settings": {
-            "seeds": [config.seed + i for i in range(settings.seeds)],
+            "seeds": seeds_of(config),
             "steps": outcomes[0].steps,
             "confidence_level": LEVEL,
             "resamples": settings.resamples,
             "margin": settings.margin,
             "accuracy_margin": settings.accuracy_margin,
-            "ratio": experiment.selected.chosen.ratio,
-            "weight": experiment.selected.chosen.weight,
-            "weight_with_best": experiment.selected.candidate(ARMS[REBALANCED]).weight,
+            "ratio": experiment.selected.ratio,
+            "weight": experiment.selected.weight,
+            "weight_with_best": experiment.selected.weight_with_best,
+            "way": experiment.selected.way,
+            "way_with_best": experiment.selected.way_with_best,
             "soft_labels": settings.soft_labels,
         },
         "run": _run_facts(run, experiment),
@@ -127,12 +130,11 @@ def _counts(outcome: Outcome, experiment: Experiment, config: Config) -> dict[st
     images = outcome.data.images
     synthetic = images.select(np.flatnonzero(images.source == "synthetic"))
     folder = experiment.folders[outcome.arm.name]
-    seeds = range(config.seed, config.seed + len(outcome.trained))
     return {
         "train_counts": images.counts(),
         "synthetic_counts": synthetic.counts(),
         "folder": folder,
-        "folders": [f"trainings/{folder}-{seed}" for seed in seeds],
+        "folders": [f"trainings/{folder}-{seed}" for seed in seeds_of(config)],
     }
 
 
@@ -183,7 +185,7 @@ def arm_figures(outcome: Outcome, measured: Measured, truth: np.ndarray, names: 
     return {
         "name": outcome.arm.name,
         "title": outcome.arm.title,
-        "description": outcome.arm.description,
+        "description": "; ".join(filter(None, [outcome.arm.description, outcome.data.told])),
         "metrics": {name: figures[name].to_json() for name in verdict.OVERALL},
         "per_class": per_class,
         "confusion": sum(confusion_matrix(truth, row, labels=np.arange(len(names))) for row in guesses).tolist(),

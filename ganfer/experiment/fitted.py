@@ -35,13 +35,13 @@ def shifted(trained: Trained, labels: np.ndarray) -> Trained:
     )
 
 
-def mean_of_cross_fitted(outcome: Outcome, val: ImageSet) -> float:
+def mean_of_cross_fitted(validation: np.ndarray, val: ImageSet) -> float:
     """Balanced accuracy on validation, every image decided by biases that were fitted without it.
 
-    As the biases are chosen on the same images, the plain figure would be too good beside arms that learned nothing
-    there.
+    validation: (S, V, K), what each seed's model says of `val`. As the biases are chosen on the same images, the plain
+    figure would be too good beside arms that learned nothing there.
     """
-    return mean_level(val, [_cross_fitted(each.validation, val.labels) for each in outcome.trained])
+    return mean_level(val, [_cross_fitted(each, val.labels) for each in validation])
 
 
 def _cross_fitted(validation: np.ndarray, labels: np.ndarray) -> np.ndarray:

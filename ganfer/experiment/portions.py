@@ -54,6 +54,13 @@ def rare_first(existing: Sequence[int], available: Sequence[int], total: int) ->
     return added
 
 
+def filled(counts: Sequence[int], total: int) -> list[int]:
+    """How many of each class to add until all that have some are as many as the largest, `total` in all at most, the
+    rarest first."""
+    most = max(counts, default=0)
+    return rare_first(counts, [most - n if n else 0 for n in counts], total)
+
+
 def portion(faces: ImageSet, counts: Sequence[int], seed: int) -> ImageSet:
     """`counts[k]` faces of each class k, in the set's order. Portions are nested: a larger one holds a smaller one."""
     rng = stream(seed, "portion")

@@ -1,179 +1,232 @@
-"""How many synthetic faces to add and what each should weigh, found on validation. Never sees the test split."""
+"""What validation chooses, and so what the planned trainings are made from. Never sees the test split.
 
-from collections.abc import Callable, Mapping, Sequence
+A choice is made when it is first asked for, from trainings of the stages before, and stays as it is.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from classifiers.config import TrainConfig
-from ganfer.config import RetrainConfig
-from ganfer.errors import ConfigError
-from ganfer.experiment.arms import ARMS, Arm, Material, TrainingData, chosen_arms, with_faces
-from ganfer.experiment.portions import portion, rare_first
+from ganfer.experiment.arms import REBALANCING, Arm, Material, TrainingData
+from ganfer.experiment.comparisons import LEVEL, PRIMARY, mean_level
+from ganfer.experiment.original import after_original
+from ganfer.experiment.plan import REBALANCED, Choice, Plan, Planned
+from ganfer.experiment.ratios import Portion
 from ganfer.experiment.trainings import Trainings
+from ganfer.experiment.ways import PLAIN, suffix
 from ganfer.statistics import verdict
-
-METRIC = "balanced_accuracy"
-_WEIGHTS = (0.5, 1.0)  # of a face, where each arm is to try two settings and none are named
-REBALANCED = "synthetic+best"  # the arm that has its own weight of a face
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A way of adding faces: `count` in all, `ratio` per real image (None: all that were kept), their loss weight."""
-
-    name: str
-    ratio: float | None
-    count: int
-    weight: float
-    material: Material
 
 
 @dataclass(frozen=True)
 class Selected:
-    """The chosen candidate, and what the report shows of the choice (empty when there was nothing to choose).
+    """The ratio (None: all the kept faces), the weights of a face and the ways to learn from it, alone and beside the
+    best rebalancing; and what the report shows of the choice (empty when there was nothing to choose)."""
 
-    rebalanced: the same faces with the weight that is best beside the best rebalancing; None where that was not asked.
-    """
-
-    chosen: Candidate
-    curve: dict[str, Any]
-    rebalanced: Candidate | None = None
-
-    def candidate(self, arm: Arm) -> Candidate:
-        """What an arm takes."""
-        return self.rebalanced or self.chosen if arm.after == "best" else self.chosen
+    ratio: float | None
+    weight: float
+    weight_with_best: float
+    curve: Mapping[str, Any]
+    way: str = PLAIN
+    way_with_best: str = PLAIN
 
 
-def parse_list(text: str, setting: str, *, low: float, high: float) -> list[float]:
-    """Ascending different numbers of a comma-separated list. ConfigError names the setting for anything else."""
-    try:
-        found = sorted({float(part) for part in text.split(",") if part.strip()})
-    except ValueError:
-        raise ConfigError(f"{setting} = {text!r}.", "Give numbers, like 0.25,0.5,1.") from None
-    for value in found:
-        if not low < value <= high:
-            raise ConfigError(f"{setting} = {text!r}: {value:g} is out of range.", f"Above {low:g}, up to {high:g}.")
-    return found
+class Choices:
+    """The choices of an experiment, each by the name that `Planned.waits` has for it."""
 
+    def __init__(
+        self, plan: Plan, portions: Sequence[Portion], material: Material, config: TrainConfig, trainings: Trainings,
+        resamples: int,
+    ) -> None:  # fmt: skip
+        self._plan, self._portions, self._material, self._config = plan, portions, material, config
+        self._trainings, self._resamples = trainings, resamples
+        self._seen: dict[tuple[str, ...], list[Scored]] = {}
 
-def ratios_of(settings: RetrainConfig) -> list[float]:
-    """The ratios to try; none means all the kept faces."""
-    return parse_list(settings.ratios, "retrain.ratios", low=0, high=1000)
+    # --- each choice ----------------------------------------------------------------------------------------------
 
+    @cached_property
+    def ratio(self) -> Portion:
+        """The smallest portion that is within one standard error of the best (the one-standard-error rule, Breiman et
+        al. 1984): where more faces stop bringing more is the stopping point."""
+        tried = self._plan.ratios_tried()
+        return self._portions[smallest_good(self._scored(tried)) if tried else 0]
 
-def weights_of(settings: RetrainConfig) -> list[float]:
-    """The loss weights to try, at the chosen ratio."""
-    given = parse_list(settings.weights, "retrain.weights", low=0, high=10)
-    return given or (list(_WEIGHTS) if settings.tries == 2 and not ratios_of(settings) else [])
+    @cached_property
+    def weight(self) -> float:
+        """The best loss weight of a face, at the chosen ratio."""
+        return self._best_weight(self._plan.weights_tried())
 
+    @cached_property
+    def weight_with_best(self) -> float:
+        """The best weight of the same faces beside the best rebalancing.
 
-def tries_of(settings: RetrainConfig) -> int:
-    """Settings that validation tries in each arm without faces: as many as with them, two at most."""
-    if settings.tries:
-        return settings.tries
-    return 2 if len(ratios_of(settings)) > 1 or len(weights_of(settings)) > 1 else 1
+        There it decides more than how much a face teaches: priors and class weights count a face as its weight, so the
+        heavier the faces, the less is left to rebalance.
+        """
+        return self._best_weight(self._plan.weights_tried(REBALANCED))
 
+    @cached_property
+    def way(self) -> str:
+        """The best way to learn from the faces, at the chosen ratio and weight; the first of equals."""
+        return self._best_way(self._plan.ways_tried())
 
-def trainings_of(settings: RetrainConfig) -> int:
-    """How many trainings per seed the search takes beyond the arms' own, at most."""
-    ratios, weights = len(ratios_of(settings)), len(weights_of(settings))
-    arms = chosen_arms(settings.arms)
-    searches = 2 if any(arm.name == REBALANCED for arm in arms) else 1
-    others = sum(arm.other is not None for arm in arms) if tries_of(settings) > 1 else 0
-    return max(0, ratios - 1) + searches * max(0, weights - 1) + others
+    @cached_property
+    def way_with_best(self) -> str:
+        """The best way to learn from the same faces beside the best rebalancing."""
+        return self._best_way(self._plan.ways_tried(REBALANCED))
 
+    @cached_property
+    def best(self) -> str:
+        """The folder of the best rebalancing arm, in its best setting."""
+        there = {arm.name: arm for arm in self._plan.arms}
+        return self._best_of([self.setting(there[name]).folder for name in REBALANCING if name in there])
 
-def select(
-    trainings: Trainings,
-    material: Material,
-    config: TrainConfig,
-    settings: RetrainConfig,
-    level: float,
-    *,
-    along: Mapping[str, TrainingData] | None = None,
-) -> Selected:
-    """The ratio first, at the set weight, then the weight at that ratio; every one trained with every seed.
+    @cached_property
+    def teacher(self) -> Mapping[str, Any]:
+        """What arms are made of once the original is trained, as parts of the material."""
+        return after_original(self._trainings, self._material, [arm.name for arm in self._plan.arms], self._plan.tries)
 
-    Of the ratios the smallest is taken that is within one standard error of the best (the one-standard-error rule,
-    Breiman et al. 1984): where more faces stop bringing more is the stopping point. Of the weights the best is taken.
-    along: trainings that are wanted anyway, to go with the first.
-    """
-    ratios = _by_ratio(material, ratios_of(settings), settings.weight)
-    weights = weights_of(settings)
-    if len(ratios) == 1 and len(weights) < 2:
-        only = ratios[0] if not weights else weighted(ratios[0], weights[0])
-        return Selected(only, {})
-    curve: dict[str, Any] = {"metric": METRIC, "split": "validation"}
-    chosen = ratios[0]
-    if len(ratios) > 1:
-        start = {"original": TrainingData(material.real, np.ones(len(material.real), np.float32), config)}
-        named = [(candidate.name, data_of(candidate, config)) for candidate in ratios]
-        trainings.train({**start, **(along or {}), **dict(named)})
-        scored = _scored(trainings, named, level, settings.resamples)
-        place = smallest_good(scored)
-        chosen = ratios[place]
-        curve["ratios"] = _points(trainings, material, config, ratios, scored, place, level, settings.resamples)
-        curve["stopping_point"] = chosen.ratio
-    if weights:
+    def setting(self, arm: Arm) -> Planned:
+        """The best setting of an arm that has several, or its only one."""
+        settings = {each.folder: each for each in self._plan.settings_of(arm)}
+        return settings[self._best_of(list(settings))] if len(settings) > 1 else next(iter(settings.values()))
 
-        def prepare(candidate: Candidate) -> tuple[str, TrainingData]:
-            return candidate.name, data_of(candidate, config)
+    def final(self, arm: Arm) -> Planned:
+        """The training that stands for an arm in the report."""
+        return self._plan.with_faces(arm) if self._plan.takes_faces(arm) else self.setting(arm)
 
-        if len(ratios) == 1 and along:
-            trainings.train({**along, **dict(prepare(weighted(chosen, weight)) for weight in weights)})
-        chosen, curve["weights"] = _best_weight(trainings, chosen, weights, prepare, level, settings.resamples)
-    return Selected(chosen, curve)
+    # --- what they lead to ----------------------------------------------------------------------------------------
 
+    def folder(self, planned: Planned) -> str:
+        """Where a planned training lies, once everything that it waits for is chosen."""
+        return planned.folder.format(**{choice: self._named(choice) for choice in planned.waits})
 
-def select_rebalanced(
-    trainings: Trainings, selected: Selected, best: str, config: TrainConfig, settings: RetrainConfig, level: float
-) -> Selected:
-    """The weight once more, for the same faces beside the rebalancing arm `best`.
+    def data(self, planned: Planned) -> TrainingData:
+        """What a planned training trains on."""
+        material = self._material
+        if self._plan.takes_faces(planned.arm):
+            weight = planned.weight
+            if weight is None:
+                weight = self.weight_with_best if "weight_with_best" in planned.waits else self.weight
+            way = planned.way
+            if way is None:
+                way = self.way_with_best if "way_with_best" in planned.waits else self.way
+            material = replace(self._portion(planned).material, weight=weight, way=way)
+        if "best" in planned.waits:
+            material = replace(material, best=self.best)
+        if "teacher" in planned.waits:
+            material = replace(material, **self.teacher)
+        return planned.build(material, self._config)
 
-    There it decides more than how much a face teaches: priors and class weights count a face as its weight, so the
-    heavier the faces, the less is left to rebalance.
-    """
-    weights = weights_of(settings)
-    if len(weights) < 2:
-        return selected
-    arm = ARMS[REBALANCED]
+    def made(self, stage: Sequence[Planned]) -> dict[str, TrainingData]:
+        """A stage's trainings by folder, for `Trainings.train`."""
+        return {self.folder(planned): self.data(planned) for planned in stage}
 
-    def prepare(candidate: Candidate) -> tuple[str, TrainingData]:
-        return folder_of(arm, candidate, best), arm.build(replace(candidate.material, best=best), config)
+    def levels(self, folders: Sequence[str]) -> dict[str, float]:
+        """The mean balanced accuracy on validation over the seeds."""
+        found = self._trainings.validated(folders)
+        return {name: mean_level(self._trainings.val, rows.argmax(axis=2)) for name, rows in found.items()}
 
-    chosen, points = _best_weight(trainings, selected.chosen, weights, prepare, level, settings.resamples)
-    return replace(selected, rebalanced=chosen, curve={**selected.curve, "weights_with_best": points})
+    def selected(self) -> Selected:
+        """Ratio, weights and ways, and the curves that they were chosen from."""
+        plan = self._plan
+        fixed = plan.weights[0] if plan.weights else plan.weight
+        weight = self.weight if plan.chooses_weight else fixed
+        with_best = any(arm.after == "best" for arm in plan.arms)
+        beside = plan.chooses_weight and with_best
+        weight_with_best = self.weight_with_best if beside else weight
+        curve: dict[str, Any] = {}
+        if plan.chooses_ratio:
+            curve |= {"ratios": self._ratio_points(), "stopping_point": self.ratio.ratio}
+        if plan.weights_tried():
+            curve["weights"] = self._weight_points(plan.weights_tried(), weight)
+        if beside:
+            curve["weights_with_best"] = self._weight_points(plan.weights_tried(REBALANCED), weight_with_best)
+        way = way_with_best = plan.first_way
+        if plan.chooses_way:
+            way = way_with_best = self.way
+            curve["ways"] = self._way_points(plan.ways_tried(), weight, way)
+        if plan.chooses_way and with_best:
+            way_with_best = self.way_with_best
+            curve["ways_with_best"] = self._way_points(plan.ways_tried(REBALANCED), weight_with_best, way_with_best)
+        if curve:
+            curve = {"metric": PRIMARY, "split": "validation", **curve}
+        return Selected(self.ratio.ratio, weight, weight_with_best, curve, way, way_with_best)
 
+    # --- inside ---------------------------------------------------------------------------------------------------
 
-def folder_of(arm: Arm, candidate: Candidate, best: str) -> str:
-    """The folder of an arm that trains on (something in place of) the faces: with the chosen ratio and weight."""
-    name = f"{arm.name}-{candidate.name.removeprefix('synthetic-')}"
-    return f"{name}-{best}" if arm.after == "best" else name
+    def _named(self, choice: Choice) -> str:
+        """How a choice stands in a folder's name; the teacher does not."""
+        if choice == "teacher":
+            return ""
+        found = getattr(self, choice)
+        if choice in ("way", "way_with_best"):
+            return suffix(found)
+        return f"{found.asked:g}" if isinstance(found, Portion) else found if isinstance(found, str) else f"{found:g}"
 
+    def _portion(self, planned: Planned) -> Portion:
+        if "ratio" in planned.waits:
+            return self.ratio
+        return next(each for each in self._portions if each.asked == planned.ratio)
 
-def _best_weight(
-    trainings: Trainings,
-    start: Candidate,
-    weights: Sequence[float],
-    prepare: Callable[[Candidate], tuple[str, TrainingData]],
-    level: float,
-    resamples: int,
-) -> tuple[Candidate, list[dict[str, Any]]]:
-    """The candidate with the best of the weights, and the curve. prepare: a candidate's folder and training data."""
-    candidates = [weighted(start, weight) for weight in weights]
-    scored = _scored(trainings, [prepare(candidate) for candidate in candidates], level, resamples)
-    place = int(np.argmax([s.levels.mean for s in scored]))
-    points = [_point(c, s, i == place) for i, (c, s) in enumerate(zip(candidates, scored, strict=True))]
-    return candidates[place], points
+    def _best_of(self, folders: Sequence[str]) -> str:
+        levels = self.levels(folders)
+        return max(folders, key=lambda name: levels[name])
 
+    def _best_weight(self, tried: Sequence[Planned]) -> float:
+        scored = self._scored(tried)
+        return self._plan.weights[int(np.argmax([each.levels.mean for each in scored]))]
 
-def weighted(candidate: Candidate, weight: float) -> Candidate:
-    """The same faces with another loss weight."""
-    base = candidate.name.partition("-w")[0]
-    material = replace(candidate.material, weight=weight)
-    return replace(candidate, name=f"{base}-w{weight:g}", weight=weight, material=material)
+    def _best_way(self, tried: Sequence[Planned]) -> str:
+        scored = self._scored(tried)
+        way = tried[int(np.argmax([each.levels.mean for each in scored]))].way
+        assert way is not None, "each is tried by name"
+        return way
+
+    def _ratio_points(self) -> list[dict[str, Any]]:
+        """The curve, from no synthetic face at all (the arm `original`, which is trained anyway)."""
+        weight = self._plan.weight
+        way = self._plan.first_way
+        none = Scored(verdict.estimates(self._measured("original"), LEVEL)[PRIMARY], None)
+        points = [_point(0.0, weight, way, 0, none, chosen=False)]
+        for portion, scored in zip(self._portions, self._scored(self._plan.ratios_tried()), strict=True):
+            points.append(_point(portion.ratio, weight, way, portion.count, scored, chosen=portion is self.ratio))
+        return points
+
+    def _weight_points(self, tried: Sequence[Planned], chosen: float) -> list[dict[str, Any]]:
+        faces = self.ratio
+        return [
+            _point(faces.ratio, weight, self._plan.first_way, faces.count, scored, chosen=weight == chosen)
+            for weight, scored in zip(self._plan.weights, self._scored(tried), strict=True)
+        ]
+
+    def _way_points(self, tried: Sequence[Planned], weight: float, chosen: str) -> list[dict[str, Any]]:
+        faces = self.ratio
+        return [
+            _point(faces.ratio, weight, str(each.way), faces.count, scored, chosen=each.way == chosen)
+            for each, scored in zip(tried, self._scored(tried), strict=True)
+        ]
+
+    def _scored(self, tried: Sequence[Planned]) -> "list[Scored]":
+        folders = tuple(self.folder(planned) for planned in tried)
+        if folders not in self._seen:
+            measured = [self._measured(folder) for folder in folders]
+            best = int(np.argmax([m.plain[PRIMARY].mean() for m in measured]))
+            self._seen[folders] = [
+                Scored(
+                    verdict.estimates(m, LEVEL)[PRIMARY],
+                    None if i == best else verdict.changes(measured[best], m, LEVEL, among=measured)[PRIMARY],
+                )
+                for i, m in enumerate(measured)
+            ]
+        return self._seen[folders]
+
+    def _measured(self, folder: str) -> verdict.Measured:
+        val, rows = self._trainings.val, self._trainings.validated([folder])[folder].argmax(axis=2)
+        return verdict.measure(val.labels, rows, val.class_names, resamples=self._resamples)
 
 
 @dataclass(frozen=True)
@@ -189,79 +242,9 @@ def smallest_good(scored: Sequence[Scored]) -> int:
     return next(i for i, s in enumerate(scored) if s.behind is None or s.behind.mean <= s.behind.error)
 
 
-def _by_ratio(material: Material, ratios: Sequence[float], weight: float) -> list[Candidate]:
-    """A candidate per ratio; those that the kept faces are too few for become one, with all of them."""
-    kept, real = material.kept, material.real
-    available = list(kept.counts().values())
-    plain = replace(material, weight=weight)
-    if not ratios:
-        return [Candidate(f"synthetic-w{weight:g}", None, len(kept), weight, plain)]
-    found: dict[int, Candidate] = {}
-    for ratio in ratios:
-        counts = rare_first(list(real.counts().values()), available, max(1, round(ratio * len(real))))
-        faces = portion(kept, counts, material.seed)
-        unscreened = portion(material.unscreened, counts, material.seed)
-        if len(faces) in found:
-            continue
-        reached = ratio if len(faces) < len(kept) else len(kept) / len(real)
-        name = f"synthetic-r{ratio:g}-w{weight:g}"
-        turns = tuple(portion(one, counts, material.seed) for one in material.turns)
-        taken = replace(plain, kept=faces, unscreened=unscreened, turns=turns)
-        found[len(faces)] = Candidate(name, round(reached, 4), len(faces), weight, taken)
-    return list(found.values())
-
-
-def data_of(candidate: Candidate, config: TrainConfig) -> TrainingData:
-    """What the arm `synthetic` trains on if this candidate is chosen."""
-    return with_faces(candidate.material, config)
-
-
-def _scored(
-    trainings: Trainings, candidates: Sequence[tuple[str, TrainingData]], level: float, resamples: int
-) -> list[Scored]:
-    found = trainings.train(dict(candidates))
-    measured = [_measured(trainings, found[name], resamples) for name, _ in candidates]
-    best = int(np.argmax([m.plain[METRIC].mean() for m in measured]))
-    return [
-        Scored(
-            verdict.estimates(m, level)[METRIC],
-            None if i == best else verdict.changes(measured[best], m, level, among=measured)[METRIC],
-        )
-        for i, m in enumerate(measured)
-    ]
-
-
-def _measured(trainings: Trainings, probabilities: np.ndarray, resamples: int) -> verdict.Measured:
-    val = trainings.val
-    return verdict.measure(val.labels, probabilities.argmax(axis=2), val.class_names, resamples=resamples)
-
-
-def _points(
-    trainings: Trainings,
-    material: Material,
-    config: TrainConfig,
-    candidates: Sequence[Candidate],
-    scored: Sequence[Scored],
-    place: int,
-    level: float,
-    resamples: int,
-) -> list[dict[str, Any]]:
-    """The curve, from no synthetic face at all (the arm `original`, which is trained anyway)."""
-    real = TrainingData(material.real, np.ones(len(material.real), np.float32), config)
-    none = _measured(trainings, trainings.train({"original": real})["original"], resamples)
-    start = Candidate("original", 0.0, 0, candidates[0].weight, material)
-    first = _point(start, Scored(verdict.estimates(none, level)[METRIC], None), False)
-    return [first, *(_point(c, s, i == place) for i, (c, s) in enumerate(zip(candidates, scored, strict=True)))]
-
-
-def _point(candidate: Candidate, scored: Scored, chosen: bool) -> dict[str, Any]:
+def _point(ratio: float | None, weight: float, way: str, count: int, scored: Scored, *, chosen: bool) -> dict[str, Any]:
     level = scored.levels
     return {
-        "ratio": candidate.ratio,
-        "weight": candidate.weight,
-        "count": candidate.count,
-        "mean": level.mean,
-        "low": level.low,
-        "high": level.high,
-        "chosen": chosen,
-    }
+        "ratio": ratio, "weight": weight, "way": way, "count": count, "mean": level.mean, "low": level.low,
+        "high": level.high, "chosen": chosen,
+    }  # fmt: skip

@@ -52,7 +52,7 @@ def showcase(images: ImageSet, batch_run: Run, labels_run: Run, seed: int) -> di
 
 
 def _from_labels(images: ImageSet, labels_run: Run, faces: np.ndarray) -> dict[int, tuple[int, float]]:
-    """For each face the training image that the labelling found nearest, and their likeness; empty without them."""
+    """For each face the training image that the labelling found nearest, and their similarity; empty without them."""
     rows = read_rows(labels_run.path / LABELS)
     if not rows or not {"nearest", "likeness"} <= rows[0].keys():
         return {}

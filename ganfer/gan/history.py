@@ -1,4 +1,4 @@
-"""What a training leaves to look at: history.csv, TensorBoard, the loss curve."""
+"""What a training leaves to look at: history.csv, the loss curve, and what trackers (TensorBoard) are told."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from typing import Any
 
 from ganfer.data.provenance import PICTURE
 from ganfer.runtime.files import atomic_path, write_csv
+from ganfer.tracking import Tracked
 
 PLOT_SECONDS = 30.0  # drawing the curve takes as long as several steps
 LOSSES = ("loss_discriminator", "loss_generator")
@@ -27,48 +28,36 @@ ALWAYS = (
 class Journal:
     """Writes rows of figures: flat dicts with the keys `ALWAYS` and, at snapshots, kid and diversity per class."""
 
-    def __init__(self, folder: Path, class_names: Sequence[str], first_step: int, *, silent: bool = False) -> None:
+    def __init__(self, folder: Path, class_names: Sequence[str], track: Tracked, *, silent: bool = False) -> None:
         """silent: writes nothing, for the followers of several processes."""
-        from torch.utils.tensorboard import SummaryWriter
-
         self.folder = folder
         per_class = [f"{figure}_{name}" for figure in ("kid", "diversity") for name in class_names]
         self.columns = (*ALWAYS, *per_class, "alarm")
-        # events of steps after the resume point are drawn again, so TensorBoard is told to forget them
         self._plotted = time.monotonic()
-        self._board = None if silent else SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
+        self._track, self._silent = track, silent
 
     def log(self, row: Mapping[str, Any]) -> None:
-        """One row to TensorBoard."""
-        if self._board is None:
-            return
-        for name, value in row.items():
-            if isinstance(value, float) and name != "seconds":
-                self._board.add_scalar(name, value, row["step"])
+        """One row to the trackers."""
+        figures = {name: value for name, value in row.items() if isinstance(value, float) and name != "seconds"}
+        self._track.metrics(figures, row["step"])
         if row.get("alarm"):
-            self._board.add_text("alarm", row["alarm"], row["step"])
+            self._track.note("alarm", row["alarm"], row["step"])
 
     def grid(self, image: Any, step: int) -> None:
-        """The sample grid (a Pillow image) to TensorBoard."""
+        """The sample grid (a Pillow image) to the trackers."""
         import numpy as np
 
-        if self._board is not None:
-            self._board.add_image("samples", np.asarray(image), step, dataformats="HWC")
+        pixels = np.asarray(image)
+        self._track.picture("samples", pixels[..., None] if pixels.ndim == 2 else pixels, step)
 
     def write(self, history: Sequence[Mapping[str, Any]], *, last: bool = False) -> None:
         """The whole history as history.csv and, at the end or after half a minute, losses.png."""
-        if self._board is None:
+        if self._silent:
             return
         write_csv(self.folder / "history.csv", self.columns, history)
         if last or time.monotonic() - self._plotted > PLOT_SECONDS:
             plot_losses(self.folder / "losses.png", history)
             self._plotted = time.monotonic()
-        self._board.flush()
-
-    def close(self) -> None:
-        """Flush and close TensorBoard's file."""
-        if self._board is not None:
-            self._board.close()
 
 
 def plot_losses(path: Path, history: Sequence[Mapping[str, Any]]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from classifiers.parts import set_lr
 from classifiers.recorder import Recorder, wanted
@@ -31,11 +31,13 @@ from ganfer.gan.plan import TrainingPlan
 from ganfer.gan.sampling import FILE, GanGenerator, save_generator
 from ganfer.gan.snapshots import SnapshotScorer
 from ganfer.gan.stylegan2 import write_bridge_file
+from ganfer.gan.transfer import Start, release
 from ganfer.metrics import features
 from ganfer.runtime import ranks
 from ganfer.runtime.console import Advance, progress, say
 from ganfer.runtime.device import wide_float
 from ganfer.runtime.gradients import GradientMean
+from ganfer.tracking import Tracked
 from ganfer.version import __version__
 from ganfer.workspace import Run
 
@@ -53,11 +55,11 @@ class Training:
 
     def __init__(
         self, run: Run, config: GanConfig, seed: int, plan: TrainingPlan, spec: NetworkSpec, fabric: Fabric,
-        guide: Guide | None, began: float, precision: str,
+        guide: Guide | None, began: float, precision: str, track: Tracked, start: Start | None = None,
     ) -> None:  # fmt: skip
         """began: when this process started to train, the guide included, on the monotonic clock: budgets count it.
 
-        precision: what the setting comes to here (`ganfer.gan.settle`).
+        precision: what the setting comes to here (`ganfer.gan.settle`). start: a parent's weights.
         """
         self.precision = precision
         self.run, self.config, self.seed, self.plan, self.spec, self.fabric = run, config, seed, plan, spec, fabric
@@ -65,21 +67,23 @@ class Training:
         self.device = fabric.device
         self.policies = parse_policies(config.augment)
         self.batches = Batches(
-            plan.images, plan.labels, len(plan.names), balance=config.balance, latent_dim=config.latent_dim,
-            batch_size=_own_batch(config.batch_size), flip=config.flip, seed=seed, device=self.device,
+            plan.images, plan.labels, len(plan.names), balance=config.balance, latent_dim=spec.latent_dim,
+            batch_size=own_batch(config.batch_size), flip=config.flip, seed=seed, device=self.device,
         )  # fmt: skip
+        self._frozen = start.frozen if start else frozenset()
         self.scorer = SnapshotScorer(plan, self.device)
         recorded = wanted(self.device) and ranks.count() == 1 and self.batches.images is not None
         recorded = recorded and precision != "fp16"  # whose steps wait to hear whether gradients are finite
         self.recorder = Recorder(self.device, [self.batches.rng], active=recorded)
         self._strength = torch.zeros((), device=self.device)
-        self.state = new_state(spec, config, seed, fabric)
+        self.state = new_state(spec, config, seed, fabric, start)
         self.state.arithmetic = precision
         self.saver = Saver(run.path / CHECKPOINT, aside=self.device.type == "cuda")
         if self.saver.path.is_file():
             self.state.load(self.saver.path)
             say(f"Resuming at step {self.state.step:,} of {config.steps:,}.")
-        self.journal = Journal(run.path, plan.names, self.state.step, silent=not ranks.leads())
+        track.start({"gan": dataclasses.asdict(config), "seed": seed}, self.state.step)
+        self.journal = Journal(run.path, plan.names, track, silent=not ranks.leads())
         self.means = GradientMean(self.state.generator), GradientMean(self.state.discriminator)
         self._agreed: tuple[float, float] | None = None  # of several processes: the leader's clock, its snapshots' time
         self._began, self._seconds_before = began, self.state.seconds
@@ -170,7 +174,7 @@ class Training:
         fabric.backward(loss_g + (config.guidance * strength) * guided)
         self.means[0].finish()
         state.optimizer_g.step()
-        discriminator.requires_grad_(True)
+        release(discriminator, self._frozen)
 
         if probability is not None:
             adapt(state.ada, real_logits, fake_logits, target=config.ada_target, paired=loss.paired)
@@ -271,7 +275,9 @@ class Training:
         logged = bool(state.history) and state.history[-1]["step"] == state.step
         row = state.history[-1] if logged else self._log(strength)
         candidate = self._candidate()
-        sampler = GanGenerator(candidate, self.spec, self.plan.class_names, device=self.device)
+        sampler = GanGenerator(
+            candidate, dataclasses.replace(self.spec, draws=0), self.plan.class_names, device=self.device
+        )
         verdict = self.scorer.score(sampler)
         alarms = collapse_alarms(verdict.diversity, progress=self._progress(), transition=self.config.transition)
         alarms += discriminator_alarm(state.history)
@@ -384,7 +390,7 @@ class Training:
         }
 
 
-def _own_batch(batch_size: int) -> int:
+def own_batch(batch_size: int) -> int:
     """This process's part of a batch. GanferError when the processes cannot share it evenly."""
     if batch_size % ranks.count():
         raise GanferError(
@@ -399,11 +405,18 @@ def _rank(conditioned: float, score: float | None) -> tuple[float, float]:
     return (-float(conditioned), 0.0 if score is None else score)
 
 
-def new_state(spec: NetworkSpec, config: GanConfig, seed: int, fabric: Fabric) -> State:
-    """Fresh networks (weights by `seed`) and their optimisers on Fabric's device."""
+def fresh_networks(spec: NetworkSpec, config: GanConfig, seed: int) -> tuple[nn.Module, nn.Module]:
+    """Generator and discriminator with weights by `seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        networks = build_generator(spec), build_discriminator(spec, config.regulariser)
+        return build_generator(spec), build_discriminator(spec, config.regulariser)
+
+
+def new_state(spec: NetworkSpec, config: GanConfig, seed: int, fabric: Fabric, start: Start | None = None) -> State:
+    """Fresh networks (weights by `seed`), or a parent's, and their optimisers on Fabric's device."""
+    networks = fresh_networks(spec, config, seed)
+    if start is not None:
+        start.fill(*networks)
     # channels last measures faster on CPUs and on GPUs with bf16
     generator, discriminator = (net.to(fabric.device).to(memory_format=torch.channels_last) for net in networks)
     shared = {"betas": (config.beta1, config.beta2), "fused": True, "capturable": fabric.device.type == "cuda"}

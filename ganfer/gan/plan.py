@@ -5,7 +5,7 @@ And what is said before training about classes that are too small.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -74,6 +74,26 @@ def _held_back(labels: np.ndarray, share: float, seed: int, limit: int) -> np.nd
         chosen = stream(seed, "gan-holdout", int(label)).permutation(members)[: min(wanted, limit)]
         held[chosen] = True
     return held
+
+
+def resized(plan: TrainingPlan, side: int) -> TrainingPlan:
+    """The plan with its images (N, C, side, side), antialiased; the same one where they are of that size."""
+    if plan.images.shape[2] == side:
+        return plan
+    return replace(plan, images=_to_side(plan.images, side), held_images=_to_side(plan.held_images, side))
+
+
+def _to_side(images: np.ndarray, side: int) -> np.ndarray:
+    import torch
+
+    out = np.empty((*images.shape[:2], side, side), np.uint8)
+    for start in range(0, len(images), 1024):
+        part = torch.from_numpy(np.array(images[start : start + 1024])).float()
+        large = torch.nn.functional.interpolate(
+            part, size=(side, side), mode="bicubic", antialias=True, align_corners=False
+        )
+        out[start : start + 1024] = large.round().clamp(0, 255).to(torch.uint8).numpy()
+    return out
 
 
 def plan_lines(plan: TrainingPlan, config: GanConfig) -> list[str]:

@@ -42,7 +42,7 @@ def settled_precision(config: GanConfig, spec: NetworkSpec, device: torch.device
     checkpoint: the resume point, whose training goes on in the precision it has. Short trainings are not worth a probe.
     """
     if config.precision != "fastest" or device.type != "cpu":
-        return resolve_precision("auto" if config.precision == "fastest" else config.precision, device)
+        return resolve_precision(config.precision, device)
     if known := stored_precision(checkpoint):
         return known
     work = config.steps * config.batch_size * spec.channels * spec.size**2

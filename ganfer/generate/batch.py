@@ -6,6 +6,7 @@ Hugging Face `datasets` ("imagefolder") and people read images and labels side b
 
 import csv
 import io
+import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -68,10 +69,13 @@ def read_batch(run: Run) -> Batch:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file. DataError when it is missing or damaged."""
+    """The rows of a CSV file, also as a spreadsheet saved it again. DataError when it is missing or damaged."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return list(tables.read_rows(file))
+        with path.open("rb") as raw:
+            encoding = tables.encoding_of(raw.read(4))
+        with path.open(newline="", encoding=encoding) as file:
+            heading = next(file, "")
+            return list(tables.read_rows(itertools.chain([heading], file), tables.delimiter_of(heading)))
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{path} cannot be read ({error}).", "Run the command that made it again.") from error
 

@@ -15,20 +15,24 @@ from typing import Any
 import numpy as np
 
 from ganfer.config import Config
+from ganfer.data import parquet
 from ganfer.data.imageset import read_set
 from ganfer.data.provenance import encode_png, write_png
 from ganfer.data.sheets import row_sheet, save_sheet
 from ganfer.errors import GanferError
 from ganfer.gan.generator import Generator
 from ganfer.generate import shards
+from ganfer.generate.cards import write_batch_cards
 from ganfer.generate.quota import Quota, plan_counts, plan_quota
-from ganfer.generate.source import GeneratorChoice, gan_source
+from ganfer.generate.room import already, need_room_for
+from ganfer.generate.source import OWN, GeneratorChoice, gan_source
 from ganfer.results import Result
 from ganfer.runtime import ranks
 from ganfer.runtime.console import progress, say
 from ganfer.runtime.device import describe, drawn_on, resolve_device
 from ganfer.runtime.files import digest_json, write_csv
 from ganfer.runtime.seeding import image_seeds, short_seeds
+from ganfer.version import __version__
 from ganfer.workspace import Run, Workspace
 
 __all__ = ["Quota", "draw", "draw_more", "generate", "plan_counts", "plan_quota"]
@@ -71,10 +75,14 @@ def draw(
     Resumes an interrupted batch. GanferError when the generator does not know a class; OSError (disk full) passes
     through with every finished image kept and nothing half-written.
     """
-    sharded = config.generate.format == "webdataset"
+    form = config.generate.format
+    sharded = form != "png"
     settings: dict[str, Any] = {"counts": dict(quota.counts), **source.settings}
     if sharded:
         settings["shard_size"] = config.generate.shard_size
+    if form == "parquet":
+        parquet.need_pyarrow("--format parquet")
+        settings["format"] = form
     if seeds is not None:
         settings["seeds"] = list(seeds)
     key = {"config": settings, "inputs": {"data": data.digest, source.input: source.digest}, "seed": config.seed}
@@ -83,10 +91,12 @@ def draw(
         if record.get("status") == "complete":
             return _result(run, quota, "was already generated")
         images = read_set(data.path)
+        left = quota.total - (_in_finished_shards(run.path, config) if sharded else already(run.path))
+        need_room_for(run.path, max(0, left), images.size, images.channels, config)
         generator = source.open(config.device, images.size, images.channels)
         plan = _plan_draw(generator, quota, config.seed, seeds)
         if sharded:
-            plan = _in_shards(plan, config.generate.shard_size)
+            plan = _in_shards(plan, config.generate.shard_size, form)
         for line in plan_lines(quota, generator.class_names):
             say(line)
         facts: dict[str, Any] = {"generator": generator.digest, **generator.facts}
@@ -101,9 +111,13 @@ def draw(
                 advance(written)
         ranks.barrier()  # every process has drawn its part; the rest is the leader's
         if ranks.leads():
-            _remove_temporary(run.path / (shards.FOLDER if sharded else "images"))
+            _remove_temporary(run.path / shards.folder_of(form))
             save_sheet(run.path / "contact.png", _sheet(generator, plan))
             write_csv(run.path / "metadata.csv", ("file_name", "asked", "seed", *facts), _rows(plan, facts))
+            told = {**facts, "device": drawn_on(device)}
+            learned_from = data.name if source.kind == OWN else ""
+            shape = generator.size, generator.channels
+            write_batch_cards(run, *shape, form, told, data=learned_from, generator=source.name)
             for note in list(generator.notes()):
                 say(note)
             figures = {
@@ -189,6 +203,10 @@ def _missing(folder: Path, names: Sequence[str], indices: np.ndarray) -> np.ndar
     return np.array([i for i in indices if not _whole(folder / names[i])], dtype=np.int64)
 
 
+def _in_finished_shards(folder: Path, config: Config) -> int:
+    return config.generate.shard_size * sum(1 for _ in (folder / shards.FOLDER).glob("*.tar"))
+
+
 def _share_of(plan: _Draw, size: int) -> np.ndarray:
     """Indices of the images that this process draws: its part of the files, each of `size` images."""
     files = -(-len(plan.names) // size)
@@ -196,9 +214,11 @@ def _share_of(plan: _Draw, size: int) -> np.ndarray:
     return np.arange(len(plan.names))[part.start * size : part.stop * size]
 
 
-def _in_shards(plan: _Draw, size: int) -> _Draw:
-    """The same images, in tar shards of `size`."""
-    names = [f"{shards.shard_name(i // size)}{shards.SEPARATOR}{Path(name).name}" for i, name in enumerate(plan.names)]
+def _in_shards(plan: _Draw, size: int, form: str) -> _Draw:
+    """The same images, in tar shards or Parquet files of `size`."""
+    total = -(-len(plan.names) // size)
+    files = [shards.shard_name(shard, total, form) for shard in range(total)]
+    names = [f"{files[i // size]}{shards.SEPARATOR}{Path(name).name}" for i, name in enumerate(plan.names)]
     return replace(plan, names=names)
 
 
@@ -247,7 +267,7 @@ def _draw_shards(
         own = {**facts, "seed": int(plan.seeds[index]), "class": plan.asked[index]}
         return Path(plan.names[index].partition(shards.SEPARATOR)[2]).stem, encode_png(image, own), own
 
-    with writers(folder / shards.FOLDER) as pool:
+    with writers(next(iter(files)).parent if files else folder) as pool:
 
         def samples(indices: Sequence[int]) -> Iterator[tuple[str, bytes, dict[str, Any]]]:
             for start in range(0, len(indices), _CHUNK):
@@ -255,8 +275,19 @@ def _draw_shards(
                 yield from pool.map(encoded, zip(part.tolist(), generator.sample(*plan.part(part)), strict=True))
 
         for file, indices in files.items():
-            shards.write_shard(file, samples(indices))
+            if file.suffix == parquet.SUFFIX:
+                told = {"synthetic": True, "version": __version__}
+                rows = ((f"{key}.png", png, own["class"], own | told) for key, png, own in samples(indices))
+                parquet.write_parquet(file, rows, generator.class_names, _parquet_columns(facts))
+            else:
+                shards.write_shard(file, samples(indices))
             yield len(indices)
+
+
+def _parquet_columns(facts: Mapping[str, Any]) -> dict[str, type]:
+    """What a Parquet row says of its image besides the class."""
+    told = {name: type(value) if type(value) in (bool, int, float) else str for name, value in facts.items()}
+    return {"synthetic": bool, "seed": int, "version": str, **told}
 
 
 def _finished(writing: Sequence[Future[None]]) -> int:
@@ -302,7 +333,7 @@ def _sheet(generator: Generator, plan: _Draw) -> Any:
 
 def _result(run: Run, quota: Quota, what: str) -> Result:
     figures = run.figures
-    folder = next(path for name in ("images", shards.FOLDER) if (path := run.path / name).is_dir())
+    folder = next(path for name in ("images", shards.FOLDER, parquet.FOLDER) if (path := run.path / name).is_dir())
     lines = [
         f"{run.name} {what}: {figures['count']:,} faces by {figures['gan']}.",
         *(quota.lines()[1:] if figures["per_class"] else []),

@@ -14,6 +14,7 @@ from ganfer.data.sources.items import Item
 from ganfer.data.sources.loose import images_below
 from ganfer.data.text import printable
 from ganfer.errors import DataError
+from ganfer.generate.cards import write_batch_cards
 from ganfer.runtime.console import progress, say
 from ganfer.runtime.files import digest_json, digest_of, write_csv
 from ganfer.workspace import Run, Workspace
@@ -68,6 +69,9 @@ def import_batch(workspace: Workspace, config: Config, folder: Path, data: Run |
         if not rows:
             raise DataError(f"None of the {len(files)} images in {folder} could be read.", "See the reasons above.")
         write_csv(run.path / "metadata.csv", COLUMNS, rows)
+        told = {"generator": f"folder:{folder.name}", "origin": ""}
+        shape = images.size, images.channels
+        write_batch_cards(run, *shape, "png", told, data="", generator=f"images from the folder {folder.name}")
         asked = Counter(row["asked"] for row in rows if row["asked"])
         figures = {"images": len(rows), "asked": dict(asked), "skipped": skipped, "source": str(folder.resolve())}
         run.finish(digest=digest_of(run.path / "metadata.csv"), figures=figures)

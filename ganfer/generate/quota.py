@@ -54,6 +54,18 @@ def plan_counts(
     return plan_quota(counts, n=n, balance=balance, to=to, classes=classes or {})
 
 
+def check_request(*, n: int | None, balance: bool, to: int | None, classes: Mapping[str, int]) -> None:
+    """GanferError for a combination without a meaning, whatever the data."""
+    if not classes:
+        return
+    if n is not None or balance or to is not None:
+        raise GanferError(
+            "--class gives exact counts and goes with none of --n, --balance and --to.", "Use one or the other."
+        )
+    if not any(count > 0 for count in classes.values()):
+        raise GanferError("Every count given is 0.", "Give a count above 0.")
+
+
 def plan_seeds(
     seeds: Sequence[int],
     steered: bool,
@@ -86,16 +98,12 @@ def plan_quota(
     (which implies balance); with n at most n, each next image to the class that is rarest by then. classes: just these.
     GanferError for a class that does not exist, a combination without a meaning, or nothing to draw.
     """
+    check_request(n=n, balance=balance, to=to, classes=classes or {})
     if classes:
-        if n is not None or balance or to is not None:
-            raise GanferError(
-                "--class gives exact counts and goes with none of --n, --balance and --to.", "Use one or the other."
-            )
         for name in classes:
             if name not in counts:
                 raise GanferError(f"The data has no class {name!r}.", did_you_mean(name, counts))
-        quota = {name: classes[name] for name in counts if classes.get(name, 0) > 0}
-        return _non_empty(Quota(quota, counts), "Every count given is 0.", "Give a count above 0.")
+        return Quota({name: classes[name] for name in counts if classes.get(name, 0) > 0}, counts)
     present = {name: count for name, count in counts.items() if count > 0}
     if not present:
         raise DataError("The training split holds no labelled real image.", "Add images: ganfer data add PATH.")

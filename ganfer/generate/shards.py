@@ -1,7 +1,8 @@
-"""Images in WebDataset tar shards instead of a file each, for batches of millions.
+"""Images in WebDataset tar shards or Parquet files instead of a file each, for batches of millions.
 
 A shard holds `KEY.png`, `KEY.cls` (the class asked for) and `KEY.json` (the PNG's own facts) of each image, as `tar`
-and the `webdataset` package read them. In a batch's table such an image is named `shards/faces-000000.tar::KEY.png`.
+and the `webdataset` package read them. In a batch's table such an image is named `shards/faces-000000.tar::KEY.png`, in
+Parquet (`ganfer.data.parquet`) `data/train-00000-of-00003.parquet::KEY.png`.
 """
 
 import json
@@ -12,6 +13,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from ganfer.data import parquet
 from ganfer.errors import DataError
 from ganfer.runtime.files import atomic_path
 
@@ -19,9 +21,16 @@ SEPARATOR = "::"
 FOLDER = "shards"
 
 
-def shard_name(shard: int) -> str:
-    """The file of a shard, relative to its batch."""
+def shard_name(shard: int, total: int, form: str) -> str:
+    """The file of a shard, of `total`, relative to its batch. form: webdataset or parquet."""
+    if form == "parquet":
+        return parquet.file_name("train", shard, total)
     return f"{FOLDER}/faces-{shard:06d}.tar"
+
+
+def folder_of(form: str) -> str:
+    """Where a batch's images lie, relative to it."""
+    return {"png": "images", "webdataset": FOLDER, "parquet": parquet.FOLDER}[form]
 
 
 def write_shard(path: Path, samples: Iterable[tuple[str, bytes, Mapping[str, Any]]]) -> None:
@@ -47,13 +56,16 @@ def read_image_bytes(folder: Path, name: str) -> bytes:
     try:
         if not separator:
             return path.read_bytes()
+        if path.suffix == parquet.SUFFIX:
+            parquet.need_pyarrow(str(path))
+            return parquet.read_image(path, member)
         offset, size = _index(path, path.stat().st_mtime_ns)[member]
         with path.open("rb") as file:
             file.seek(offset)
             return file.read(size)
     except KeyError:
         raise DataError(f"{path} holds no {member}.", "Remove the batch and generate it again.") from None
-    except (OSError, tarfile.TarError) as error:
+    except (OSError, tarfile.TarError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({error}).", "Remove the batch and generate it again.") from error
 
 

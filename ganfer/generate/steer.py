@@ -16,17 +16,22 @@ import torch
 from torch import Tensor
 
 from classifiers import Classifier
-from ganfer.classifier.train import open_classifier, training_prior
+from classifiers.models import require_model
+from ganfer.classifier.opened import open_classifier
+from ganfer.classifier.train import training_prior
 from ganfer.config import Config, SteeringConfig
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.data.provenance import write_png
 from ganfer.data.sheets import row_sheet, save_sheet
 from ganfer.errors import GanferError
 from ganfer.gan.generator import Generator
+from ganfer.generate.cards import write_batch_cards
 from ganfer.generate.draw import SHEET_FACES, image_name, writers
+from ganfer.generate.judge import judge_settings
 from ganfer.generate.quota import Quota
 from ganfer.generate.redraw import CODES
-from ganfer.generate.source import GeneratorChoice
+from ganfer.generate.room import need_room_for
+from ganfer.generate.source import OWN, GeneratorChoice
 from ganfer.generate.spaces import latent_space
 from ganfer.metrics.diversity import relative_entropy_to_uniform
 from ganfer.results import Result, table
@@ -40,6 +45,7 @@ from stylegan_bridge.generator import MAX_SEED
 
 _CHECKPOINT = "steering{}.safetensors"
 _RAREST = 1e-4  # share of a class the classifier never saw: its logits are not lifted without bound
+_MOST_LAYERS = 64  # of W+; NVIDIA's largest network has 18
 _POOL_SHARE = 0.25  # of the evaluations, which the pool may take at most
 
 
@@ -85,6 +91,13 @@ def steer_settings(config: SteeringConfig, count: int, num_layers: int = 1) -> S
     )
 
 
+def check_settings(config: Config, classifier_model: str) -> None:
+    """GanferError for a judge or layers that no steering can use; what depends on the network is found later."""
+    require_model(judge_settings(config, classifier_model).model)
+    if config.steering.layers:
+        parse_ranges(config.steering.layers, _MOST_LAYERS, "steering.layers")
+
+
 def plan_lines(config: SteeringConfig, quota: Quota) -> list[str]:
     """What steering will cost at most."""
     most = int(config.evaluations * quota.total)
@@ -124,6 +137,7 @@ def generate_steered(
         if record.get("status") == "complete":
             return _result(run, quota, "was already generated")
         images = read_set(data.path)
+        need_room_for(run.path, quota.total, images.size, images.channels, config)
         generator = source.open(config.device, images.size, images.channels)
         if generator.mix_seeds:
             raise GanferError("Style mixing and steering do not go together.", "Leave --mix-seeds out, or use --n.")
@@ -138,7 +152,11 @@ def generate_steered(
                 "Raise steering.evaluations, or lower steering.confidence or steering.diversity.",
             )
         device = resolve_device(config.device)
-        _write(run, kept, {**generator.facts, "generator": generator.digest, "device": drawn_on(device)})
+        facts = {**generator.facts, "generator": generator.digest, "device": drawn_on(device)}
+        _write(run, kept, facts)
+        learned_from = data.name if source.kind == OWN else ""
+        shape = generator.size, generator.channels
+        write_batch_cards(run, *shape, "png", facts, data=learned_from, generator=source.name)
         figures = {
             "gan": source.name,
             "generator": generator.digest,

@@ -22,9 +22,11 @@ from ganfer.data.imageset import read_set
 from ganfer.errors import DataError, GanferError
 from ganfer.gan.generator import Generator
 from ganfer.generate.batch import Batch, read_batch, read_rows
+from ganfer.generate.cards import write_batch_cards
 from ganfer.generate.draw import draw_more
+from ganfer.generate.room import need_room_for
 from ganfer.generate.shards import file_of
-from ganfer.generate.source import GeneratorChoice, gan_source, network_source
+from ganfer.generate.source import OWN, GeneratorChoice, gan_source, network_source
 from ganfer.label.labels import KEPT
 from ganfer.label.screener import ImageFacts, Screener, image_facts
 from ganfer.label.stage import LOOKS, label_run
@@ -100,6 +102,7 @@ class _Filling:
     rows: list[dict[str, str]]
     facts: Mapping[str, Any]
     seed: int
+    config: Config
 
     @property
     def batch(self) -> Batch:
@@ -116,6 +119,7 @@ class _Filling:
     def draw(self, counts: Mapping[str, int]) -> None:
         """Draw so many more of each class ("" for a generator without classes); resumes within the round."""
         asked = [name for name, count in counts.items() for _ in range(count)]
+        need_room_for(self.run.path, len(asked), self.generator.size, self.generator.channels, self.config)
         drawn = draw_more(self.run.path, self.generator, asked, len(self.rows), self.seed, self.facts)
         shown = {name: str(value) for name, value in self.facts.items() if name != "device"}
         for (name, seed), wanted in zip(drawn, asked, strict=True):
@@ -153,13 +157,16 @@ def fill(workspace: Workspace, config: Config, batch_run: Run, classifier_run: R
         facts = {"generator": generator.digest, **generator.facts, "device": drawn_on(device)}
         rows = _linked(batch_run, run)
         before = len(rows)
-        filling = _Filling(run, generator, images.class_names, rows, facts, seed)
+        filling = _Filling(run, generator, images.class_names, rows, facts, seed, config)
         screener = Screener(config, classifier_run, data, images)
         digest = digest_json(key)
         looks = label_run(config, run.path, digest, classifier_run, data).path / LOOKS
         tallies, stops = _rounds(filling, screener, quota, config.label.draws, looks)
         columns = list(dict.fromkeys(name for row in (filling.rows[0], filling.rows[-1]) for name in row))
         write_csv(run.path / "metadata.csv", columns, filling.rows)
+        learned_from = data.name if source.kind == OWN else ""
+        shape = generator.size, generator.channels
+        write_batch_cards(run, *shape, "png", facts, data=learned_from, generator=source.name)
         shutil.copyfile(batch_run.path / "contact.png", run.path / "contact.png")
         figures = {
             **batch_run.figures,
@@ -186,7 +193,7 @@ def _rounds(
             seen = 0 if look is None else len(look)
             new = image_facts(screener, len(filling.rows), filling.batch.images, looks, start=seen)
             look = new if look is None else ImageFacts.together([look, new])
-            reason = screener.judge(look, filling.asked, filling.batch.images)
+            reason = screener.decide(look, filling.asked, filling.batch.images)
             tallies = _tallies(filling, look, reason, quota)
             steps = {name: next_step(tally, most_per_face) for name, tally in tallies.items()}
             reached = sum(min(t.kept, t.asked) for t in tallies.values())
@@ -252,6 +259,10 @@ def source_of(workspace: Workspace, config: Config, batch_run: Run) -> Generator
     """The generator that drew a batch. GanferError when it cannot draw more of the same."""
     key = batch_run.record.get("key", {})
     settings, inputs = key.get("config", {}), key.get("inputs", {})
+    if "from_faces" in settings:
+        raise GanferError(
+            f"{batch_run.name} was made from real faces.", "Ask for more with --class, or raise transfer.tries."
+        )
     if "steering" in settings:
         raise GanferError(f"{batch_run.name} was steered.", "`ganfer generate` itself fills a steered batch.")
     if "gan" in inputs:

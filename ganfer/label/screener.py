@@ -2,7 +2,7 @@
 
 `Screener` knows the classifier's calibrated thresholds, the manifold of every class and the training images to compare
 with; limits come from held-back validation images. `look` is what it sees in a chunk, stored so that an interrupted
-labelling goes on; `judge` decides over all looks.
+labelling goes on; `decide` goes over all that was seen.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,8 @@ from zipfile import BadZipFile
 import numpy as np
 
 from classifiers.prior_shift import EqualShares
-from ganfer.classifier.train import open_classifier, real_only, training_prior
+from ganfer.classifier.opened import open_classifier
+from ganfer.classifier.train import real_only, training_prior
 from ganfer.config import Config, LabelConfig
 from ganfer.data.duplicates import similarity
 from ganfer.data.imageset import ImageSet
@@ -193,7 +194,7 @@ class Screener:
             np.rint(small * _UNIT).astype(np.int8),
         )
 
-    def judge(
+    def decide(
         self,
         look: ImageFacts,
         asked: np.ndarray,

@@ -103,7 +103,7 @@ def _finish(
     asked = np.array([names.index(name) if name in names else -1 for name in batch.asked], dtype=np.int64)
     quota = batch_run.figures.get("quota")
     wanted = None if quota is None else np.array([int(quota.get(name, 0)) for name in names])
-    reason = screener.judge(look, asked, batch.images, wanted)
+    reason = screener.decide(look, asked, batch.images, wanted)
     if not isinstance(screener, ConfidenceScreener) and from_elsewhere(batch_run):
         reason[copies_of_held_out(screener, batch, images)] = HELD_OUT
     labels = Labels(run, names, look.predicted, look.confidence, look.probabilities, reason)

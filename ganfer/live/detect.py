@@ -15,6 +15,8 @@ from ganfer.live.geometry import Face, inverse, merge, moved, overlap, similarit
 from ganfer.live.models import YUNET
 
 MIN_SCORE = 0.7
+_LEAST_SIDE = 64  # of what the network is given
+_SILENT = 0  # OpenCV's LOG_LEVEL_SILENT
 MAX_SIDE = 1280  # longer pictures are scaled down to this; a face of 1% of their width is still found
 _COARSE_SIDE = 320  # YuNet was trained on faces of 10 to 300 pixels: a larger one is found in a smaller picture
 _SMALL_SIDE = 160  # a smaller picture is enlarged to this before the search
@@ -119,6 +121,9 @@ class YuNet:
 
     def _find(self, bgr: np.ndarray, zoom: tuple[float, float]) -> list[Face]:
         """Faces of one scaled copy, in the pixels of the original."""
+        below, beside = (max(0, _LEAST_SIDE - side) for side in bgr.shape[:2])
+        if below or beside:  # OpenCV 4.10 sees faces in the memory beside a strip of 32 rows
+            bgr = cv2.copyMakeBorder(bgr, 0, below, 0, beside, cv2.BORDER_CONSTANT)
         with self._lock:
             self._network.setInputSize((bgr.shape[1], bgr.shape[0]))
             rows = self._network.detect(bgr)[1]
@@ -182,9 +187,9 @@ def _scaled(image: np.ndarray, factor: float) -> np.ndarray:
 @contextmanager
 def quiet_opencv() -> Iterator[None]:
     """OpenCV logs its own default settings as warnings and a missing file as errors; what matters is raised anyway."""
-    log = cv2.utils.logging
+    log = getattr(cv2.utils, "logging", cv2)  # OpenCV 4 has these functions at its top
     before = log.getLogLevel()
-    log.setLogLevel(log.LOG_LEVEL_SILENT)
+    log.setLogLevel(_SILENT)
     try:
         yield
     finally:

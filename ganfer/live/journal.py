@@ -87,10 +87,9 @@ class Journal:
         with self.path.open("rb") as file:
             for number, line in enumerate(file):
                 place += len(line)
-                try:
-                    entry = json.loads(line)
-                except ValueError:
-                    break  # the line at which it was killed
+                entry = _entry(line, number)
+                if entry is None:
+                    break  # the line at which it was killed, or a damaged one: what comes after it is read anew
                 if number == 0 and entry.get("key") != self._key:
                     return 0
                 if "done" in entry:
@@ -102,3 +101,18 @@ class Journal:
                 file.truncate(end)
             say(f"Goes on from what {self.path.parent} holds: {len(self.done)} source(s) done.")
         return end
+
+
+def _entry(line: bytes, number: int) -> dict[str, Any] | None:
+    """A line as it was written; None for a damaged one."""
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(entry, dict):
+        return None
+    if number == 0:
+        return entry if isinstance(entry.get("key"), dict) else None
+    known = [kind for kind in ("row", "mark", "done") if kind in entry]
+    whole = type(entry.get("of")) is int and len(known) == 1 and isinstance(entry[known[0]], dict)
+    return entry if whole else None

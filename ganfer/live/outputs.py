@@ -1,14 +1,12 @@
 """Where results go: tried before any work, never over a file of the user's or the results of another file."""
 
 import csv
-import errno
 import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -19,9 +17,10 @@ from ganfer.live.folders import MARK, RESULTS, has_mark
 from ganfer.live.journal import NAME as JOURNAL
 from ganfer.live.sources import MediaSource
 from ganfer.runtime.console import say
+from ganfer.runtime.files import check_name, check_writable, naming
+from ganfer.runtime.tables import unmarked
 
 _LONGEST_NAME, _KEPT_NAME = 100, 80  # bytes of a copy's name; file systems take 255
-_LONGEST_PART = 255
 _LOCK = ".faces.lock"
 
 
@@ -73,7 +72,7 @@ def check_outputs(out: Path, log: Path | None, sources: Sequence[MediaSource]) -
         if log.exists() and not log.is_file():
             raise GanferError(f"--log {log} is no ordinary file.", "Give the name of a file to write.")
         check_folder(log.parent, "--log")
-        _check_name(log, "--log")
+        check_name(log, "--log")
     csv_path = log or out / "faces.csv"
     if csv_path.is_dir():
         raise GanferError(f"{csv_path} is a folder.", "Give another --out or --log.")
@@ -83,49 +82,49 @@ def check_outputs(out: Path, log: Path | None, sources: Sequence[MediaSource]) -
 
 def check_folder(folder: Path, option: str) -> None:
     """GanferError unless the folder is there, or can be made, and takes files. Makes nothing."""
-    there = folder
-    try:
-        while not there.exists():
-            _check_name(there, option)
-            there = there.parent
-        if not there.is_dir():
-            raise GanferError(f"{option} {folder}: {there} is a file.", "Give a folder.")
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except OSError as error:
-        raise GanferError(f"{option} {folder}: {error.strerror or error}.", "Choose another place.") from error
-
-
-def _check_name(path: Path, option: str) -> None:
-    if len(os.fsencode(path.name)) > _LONGEST_PART:
-        raise GanferError(
-            f"{option}: {os.strerror(errno.ENAMETOOLONG)} ({path.name[:40]}...).", "Choose a shorter one."
-        )
+    check_writable(folder, f"{option} {folder}")
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """GanferError where another process writes its results there: they would be mixed. Leaves no empty folder."""
-    made = [one for one in (folder, *folder.parents) if not one.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / _LOCK)
+def alone(out: Path, csv_path: Path | None = None) -> Iterator[None]:
+    """GanferError where another process writes its results into the folder, or its rows into the same CSV file: they
+    would be mixed. Leaves no empty folder."""
+    places = [(out / _LOCK, f"{out}: another ganfer process is writing its results there.", "--out")]
+    if csv_path is not None:
+        rows = csv_path.resolve()  # by whatever name the two call it
+        lock = rows.with_name(f".faces-{hashlib.sha256(os.fsencode(rows.name)).hexdigest()[:12]}.lock")
+        places.append((lock, f"{csv_path}: another ganfer process is writing its rows there.", "--log"))
+    made = [one for lock, *_ in places for one in (lock.parent, *lock.parent.parents) if not one.exists()]
+    with ExitStack() as held:
+        for folder in sorted(set(made), key=lambda one: len(one.parts)):
+            held.callback(_remove_empty, folder)
+        for lock, problem, option in places:
+            held.enter_context(_locked(lock, GanferError(problem, f"Wait for it, or give another {option}.")))
+        held.enter_context(naming(out))
+        yield
+
+
+@contextmanager
+def _locked(path: Path, busy: GanferError) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise GanferError(
-            f"{folder}: another ganfer process is writing its results there.", "Wait for it, or give another --out."
-        ) from None
+        raise busy from None
     except NotImplementedError:  # a file system without locks
         yield
         return
     try:
         yield
     finally:
-        (folder / _LOCK).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         lock.release()
-        with suppress(OSError):  # it holds something
-            for one in made:
-                one.rmdir()
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):  # it holds something, or was not made
+        folder.rmdir()
 
 
 def make_room(out: Path, csv_path: Path, sources: Sequence[MediaSource]) -> None:
@@ -180,6 +179,6 @@ def _logged(path: Path) -> set[str] | None:
             reader = csv.DictReader(file)
             if not {"source", "seconds", "person", "expression"} <= set(reader.fieldnames or ()):
                 return None
-            return {row["source"] for row in reader}
+            return {unmarked(row["source"]) for row in reader}
     except (OSError, csv.Error):
         return None

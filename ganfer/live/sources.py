@@ -33,6 +33,10 @@ VIDEOS = {
 }
 
 
+_COPY_OF_PHOTO = 0.02  # of a photo's bytes: a JPEG of what was stored without loss
+_FILM_BITS = 0.005  # of a copy's bits per pixel and frame, where hardly anything moves
+
+
 @dataclass
 class MediaSource:
     """A photo, video or camera that can be opened. notes: what went wrong on the way without ending it."""
@@ -75,6 +79,24 @@ class MediaSource:
         if not 0 < count < 1e9:
             return None
         return math.ceil(count / max(1.0, every * self.fps)) if every else int(count)
+
+    def copy_bytes(self, every: float = 0.0, seconds: float = 0.0) -> float:
+        """What an annotated copy takes at the least, about; 0 where nobody knows."""
+        if self.kind not in ("photo", "video"):
+            return 0.0
+        try:
+            whole = Path(str(self.place)).stat().st_size
+            if self.kind == "photo":
+                return _COPY_OF_PHOTO * whole
+            capture = open_capture(self.place, self.name)
+        except (OSError, DataError):  # reading it will say what is wrong
+            return 0.0
+        pixels = capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+        capture.release()
+        frames = self.length(every) or 0
+        if seconds and frames:
+            frames = min(frames, math.ceil(seconds / every if every else seconds * self.fps))
+        return min(_FILM_BITS * frames * pixels / 8, float(whole))  # a damaged file may claim any number of frames
 
     def shown_seconds(self) -> float | None:
         """How long a film's pictures are shown, where its file says so."""

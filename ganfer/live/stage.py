@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from classifiers import Predictor, load_classifier
-from ganfer.classifier.catalogue import sources as catalogue
+from classifiers import Predictor
+from ganfer.classifier.catalogue import listed
+from ganfer.classifier.opened import open_found
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.errors import DataError
@@ -25,6 +26,7 @@ from ganfer.live.predict import Request, check_window, predict
 from ganfer.live.sources import MediaSource, find_sources
 from ganfer.results import Result
 from ganfer.runtime.console import progress, say
+from ganfer.runtime.room import need_room
 from ganfer.workspace import Workspace
 
 _VIDEO_SIDE = 640  # of a video's frames, where nothing is said: four times as fast as a photo's
@@ -37,7 +39,7 @@ def open_classifiers(workspace: Workspace, names: Sequence[str], device: str) ->
     names: runs of the workspace, `before` and `after` of the newest report, folders or files, each as NAME or
     SHOWN=NAME. DataError when they know different classes.
     """
-    found: dict[str, Predictor] = {s.name: load_classifier(s.file, device) for s in catalogue(workspace, names)}
+    found: dict[str, Predictor] = {each.name: open_found(each, device).classifier for each in listed(workspace, names)}
     first_name, first = next(iter(found.items()))
     for name, other in found.items():
         if set(other.class_names) != set(first.class_names):
@@ -96,6 +98,13 @@ def predict_plan(
     if wanted.pictures and any(source.moving for source in sources):
         check_films()
     check_outputs(folder, wanted.log, sources)
+    if wanted.pictures:
+        need_room(
+            folder,
+            sum(source.copy_bytes(wanted.every, wanted.seconds) for source in sources),
+            "The annotated copies",
+            "Give --no-pictures, or an --out on another disk.",
+        )
     return Plan(sources, wanted, tuple(notes))
 
 
@@ -129,7 +138,7 @@ def predict_stage(
             opened, eyes.detector, landmarker=landmarker, opinion=opinion, min_face=config.live.min_face
         )
         about = {"detector": eyes.detector.name, "landmarks": landmarks}
-        with alone(request.out):
+        with alone(request.out, request.csv_path):
             return predict(analyser, plan.sources, config.live, request, about=about, notes=plan.notes)
     finally:
         if landmarker is not None:

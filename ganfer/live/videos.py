@@ -75,6 +75,16 @@ def ffmpeg_name(path: Path) -> str:
     return str(path.absolute())
 
 
+def _as_opencv_takes_it(path: Path) -> Any:
+    """The name as text; as bytes only where it is no UTF-8, which OpenCV takes from 4.11 on."""
+    name = ffmpeg_name(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(name)
+    return name
+
+
 def open_capture(place: Path | int, name: str) -> Any:
     """An open cv2.VideoCapture; DataError when there is nothing to open."""
     if isinstance(place, int) and place >= _MOST_CAMERAS:
@@ -82,10 +92,10 @@ def open_capture(place: Path | int, name: str) -> Any:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg's own lines say less than ours
     with quiet_opencv():
         try:
-            named: Any = place if isinstance(place, int) else os.fsencode(ffmpeg_name(place))
-            capture = cv2.VideoCapture(named)
+            capture = cv2.VideoCapture(place if isinstance(place, int) else _as_opencv_takes_it(place))
         except cv2.error as error:
-            raise DataError(f"{name} cannot be opened ({error.err}).", "Give another video.") from error
+            reason = " ".join(str(error.err or error).split())[:160]
+            raise DataError(f"{name} cannot be opened ({reason}).", "Rename it, or give another video.") from error
     if capture.isOpened():
         return capture
     capture.release()

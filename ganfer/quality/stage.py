@@ -37,6 +37,7 @@ from ganfer.results import Result
 from ganfer.runtime.console import progress, say
 from ganfer.runtime.files import digest_of
 from ganfer.statistics.intervals import confusion_estimates
+from ganfer.tracking import figures_of, tracked
 from ganfer.workspace import Run, Workspace
 
 LEAST = 8  # images of a class on each side that a comparison needs
@@ -61,10 +62,11 @@ def quality(workspace: Workspace, config: Config, batch_run: Run, classifier_run
     settings = {"quality": asdict(config.quality), "classifier": asdict(config.classifier)}
     key = {"config": settings, "inputs": inputs, "seed": config.seed}
     run = workspace.run("qualities", "quality", key)
-    with run.work("quality") as record:
+    with run.work("quality") as record, tracked(run, config, "quality") as track:
         if record.get("status") == "complete":
             say(f"{run.name} was already done.")
             return quality_result(run)
+        track.start(settings | {"batch": batch_run.name, "seed": config.seed})
         images = read_set(data.path)
         screener = Screener(_with_everything(config), classifier_run, data, images)
         subject, look = _subject(run, screener, batch_run, labels_run if kept_only else None, images)
@@ -86,10 +88,23 @@ def quality(workspace: Workspace, config: Config, batch_run: Run, classifier_run
         write_quality(run, results, subject, look, screener)
         shown = ("counts", "groups", "inception", "diversity", "copies", "cas", "notes")
         figures = {name: results[name] for name in shown}
+        track.metrics(
+            figures_of({name: results[name] for name in ("groups", "inception", "diversity", "copies", "cas")})
+        )
+        track.artefacts("index.html", "quality.json")
         device = str(screener.classifier.device)
         run.finish(digest=digest_of(run.path / "quality.json"), figures=figures, device=device)
         shutil.rmtree(run.path / "looks", ignore_errors=True)  # the finished run has what was read from them
     return quality_result(run)
+
+
+def check_weights(config: Config) -> None:
+    """GanferError for files of weights that are not those that were named."""
+    file = inception.find_inception(config.quality.inception)
+    if file is not None:
+        inception.require_known(file)
+    if config.quality.lpips:
+        open_perceptual(config.quality.lpips)
 
 
 def _with_everything(config: Config) -> Config:

@@ -7,11 +7,13 @@ from ganfer.page.blocks import NOTHING, Block, Cell, Details, Diagram, Diagrams,
 from ganfer.page.numbers import ABSENT, METRICS, change_with_interval, confidence, count, points, with_interval
 from ganfer.report.model import Comparison, Group, Report, Tried
 
+_NUMBER_AND_WEIGHT = "How many faces, and their weight"
+
 
 def tuning_section(report: Report) -> Section | None:
-    """How many synthetic faces, and at which weight: the curves on validation and the stopping point."""
+    """How many synthetic faces, at which weight, learned from how: the curves on validation and the stopping point."""
     tuning = report.tuning
-    if tuning is None or not (tuning.ratios or tuning.weights):
+    if tuning is None or not (tuning.ratios or tuning.weights or tuning.ways):
         return None
     interval = confidence(report.settings.confidence_level)
     diagrams, words = [], []
@@ -33,8 +35,20 @@ def tuning_section(report: Report) -> Section | None:
         diagrams.append(_curve(title, tuning.weights_with_best, "loss weight of a face", _weight, interval))
         chosen = next((point for point in tuning.weights_with_best if point.chosen), None)
         words.append(f"Beside {beside} it is {_weight(chosen)}." if chosen else "")
+    panels = []
+    if tuning.ways:
+        panels.append(_ways("How they are learned from", tuning.ways, interval))
+        chosen = next((point for point in tuning.ways if point.chosen), None)
+        words.append(f"The best way to learn from them is {chosen.way}." if chosen else "")
+    if tuning.ways_with_best:
+        beside = report.arm(report.selection.best_rebalancing).title.lower()
+        panels.append(_ways(f"How they are learned from, beside {beside}", tuning.ways_with_best, interval))
+        chosen = next((point for point in tuning.ways_with_best if point.chosen), None)
+        words.append(f"Beside {beside} it is {chosen.way}." if chosen else "")
     lead = " ".join(["Balanced accuracy on validation; the test split was not used for this.", *words]).strip()
-    return Section("tuning", "How many faces, and their weight", lead, [Diagrams(diagrams)])
+    title = "How many faces, their weight, and how they are learned from" if tuning.ways else _NUMBER_AND_WEIGHT
+    blocks: list[Block] = [*([Diagrams(diagrams)] if diagrams else []), *([Panels(panels)] if panels else [])]
+    return Section("tuning", title, lead, blocks)
 
 
 def _curve(title: str, tried: Sequence[Tried], x_label: str, name: Callable[[Tried], str], interval: str) -> Diagram:
@@ -49,6 +63,22 @@ def _curve(title: str, tried: Sequence[Tried], x_label: str, name: Callable[[Tri
     ]
     table = Panel(title, x_label.capitalize(), ("Faces", f"Balanced accuracy, % [{interval}]"), rows)
     return Diagram(title, "filled: chosen", svg.curve(spots, x_label, label), table)
+
+
+def _ways(title: str, tried: Sequence[Tried], interval: str) -> Panel:
+    """A row per way to learn from the faces, which have no order."""
+    known = [value for point in tried for value in point.level.known]
+    scale = svg.nice_scale(known, least_span=0.04)
+    rows = [
+        Row(
+            point.way + (" (chosen)" if point.chosen else ""),
+            [Cell(with_interval(point.level.mean, point.level.low, point.level.high))],
+            svg.strip(svg.grid(scale), svg.estimate(point.level, scale, tone="second")),
+        )
+        for point in tried
+    ]
+    columns = (f"Balanced accuracy, % [{interval}]",)
+    return Panel(title, "Way", columns, rows, "Balanced accuracy, %", svg.axis(scale))
 
 
 def _ratio(point: Tried) -> str:

@@ -113,6 +113,8 @@ def _facts(a: Report, b: Report) -> list[tuple[str, str, str]]:
         ("steps", *(count(r.settings.steps) for r in (a, b))),
         ("faces per real image", *(_number(r.settings.ratio) for r in (a, b))),
         ("weight of a face", *(_number(r.settings.weight) for r in (a, b))),
+        ("way to learn from a face", *(r.settings.way or ABSENT for r in (a, b))),
+        ("way beside the rebalancing", *(r.settings.way_with_best or ABSENT for r in (a, b))),
         ("weight beside the rebalancing", *(_number(r.settings.weight_with_best) for r in (a, b))),
         ("kept faces", *(count(sum(r.screen.kept.values())) if r.screen else ABSENT for r in (a, b))),
         ("device", a.origin.device, b.origin.device),

@@ -194,6 +194,8 @@ def run_section(report: Report) -> Section | None:
         ("Synthetic faces per real image", f"{settings.ratio:g}" if settings.ratio is not None else ""),
         ("Weight of a synthetic face", f"{settings.weight:g}" if settings.weight not in (None, 1.0) else ""),
         ("Weight beside the rebalancing", _other_weight(settings)),
+        ("How they are learned from", settings.way if settings.way != "plain" else ""),
+        ("How, beside the rebalancing", settings.way_with_best if settings.way_with_best != settings.way else ""),
         ("Labels of synthetic faces", "soft" if settings.soft_labels else ""),
         ("Interval", _interval_words(report)),
         ("Stage", origin.stage),

@@ -93,26 +93,31 @@ class Selection:
 
 @dataclass(frozen=True)
 class Tried:
-    """One way of adding faces and its balanced accuracy on validation. ratio: per real image, None for all kept."""
+    """One way of adding faces and its balanced accuracy on validation. ratio: per real image, None for all kept. way:
+    how they are learned from."""
 
     ratio: float | None
     weight: float
     count: int
     level: Stat
     chosen: bool
+    way: str = "plain"
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """How many faces and which weight were tried; the weight also beside the best rebalancing."""
+    """How many faces, which weight and which way to learn from them were tried; these two also beside the best
+    rebalancing."""
 
     ratios: Sequence[Tried]
     weights: Sequence[Tried]
     weights_with_best: Sequence[Tried] = ()
+    ways: Sequence[Tried] = ()
+    ways_with_best: Sequence[Tried] = ()
 
 
 @dataclass(frozen=True)
-class EqualShares:
+class PriorShifted:
     """Every arm decided for balanced accuracy: its metrics, and their change from `best`, which itself has none."""
 
     best: str
@@ -198,6 +203,8 @@ class Settings:
     ratio: float | None = None
     weight: float | None = None
     weight_with_best: float | None = None
+    way: str = ""
+    way_with_best: str = ""
     soft_labels: bool = False
 
 
@@ -219,7 +226,7 @@ class Report:
     origin: Origin
     selection: Selection = Selection()
     tuning: Tuning | None = None
-    equal_shares: EqualShares | None = None
+    equal_shares: PriorShifted | None = None
     beside: str = ""  # what belongs beside the verdict's sentence
     recommendation: str = ""  # which arm to use, in a sentence
     exchange: Sequence[str] = ()  # what the faces were worth in real images, and what more would bring, in sentences

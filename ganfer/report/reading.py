@@ -15,13 +15,13 @@ from ganfer.report.model import (
     Calibration,
     Comparison,
     Data,
-    EqualShares,
     Evidence,
     Group,
     LabelCounts,
     Labelling,
     McNemar,
     Origin,
+    PriorShifted,
     Report,
     Screen,
     Selection,
@@ -277,14 +277,15 @@ def _tuning(node: Node) -> Tuning:
                 count=point.get("count").count(),
                 level=_stat(point),
                 chosen=point.get("chosen").value is True,
+                way=point.get("way").text() or "plain",
             )
             for point in node.get(key).items()
         ]
 
-    return Tuning(tried("ratios"), tried("weights"), tried("weights_with_best"))
+    return Tuning(tried("ratios"), tried("weights"), tried("weights_with_best"), tried("ways"), tried("ways_with_best"))
 
 
-def _equal_shares(node: Node, arms: Sequence[str]) -> EqualShares:
+def _equal_shares(node: Node, arms: Sequence[str]) -> PriorShifted:
     def metrics(part: Node) -> dict[str, Stat]:
         return {metric: _stat(part.get(metric)) for metric in ("balanced_accuracy", "accuracy")}
 
@@ -293,7 +294,7 @@ def _equal_shares(node: Node, arms: Sequence[str]) -> EqualShares:
         raise node.get("arms").wrong("a row per arm")
     changes = {name: metrics(row.get("change")) for name, row in rows.items() if not row.get("change").absent}
     levels = {name: metrics(row.get("metrics")) for name, row in rows.items()}
-    return EqualShares(node.get("best").one_of(arms, "an arm"), levels, changes)
+    return PriorShifted(node.get("best").one_of(arms, "an arm"), levels, changes)
 
 
 def _groups(node: Node) -> dict[str, list[Group]]:
@@ -322,6 +323,8 @@ def _settings(node: Node) -> Settings:
         ratio=node.get("ratio").maybe_number(),
         weight=node.get("weight").maybe_number(),
         weight_with_best=node.get("weight_with_best").maybe_number(),
+        way=node.get("way").text(),
+        way_with_best=node.get("way_with_best").text(),
         soft_labels=node.get("soft_labels").value is True,
     )
 

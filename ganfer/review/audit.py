@@ -28,7 +28,6 @@ from ganfer.workspace import Run, Workspace
 FOLDER = "audit"
 TABLE, SUMMARY = "doubted.csv", "audit.json"
 DECIDED, ALL = "decided", "all"
-APPLY = (DECIDED, ALL)
 _SHEET = 96  # doubted images on the sheet
 
 

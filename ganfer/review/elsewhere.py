@@ -98,8 +98,8 @@ def _turned(images: ImageSet) -> list[dict[str, Any]]:
         near = find_duplicates(both, np.ones(len(both), dtype=bool), rank)
         equal = np.flatnonzero(near.same_as[: len(train)] >= len(train))
         first, second = np.append(near.first, equal), np.append(near.second, near.same_as[equal])
-        likeness = np.append(near.similarity, np.ones(len(equal), np.float32))
-        for i, j, similarity in zip(first.tolist(), second.tolist(), likeness.tolist(), strict=True):
+        values = np.append(near.similarity, np.ones(len(equal), np.float32))
+        for i, j, similarity in zip(first.tolist(), second.tolist(), values.tolist(), strict=True):
             if i < len(train) <= j:
                 pair = (int(train[i]), int(held[j - len(train)]))
                 found[pair] = max(found.get(pair, (0.0, 0)), (similarity, degrees))

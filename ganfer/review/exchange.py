@@ -1,6 +1,5 @@
 """A person's decisions as CSV: for another machine, another tool, a table in a paper; and back."""
 
-import csv
 import io
 from collections.abc import Collection
 from pathlib import Path
@@ -9,6 +8,7 @@ from ganfer.errors import DataError, did_you_mean
 from ganfer.generate.batch import read_rows
 from ganfer.review.decisions import KEEP, MAX_NAME, REJECT, Log
 from ganfer.runtime.files import write_csv
+from ganfer.runtime.tables import TableWriter
 
 COLUMNS = ("file_name", "reviewer", "decision", "label")
 
@@ -80,7 +80,7 @@ def checked_reviewer(name: str, where: str = "--reviewer") -> str:
 def csv_text(log: Log) -> str:
     """The table as the page hands it out."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, fieldnames=COLUMNS)
-    writer.writeheader()
-    writer.writerows(decisions_rows(log))
+    writer = TableWriter(out, COLUMNS)
+    for row in decisions_rows(log):
+        writer.write(row)
     return out.getvalue()

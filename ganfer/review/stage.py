@@ -18,15 +18,27 @@ from ganfer.runtime.console import say
 from ganfer.workspace import Run, Workspace
 
 
-def plan_lines(workspace: Workspace, config: Config, batch: Run | None, port: int) -> list[str]:
-    """What `review` will show, and where."""
+def plan_lines(
+    workspace: Workspace, config: Config, batch: Run | None, port: int, token: str | None = None
+) -> list[str]:
+    """What `review` will show, and where. GanferError for an address that is not to be had."""
     shown = [f"show {run.name} for review" for run in ([batch] if batch else labelled_batches(workspace)[:1])]
     shown += [f"show the doubtful labels of {run.name}" for run in audited_sets(workspace)[:1]]
     if not shown:
         raise WorkspaceError(
             f"{workspace.root} holds nothing to review yet.", "Label a batch: ganfer label; or: ganfer data audit."
         )
+    _check_listening(config, port, token)
     return [*shown, f"listen on {config.serve.host}, port {port or 'any free'}"]
+
+
+def _check_listening(config: Config, port: int, token: str | None) -> None:
+    from ganfer.runtime.extras import require
+
+    require("ganfer review", "serve", "fastapi", "uvicorn")
+    from ganfer.serve.server import check_listening
+
+    check_listening(dataclasses.replace(config.serve, port=port), token)
 
 
 def reviewer_name(given: str | None) -> str:
@@ -57,10 +69,11 @@ def serve_review(
     except ImportError as error:
         raise GanferError(f"ganfer review needs {error.name}.", "Install it: pip install 'ganfer[serve]'.") from error
 
+    settings = dataclasses.replace(config.serve, port=port)
     desk = Desk(workspace, reviewer, batch.name if batch else None, blind_faces)
     for run in desk.batches()[:1]:
         desk.wall("faces", run.name)  # thumbnails are made now, with a bar, rather than while a browser waits
-    server = ReviewServer(desk, dataclasses.replace(config.serve, port=port), token=token)
+    server = ReviewServer(desk, settings, token=token)
 
     def started(listening: Listening) -> None:
         say(f"{reviewer} reviews {workspace.root} at {listening.link}   (Ctrl-C ends it)")

@@ -50,8 +50,9 @@ def wide_float(device: torch.device) -> torch.dtype:
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """`auto` as the precision used on the device: bf16 on CUDA that has it in hardware, else fp32."""
-    if precision == "auto":
+    """`auto` as the precision used on the device: bf16 on CUDA that has it in hardware, else fp32; `fastest` likewise,
+    where nothing is measured."""
+    if precision in ("auto", "fastest"):
         return "bf16" if device.type == "cuda" and has_bf16(device) else "fp32"
     if precision == "fp16" and device.type != "cuda":
         raise GanferError("precision fp16 needs a CUDA GPU.", "Use precision fp32 (or bf16).")

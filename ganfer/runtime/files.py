@@ -3,6 +3,7 @@
 A failure of the disk carries the path that was wanted: a full one is the user's to mend.
 """
 
+import errno
 import hashlib
 import io
 import json
@@ -18,13 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from ganfer.errors import WorkspaceError
+from ganfer.errors import GanferError, WorkspaceError
 from ganfer.runtime.tables import TableWriter
 
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
 _TEMPORARY = re.compile(r"\..+\.(?:([0-9a-f]{6})-(\d+)-)?[a-z0-9_]{8}\.tmp(\.\w+)?")
 _ABANDONED = 86_400  # seconds since the last change after which another machine's temporary file is nobody's
 _MAX_JSON = 1 << 30
+_LONGEST_NAME = 255  # bytes
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -52,6 +55,39 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """A full disk within the block that names no file (at a write to an open one) names this path."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def check_writable(folder: Path, what: str) -> None:
+    """GanferError unless the folder is there, or can be made, and takes files. Makes nothing. what: for the message."""
+    there = folder
+    try:
+        while not there.exists():
+            check_name(there, what)
+            there = there.parent
+        if not there.is_dir():
+            raise GanferError(f"{what}: {there} is a file.", "Give a folder.")
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise GanferError(f"{what}: {error.strerror or error}.", "Choose another place.") from error
+
+
+def check_name(path: Path, what: str) -> None:
+    """GanferError for a name that no file system takes."""
+    if len(os.fsencode(path.name)) > _LONGEST_NAME:
+        said = what if len(what) < _LONGEST_NAME else f"{path.name[:40]}..."
+        raise GanferError(f"{said}: {os.strerror(errno.ENAMETOOLONG)}.", "Choose a shorter one.")
 
 
 def remove_abandoned(folder: Path) -> None:

@@ -1,14 +1,11 @@
 """What ends a command from outside: Ctrl-C, SIGTERM (a scheduler, a shutdown), SIGHUP (the terminal went away)."""
 
-import os
 import signal
 import threading
-import time
 from types import FrameType
 from typing import NoReturn
 
 _ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
-_PARENT_SECONDS = 1.0
 
 
 class Ended(KeyboardInterrupt):
@@ -30,15 +27,3 @@ def end_in_order() -> None:
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
     raise Ended(number)
-
-
-def end_with_parent() -> None:
-    """End this worker process soon after the one that started it, however that ended (kill -9 included)."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_PARENT_SECONDS)
-        os._exit(1)  # files are written whole or not at all, so that there is nothing to put away
-
-    threading.Thread(target=watch, daemon=True, name="parent").start()

@@ -6,6 +6,8 @@ from typing import Any
 #: Controls (C0, C1), lone surrogates of file names that are not UTF-8, line separators, marks that turn the direction.
 _ACTING = r"\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
 _IN_LINES = re.compile(f"[{_ACTING}]")
+_USER = re.compile(r"(\b[\w+.-]+://)[^/\s@]*(?:@[^/\s@]*)*@")
+_TOKEN = re.compile(r"(--token[= ])(?:'[^']*'|\S+)")
 _IN_A_LINE = re.compile(f"[\\t\\n{_ACTING}]")
 
 
@@ -17,6 +19,11 @@ def one_line(text: str) -> str:
 def safe_lines(text: str) -> str:
     """The same, but tabs and line ends stay."""
     return _IN_LINES.sub(_escaped, text)
+
+
+def hide_secrets(text: str) -> str:
+    """The text with user and password in addresses (`http://user:word@host`), and what follows --token, as `***`."""
+    return _TOKEN.sub(r"\1***", _USER.sub(r"\1***@", text))
 
 
 def for_page(value: Any) -> Any:

@@ -17,20 +17,29 @@ if TYPE_CHECKING:
 
 def plan_lines(workspace: Workspace, config: Config, wanted: Sequence[str]) -> list[str]:
     """What `serve` will serve, and where."""
-    from ganfer.classifier.catalogue import sources
+    from ganfer.classifier.catalogue import listed
 
-    found = [f"serve {source.name}: {source.note}" for source in sources(workspace, wanted)]
+    found = [f"serve {source.name}: {source.note}" for source in listed(workspace, wanted)]
     return [*found, f"listen on {config.serve.host}, port {config.serve.port or 'any free'}"]
 
 
-def check(config: Config, options: Mapping[str, Any]) -> None:
-    """GanferError for files and tokens that do not do, before a classifier is trained to be served."""
-    from ganfer.classifier.early import check_file
-    from ganfer.serve.server import checked_token
+def check(config: Config, options: Mapping[str, Any], *, fetch: bool = False) -> None:
+    """GanferError for an address, files and tokens that do not do, before a classifier is trained to be served.
 
-    checked_token(config.serve.host, options.get("token"))
+    fetch: also bring what has to be downloaded.
+    """
+    from ganfer.classifier.early import check_device, check_file
+    from ganfer.live.mesh import open_landmarker
+    from ganfer.serve.server import check_listening
+
     for name in ("certificate", "key", "detector_model", "landmarker_model"):
         check_file(options.get(name), "--" + name.replace("_", "-"))
+    check_device(config)
+    check_listening(config.serve, *(options.get(name) for name in ("token", "certificate", "key")))
+    if options.get("detector_model"):
+        detector_or_why(config, options["detector_model"])
+    if options.get("attention") and (fetch or options.get("landmarker_model")):
+        open_landmarker(options.get("landmarker_model")).close()
 
 
 def serve(
@@ -50,7 +59,7 @@ def serve(
         from ganfer.serve.server import Listening, Server
     except ImportError as error:
         raise GanferError(f"ganfer serve needs {error.name}.", "Install it: pip install 'ganfer[serve]'.") from error
-    from ganfer.classifier.catalogue import sources
+    from ganfer.classifier.catalogue import listed
     from ganfer.serve.photos import Eyes
 
     found, why = detector_or_why(config, detector_model)
@@ -63,7 +72,7 @@ def serve(
         landmarker = open_landmarker(landmarker_model)
 
     server = Server(
-        lambda: sources(workspace, wanted),
+        lambda: listed(workspace, wanted),
         Eyes(found, landmarker, why),
         config.serve,
         device=config.device,
@@ -73,7 +82,7 @@ def serve(
     )
 
     def started(listening: Listening) -> None:
-        for source in sources(workspace, wanted):
+        for source in listed(workspace, wanted):
             say(f"{source.name}: {source.note}")
         say(f"ganfer serves {listening.link}   (the API: {listening.url}/docs; Ctrl-C ends it)")
 

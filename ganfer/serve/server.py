@@ -176,6 +176,15 @@ async def _announce(server: uvicorn.Server, started: Callable[[], None]) -> None
     started()
 
 
+def check_listening(
+    config: ServeConfig, token: str | None = None, certificate: Path | None = None, key: Path | None = None
+) -> None:
+    """GanferError for what a `Listener` of the same arguments would not begin with."""
+    checked_token(config.host, token)
+    _tls(certificate, key)
+    _bind(config.host, config.port).close()
+
+
 def checked_token(host: str, token: str | None) -> str | None:
     """The token to ask for: the given one; a new one for an address that others reach; None on this machine's own."""
     if token:

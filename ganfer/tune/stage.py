@@ -11,17 +11,18 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from classifiers import TrainConfig
+from classifiers.scheduler import cores, opened
 from ganfer.config import Config
 from ganfer.errors import GanferError
 from ganfer.page.node import read_results
 from ganfer.results import Result
 from ganfer.runtime.console import progress, say
 from ganfer.runtime.files import digest_of, write_csv, write_json, write_text
-from ganfer.tune.lanes import Setting, make_lanes
+from ganfer.tracking import Tracked, figures_of, tracked
 from ganfer.tune.page import tuning_lines, tuning_page
 from ganfer.tune.space import Space, load_space
 from ganfer.tune.study import LOWER_IS_BETTER, Search, finished, open_study, require_optuna, sampler_name
-from ganfer.tune.trial import FIGURES
+from ganfer.tune.trial import FIGURES, Splits
 from ganfer.workspace import Run, Workspace
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def tune(workspace: Workspace, config: Config, data: Run, search: Sequence[str] 
     space = load_space(settings.space, search, config.classifier)
     base = space.base(config.classifier)
     how = sampler_name(space, settings)
-    key = {
+    key: dict[str, Any] = {
         "config": {
             "space": space.to_json(),
             "classifier": dataclasses.asdict(base),
@@ -63,22 +64,38 @@ def tune(workspace: Workspace, config: Config, data: Run, search: Sequence[str] 
     run = workspace.run("studies", space.name, key)
     with ExitStack() as held:
         held.enter_context(run.work("tune"))
+        track = held.enter_context(tracked(run, config, "tune"))
         study = held.enter_context(open_study(f"ganfer-{run.name}", run.path, space, settings))
+        track.start(key["config"])
         before = len(finished(study))
-        setting = Setting(data.path, config.seed, config.device, settings.metric)
+        splits = Splits.read(data.path)
+        alone = settings.workers == 1
+        threads = None if alone and not config.cluster else 1 if alone else max(1, cores() // settings.workers)
+        workers = None if alone and config.cluster else settings.workers
         with progress("tune", max(settings.trials, before)) as advance:
             advance(before)
             work = Search(study, space, settings, base, run.path / "trials", config.seed, advance)
-            work.run(make_lanes(setting, settings.workers))
+            with opened(workers, threads or 1, [run.path / "trials"], cluster=config.cluster) as engine:
+                work.run(engine, splits, config.device, threads)
         say(f"{len(finished(study)) - before} trials added to the {before} that were there.")
         results = _results(run, config, data, space, base, study)
         write_json(run.path / "results.json", results)
         write_csv(run.path / "trials.csv", *_table(results))
         write_text(run.path / "best.toml", best_toml(results))
         write_text(run.path / "index.html", tuning_page(results))
+        _tell(track, results)
         figures = {name: results[name] for name in ("metric", "best", "counts", "importance", "settings")}
         run.finish(digest=digest_of(run.path / "results.json"), figures=figures, device=config.device)
     return tuning_result(run)
+
+
+def _tell(track: Tracked, results: dict[str, Any]) -> None:
+    """The best trial's figures, and a run per trial within this one."""
+    track.metrics(figures_of({"best": results["best"]["figures"]}) | {"trials": float(len(results["trials"]))})
+    track.artefacts("index.html", "trials.csv", "best.toml")
+    for trial in results["trials"]:
+        with track.nested(f"trial-{trial['number']}", trial["params"] | {"state": trial["state"]}) as inner:
+            inner.metrics(figures_of(trial["figures"]))
 
 
 def tuning_result(run: Run) -> Result:

@@ -1,11 +1,12 @@
 """The study: an Optuna database of trials, and the loop that asks it for settings and tells it what came of them."""
 
+import dataclasses
+import itertools
 import os
 import platform
 import shutil
 import sqlite3
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +18,13 @@ import numpy as np
 from classifiers import ClassifierError, TrainConfig
 from classifiers.errors import StorageError
 from classifiers.prediction import WEIGHTS
+from classifiers.scheduler import Died, Engine, Task, run
 from classifiers.state import RESUME
 from ganfer.config import TuneConfig
 from ganfer.errors import GanferError
-from ganfer.runtime.files import digest_json
-from ganfer.tune.lanes import Lane
+from ganfer.runtime.files import check_writable, digest_json, is_alive
 from ganfer.tune.space import Choice, Space
-from ganfer.tune.trial import Pruned
+from ganfer.tune.trial import Pruned, Splits, trial_task
 
 if TYPE_CHECKING:
     import optuna
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 _HOPELESS = 3  # so many first trials that cannot be trained, and the search stops
 _DRIVERS = {"postgresql": "psycopg2", "mysql": "MySQLdb", "oracle": "oracledb"}  # SQLAlchemy's own choice
 _PACKAGES = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # where the package is called otherwise
+_MEND_URL = "Check --storage, or leave it out for SQLite in the workspace."
+_PLACE = "place"  # of a trial in the search: what its settings are drawn by
 LOWER_IS_BETTER = ("nll",)
 
 
@@ -58,24 +61,12 @@ def open_study(name: str, folder: Path, space: Space, settings: TuneConfig) -> "
     own = not settings.storage
     url = f"sqlite:///{folder / 'study.db'}" if own else settings.storage
     with ExitStack() as held:
-        try:
+        with _usable(url, f"Remove {folder} and search anew." if own else _MEND_URL):
             _check_sqlite(url)
             storage = optuna.storages.RDBStorage(url)
             held.callback(storage.engine.dispose)
             held.callback(storage.remove_session)
             study = _load(name, storage, space, settings, own)
-        except ImportError as error:
-            driver = _missing_driver(error, url)
-            raise GanferError(
-                f"--storage {_hidden(url)} needs the driver {driver}.",
-                f"Install it: pip install {_PACKAGES.get(driver, driver)}.",
-            ) from error
-        except (SQLAlchemyError, optuna.exceptions.OptunaError, ValueError, RuntimeError) as error:
-            mend = "Check --storage, or leave it out for SQLite in the workspace."
-            raise GanferError(
-                f"The study's database {_hidden(url)} cannot be used ({_reason(error)}).",
-                f"Remove {folder} and search anew." if own else mend,
-            ) from error
         try:
             yield study
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
@@ -83,6 +74,51 @@ def open_study(name: str, folder: Path, space: Space, settings: TuneConfig) -> "
                 f"The study's database {_hidden(url)} failed ({_reason(error)}).",
                 "Mend that, or free space; the same command goes on from the finished trials.",
             ) from error
+
+
+def check_storage(settings: TuneConfig) -> None:
+    """GanferError for a database of the user's that cannot be reached, before any work."""
+    if settings.storage:
+        with _usable(settings.storage, _MEND_URL):
+            _reach(settings.storage)
+
+
+def _reach(url: str) -> None:
+    """Look whether the database answers; makes nothing in it. A new SQLite file needs a folder that takes it."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.engine import make_url
+
+    place = make_url(url)
+    if place.get_backend_name() == "sqlite" and place.database and not place.database.startswith(":memory:"):
+        _check_sqlite(url)
+        folder = Path(place.database).parent
+        if not folder.is_dir():
+            raise RuntimeError(f"there is no folder {folder}")
+        check_writable(folder, f"--storage {url}")
+        return
+    engine = create_engine(url)
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _usable(url: str, remedy: str) -> Iterator[None]:
+    """What opening a database fails with, as a GanferError of one line."""
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except ImportError as error:
+        driver = _missing_driver(error, url)
+        raise GanferError(
+            f"--storage {_hidden(url)} needs the driver {driver}.",
+            f"Install it: pip install {_PACKAGES.get(driver, driver)}.",
+        ) from error
+    except (SQLAlchemyError, optuna.exceptions.OptunaError, ValueError, RuntimeError) as error:
+        raise GanferError(f"The study's database {_hidden(url)} cannot be used ({_reason(error)}).", remedy) from error
 
 
 def _check_sqlite(url: str) -> None:
@@ -173,21 +209,45 @@ def _requeue_the_dead(study: "optuna.Study", own: bool, settings: int) -> None:
     from optuna.trial import TrialState
 
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        here = trial.user_attrs.get("host") == platform.node() and not _alive(int(trial.user_attrs.get("pid", 0)))
+        here = trial.user_attrs.get("host") == platform.node() and not is_alive(int(trial.user_attrs.get("pid", 0)))
         if own or here:
             study.tell(trial.number, state=TrialState.FAIL)
             if len(trial.params) == settings:
-                study.enqueue_trial(trial.params)
+                _enqueue_again(study, trial)
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return pid > 0
+def ask_next(study: "optuna.Study", space: Space, settings: TuneConfig, seed: int) -> "optuna.Trial | None":
+    """The next trial: one that waits, else that of the first free place. None where a grid is done."""
+    from optuna.trial import TrialState
+
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    if sampler_name(space, settings) == "grid" and not waiting:
+        return None
+    place = _free_place(study.get_trials(deepcopy=False))
+    study.sampler = _sampler(space, settings, seed, place)
+    trial = study.ask(distributions(space))
+    if not waiting:
+        trial.set_user_attr(_PLACE, place)
+    trial.set_user_attr("host", platform.node())
+    trial.set_user_attr("pid", os.getpid())
+    return trial
+
+
+def _enqueue_again(study: "optuna.Study", trial: Any) -> None:
+    """Ask for a trial's settings once more, at its place in the search."""
+    place = trial.user_attrs.get(_PLACE)
+    study.enqueue_trial(trial.params, user_attrs={} if place is None else {_PLACE: place})
+
+
+def _free_place(trials: Iterable[Any]) -> int:
+    """The first place in the search that no trial has. Failed ones have none: theirs is asked for again, and with the
+    same settings, whoever asks. Trials of before, which do not say theirs, came one after the other."""
+    from optuna.trial import TrialState
+
+    places = [trial.user_attrs.get(_PLACE) for trial in trials if trial.state != TrialState.FAIL]
+    taken = {place for place in places if place is not None}
+    free = (place for place in itertools.count() if place not in taken)
+    return next(itertools.islice(free, places.count(None), None))
 
 
 def _missing_driver(error: BaseException, url: str) -> str:
@@ -224,124 +284,82 @@ class Search:
     advance: Callable[..., None]
 
     def __post_init__(self) -> None:
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._running = 0
+        self._running = dict[int, Path]()  # trial -> its folder
         self._deadline = monotonic() + 60 * self.settings.minutes if self.settings.minutes else float("inf")
-        self._failures: list[BaseException] = []
 
-    def run(self, lanes: Sequence[Lane]) -> None:
-        """Trials in every lane until there are enough, the time is up, or the grid is done. Closes the lanes."""
-        try:
-            if len(lanes) == 1:
-                self._work(lanes[0])
-            else:
-                self._side_by_side(lanes)
-        finally:
-            for lane in lanes:
-                lane.close()
+    def run(self, engine: Engine, splits: Splits, device: str, threads: int | None = None) -> None:
+        """Trials on the engine's workers until there are enough, the time is up, or the grid is done.
 
-    def _side_by_side(self, lanes: Sequence[Lane]) -> None:
-        threads = [threading.Thread(target=self._guarded, args=(lane,), daemon=True) for lane in lanes]
-        for thread in threads:
-            thread.start()
+        What an interrupted trial was asked for is asked for again at the next call. threads: of each; none: torch's.
+        """
         try:
-            for thread in threads:
-                while thread.is_alive():
-                    thread.join(0.2)  # with a timeout, so that Ctrl-C is heard
+            for task, value in run(self._tasks(splits, device, threads), engine):
+                self._told(task.about, value)
         except BaseException:
-            self._stop.set()
-            for lane in lanes:
-                lane.stop()
-            for thread in threads:
-                thread.join()
+            for number in self._running:
+                self._ask_again(number)
             raise
-        if self._failures:
-            raise self._failures[0]
 
-    def _guarded(self, lane: Lane) -> None:
-        try:
-            self._work(lane)
-        except BaseException as error:  # handed to the thread that waits
-            self._failures.append(error)
-            self._stop.set()
-
-    def _work(self, lane: Lane) -> None:
+    def _tasks(self, splits: Splits, device: str, threads: int | None) -> "Iterator[Task]":
         while (trial := self._next()) is not None:
-            try:
-                self._one(lane, trial)
-            finally:
-                with self._lock:
-                    self._running -= 1
+            folder = self.folder / digest_json(trial.params)[:10]
+            while folder in self._running.values():  # the sampler may ask for the same twice
+                folder = folder.with_name(f"{folder.name}-again")
+            self._running[trial.number] = folder
+            config = dataclasses.replace(self.base, **trial.params)
+            known = self._known(trial.params)
+            if known is not None:
+                self._told(trial, known)
+                continue
+            how = (splits.class_names, config, self.seed, device, self.settings.metric, threads)
+            yield Task(f"trial {trial.number}", trial_task, how, folder, splits.arrays(), self._hears(trial), trial)
 
-    def _next(self) -> "optuna.Trial | None":
-        """The next trial, or None when it is time to end."""
-        from optuna.trial import TrialState
-
-        with self._lock:
-            if self._stop.is_set() or monotonic() >= self._deadline:
-                return None
-            if len(finished(self.study)) + self._running >= self.settings.trials:
-                return None
-            waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-            if sampler_name(self.space, self.settings) == "grid" and not waiting:
-                return None
-            counted = sum(t.state != TrialState.FAIL for t in self.study.get_trials(deepcopy=False))
-            self.study.sampler = _sampler(self.space, self.settings, self.seed, counted)
-            trial = self.study.ask(distributions(self.space))
-            self._running += 1
-        trial.set_user_attr("host", platform.node())
-        trial.set_user_attr("pid", os.getpid())
-        return trial
-
-    def _one(self, lane: Lane, trial: "optuna.Trial") -> None:
-        """Train one trial and tell the study; an interrupted one is asked for again at the next call."""
-        from optuna.trial import TrialState
-
-        folder = self.folder / digest_json(trial.params)[:10]
-
-        def report(part: int, figure: float) -> bool:
+    def _hears(self, trial: "optuna.Trial") -> Callable[[Any], bool]:
+        def hear(said: tuple[int, float]) -> bool:
+            part, figure = said
             trial.report(figure, part)
             return bool(trial.should_prune())
 
-        try:
-            figures = self._known(trial.params) or lane.run(folder, self._config(trial.params), report)
-        except Pruned:
+        return hear
+
+    def _next(self) -> "optuna.Trial | None":
+        """The next trial, or None when it is time to end."""
+        if monotonic() >= self._deadline or len(finished(self.study)) + len(self._running) >= self.settings.trials:
+            return None
+        return ask_next(self.study, self.space, self.settings, self.seed)
+
+    def _told(self, trial: "optuna.Trial", value: Any) -> None:
+        """Tell the study what came of a trial."""
+        from optuna.trial import TrialState
+
+        if isinstance(value, Pruned):
             self.study.tell(trial, state=TrialState.PRUNED)
             note = "stopped early"
-        except StorageError:
-            self._ask_again(trial)
-            raise
-        except ClassifierError as error:
-            trial.set_user_attr("problem", error.message)
+        elif isinstance(value, ClassifierError | Died) and not isinstance(value, StorageError):
+            note = f"{value}; with fewer workers each has more memory" if isinstance(value, Died) else value.message
+            trial.set_user_attr("problem", note)
             self.study.tell(trial, state=TrialState.PRUNED)
-            note = error.message
             self._give_up_if_hopeless()
-        except BaseException:
-            self._ask_again(trial)
-            raise
+        elif isinstance(value, Exception):
+            raise value
         else:
-            trial.set_user_attr("figures", dict(figures))
-            self.study.tell(trial, figures[self.settings.metric])
+            trial.set_user_attr("figures", dict(value))
+            self.study.tell(trial, value[self.settings.metric])
             note = f"best {self.study.best_value:.4f}"
-        with self._lock:
-            self._tidy(folder)
+        self._tidy(self._running.pop(trial.number))
         self.advance(1, note=note)
 
-    def _ask_again(self, trial: "optuna.Trial") -> None:
+    def _ask_again(self, number: int) -> None:
         """Mark a trial that something else ended, and queue its settings. A full disk may refuse even that: then the
         next call finds the trial running without a process, and does the same."""
         from optuna.exceptions import StorageInternalError
         from optuna.trial import TrialState
 
         with suppress(StorageInternalError):
-            self.study.tell(trial, state=TrialState.FAIL)
-            self.study.enqueue_trial(trial.params)
-
-    def _config(self, params: Mapping[str, Any]) -> TrainConfig:
-        import dataclasses
-
-        return dataclasses.replace(self.base, **params)
+            trial = next(trial for trial in self.study.get_trials(deepcopy=False) if trial.number == number)
+            if trial.state == TrialState.RUNNING:
+                self.study.tell(number, state=TrialState.FAIL)
+                _enqueue_again(self.study, trial)
 
     def _known(self, params: Mapping[str, Any]) -> dict[str, Any] | None:
         """The figures of a finished trial with the very same settings: training it again would bring the same."""

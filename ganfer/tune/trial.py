@@ -1,11 +1,15 @@
 """One trial: a training whose validation figures are reported as it goes, and which can be stopped for them."""
 
-import functools
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from classifiers import Samples, TrainConfig, train
+from classifiers.many import arrays_of, device_of, samples_of, with_threads
+from classifiers.scheduler import Place
 from ganfer.classifier.train import real_only, samples
 from ganfer.data.imageset import read_set
 
@@ -26,21 +30,43 @@ class Pruned(Exception):
     """The trial was stopped: others were further at this point."""
 
 
-@functools.lru_cache(maxsize=1)
-def _splits(data: Path) -> tuple[Samples, Samples, tuple[str, ...]]:
-    """Training and validation samples of a data set. The test split is not read."""
-    images = read_set(data)
-    return samples(images.of("train")), samples(real_only(images, "val")), images.class_names
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """What all trials are trained on and judged by. The test split is not among it."""
+
+    training: Samples
+    validation: Samples
+    class_names: tuple[str, ...]
+
+    @classmethod
+    def read(cls, data: Path) -> "Splits":
+        """Those of a data set."""
+        images = read_set(data)
+        return cls(samples(images.of("train")), samples(real_only(images, "val")), images.class_names)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """As a task takes them."""
+        return {**arrays_of("train", self.training), **arrays_of("val", self.validation)}
+
+
+def trial_task(
+    place: Place, class_names: tuple[str, ...], config: TrainConfig, seed: int, device: str, metric: str,
+    threads: int | None,
+) -> dict[str, Any]:  # fmt: skip
+    """A trial where it runs; whoever asked for it answers each report, whether to stop."""
+    splits = Splits(samples_of("train", place.arrays), samples_of("val", place.arrays), class_names)
+    own = device_of(place.worker, device)
+    with with_threads(threads):
+        return run_trial(splits, place.folder, config, seed, own, metric, lambda *report: bool(place.ask(report)))
 
 
 def run_trial(
-    data: Path, folder: Path, config: TrainConfig, seed: int, device: str, metric: str, report: Report
+    splits: Splits, folder: Path, config: TrainConfig, seed: int, device: str, metric: str, report: Report
 ) -> dict[str, Any]:
     """Train in `folder`, where an interrupted training goes on; returns the validation figures and seconds.
 
     Raises Pruned when `report` says stop, ClassifierError when these settings cannot be trained.
     """
-    training, validation, names = _splits(data)
     told = 0
 
     def watch(row: Mapping[str, float], total: int) -> None:
@@ -51,5 +77,7 @@ def run_trial(
             if report(told, row[_COLUMN[metric]]) and told < PARTS:
                 raise Pruned
 
-    result = train(config, training, validation, names, folder, seed=seed, device=device, watch=watch)
+    result = train(
+        config, splits.training, splits.validation, splits.class_names, folder, seed=seed, device=device, watch=watch
+    )
     return {**{name: result.validation[name] for name in FIGURES}, "seconds": result.seconds}

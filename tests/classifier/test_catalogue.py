@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from serving import write_model
 
 from ganfer.classifier import starter
-from ganfer.classifier.catalogue import sources
+from ganfer.classifier.catalogue import listed
 from ganfer.cli.main import cli
 from ganfer.errors import GanferError
 from ganfer.runtime.files import write_json
@@ -43,14 +43,14 @@ def add_report(workspace: Workspace, *arms: str) -> Run:
 
 def test_the_newest_classifier_and_both_sides_of_the_newest_report(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "work")
-    assert sources(workspace) == []
+    assert listed(workspace) == []
     add_run(workspace, "classifiers", "old")
     newest = add_run(workspace, "classifiers", "new")
-    (only,) = sources(workspace)
+    (only,) = listed(workspace)
     assert (only.name, only.file) == ("expression", newest.path / "model.safetensors")
     assert only.note == f"{newest.name}, balanced accuracy 50.0% on validation"
     report = add_report(workspace, "original-0", "original-3", "synthetic-3", "logit-adjusted-1")
-    found = {source.name: source for source in sources(workspace)}
+    found = {source.name: source for source in listed(workspace)}
     assert list(found) == ["expression", "before", "after"]
     assert found["before"].file == report.path / "trainings" / "original-0" / "model.safetensors"
     assert found["after"].file == report.path / "trainings" / "synthetic-3" / "model.safetensors"
@@ -59,17 +59,17 @@ def test_the_newest_classifier_and_both_sides_of_the_newest_report(tmp_path: Pat
 def test_a_later_run_is_a_later_version(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "work")
     add_run(workspace, "classifiers", "old")
-    (before,) = sources(workspace)
+    (before,) = listed(workspace)
     record = before.file.parent / "record.json"
     add_run(workspace, "classifiers", "new")
-    (after,) = sources(workspace)
+    (after,) = listed(workspace)
     assert after.version >= before.version
     assert after != before
     os.utime(after.file, ns=(1, 1))
-    assert sources(workspace) != [after]  # written anew
+    assert listed(workspace) != [after]  # written anew
     record.write_text("{")
     with pytest.raises(GanferError, match="damaged"):
-        sources(workspace)
+        listed(workspace)
 
 
 def test_wanted_by_name_beginning_path_and_under_another_name(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_wanted_by_name_beginning_path_and_under_another_name(tmp_path: Path) ->
     add_report(workspace, "original-0", "synthetic+best-0")
     file = write_model(tmp_path / "elsewhere")
     wanted = ["small", "mine=small", f"other={file}", str(file.parent), "before", "neu=after", "x=expression"]
-    assert [source.name for source in sources(workspace, wanted)] == [
+    assert [source.name for source in listed(workspace, wanted)] == [
         run.name, "mine", "other", "elsewhere", "before", "neu", "x",
     ]  # fmt: skip
 
@@ -99,7 +99,7 @@ def test_what_is_not_there_is_said(tmp_path: Path, wanted: list[str], words: str
     text.write_text("x")
     given = [name.format(file=file, text=text) for name in wanted]
     with pytest.raises(GanferError, match=words):
-        sources(Workspace(tmp_path / "work"), given)
+        listed(Workspace(tmp_path / "work"), given)
 
 
 def test_the_plan_names_models_and_address(tmp_path: Path) -> None:

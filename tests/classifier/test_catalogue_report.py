@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 from tiny import add_batch, add_set, fast_config, tiny_set
 
-from ganfer.classifier.catalogue import choose, chosen_run, sources
+from ganfer.classifier.catalogue import find, find_run, listed
 from ganfer.cli.main import cli
 from ganfer.errors import GanferError
 from ganfer.pipeline import Project
@@ -47,7 +47,7 @@ def test_both_sides_of_a_report_are_found_where_it_keeps_them(project: Project) 
     report = report_of(project)
     folders = {arm["name"]: arm["folder"] for arm in json.loads((report.path / "results.json").read_text())["arms"]}
     after = folders.get("synthetic") or folders["synthetic+best"]
-    found = {source.name: source for source in sources(project.workspace)}
+    found = {source.name: source for source in listed(project.workspace)}
     assert list(found) == ["expression", "before", "after"]
     assert found["before"].file == report.path / "trainings" / "original-0" / "model.safetensors"
     assert found["after"].file == report.path / "trainings" / f"{after}-0" / "model.safetensors"
@@ -61,36 +61,36 @@ def test_a_finished_report_is_not_denied(tmp_path: Path) -> None:
     results = {name: value for name, value in written.items() if name not in ("best", "classifiers")}
     (report.path / "results.json").write_text(json.dumps(results))  # as an earlier ganfer left it
     with pytest.raises(GanferError, match="names no classifier to recommend"):
-        choose(workspace, "best")
+        find(workspace, "best")
     kept = next(arm["folder"] for arm in results["arms"] if arm["name"] == "synthetic")
     (report.path / "results.json").write_text(
         json.dumps({**results, "best": {"folder": f"trainings/{kept}-0", "arm": "synthetic", "seed": 0}})
     )
-    assert choose(workspace, "mine=best").file == choose(workspace, "after").file
-    assert choose(workspace, "best").note == f"{report.name}, arm synthetic, seed 0: recommended"
+    assert find(workspace, "mine=best").file == find(workspace, "after").file
+    assert find(workspace, "best").note == f"{report.name}, arm synthetic, seed 0: recommended"
     told = {"classifiers": {"best": f"trainings/{kept}-0"}, "recommendation": {"arm": "synthetic"}}
     (report.path / "results.json").write_text(json.dumps({**results, **told}))
-    assert choose(workspace, "best").file == choose(workspace, "after").file
-    assert choose(workspace, "best").note == f"{report.name}, arm synthetic: recommended"
+    assert find(workspace, "best").file == find(workspace, "after").file
+    assert find(workspace, "best").note == f"{report.name}, arm synthetic: recommended"
     data = workspace.active_data
     add_set(workspace, tiny_set((41, 60, 6)), "other")
     with pytest.raises(GanferError, match="no finished report on the active data, other-"):
-        choose(workspace, "after")
+        find(workspace, "after")
     assert data is not None
     workspace.activate_data(data)
     for file in (report.path / "trainings").glob("*/model.safetensors"):
         file.unlink()
     for name in ("before", "after", "best"):
         with pytest.raises(GanferError, match=f"{report.name}.* gone"):
-            choose(workspace, name)
+            find(workspace, name)
     (report.path / "results.json").write_text(json.dumps({**results, "arms": results["arms"][:1]}))
     with pytest.raises(GanferError, match="has no arm synthetic or synthetic\\+best, only original"):
-        choose(workspace, "after")
+        find(workspace, "after")
 
 
 def test_every_command_takes_the_same_names(tmp_path: Path) -> None:
     project = reported(tmp_path / "work", **WAYS["quick"])
-    after = choose(project.workspace, "after").file
+    after = find(project.workspace, "after").file
     run = project.workspace.runs("classifiers")[-1]
     for name in (
         "after",
@@ -103,7 +103,7 @@ def test_every_command_takes_the_same_names(tmp_path: Path) -> None:
         run.name[:9],
     ):
         figures = json.loads((Path(str(project.evaluate(classifiers=[name]).path)) / "results.json").read_text())
-        assert figures["classifiers"][0]["digest"] == chosen_run(project.workspace, name).digest
+        assert figures["classifiers"][0]["digest"] == find_run(project.workspace, name).digest
         assert not any("unknown data" in note for note in figures.get("notes", []))
     assert "x" in {labels["labelling"]["classifier"] for labels in [project.label(classifier="x=after").figures]}
     assert (after.parent / "features").exists() is False
@@ -127,6 +127,6 @@ def test_every_command_takes_the_same_names(tmp_path: Path) -> None:
 def test_a_path_may_hold_an_equals_sign(tmp_path: Path) -> None:
     project = reported(tmp_path / "work", **WAYS["quick"])
     folder = tmp_path / "lr=0.1"
-    shutil.copytree(choose(project.workspace, "after").file.parent, folder)
-    assert choose(project.workspace, str(folder)).name == "lr-0.1"
-    assert choose(project.workspace, f"x={folder}").name == "x"
+    shutil.copytree(find(project.workspace, "after").file.parent, folder)
+    assert find(project.workspace, str(folder)).name == "lr-0.1"
+    assert find(project.workspace, f"x={folder}").name == "x"

@@ -20,8 +20,8 @@ from tiny import NAMES, add_batch, add_set, fast_config, striped, tiny_set
 
 from classifiers import load_classifier
 from ganfer.classifier import starter
-from ganfer.classifier.catalogue import choose, for_people, sources, trained_on_real
-from ganfer.classifier.choose import open_chosen
+from ganfer.classifier.catalogue import find, for_people, listed, trained_on_real
+from ganfer.classifier.opened import open_found
 from ganfer.cli.main import cli
 from ganfer.config import load_config
 from ganfer.data.ingest import add, draw
@@ -159,7 +159,7 @@ def test_a_classifier_of_ones_own_goes_first(tmp_path: Path) -> None:
     arguments = ["-w", workspace.root, "--detector", "none", "--no-pictures"]
     said = ganfer("predict", folder, *arguments).stderr
     assert "starter" not in said
-    assert [source.note.split(",")[0] for source in sources(workspace)] == [run.name]
+    assert [source.note.split(",")[0] for source in listed(workspace)] == [run.name]
     asked = ganfer("predict", folder, *arguments, "--classifier", "starter", "--classifier", f"mine={run.name}")
     assert "No classifier trained on real images" not in asked.stderr
 
@@ -174,7 +174,7 @@ def test_other_real_data_than_the_active_are_named(tmp_path: Path) -> None:
 
 
 def test_serve_offers_it_as_the_newest(tmp_path: Path) -> None:
-    (only,) = sources(Workspace(tmp_path / "work"))
+    (only,) = listed(Workspace(tmp_path / "work"))
     assert (only.name, only.file) == ("expression", starter.FILE)
     assert only.note.startswith("ganfer's starter, trained on FER2013; 67.1% right")
     plan = ganfer("serve", "--dry-run", "-w", tmp_path / "work").output
@@ -185,12 +185,12 @@ def test_serve_offers_it_as_the_newest(tmp_path: Path) -> None:
 def test_it_can_be_named_where_classifiers_are(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "work")
     add_set(workspace, tiny_set())
-    assert choose(workspace, "first=starter").name == "first"
-    assert choose(workspace, "starter").data_digest == "of-fer2013"
+    assert find(workspace, "first=starter").name == "first"
+    assert find(workspace, "starter").data_digest == "of-fer2013"
     for command in ("evaluate", "export"):
         plan = ganfer(command, "--classifier", "starter", "--dry-run", "-w", workspace.root).output
         assert "train the classifier" not in plan
-    chosen = open_chosen(choose(workspace, "starter"), "cpu")
+    chosen = open_found(find(workspace, "starter"), "cpu")
     assert (chosen.name, chosen.data_digest, chosen.classifier.class_names) == ("starter", "of-fer2013", list(NAMES))
 
 

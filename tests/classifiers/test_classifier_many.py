@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +24,9 @@ from classifiers import ClassifierError, Job, crossval, train, train_many
 from classifiers.errors import StorageError
 from classifiers.files import read_weights
 from classifiers.folds import _inner_validation, assign_folds
-from classifiers.many import _scratch
+from classifiers.processes import scratch_beside
+from classifiers.state import RESUME
+from classifiers.training import Advance
 
 
 def test_side_by_side_is_bit_for_bit_one_by_one_and_a_failure_loses_nothing(tmp_path: Path) -> None:
@@ -52,6 +58,91 @@ def test_one_worker_needs_no_process_and_finishes_the_rest_after_a_failure(tmp_p
     assert torch.get_num_threads() == threads
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_worker_that_is_killed_in_the_middle_of_a_training_changes_nothing(tmp_path: Path) -> None:
+    data, val = bars(40), bars(20, seed=1)
+    config = quick(epochs=8, checkpoint_seconds=0.0)
+    jobs = [Job(config, data, val, NAMES, tmp_path / f"many-{seed}", seed) for seed in range(2)]
+    killed: list[int] = []
+
+    @contextmanager
+    def progress(description: str, total: int) -> Iterator[Advance]:
+        def kill_one(n: int = 1, note: str = "") -> None:
+            done.append(n)
+            if not killed and (tmp_path / "many-1" / RESUME).is_file():
+                killed.extend(children()[:1])
+                os.kill(killed[0], signal.SIGKILL)
+
+        done: list[int] = []
+        yield kill_one
+        assert sum(done) == total, "steps that are done again are not counted twice"
+
+    results = train_many(jobs, workers=2, device="cpu", progress=progress)
+    assert killed
+    for seed, result in enumerate(results):
+        alone = train(config, data, val, NAMES, tmp_path / f"alone-{seed}", seed=seed, device="cpu")
+        a, b = (read_weights(r.folder / "model.safetensors")[0] for r in (result, alone))
+        assert all(torch.equal(a[k], b[k]) for k in a)
+    assert children() == []
+    assert not list(tmp_path.glob(".arrays-*"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_control_c_ends_a_script_without_a_main_guard_and_all_of_its_processes(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from bars_data import NAMES, bars, quick\n"
+        "from classifiers import Job, train_many\n"
+        "print('begun', flush=True)\n"
+        "jobs = [Job(quick(epochs=9999), bars(40), bars(20), NAMES, str(seed), seed) for seed in range(2)]\n"
+        "train_many(jobs, workers=2, device='cpu')\n"
+    )
+    root = str(Path(__file__).resolve().parents[2])
+    process = subprocess.Popen(
+        [sys.executable, str(script)], cwd=tmp_path, start_new_session=True, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": root},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("[01]")):  # a training has begun
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.5)
+    began = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    said, errors = process.communicate(timeout=60)
+    assert time.monotonic() - began < 20
+    assert said == "begun\n"
+    assert errors.strip().splitlines()[-1] == "KeyboardInterrupt"
+    assert errors.count("Traceback") == 1, "the workers are not told, and say nothing"
+    while left := [pid for pid in Path("/proc").glob("[0-9]*") if group_of(pid) == process.pid]:
+        assert time.monotonic() - began < 20, left
+    assert not list(tmp_path.glob(".arrays-*"))
+
+
+def group_of(folder: Path) -> int:
+    """The group of a process that runs, 0 of one that has ended."""
+    try:
+        state, _, group = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
+    except OSError:
+        return 0
+    return 0 if state == "Z" else int(group)
+
+
+def children() -> list[int]:
+    """The processes of loky that this one has."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == os.getpid() and b"popen_loky" in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+    return found
+
+
 def test_what_killed_calls_left_goes_and_the_arrays_lie_beside_the_trainings(tmp_path: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
@@ -59,13 +150,13 @@ def test_what_killed_calls_left_goes_and_the_arrays_lie_beside_the_trainings(tmp
     others = [tmp_path / f".arrays-{platform.node()}-{os.getpid()}-abc", tmp_path / ".arrays-elsewhere-1-abc"]
     for folder in (dead, *others):
         folder.mkdir()
-    with _scratch([tmp_path / "a", tmp_path / "b"]) as scratch:
+    with scratch_beside([tmp_path / "a", tmp_path / "b"]) as scratch:
         assert scratch.parent == tmp_path
         assert not dead.exists()
         assert all(folder.exists() for folder in others)
     assert not scratch.exists()
     (tmp_path / "file").write_text("x")
-    with pytest.raises(StorageError, match="cannot be written"), _scratch([tmp_path / "file" / "a"]):
+    with pytest.raises(StorageError, match="cannot be written"), scratch_beside([tmp_path / "file" / "a"]):
         pass
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making_sources import FORMS, classes, encoded, face, folder, packed, png, zipped
+from making_sources import FORMS, classes, encoded, face, folder, packed, pixels, png, zipped
 
 from ganfer.data.decode import Target, Task, decode_chunk
 from ganfer.data.sources import KINDS, open_source
-from ganfer.data.sources.items import Item, ReadOptions, Refused
+from ganfer.data.sources.items import Item, Note, ReadOptions, Refused
 from ganfer.errors import DataError
 
 
@@ -201,6 +201,138 @@ def test_ferplus_of_another_length_is_an_error(tmp_path: Path) -> None:
     (path / "fer2013new.csv").write_text(VOTES + "Training,fer0.png,8,0,0,0,0,0,0,0,0,0\n")
     with pytest.raises(DataError, match="1 rows"):
         read(path)
+
+
+def ferplus_images(place: str = "", box: str = "") -> dict[str, bytes]:
+    """Three folders as FERPlus's script writes them, an image per tally."""
+    files: dict[str, bytes] = {}
+    for start, name in ((0, "FER2013Train"), (100, "FER2013Valid"), (200, "FER2013Test")):
+        rows = [f"fer{start + i:07d}.png,{box}{tally}\n" for i, (tally, _, _) in enumerate(TALLIES)]
+        files |= {f"{place}{name}/fer{start + i:07d}.png": png(start + i) for i in range(len(TALLIES))}
+        files[f"{place}{name}/label.csv"] = "".join(rows).encode()
+    return files
+
+
+@pytest.mark.parametrize("box", ["", '"(0, 0, 48, 48)",'], ids=["no box", "box"])
+@pytest.mark.parametrize("form", ["folder", "zip", "tar"])
+def test_ferplus_as_its_own_script_writes_it(form: str, box: str, tmp_path: Path) -> None:
+    path = packed(form, tmp_path, ferplus_images("data/", box))
+    kind, items, refused = read(path)
+    assert kind == "ferplus+images"
+    folders = ((0, "FER2013Train", "train"), (100, "FER2013Valid", "val"), (200, "FER2013Test", "test"))
+    wanted = {
+        (f"data/{name}/fer{start + i:07d}.png", label, split)
+        for start, name, split in folders
+        for i, (_, label, _) in enumerate(TALLIES) if label
+    }  # fmt: skip
+    assert {(item.id, item.label, item.split) for item in items} == wanted
+    assert Counter(entry.reason for entry in refused) == {
+        "FERPlus: no majority": 3, "FERPlus: voted unknown": 3, "FERPlus: voted no face": 3, "FERPlus: no agreement": 3,
+    }  # fmt: skip
+    assert np.array_equal(array_of(next(i for i in items if i.id.endswith("0000000.png")))[0], pixels(0))
+    soft = read(path, soft_labels=True)[1]
+    assert [item.votes for item in soft if item.split == "val"] == [
+        pytest.approx(votes) for _, _, votes in TALLIES if votes
+    ]
+
+
+def test_one_of_ferplus_folders_under_another_name(tmp_path: Path) -> None:
+    path = folder(tmp_path / "mine", {n.rpartition("/")[2]: d for n, d in ferplus_images().items() if "Valid" in n})
+    _, items, _ = read(path, "ferplus+images")
+    assert [(item.label, item.split) for item in items] == [("neutral", ""), ("contempt", ""), ("happiness", "")]
+    for line in (
+        "fer0000100.png,1,2\n",
+        "fer0000100.png,a,0,0,0,1,0,0,0,1,0\n",
+        "fer0000100.png,-8,0,0,0,1,0,0,0,1,0\n",
+    ):
+        (path / "label.csv").write_text(line)
+        with pytest.raises(DataError, match=r"label.csv, line 1: .*10 counts of votes"):
+            read(path, "ferplus+images")
+
+
+ROBOFLOW = b"filename, Angry, Happy face, Sad\n"
+
+
+@pytest.mark.parametrize("form", ["folder", "zip", "tar"])
+def test_roboflow(form: str, tmp_path: Path) -> None:
+    files = {
+        "README.roboflow.txt": b"x",
+        "train/_classes.csv": ROBOFLOW
+        + b"a_jpg.rf.1f.jpg, 1, 0, 0\na_jpg.rf.2f.jpg, 1, 0, 0\nb_png.rf.3f.jpg, 0, 1, 0\n"
+        b"two.jpg, 1, 1, 0\nnone.jpg, 0, 0, 0\ngone.jpg, 0, 0, 1\n",
+        "valid/_classes.csv": ROBOFLOW + b"c.rf.4f.jpg, 0, 0, 1\n",
+        "test/_classes.csv": ROBOFLOW + b"d.rf.5f.jpg, 0, 0, 1\n",
+        **{f"train/{n}.jpg": png(i) for i, n in enumerate(["a_jpg.rf.1f", "a_jpg.rf.2f", "b_png.rf.3f"])},
+        **{f"train/{n}.jpg": png(20 + i) for i, n in enumerate(["two", "none", "more"])},
+        "valid/c.rf.4f.jpg": png(8),
+        "test/d.rf.5f.jpg": png(9),
+    }  # fmt: skip
+    source = open_source(packed(form, tmp_path, files))
+    assert source.kind == "roboflow"
+    found = list(source.items())
+    assert {(e.id, e.label, e.split, e.group) for e in found if isinstance(e, Item)} == {
+        ("train/a_jpg.rf.1f.jpg", "Angry", "train", "a_jpg"), ("train/a_jpg.rf.2f.jpg", "Angry", "train", "a_jpg"),
+        ("train/b_png.rf.3f.jpg", "Happy face", "train", "b_png"), ("valid/c.rf.4f.jpg", "Sad", "val", "c"),
+        ("test/d.rf.5f.jpg", "Sad", "test", "d"),
+    }  # fmt: skip
+    assert {e.id: e.reason for e in found if isinstance(e, Refused)} == {
+        "train/two.jpg": "Roboflow: more than one class", "train/none.jpg": "Roboflow: no class",
+        "train/gone.jpg": "named in _classes.csv, but not there", "train/more.jpg": "not named in _classes.csv",
+        "README.roboflow.txt": "not an image (.txt)",
+    }  # fmt: skip
+    assert any(isinstance(e, Note) and "1 images are augmented copies" in e.text for e in found)
+
+
+def test_roboflow_without_copies_has_no_groups_and_masks_are_refused(tmp_path: Path) -> None:
+    files = {"_classes.csv": ROBOFLOW + b"a.jpg, 0, 1, 0\n", "a.jpg": png(1)}
+    (item,) = read(folder(tmp_path / "one", files) / "_classes.csv")[1]
+    assert (item.label, item.split, item.group) == ("Happy face", "", "")
+    for text, said in (
+        (b"Pixel Value, Class\n0, face\n", "no column 'filename'"),
+        (ROBOFLOW + b"a.jpg, 0, yes, 0\n", "'yes'"),
+    ):
+        (tmp_path / "one" / "_classes.csv").write_bytes(text)
+        with pytest.raises(DataError, match=said):
+            read(tmp_path / "one")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_tables_as_spreadsheets_encode_them(form: str, encoding: str, tmp_path: Path) -> None:
+    text = "file_name;label;subject\nä.png;happy;Zoë\nb.png;sad;Li\n"
+    path = packed(form, tmp_path, {"metadata.csv": text.encode(encoding), "ä.png": png(1), "b.png": png(2)})
+    assert [(i.id, i.label, i.group) for i in read(path)[1]] == [("b.png", "sad", "Li"), ("ä.png", "happy", "Zoë")]
+    fer = packed(form, folder(tmp_path / "fer", {}), {"fer2013.csv": FER.encode(encoding)})
+    plain = packed(form, folder(tmp_path / "plain", {}), {"fer2013.csv": FER.encode()})
+    assert [(i.id, i.label, i.split, i.data) for i in read(fer)[1]] == [
+        (i.id, i.label, i.split, i.data) for i in read(plain)[1]
+    ]
+
+
+def test_the_separator_that_excel_writes_above_a_table_is_no_heading(tmp_path: Path) -> None:
+    table = b"sep=;\nfile_name;label\na.png;happy\n"
+    path = folder(tmp_path / "h", {"metadata.csv": table, "a.png": png(1)})
+    assert [(i.id, i.label) for i in read(path)[1]] == [("a.png", "happy")]
+    (path / "metadata.csv").write_bytes(table + b";sad\n")
+    with pytest.raises(DataError, match=r"metadata.csv, line 4: no file_name"):
+        read(path)
+
+
+def test_a_table_cut_within_a_letter_is_one_line(tmp_path: Path) -> None:
+    table = "file_name,label\na.png,happy\n".encode("utf-16")[:-1]
+    path = folder(tmp_path / "cut", {"metadata.csv": table, "a.png": png(1)})
+    with pytest.raises(DataError, match="no UTF-8 text, nor UTF-16") as error:
+        read(path)
+    assert "\n" not in str(error.value)
+    fer = folder(tmp_path / "fer", {"fer2013.csv": FER.encode("utf-16")[:-1]})
+    with pytest.raises(DataError, match="no UTF-8 text, nor UTF-16"):
+        read(fer)
+
+
+def test_labels_that_were_marked_for_spreadsheets_are_read_as_they_were(tmp_path: Path) -> None:
+    table = b"file_name,label,subject\n./=1.png,'=sad,'-ann\n2.png,'quoted',bob\n"
+    _, items, _ = read(folder(tmp_path / "h", {"metadata.csv": table, "=1.png": png(1), "2.png": png(2)}))
+    assert {(i.id, i.label, i.group) for i in items} == {("=1.png", "=sad", "-ann"), ("2.png", "'quoted'", "bob")}
 
 
 # --- data sets with label files

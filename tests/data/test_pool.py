@@ -94,14 +94,13 @@ def test_a_few_heavy_images_go_to_the_workers_and_a_few_light_ones_do_not(monkey
 def test_workers_of_a_killed_import_end_too(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(
-        "import os, time\n"
-        "from ganfer.data.pool import _Pool\n"
-        "from ganfer.data.decode import Target\n"
-        "if __name__ == '__main__':\n"
-        "    pool = _Pool(1)\n"
-        "    pool.submit([], Target(8, 1)).result()\n"
-        "    print(*pool._executor._processes, flush=True)\n"
+        "import os\n"
+        "from classifiers.scheduler import Local, Task, run\n"
+        "def sleep(place):\n"
+        "    import os, time\n"
+        "    place.tell(os.getpid())\n"
         "    time.sleep(60)\n"
+        "list(run([Task('sleep', sleep, hear=lambda pid: print(pid, flush=True))], Local(2)))\n"
     )
     root = Path(__file__).resolve().parents[2]
     parent = subprocess.Popen(

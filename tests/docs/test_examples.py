@@ -21,6 +21,8 @@ from tiny import add_batch, striped
 
 from ganfer.cli import main as main_module
 from ganfer.config import Config, field_of, load_config
+from ganfer.data.parquet import file_name, write_parquet
+from ganfer.generate.shards import write_shard
 from ganfer.live.records import columns_of
 from ganfer.pipeline import Project
 from ganfer.runtime.files import write_csv
@@ -70,10 +72,19 @@ def zipped(folder: Path, target: Path) -> None:
             archive.write(path, path.relative_to(folder))
 
 
+def write_packed(root: Path, files: list[Path]) -> None:
+    """The same faces as Parquet of the Hub and as tar shards, three files each."""
+    rows = [(file.name, file.read_bytes(), file.parent.name, {}) for file in files]
+    for number in range(3):
+        part = rows[number::3]
+        write_parquet(root / "hub" / file_name("train", number, 3), part, NAMES, {})
+        samples = ((f"{i:06d}", png, {"class": name}) for i, (_, png, name, _) in enumerate(part))
+        write_shard(root / "shards" / f"faces-{number:06d}.tar", samples)
+
+
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Everything the pages name: archives, pictures, a StyleGAN2, and a workspace with a report."""
-    sys.path.append(str(ROOT / "tests" / "stylegan_bridge"))
     checkpoints = import_module("bridge_checkpoints")
     root = tmp_path_factory.mktemp("shelf")
     faces = write_faces(root / "photos", {"train": (12, 20, 20), "val": (8, 8, 8), "test": (8, 8, 8)})
@@ -85,6 +96,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     face = Image.open(root / "holiday" / "000.png")
     face.save(root / "face.png")
     face.save(root / "photo.jpg")
+    write_packed(root, sorted(faces.rglob("*.png")))
     (root / "emotions").mkdir()
     for i in range(12):
         shutil.copy(root / "face.png", root / "emotions" / f"{i}.png")

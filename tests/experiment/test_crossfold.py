@@ -1,22 +1,29 @@
 """The experiment in folds: nobody on both sides, every image tested once, and the folds' predictions pooled."""
 
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from tiny import NAMES, add_batch, add_set, fast_config, tiny_set
 
+from classifiers import Job
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.errors import ConfigError, DataError
+from ganfer.experiment import crossfold as crossfold_module
+from ganfer.experiment import trainings as trainings_module
+from ganfer.experiment.arms import ARMS
 from ganfer.experiment.crossfold import fold_of, retrain_in_folds
 from ganfer.pipeline import Project
 from ganfer.results import Result
-from ganfer.workspace import Workspace
+from ganfer.runtime.files import write_json
+from ganfer.workspace import Run, Workspace
 
 FOLDS = 3
 ANY_FACE = {  # the screen has tests of its own
@@ -30,14 +37,14 @@ def with_people(images: ImageSet) -> ImageSet:
     return replace(images, group=np.array([f"S{i // 3:03d}" for i in range(len(images))]))
 
 
-class Teller:
-    """In place of the pipeline: a batch that looks as if a GAN had drawn it, then the ordinary experiment."""
+class Drawing:
+    """In place of the pipeline: a batch that looks as if a GAN had drawn it, labelled."""
 
     def __init__(self, stop_in: int = -1) -> None:
         self.asked: list[Mapping[str, int]] = []
         self.stop_in = stop_in
 
-    def __call__(self, workspace: Workspace, config: Config, counts: Mapping[str, int]) -> Result:
+    def __call__(self, workspace: Workspace, config: Config, counts: Mapping[str, int]) -> Run:
         if len(self.asked) == self.stop_in:
             raise KeyboardInterrupt
         self.asked.append(counts)
@@ -45,7 +52,7 @@ class Teller:
         assert data is not None
         if not workspace.runs("synthetic"):
             add_batch(workspace, data, np.repeat([NAMES.index(name) for name in counts], list(counts.values())))
-        return Project(workspace, config).retrain()
+        return Project(workspace, config).needs.labels()
 
 
 def settings(**more: object) -> Config:
@@ -56,12 +63,12 @@ def settings(**more: object) -> Config:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Result, Teller]:
+def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Result, Drawing]:
     workspace = Workspace(tmp_path_factory.mktemp("folds"))
     data = add_set(workspace, with_people(tiny_set((24, 30, 12), val=6, test=9)))
     batch = add_batch(workspace, data, np.repeat([2, 0], [33, 11]))
-    teller = Teller()
-    return workspace, retrain_in_folds(workspace, settings(), data, batch, teller), teller
+    drawing = Drawing()
+    return workspace, retrain_in_folds(workspace, settings(), data, batch, drawing), drawing
 
 
 def parts(workspace: Workspace) -> list[ImageSet]:
@@ -69,7 +76,7 @@ def parts(workspace: Workspace) -> list[ImageSet]:
     return [read_set(folder) for folder in folders]
 
 
-def test_every_image_is_tested_once_and_nobody_is_on_both_sides(told: tuple[Workspace, Result, Teller]) -> None:
+def test_every_image_is_tested_once_and_nobody_is_on_both_sides(told: tuple[Workspace, Result, Drawing]) -> None:
     folds = parts(told[0])
     assert len(folds) == FOLDS
     tested = np.sum([fold.split == "test" for fold in folds], axis=0)
@@ -84,7 +91,7 @@ def test_every_image_is_tested_once_and_nobody_is_on_both_sides(told: tuple[Work
     assert len({file.stat().st_ino for file in told[0].root.glob("**/images.npy")}) == 1  # one copy of the pixels
 
 
-def test_the_predictions_are_pooled(told: tuple[Workspace, Result, Teller]) -> None:
+def test_the_predictions_are_pooled(told: tuple[Workspace, Result, Drawing]) -> None:
     results, workspace = told[1].figures, told[0]
     assert sum(results["data"]["test"].values()) == 111
     for place, arm in enumerate(results["arms"]):
@@ -103,26 +110,58 @@ def stored(path: str) -> dict[str, Any]:
     return dict(json.loads((Path(path) / "results.json").read_text()))
 
 
-def test_each_fold_draws_in_proportion(told: tuple[Workspace, Result, Teller]) -> None:
+def test_each_fold_draws_in_proportion(told: tuple[Workspace, Result, Drawing]) -> None:
     for asked, fold in zip(told[2].asked, parts(told[0]), strict=True):
         train = int((fold.split == "train").sum())
         assert asked == {"angry": round(11 / 66 * train), "sad": round(33 / 66 * train)}
 
 
-def test_an_interrupted_one_goes_on_in_its_fold(tmp_path: Path) -> None:
+def test_an_interrupted_one_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace, config = Workspace(tmp_path), settings(retrain__arms="original,synthetic")
     data = add_set(workspace, with_people(tiny_set((24, 30, 12), val=6, test=9)))
     batch = add_batch(workspace, data, np.repeat([2, 0], [33, 11]))
     with pytest.raises(KeyboardInterrupt):
-        retrain_in_folds(workspace, config, data, batch, Teller(stop_in=1))
-    first = next(tmp_path.glob("reports/folds-*/folds/fold-0/reports/*/results.json"))
-    written = first.stat().st_mtime_ns
-    again = retrain_in_folds(workspace, config, data, batch, Teller())
-    assert first.stat().st_mtime_ns == written
+        retrain_in_folds(workspace, config, data, batch, Drawing(stop_in=1))
+    real_train, trained = trainings_module.train_many, []
+
+    def train_many(jobs: Sequence[Job], **options: Any) -> Any:
+        trained.append([Path(job.folder).parts[-5] for job in jobs])
+        if len(trained) == 1:
+            real_train(jobs[:2], **options)
+            raise KeyboardInterrupt
+        return real_train(jobs, **options)
+
+    monkeypatch.setattr(trainings_module, "train_many", train_many)
+    with pytest.raises(KeyboardInterrupt):
+        retrain_in_folds(workspace, config, data, batch, Drawing())
+    assert trained == [["fold-0", "fold-0", "fold-1", "fold-1", "fold-2", "fold-2"]]  # all folds' go together
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("reports/*/folds/*/reports/**/*.safetensors")}
+    assert len(written) == 2
+    again = retrain_in_folds(workspace, config, data, batch, Drawing())
+    assert {path: path.stat().st_mtime_ns for path in written} == written
     assert np.sum(again.figures["arms"][1]["confusion"]) == 111
-    teller = Teller()
-    assert retrain_in_folds(workspace, config, data, batch, teller).figures == again.figures
-    assert teller.asked == []  # already done
+    drawing = Drawing()
+    assert retrain_in_folds(workspace, config, data, batch, drawing).figures == again.figures
+    assert drawing.asked == []  # already done
+    # folds that were finished stay as they are, as a former version left them one by one
+    root = again.path or Path()
+    shutil.rmtree(root / "folds" / "fold-2" / "reports")
+    write_json(root / "record.json", {**Run(root).record, "status": "running"})
+    before = {path: path.read_bytes() for path in root.glob("folds/fold-[01]/reports/*/results.json")}
+    more = retrain_in_folds(workspace, config, data, batch, Drawing())
+    assert len(before) == 2
+    assert {path: path.read_bytes() for path in before} == before
+    assert more.figures["comparisons"] == again.figures["comparisons"]
+
+
+def test_folds_too_large_for_the_memory_are_trained_in_groups(
+    told: tuple[Workspace, Result, Drawing], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = parts(told[0])[0]
+    asked: Any = [SimpleNamespace(arms=[ARMS["original"], ARMS["synthetic"]])] * 5
+    assert [len(group) for group in crossfold_module._groups(asked, images)] == [5]
+    monkeypatch.setattr(crossfold_module, "_TOGETHER", 2 * 3 * images.images.nbytes)
+    assert [len(group) for group in crossfold_module._groups(asked, images)] == [2, 2, 1]
 
 
 def test_images_without_a_label_and_synthetic_ones_are_never_tested() -> None:
@@ -155,6 +194,7 @@ def test_one_fold_and_a_batch_from_elsewhere_are_refused(tmp_path: Path) -> None
 def test_a_dry_run_says_what_every_fold_does(tmp_path: Path) -> None:
     plan = Project(tmp_path / "empty", settings()).retrain(dry_run=True).figures["plan"]
     assert any(step.startswith("in each of 3 folds: train the resgan for") for step in plan)
+    assert plan[-1] == "in 3 folds: 9 trainings in all"
     assert not (tmp_path / "empty").exists()
 
 

@@ -12,9 +12,9 @@ from tiny import NAMES, add_batch, add_set, fast_config, tiny_set, tree
 
 from ganfer.data.imageset import ImageSet
 from ganfer.errors import ConfigError, DataError
-from ganfer.experiment import retrain as retrain_module
 from ganfer.experiment import trainings as trainings_module
 from ganfer.experiment.arms import ARMS, DEFAULT, QUICK, REBALANCING
+from ganfer.experiment.prepare import identity
 from ganfer.label.labels import newest_labels
 from ganfer.pipeline import Project
 from ganfer.runtime.files import digest_json, write_json
@@ -406,7 +406,5 @@ def test_bad_lists_are_said_before_any_work(tmp_path: Path) -> None:
 def test_how_many_run_side_by_side_is_not_part_of_the_experiment(tmp_path: Path) -> None:
     project = project_with(tmp_path, tiny_set((10, 10, 10)))
     two = Project(project.workspace, fast_config(retrain__workers=2))
-    assert digest_json(retrain_module._identity(two.config)) == digest_json(
-        retrain_module._identity(fast_config(retrain__workers=1))
-    )
+    assert digest_json(identity(two.config)) == digest_json(identity(fast_config(retrain__workers=1)))
     assert NAMES[0] == "angry"

@@ -92,8 +92,12 @@ def test_arms_build_what_they_say() -> None:
     raw = replace(drawn, images=255 - drawn.images)
     config = fast_config().classifier
     teacher = np.full((len(real), 3), 1 / 3, np.float32)
-    material = Material(real, drawn, raw, weight=0.5, best="oversample", held_back=real, teacher=teacher)
-    built = {name: arm.build(material, config) for name, arm in ARMS.items()}
+    soft = replace(drawn, soft_labels=np.full((7, 3), 1 / 3, np.float32))
+    material = Material(
+        real, drawn, raw, weight=0.5, best="oversample", held_back=real, teacher=teacher, plausible=(soft,),
+        moved={"m2m": (real.select([0]), "")},
+    )  # fmt: skip
+    built = {name: arm.build(material, config) for name, arm in ARMS.items() if name != "clean"}
     assert len(built["original"].images) == len(real)
     assert built["original"].config == config
     assert built["oversample"].config.sampler == "balanced"
@@ -108,7 +112,7 @@ def test_arms_build_what_they_say() -> None:
     strong = built["strong-augment"].config
     assert (strong.augment, strong.mixup > 0, strong.cutmix > 0) == ("randaugment", True, True)
     more = {"angry": 42, "happy": 60, "sad": 15}
-    for name in ("synthetic", "synthetic+best", "duplicated", "duplicated+best", "unscreened"):
+    for name in ("synthetic", "synthetic+best", "distilled+synthetic", "duplicated", "duplicated+best", "unscreened"):
         assert built[name].images.counts() == more, name
         assert built[name].weights.tolist() == [1.0] * len(real) + [0.5] * 7, name
     added = {name: built[name].images.select(range(len(real), len(real) + 7)) for name in built if name in PLACEBOS}

@@ -1,16 +1,18 @@
 """How many faces to add and what they weigh: chosen on validation, with a stopping point, and shown as a curve."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from tiny import fast_config, tiny_set
 
 from ganfer.errors import ConfigError
-from ganfer.experiment.arms import ARMS, Material, TrainingData
-from ganfer.experiment.select import parse_list, select, select_rebalanced, trainings_of
+from ganfer.experiment.arms import ARMS, Material, chosen_arms
+from ganfer.experiment.plan import parse_list, plan_of, ratios_of
+from ganfer.experiment.ratios import portions_of
+from ganfer.experiment.select import Choices
 from ganfer.experiment.trainings import Trainings
 
 VAL = tiny_set((0, 0, 0), val=100, test=0).of("val")
@@ -21,11 +23,9 @@ class Pretended:
 
     def __init__(self, skill: Mapping[str, float]) -> None:
         self.val, self.skill = VAL, skill
-        self.trained: dict[str, TrainingData] = {}
 
-    def train(self, wanted: Mapping[str, TrainingData]) -> dict[str, np.ndarray]:
-        self.trained |= wanted
-        return {name: self._probabilities(self.skill[name]) for name in wanted}
+    def validated(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        return {name: self._probabilities(self.skill[name]) for name in names}
 
     def _probabilities(self, skill: float) -> np.ndarray:
         """(3 seeds, V, 3): the same images are hard for every candidate."""
@@ -42,23 +42,29 @@ def material(kept: tuple[int, int, int] = (40, 0, 60)) -> Material:
     return Material(real, faces, faces)
 
 
-def selected(skill: Mapping[str, float], **settings: object) -> tuple[Pretended, str, dict]:  # type: ignore[type-arg]
-    config = fast_config(**{f"retrain__{name}": value for name, value in settings.items()})
-    trainings = Pretended(skill)
-    found = select(cast(Trainings, trainings), material(), config.classifier, config.retrain, 0.95)
-    return trainings, found.chosen.name, found.curve
+def choices_of(skill: Mapping[str, float], arms: str = "original,synthetic", **settings: object) -> Choices:
+    config = fast_config(**{"retrain__arms": arms, **{f"retrain__{name}": value for name, value in settings.items()}})
+    portions = portions_of(material(), ratios_of(config.retrain))
+    plan = plan_of(config.retrain, chosen_arms(arms), [each.asked for each in portions if each.asked is not None])
+    pretended = cast(Trainings, Pretended(skill))
+    return Choices(plan, portions, material(), config.classifier, pretended, config.retrain.resamples)
+
+
+def selected(skill: Mapping[str, float], **settings: object) -> tuple[Choices, str, dict[str, Any]]:
+    found = choices_of(skill, **settings)
+    return found, found.folder(found.final(ARMS["synthetic"])), dict(found.selected().curve)
 
 
 def test_where_more_faces_stop_bringing_more_is_the_stopping_point() -> None:
     skill = {"original": 0.5, "synthetic-r0.1-w1": 0.55, "synthetic-r0.3-w1": 0.8, "synthetic-r0.6-w1": 0.801}
-    trainings, chosen, curve = selected(skill, ratios="0.6,0.1,0.3")
+    choices, chosen, curve = selected(skill, ratios="0.6,0.1,0.3")
     assert chosen == "synthetic-r0.3-w1"  # 0.6 is better by less than its standard error
     assert [(point["ratio"], point["count"]) for point in curve["ratios"]] == [(0, 0), (0.1, 12), (0.3, 36), (0.6, 72)]
     assert [point["chosen"] for point in curve["ratios"]] == [False, False, True, False]
     assert curve["stopping_point"] == 0.3
     assert [point["mean"] for point in curve["ratios"]] == pytest.approx([0.5, 0.55, 0.8, 0.8], abs=0.02)
-    added = trainings.trained["synthetic-r0.1-w1"].images
-    assert added.counts() == {"angry": 40, "happy": 60, "sad": 32}  # the rarest class first
+    first = choices.made(choices_of(skill, ratios="0.6,0.1,0.3")._plan.stages[0])
+    assert first["synthetic-r0.1-w1"].images.counts() == {"angry": 40, "happy": 60, "sad": 32}  # the rarest class first
 
 
 def test_the_largest_ratio_wins_while_more_still_brings_more() -> None:
@@ -68,63 +74,58 @@ def test_the_largest_ratio_wins_while_more_still_brings_more() -> None:
 
 def test_ratios_beyond_the_kept_faces_become_one() -> None:
     skill = {"original": 0.5, "synthetic-r0.1-w1": 0.5, "synthetic-r1-w1": 0.7}
-    trainings, chosen, curve = selected(skill, ratios="0.1,1,2,4")
+    choices, chosen, curve = selected(skill, ratios="0.1,1,2,4")
     assert [(point["ratio"], point["count"]) for point in curve["ratios"]][1:] == [(0.1, 12), (0.8333, 100)]
     assert chosen == "synthetic-r1-w1"
-    assert len(trainings.trained) == 3
+    assert [each.folder for each in choices._plan.stages[0]] == list(skill)
 
 
 def test_the_best_weight_at_the_chosen_ratio() -> None:
     skill = {"synthetic-w0.25": 0.6, "synthetic-w0.5": 0.7, "synthetic-w1": 0.65}
-    trainings, chosen, curve = selected(skill, weights="1,0.5,0.25")
+    choices, chosen, curve = selected(skill, weights="1,0.5,0.25")
     assert chosen == "synthetic-w0.5"
     assert [(point["weight"], point["chosen"]) for point in curve["weights"]] == [
         (0.25, False),
         (0.5, True),
         (1, False),
     ]
-    assert set(trainings.trained["synthetic-w0.25"].weights.tolist()) == {1.0, 0.25}
+    made = choices.made(choices._plan.weights_tried())
+    assert set(made["synthetic-w0.25"].weights.tolist()) == {1.0, 0.25}
     both = {"original": 0.5, "synthetic-r0.1-w1": 0.7, "synthetic-r0.3-w1": 0.6, "synthetic-r0.1-w0.5": 0.9}
     assert selected(both, ratios="0.1,0.3", weights="0.5,1")[1] == "synthetic-r0.1-w0.5"
 
 
 def test_beside_a_rebalancing_the_same_faces_have_their_own_weight() -> None:
-    skill = {"synthetic-w0.5": 0.6, "synthetic-w1": 0.7}
+    skill = {"original": 0.5, "logit-adjusted": 0.6, "logit-adjusted-half": 0.5}
+    skill |= {"synthetic-w0.5": 0.6, "synthetic-w1": 0.7}
     skill |= {"synthetic+best-w0.5-logit-adjusted": 0.8, "synthetic+best-w1-logit-adjusted": 0.7}
-    config = fast_config(retrain__weights="0.5,1")
-    trainings = cast(Trainings, Pretended(skill))
-    first = select(trainings, material(), config.classifier, config.retrain, 0.95)
-    assert first.candidate(ARMS["synthetic+best"]) == first.chosen
-    both = select_rebalanced(trainings, first, "logit-adjusted", config.classifier, config.retrain, 0.95)
-    assert [both.candidate(ARMS[name]).weight for name in ("synthetic", "shuffled", "synthetic+best")] == [1, 1, 0.5]
-    assert [(p["weight"], p["chosen"]) for p in both.curve["weights_with_best"]] == [(0.5, True), (1, False)]
-    assert both.curve["weights"] == first.curve["weights"]
-    prepared = trainings.trained["synthetic+best-w0.5-logit-adjusted"]  # type: ignore[attr-defined]
+    arms = "original,logit-adjusted,synthetic,synthetic+best,shuffled,duplicated+best"
+    both = choices_of(skill, arms, weights="0.5,1")
+    folders = [both.folder(both.final(ARMS[name])) for name in arms.split(",")[2:]]
+    assert folders == [
+        "synthetic-w1", "synthetic+best-w0.5-logit-adjusted", "shuffled-w1", "duplicated+best-w0.5-logit-adjusted",
+    ]  # fmt: skip
+    curve = both.selected().curve
+    assert [(p["weight"], p["chosen"]) for p in curve["weights_with_best"]] == [(0.5, True), (1, False)]
+    assert [(p["weight"], p["chosen"]) for p in curve["weights"]] == [(0.5, False), (1, True)]
+    prepared = both.data(both.final(ARMS["synthetic+best"]))
     assert prepared.config.loss == "logit-adjusted"
     assert set(prepared.weights.tolist()) == {1.0, 0.5}
+    one = choices_of(skill, arms, weights="0.5", tries=1)
+    assert one.selected().weight_with_best == one.selected().weight == 0.5
 
 
 def test_without_a_choice_nothing_is_trained_for_it() -> None:
     for settings in ({}, {"weights": "0.5"}, {"ratios": "0.2"}):
-        trainings, chosen, curve = selected({}, **settings)
-        assert trainings.trained == {}
+        choices, chosen, curve = selected({}, **settings)
+        assert [each.folder for each in choices._plan.stages[0]] == ["original", chosen]
         assert curve == {}
         assert chosen == {"weights": "synthetic-w0.5", "ratios": "synthetic-r0.2-w1"}.get(
             next(iter(settings), ""), "synthetic-w1"
         )
 
 
-@pytest.mark.parametrize("text", ["a", "0.5,x", "0", "-1,2", "nan", "2000"])
+@pytest.mark.parametrize("text", ["a", "0.5,x", "0", "-1,2", "nan", "2000", "0.1234567,0.1234568"])
 def test_lists_that_are_no_ratios(text: str) -> None:
     with pytest.raises(ConfigError, match=r"retrain\.ratios"):
         parse_list(text, "retrain.ratios", low=0, high=1000)
-
-
-def test_the_budget_counts_the_search() -> None:
-    assert trainings_of(fast_config().retrain) == 0
-    search = {"retrain__ratios": "0.1,0.2,0.5", "retrain__weights": "0.5,1"}
-    assert trainings_of(fast_config(**search, retrain__arms="original,synthetic").retrain) == 3
-    quick = trainings_of(fast_config(**search, retrain__arms="quick").retrain)
-    assert quick == 5  # the weight beside the rebalancing, and its own other setting: as many tries as the faces have
-    assert trainings_of(fast_config(retrain__tries=2).retrain) == 4  # two cheap arms, the weight twice
-    assert trainings_of(fast_config(**search, retrain__tries=1, retrain__arms="quick").retrain) == 4

@@ -99,7 +99,7 @@ def test_what_is_missing_or_damaged_is_named(project):
 def test_a_sharded_batch_is_labelled_like_any_other(tmp_path, make_config):
     few = {"gan__steps": 2, "generate__shard_size": 8, "classifier__steps": 20, "classifier__model": "compact-small"}
     labels = []
-    for kind in ("png", "webdataset"):
+    for kind in ("png", "webdataset", "parquet"):
         workspace = Workspace(tmp_path / kind)
         add_set(workspace, tiny_set((20, 20, 10)))
         project = Project(workspace, make_config(generate__format=kind, **few))
@@ -109,5 +109,6 @@ def test_a_sharded_batch_is_labelled_like_any_other(tmp_path, make_config):
         found = newest_labels(batch)
         assert found is not None
         labels.append((figures, read_labels(found, ("angry", "happy", "sad"))))
-    assert labels[0][0] == labels[1][0]
-    assert np.array_equal(labels[0][1].probabilities, labels[1][1].probabilities)
+    assert labels[0][0] == labels[1][0] == labels[2][0]
+    for other in labels[1:]:
+        assert np.array_equal(labels[0][1].probabilities, other[1].probabilities)

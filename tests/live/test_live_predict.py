@@ -300,7 +300,7 @@ def test_models_of_other_classes_are_not_compared(workspace: Path, monkeypatch: 
     from ganfer.live import stage
 
     models = iter([ByBrightness(), ByBrightness(("angry", "sad"))])
-    monkeypatch.setattr(stage, "load_classifier", lambda path, device: next(models))
+    monkeypatch.setattr("ganfer.classifier.opened.load_classifier", lambda path, device: next(models))
     (run_folder,) = [path for path in (workspace / "classifiers").iterdir() if path.is_dir()]
     with pytest.raises(DataError, match="Compare classifiers of the same classes"):
         stage.open_classifiers(Workspace(workspace), [f"a={run_folder}", f"b={run_folder}"], "cpu")

@@ -24,7 +24,7 @@ from ganfer.live.folders import LeftOut
 from ganfer.live.geometry import Face
 from ganfer.live.journal import NAME
 from ganfer.live.mesh import BLENDSHAPES, Mesh
-from ganfer.live.outputs import alone, check_folder, check_outputs, default_folder, slug
+from ganfer.live.outputs import alone, check_folder, check_outputs, default_folder, make_room, slug
 from ganfer.live.pictures import read_scaled
 from ganfer.live.predict import Request, check_window, predict
 from ganfer.live.records import face_of
@@ -32,7 +32,7 @@ from ganfer.live.sources import find_sources
 from ganfer.live.stage import predict_plan
 from ganfer.live.videos import Frame
 from ganfer.results import Result
-from ganfer.runtime.files import write_json
+from ganfer.runtime.files import write_csv, write_json
 from ganfer.workspace import Workspace
 
 
@@ -420,3 +420,31 @@ def test_two_at_once_do_not_write_into_one_folder(tmp_path: Path) -> None:
     with alone(out):
         (out / "faces.csv").touch()
     assert [path.name for path in out.iterdir()] == ["faces.csv"]
+
+
+def test_two_processes_with_one_log_do_not_mix_their_rows(tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    (tmp_path / "link").symlink_to(tmp_path / "logs")
+    with alone(first, tmp_path / "logs" / "rows.csv"):
+        for log in (
+            tmp_path / "logs" / "rows.csv",
+            tmp_path / "link" / "rows.csv",
+            tmp_path / "b" / "../logs/rows.csv",
+        ):
+            with pytest.raises(GanferError, match=r"is writing its rows there\. Wait for it, or give another --log"):
+                alone(second, log).__enter__()
+        with alone(second, tmp_path / "logs" / "other.csv"):
+            pass
+    with alone(first, first / "faces.csv"), pytest.raises(GanferError, match="its rows there"):
+        alone(second, first / "faces.csv").__enter__()  # the other's own table as one's log
+    assert [path.name for path in tmp_path.iterdir()] == ["link"]
+
+
+def test_results_of_a_file_whose_name_a_spreadsheet_would_run_are_its_own(tmp_path: Path) -> None:
+    source = find_sources([str(photo(tmp_path / "=x.png"))])
+    source[0].name = "=x.png"
+    log = tmp_path / "log.csv"
+    write_csv(log, ("source", "seconds", "person", "expression"), [{"source": "=x.png", "seconds": 0}])
+    assert "'=x.png" in log.read_text()
+    make_room(tmp_path / "out", log, source)
+    assert log.is_file()  # not put aside as another file's

@@ -1,5 +1,6 @@
 """The log of decisions: written at once, undone one by one, whole after a kill, the same for two people at once."""
 
+import csv
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 
 from ganfer.errors import DataError
 from ganfer.review.decisions import Decision, Log, decisions_digest, log_of
-from ganfer.review.exchange import export_decisions, import_decisions
+from ganfer.review.exchange import csv_text, export_decisions, import_decisions
 
 WRITER = """
 import sys
@@ -128,6 +129,31 @@ def test_decisions_go_out_as_csv_and_come_back(tmp_path: Path) -> None:
     again = tmp_path / "again.csv"
     export_decisions(other, again)
     assert again.read_bytes() == table.read_bytes()
+
+
+def test_names_that_a_spreadsheet_would_run_stand_as_text_and_come_back(tmp_path: Path) -> None:
+    log, other = log_of(tmp_path / "one"), log_of(tmp_path / "two")
+    names, classes = ("=a.png", "+b.png", "c.png"), ("@sad", "-happy")
+    log.keep({"=a.png": "@sad", "+b.png": "-happy"}, "=HYPERLINK(1)")
+    log.keep({"c.png": "-happy"}, "'=quoted")
+    table, page = tmp_path / "decisions.csv", tmp_path / "page.csv"
+    export_decisions(log, table)
+    page.write_text(csv_text(log), newline="")
+    assert page.read_bytes() == table.read_bytes()
+    cells = [cell for row in csv.reader(table.read_text().splitlines()) for cell in row]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
+    assert import_decisions(other, table, names, classes) == (3, 0)
+    assert [other.state(by) for by in other.reviewers] == [log.state(by) for by in log.reviewers]
+    assert set(other.reviewers) == {"=HYPERLINK(1)", "'=quoted"}
+
+
+@pytest.mark.parametrize(("encoding", "delimiter"), [("utf-8-sig", ";"), ("utf-16", "\t"), ("utf-16-le", ",")])
+def test_a_table_that_a_spreadsheet_saved_again_is_taken_up(encoding: str, delimiter: str, tmp_path: Path) -> None:
+    log, table = log_of(tmp_path / "one"), tmp_path / "saved.csv"
+    rows = [("file_name", "reviewer", "decision", "label"), ("a", "Zoë", "keep", "happy")]
+    table.write_text("".join(delimiter.join(row) + "\n" for row in rows), encoding=encoding)
+    assert import_decisions(log, table, ("a",), ("happy",)) == (1, 0)
+    assert list(log.reviewers) == ["Zoë"]
 
 
 @pytest.mark.parametrize(

@@ -284,9 +284,40 @@ def test_known_names_show_their_licence(server: Server, monkeypatch: pytest.Monk
     assert "trusted on first sight" in said[1]
     assert DIGEST in said[1]
     assert fetch("test-faces", announce=said.append).read_bytes() == CONTENT
-    assert len(said) == 3  # trust is announced once
+    assert len(said) == 4
+    assert "is as it was on first sight (20" in said[3]  # trust is announced once, and then that it was kept
+    assert DIGEST in said[3]
     with pytest.raises(BridgeError, match="did you mean test-faces"):
         fetch("test-face")
+
+
+def test_a_file_that_changed_since_first_sight_is_refused(server: Server, tmp_path: Path) -> None:
+    path = fetch(server.url)
+    record = path.with_name(path.name + ".json")
+    seen = json.loads(record.read_text())
+    assert (seen["sha256"], seen["first_sight"][:2]) == (DIGEST, "20")
+    path.write_bytes(CONTENT[:-1] + b"x")
+    with pytest.raises(BridgeError, match=f"wanted is {DIGEST}, which it had on first sight; it was changed"):
+        fetch(server.url)
+    path.unlink()
+    server.content = CONTENT[:-1] + b"x"
+    with pytest.raises(BridgeError, match=f"wanted is {DIGEST}; it was dropped"):
+        fetch(server.url)
+    server.content = CONTENT
+    assert fetch(server.url).read_bytes() == CONTENT
+    assert json.loads(record.read_text()) == seen
+    record.unlink()  # a cache of before: the file that is there is what is seen first
+    said: list[str] = []
+    fetch(server.url, announce=said.append)
+    assert "trusted on first sight" in said[0]
+    assert json.loads(record.read_text())["sha256"] == DIGEST
+
+
+def test_a_pinned_file_is_compared_whatever_its_record_says(server: Server) -> None:
+    path = fetch(server.url, sha256=DIGEST)
+    path.write_bytes(b"x")
+    with pytest.raises(BridgeError, match=f"wanted is {DIGEST}; it was changed; remove the file"):
+        fetch(server.url, sha256=DIGEST)
 
 
 def test_every_known_network_states_its_terms() -> None:

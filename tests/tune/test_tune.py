@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +19,7 @@ from classifiers.errors import StorageError
 from ganfer.config import load_config
 from ganfer.errors import ConfigError, GanferError
 from ganfer.pipeline import Project
-from ganfer.tune import lanes, study
+from ganfer.tune import study, trial
 from ganfer.tune.space import load_space
 from ganfer.tune.trial import PARTS, Pruned
 from ganfer.workspace import Workspace
@@ -74,7 +76,7 @@ class Played:
 @pytest.fixture
 def played(monkeypatch: pytest.MonkeyPatch) -> Played:
     play = Played()
-    monkeypatch.setattr(lanes, "run_trial", play)
+    monkeypatch.setattr(trial, "run_trial", play)
     return play
 
 
@@ -125,10 +127,10 @@ def test_an_interrupted_trial_is_trained_by_the_next_call(
             raise KeyboardInterrupt
         return played(*arguments)
 
-    monkeypatch.setattr(lanes, "run_trial", interrupted)
+    monkeypatch.setattr(trial, "run_trial", interrupted)
     with pytest.raises(KeyboardInterrupt):
         project(work, tune__trials=4).tune(LINES)
-    monkeypatch.setattr(lanes, "run_trial", played)
+    monkeypatch.setattr(trial, "run_trial", played)
     result = project(work, tune__trials=4).tune(LINES)
     assert played.asked[3] == played.asked[2], "the interrupted settings come first"
     assert len(played.asked) == 5
@@ -154,7 +156,7 @@ def test_an_interrupted_search_is_the_same_search(
             finished.append({"lr": arguments[2].lr, "dropout": arguments[2].dropout})
             return played(*arguments)
 
-        monkeypatch.setattr(lanes, "run_trial", run)
+        monkeypatch.setattr(trial, "run_trial", run)
         for _ in stops:
             with pytest.raises(KeyboardInterrupt):
                 project(tmp_path / name, tune__trials=12).tune(LINES)
@@ -165,15 +167,58 @@ def test_an_interrupted_search_is_the_same_search(
     assert bests[0] == bests[1]
 
 
+@pytest.mark.parametrize("sampler", ["random", "grid"])
+def test_settings_follow_from_the_place_whoever_asks_and_whatever_was_killed(sampler: str, tmp_path: Path) -> None:
+    """Three workers, two kills, one of them between a trial and its settings: the same settings in the end."""
+    lines = LINES if sampler == "random" else ["lr=0.001,0.003,0.01", "dropout=0.0,0.3"]
+    config = load_config(overrides={"tune.sampler": sampler})
+    space = load_space("default", lines, config.classifier)
+
+    def ask(found: Any) -> Any:
+        return study.ask_next(found, space, config.tune, seed=5)
+
+    (tmp_path / "whole").mkdir()
+    with study.open_study("s", tmp_path / "whole", space, config.tune) as found:
+        wanted = [ask(found).params for _ in range(6)]
+    assert len({str(one) for one in wanted}) == 6
+    (tmp_path / "broken").mkdir()
+    with study.open_study("s", tmp_path / "broken", space, config.tune) as found:
+        first, second, third = (ask(found) for _ in range(3))
+        found.tell(second, 0.5)  # the first is slow
+        if sampler == "random":
+            found.ask()  # killed before it had its settings
+    kept = [second.params]
+    with study.open_study("s", tmp_path / "broken", space, config.tune) as found:
+        again = [ask(found) for _ in range(4)]
+        if sampler == "random":  # a grid's own queue comes first
+            assert [trial.params for trial in again[:2]] == [first.params, third.params]
+        for trial in (again[3], again[0]):
+            found.tell(trial, 0.1)
+            kept.append(trial.params)
+    with study.open_study("s", tmp_path / "broken", space, config.tune) as found:
+        kept += [ask(found).params for _ in range(3)]
+    assert sorted(map(str, kept)) == sorted(map(str, wanted))
+
+
+def test_places_of_a_study_of_before_are_counted() -> None:
+    def trial(state: str, **attrs: int) -> Any:
+        return optuna.trial.create_trial(state=optuna.trial.TrialState[state], value=None, user_attrs=attrs)
+
+    assert study._free_place([]) == 0
+    assert study._free_place([trial("RUNNING"), trial("RUNNING"), trial("FAIL")]) == 2
+    assert study._free_place([trial("RUNNING", place=0), trial("RUNNING", place=2)]) == 1
+    assert study._free_place([trial("RUNNING"), trial("RUNNING", place=1), trial("FAIL", place=3)]) == 2
+
+
 def test_a_full_disk_is_no_finished_trial(work: Path, played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*arguments: Any) -> dict[str, Any]:
         raise StorageError("model.safetensors: cannot be written (No space left on device)")
 
-    monkeypatch.setattr(lanes, "run_trial", full)
+    monkeypatch.setattr(trial, "run_trial", full)
     for _ in range(2):
         with pytest.raises(StorageError, match="No space left"):
             project(work, tune__trials=3).tune(LINES)
-    monkeypatch.setattr(lanes, "run_trial", played)
+    monkeypatch.setattr(trial, "run_trial", played)
     result = project(work, tune__trials=3).tune(LINES)
     assert result.figures["counts"]["complete"] == 3
     assert result.figures["counts"]["impossible"] == 0
@@ -270,23 +315,19 @@ def test_workers_train_side_by_side_and_share_the_study(work: Path) -> None:
 
 
 def test_a_worker_that_dies_is_one_impossible_trial_and_a_new_worker(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers = '{"figures": {"accuracy": 1.0}}'
-    script = tmp_path / "worker.py"
-    body = f"    'fatal' in line and os._exit(9)\n    print('{answers}', flush=True)\n"
-    script.write_text(f"import os, sys\nfor line in sys.stdin:\n{body}")
-    real = lanes.subprocess.Popen
-    monkeypatch.setattr(lanes.subprocess, "Popen", lambda command, **rest: real([sys.executable, str(script)], **rest))
-    lane = lanes.Worker(lanes.Setting(tmp_path, 0, "cpu", "accuracy"), 1)
-    try:
-        config = fast_config().classifier
-        assert lane.run(tmp_path / "fine", config, lambda *_: False) == {"accuracy": 1.0}
-        with pytest.raises(ClassifierError, match=r"its process died \(exit 9\)"):
-            lane.run(tmp_path / "fatal", config, lambda *_: False)
-        assert lane.run(tmp_path / "fine", config, lambda *_: False) == {"accuracy": 1.0}
-    finally:
-        lane.close()
+    def deadly(place: Any, *arguments: Any) -> dict[str, float]:
+        if arguments[1].dropout == 0.3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return dict.fromkeys(("balanced_accuracy", "accuracy", "macro_f1", "nll", "ece", "seconds"), 1.0)
+
+    monkeypatch.setattr(study, "trial_task", deadly)
+    grid = {"tune__trials": 3, "tune__sampler": "grid", "tune__workers": 2}
+    result = project(work, **grid).tune(["dropout=0.0,0.3,0.1"])
+    assert (result.figures["counts"]["complete"], result.figures["counts"]["impossible"]) == (2, 1)
+    (problem,) = (row["problem"] for row in trials(work) if row["state"] == "impossible")
+    assert problem == "its process died (SIGKILL(-9)); with fewer workers each has more memory"
 
 
 @pytest.mark.parametrize(

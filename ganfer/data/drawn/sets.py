@@ -1,18 +1,18 @@
 """Many drawn faces: on all cores, with FER2013's long tail, and with people who stay within one split."""
 
-import os
 from collections.abc import Sequence
+from contextlib import closing
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.scheduler import Local, Place, Task, cores, run
 from ganfer.data.drawn.draws import SPLIT, Draws, check_seed
 from ganfer.data.drawn.expressions import EXPRESSIONS
 from ganfer.data.drawn.face import Face, check_difficulty, label_index
 from ganfer.data.drawn.render import check_size, render
-from ganfer.data.workers import start_workers
 
 SPLITS: tuple[str, ...] = ("train", "val", "test")
 FER2013_TRAIN_COUNTS: tuple[int, ...] = (3995, 436, 4097, 7215, 4830, 3171, 4965)
@@ -64,15 +64,17 @@ def draw_faces(
     images = np.empty((len(orders), channels, size, size), np.uint8)
     chunks = [orders[start : start + _CHUNK] for start in range(0, len(orders), _CHUNK)]
     if workers is None:
-        workers = _cores() if len(orders) >= _POOL_FROM else 1
+        workers = cores() if len(orders) >= _POOL_FROM else 1
     workers = min(workers, len(chunks))
     if workers <= 1:
         for place, order in enumerate(orders):
             images[place] = _draw(order, size, channels, difficulty)
         return images
-    with start_workers(workers, _be_one_thread) as pool:
-        tasks = pool.map(_draw_chunk, chunks, *([value] * len(chunks) for value in (size, channels, difficulty)))
-        for number, drawn in enumerate(tasks):
+    tasks = (Task("faces", _drawn, (chunk, size, channels, difficulty)) for chunk in chunks)
+    with closing(Local(workers, ahead=1)) as engine:
+        for number, (_, drawn) in enumerate(run(tasks, engine, in_order=True)):
+            if isinstance(drawn, Exception):
+                raise drawn
             images[number * _CHUNK : number * _CHUNK + len(drawn)] = drawn
     return images
 
@@ -85,17 +87,9 @@ def _draw(order: _Order, size: int, channels: int, difficulty: float) -> NDArray
     return render(Face.sample(seed, label, person, difficulty), size, channels)
 
 
-def _draw_chunk(orders: list[_Order], size: int, channels: int, difficulty: float) -> NDArray[np.uint8]:
+def _drawn(place: Place, orders: list[_Order], size: int, channels: int, difficulty: float) -> NDArray[np.uint8]:
+    cv2.setNumThreads(1)  # of a worker among many
     return np.stack([_draw(order, size, channels, difficulty) for order in orders])
-
-
-def _be_one_thread() -> None:
-    cv2.setNumThreads(1)
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def long_tailed_counts(total: int, rarest: int = 1) -> dict[str, int]:

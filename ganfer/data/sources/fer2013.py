@@ -15,6 +15,7 @@ from ganfer.data.sources.tables import csv_rows, named, number, split_column, sp
 from ganfer.data.sources.trees import Tree
 from ganfer.data.sources.words import EVAL, expression_in, split_and_rest, split_word
 from ganfer.errors import DataError
+from ganfer.runtime.tables import encoding_of
 
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 CK_CLASSES = (*CLASSES, "contempt")
@@ -127,7 +128,10 @@ def _open(tree: Tree, name: str) -> Iterator[Iterator[str]]:
         if isinstance(entry, Refused):
             continue
         if isinstance(entry.data, Path):
-            with entry.data.open(newline="", encoding="utf-8-sig") as file:
+            with entry.data.open("rb") as raw:
+                encoding = encoding_of(raw.read(4))
+            with entry.data.open(newline="", encoding=encoding) as file:
                 yield iter(file)
         else:
-            yield iter(io.TextIOWrapper(io.BytesIO(entry.data), encoding="utf-8-sig", newline=""))
+            encoding = encoding_of(entry.data[:4])
+            yield iter(io.TextIOWrapper(io.BytesIO(entry.data), encoding=encoding, newline=""))

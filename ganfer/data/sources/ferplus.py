@@ -19,7 +19,7 @@ from ganfer.errors import DataError
 
 _VOTES = "fer2013new.csv"
 CLASSES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
-_OUTSIDE = ("unknown", "NF")
+OUTSIDE = ("unknown", "NF")
 
 
 def fits(seen: Survey) -> bool:
@@ -33,8 +33,8 @@ def items(tree: Tree, seen: Survey, options: ReadOptions) -> Stream:
     name, content = next(iter(files.items()))
     what = f"{tree.path}: {name}"
     votes = [
-        {column: number(row, column, what, line) for column in (*CLASSES, *_OUTSIDE)}
-        for line, row in csv_rows(lines_of(text_of(content, what)), what, (*CLASSES, *_OUTSIDE))
+        {column: number(row, column, what, line) for column in (*CLASSES, *OUTSIDE)}
+        for line, row in csv_rows(lines_of(text_of(content, what)), what, (*CLASSES, *OUTSIDE))
     ]
     faces = Survey(files=1, label_files=[name for name in seen.label_files if base(name).lower() != _VOTES])
     for item, tally in zip_longest(_faces(fer2013.items(fer2013.CLASSES)(tree, faces, options)), votes):
@@ -43,7 +43,7 @@ def items(tree: Tree, seen: Survey, options: ReadOptions) -> Stream:
                 f"{what} has {len(votes):,} rows, fer2013.csv has {'fewer' if item is None else 'more'}.",
                 "Use the two files as published: row by row they belong together.",
             )
-        yield item if isinstance(item, Refused) else _labelled(item, tally, options.soft_labels)
+        yield item if isinstance(item, Refused) else labelled(item, tally, options.soft_labels)
 
 
 def _faces(stream: Stream) -> Iterator[Item | Refused]:
@@ -51,16 +51,17 @@ def _faces(stream: Stream) -> Iterator[Item | Refused]:
     return (entry for entry in stream if not isinstance(entry, Note))
 
 
-def _labelled(item: Item, tally: dict[str, float], soft: bool) -> Item | Refused:
+def labelled(item: Item, tally: dict[str, float], soft: bool) -> Item | Refused:
+    """The item with the label that the votes give, or why they give none."""
     kept = {name: count for name, count in tally.items() if count > 1}
     total = sum(kept.values())
     if not kept:
         return Refused(item.id, "FERPlus: no agreement")
     winner = max(kept, key=lambda name: kept[name])
-    if winner in _OUTSIDE:
+    if winner in OUTSIDE:
         return Refused(item.id, "FERPlus: voted " + ("no face" if winner == "NF" else "unknown"))
     if not soft and kept[winner] <= total / 2:
         return Refused(item.id, "FERPlus: no majority")
-    named = {name: count for name, count in kept.items() if name not in _OUTSIDE}
+    named = {name: count for name, count in kept.items() if name not in OUTSIDE}
     share = {name: count / sum(named.values()) for name, count in named.items()} if soft else None
     return Item(item.id, winner, item.data, split=item.split, votes=share)

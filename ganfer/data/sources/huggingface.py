@@ -28,10 +28,11 @@ from ganfer.data.sources.trees import Tree
 from ganfer.data.sources.words import expression_in, split_word, words
 from ganfer.data.text import printable
 from ganfer.errors import DataError
+from ganfer.runtime.tables import unmarked
 
 _NAMES = ("metadata.csv", "metadata.jsonl")
-_LABEL = ("label", "expression", "emotion", "class")
-_GROUP = frozenset(
+LABEL = ("label", "expression", "emotion", "class")
+GROUP = frozenset(
     (
         "group",
         "subject",
@@ -95,14 +96,10 @@ def _read(tree: Tree, seen: Survey, options: ReadOptions) -> tuple[_Rows, list[N
         what = f"{tree.path}: {name}"
         folder = name[: -len(base(name))]
         text = text_of(content, what)
-        table = list(
-            _json_lines(text, what)
-            if name.lower().endswith(".jsonl")
-            else csv_rows(lines_of(text), what, ("file_name",), lower=True)
-        )
+        table = list(_json_lines(text, what) if name.lower().endswith(".jsonl") else _csv_lines(text, what))
         header = list(dict.fromkeys(column for _, row in table for column in row))
-        label = _label_column([column for column in _LABEL if column in header], table, what)
-        group = next((column for column in header if "".join(words(column)) in _GROUP), "")
+        label = _label_column([column for column in LABEL if column in header], table, what)
+        group = next((column for column in header if "".join(words(column)) in GROUP), "")
         usage, said = split_column(header, table[0][1] if table else {}, ("file_name", label, group))
         notes += said
         columns = {"class": label, "subject": group, "split": usage}
@@ -122,7 +119,7 @@ def _read(tree: Tree, seen: Survey, options: ReadOptions) -> tuple[_Rows, list[N
             path = path_in(tree, folder, row["file_name"])
             of_row = _WHOLE.sub(r"\1", row.get(label, "")) or (plan.of(path).label if plan else "")
             if not of_row or (not row.get(label) and split_word(of_row)):
-                raise DataError(f"{where}: no class.", f"Give it in a column {', '.join(_LABEL)}, or in the folder.")
+                raise DataError(f"{where}: no class.", f"Give it in a column {', '.join(LABEL)}, or in the folder.")
             split = split_value(row.get(usage, ""), usage, what, line) if usage else ""
             known = {"file_name", usage, label, group}
             item = Item(
@@ -141,6 +138,12 @@ def _read(tree: Tree, seen: Survey, options: ReadOptions) -> tuple[_Rows, list[N
     return rows, notes, plain
 
 
+def _csv_lines(text: str, what: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows; what ganfer's own tables mark as text for spreadsheets is read as it was."""
+    for line, row in csv_rows(lines_of(text), what, ("file_name",), lower=True):
+        yield line, {unmarked(column): unmarked(value, column) for column, value in row.items()}
+
+
 def _json_lines(text: str, what: str) -> Iterator[tuple[int, dict[str, str]]]:
     for line, record in enumerate(text.splitlines(), start=1):
         if not record.strip():
@@ -149,7 +152,7 @@ def _json_lines(text: str, what: str) -> Iterator[tuple[int, dict[str, str]]]:
         if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
             raise DataError(f"{what}, line {line}: no file_name.", "Every line needs one.")
         columns = {str(name).lower(): value for name, value in row.items()}
-        for column in _LABEL:
+        for column in LABEL:
             if isinstance(columns.get(column), list) and len(columns[column]) == 1:
                 columns[column] = columns[column][0]
             if isinstance(columns.get(column), (list, dict)):

@@ -59,10 +59,13 @@ class ReadOptions:
     """What the user may ask of a source. soft_labels: keep the votes. face_confidence: smallest one taken.
 
     class_level, subject_level: which folder of a path is the class and which the subject; 1 is the folder directly in
-    the source, -1 the one that holds the image. None: found out.
+    the source, -1 the one that holds the image. None: found out. class_names: of classes that the source numbers, in
+    the order of the numbers. columns: what a table's columns mean (image, label, split, group) -> their names.
     """
 
     soft_labels: bool = False
     face_confidence: float = 0.0
     class_level: int | None = None
     subject_level: int | None = None
+    class_names: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)

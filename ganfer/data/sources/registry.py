@@ -1,7 +1,5 @@
 """The layouts ganfer reads, and how it tells which one a path holds."""
 
-import tarfile
-import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,20 +13,27 @@ from ganfer.data.sources import (
     expw,
     fer2013,
     ferplus,
+    ferplus_images,
     folders,
     huggingface,
+    parquet,
     rafdb,
+    roboflow,
     stylegan,
+    webdataset,
 )
 from ganfer.data.sources.codes import CODES
-from ganfer.data.sources.items import Note, ReadOptions, Refused, Stream
+from ganfer.data.sources.items import Item, Note, ReadOptions, Refused, Stream
+from ganfer.data.sources.opening import open_tree, several, source_stem
 from ganfer.data.sources.reading import Reading
 from ganfer.data.sources.remarks import named_files, nothing, said_of, some, split_names
+from ganfer.data.sources.several import ShardsTree
 from ganfer.data.sources.survey import Survey, looks_like_picture, survey
-from ganfer.data.sources.tars import TarTree
-from ganfer.data.sources.trees import FolderTree, Tree, ZipTree
+from ganfer.data.sources.trees import Tree
 from ganfer.data.sources.watched import WatchedTree, workspaces_in
 from ganfer.errors import DataError, did_you_mean
+
+__all__ = ["KINDS", "DatasetSource", "Layout", "open_source", "open_tree", "source_stem"]
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,8 @@ class Layout:
 
     fits: whether the names look like it. items: the stream. lone_val_is_test: with no test split, its validation split
     is the test, as its users report it. labels: the classes without reading an image, where that tells. allows: as
-    `fits`, when the user asks for it. unnamed: why an image that the layout does not use is left out. own: files of the
-    layout that need no reading.
+    `fits`, when the user asks for it. lines: how the source is read, in words. unnamed: why an image that the layout
+    does not use is left out. own: files of the layout that need no reading.
     """
 
     summary: str
@@ -47,6 +52,7 @@ class Layout:
     lone_val_is_test: bool = False
     labels: Callable[[Tree, Survey, ReadOptions], Iterator[str]] | None = None
     allows: Callable[[Survey], bool] | None = None
+    lines: Callable[[Tree, Survey, ReadOptions], Sequence[str]] | None = None
     unnamed: str = "not named in the label file"
     own: Callable[[str], bool] | None = None
 
@@ -59,6 +65,16 @@ _BESIDE = "a picture beside the CSV, which holds the images"
 KINDS: dict[str, Layout] = {
     "ferplus": Layout(
         "FER2013 with FERPlus's votes", ferplus.fits, ferplus.items, lone_val_is_test=True, unnamed=_BESIDE
+    ),
+    "ferplus+images": Layout(
+        "FERPlus's folders of images, each with its votes in label.csv",
+        ferplus_images.fits,
+        ferplus_images.items,
+        lone_val_is_test=True,
+        allows=ferplus_images.allows,
+    ),
+    "roboflow": Layout(
+        "Roboflow's images with _classes.csv", roboflow.fits, roboflow.items, unnamed="not named in _classes.csv"
     ),
     "ck+csv": Layout(
         "CK+ as FER2013's CSV, 7 = contempt", fer2013.fits_ck, _CK_CSV, allows=fer2013.fits, unnamed=_BESIDE
@@ -78,7 +94,25 @@ KINDS: dict[str, Layout] = {
         huggingface.fits,
         huggingface.items,
         labels=huggingface.labels,
+        lines=huggingface.lines,
         unnamed="not named in the metadata",
+    ),
+    "webdataset": Layout(
+        "WebDataset tar shards (KEY.png, KEY.cls, KEY.json)",
+        webdataset.fits,
+        webdataset.items,
+        lines=webdataset.lines,
+        unnamed="of no sample",
+    ),
+    "parquet": Layout(
+        "Hugging Face Parquet (image, label)",
+        parquet.fits,
+        parquet.items,
+        labels=parquet.labels,
+        allows=parquet.allows,
+        lines=parquet.lines,
+        unnamed="an image beside the Parquet files",
+        own=parquet.own,
     ),
     "stylegan": Layout(
         "StyleGAN's dataset.json and images", stylegan.fits, stylegan.items, unnamed="not named in dataset.json"
@@ -96,12 +130,6 @@ KINDS: dict[str, Layout] = {
 }
 _PIXELS_OR_TABLE = ("ferplus", "ck+csv", "fer2013", "stylegan")
 _BY_FOLDER = ("ck+48", "folder", "huggingface")  # where the folders' levels count
-
-# A label file given as PATH stands for the folder this many steps above it.
-_STANDS_FOR = {
-    "fer2013new.csv": 1, "label.lst": 2, "list_patition_label.txt": 2, "metadata.csv": 1, "metadata.jsonl": 1,
-    "dataset.json": 1,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -129,6 +157,8 @@ class DatasetSource:
                 told.add(entry.id)
                 left[said_of(entry)].append(entry.id)
                 yield self._placed(entry)
+            elif isinstance(entry, Item) and self.options.class_names:
+                yield replace(entry, label=self._named(entry.label))
             else:
                 yield entry
         for refused in tree.left(self.layout.unnamed, self.layout.own, told):
@@ -156,19 +186,34 @@ class DatasetSource:
 
     @cached_property
     def _details(self) -> Sequence[str]:
-        if self.kind == "huggingface":
-            return huggingface.lines(WatchedTree(self.tree, self.workspaces), self.seen, self.options)
+        if self.layout.lines is not None:
+            return self.layout.lines(WatchedTree(self.tree, self.workspaces), self.seen, self.options)
         return [*self._plan.lines, *split_names(self.seen)] if self.kind in ("folder", "ck+48") else ()
 
     def labels(self) -> Iterator[str] | None:
         """The classes without reading any image; None where only reading tells."""
         if self.layout.labels is None:
             return None
-        return self.layout.labels(WatchedTree(self.tree, self.workspaces), self.seen, self.options)
+        found = self.layout.labels(WatchedTree(self.tree, self.workspaces), self.seen, self.options)
+        return (self._named(label) for label in found)
+
+    def _named(self, label: str) -> str:
+        """The class that a number stands for, where the user named them. DataError for a number beyond."""
+        names = self.options.class_names
+        if not names or not (label.isascii() and label.isdigit()):
+            return label
+        if int(label) >= len(names):
+            raise DataError(
+                f"{self.path} has class {label}, and --class-names names {len(names)} (0 to {len(names) - 1}).",
+                "Name all of them, in order.",
+            )
+        return names[int(label)]
 
     @property
     def count(self) -> int | None:
         """Images in the source, about; None where only reading it through tells."""
+        if self.kind == "parquet":
+            return parquet.count(self.tree)
         return self.seen.images if self.tree.listed and self.seen.images else None
 
     def digest(self) -> str:
@@ -176,13 +221,29 @@ class DatasetSource:
         return self.tree.digest()
 
 
-def open_source(path: Path, kind: str | None = None, options: ReadOptions | None = None) -> DatasetSource:
-    """The source at `path`. DataError when it is missing, holds nothing ganfer reads, or does not fit `kind`."""
+def open_source(
+    path: Path | Sequence[Path], kind: str | None = None, options: ReadOptions | None = None
+) -> DatasetSource:
+    """The source at `path`, or in several files.
+
+    DataError when it is missing, holds nothing ganfer reads, or does not fit `kind`.
+    """
     if kind is not None and kind not in KINDS:
         raise DataError(f"Unknown kind {kind!r}.", did_you_mean(kind, KINDS))
     options = options or ReadOptions()
-    tree = open_tree(path)
+    tree = open_tree(path) if isinstance(path, Path) else several(path)
+    path = tree.path if not isinstance(path, Path) else path
     seen, workspaces = _look(tree)
+    if path.is_dir() and not seen.images and seen.tars and set(seen.packed) <= set(seen.tars):
+        tree = ShardsTree(path, [path / name for name in seen.tars])
+        seen, workspaces = _look(tree)
+    if isinstance(tree, ShardsTree) and not webdataset.fits(seen):
+        raise DataError(
+            f"The tars of {path} are no WebDataset shards (KEY.png with KEY.cls or KEY.json).",
+            "Add one tar at a time, the later ones with --merge; or unpack them into one folder.",
+        )
+    if options.columns and kind not in (None, "parquet"):
+        raise DataError(f"--column is for Parquet; {path} is read as {kind}.", "Leave it away.")
     if kind is None:
         kind = _found_out(path, tree, seen, options)
     elif not (KINDS[kind].allows or KINDS[kind].fits)(seen):
@@ -223,48 +284,10 @@ def _found_out(path: Path, tree: Tree, seen: Survey, options: ReadOptions) -> st
     return kind
 
 
-def open_tree(path: Path) -> Tree:
-    """A path as a tree of named files: a folder, a zip, a tar, or one label file with what lies around it."""
-    if path.is_dir():
-        return FolderTree(path)
-    if not path.is_file():
-        raise DataError(f"{path} does not exist.", f"Here is {Path.cwd()}; check the spelling.")
-    steps = _STANDS_FOR.get(path.name.lower())
-    if steps:
-        place = path.resolve().parents[steps - 1]
-        return FolderTree(place)
-    if path.suffix.lower() == ".csv":
-        return FolderTree(path.resolve().parent, only=path.name)
-    if zipfile.is_zipfile(path):
-        return ZipTree(path)
-    if _like_tar(path):  # whatever its name: mirrors call a tar.gz a zip
-        return TarTree(path)
-    if path.suffix.lower() == ".zip":
-        raise DataError(f"{path} is not a whole zip file.", "Download or pack it again.")
-    raise DataError(f"{path} is no folder, zip, tar or label file that ganfer reads.", "Unpack it and add the folder.")
-
-
-def _like_tar(path: Path) -> bool:
-    names = path.name.lower()
-    if any(names.endswith(end) for end in (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tbz")):
-        return True
-    try:
-        return tarfile.is_tarfile(path)
-    except (OSError, EOFError):
-        return False
-
-
 def _look(tree: Tree) -> tuple[Survey, tuple[str, ...]]:
     """What the names say, and the workspaces of ganfer's in an archive; a tar is read through for it."""
-    seen = survey(tree.names())
+    seen = survey(tree.first_names() if isinstance(tree, ShardsTree) else tree.names())
+    if isinstance(tree, ShardsTree):
+        return seen, ()
     workspaces = workspaces_in(tree, seen.workspaces)
     return (survey(WatchedTree(tree, workspaces).names()) if workspaces else seen), workspaces
-
-
-def source_stem(path: Path) -> str:
-    """A short name for a source, for folders and ids: its own, without what ends an archive's name."""
-    name = path.resolve().name.lower()
-    for end in (".gz", ".xz", ".bz2", ".tar", ".tgz", ".txz", ".tbz2", ".zip", ".csv", ".lst", ".jsonl", ".txt"):
-        name = name.removesuffix(end)
-    safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_+") else "-" for c in name).strip("-")
-    return safe[:40] or "data"

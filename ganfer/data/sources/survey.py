@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from ganfer.data.names import EXPRESSIONS, canonical
 from ganfer.data.sources.codes import coded_by
-from ganfer.data.sources.trees import WORKSPACE
+from ganfer.data.sources.trees import WORKSPACE, is_tar
 from ganfer.data.sources.words import expression_in, split_word
 
 # Extensions of what Pillow reads as pixels; EPS and the like are programs, not images.
@@ -45,7 +45,9 @@ class Survey:
     folders: images by folder, those of a format that cannot be read with 0. ck_names, raf_names: images named like
     those sets'; coded: images by the set whose names tell the expression. emotion_files: CK+'s labels. in_classes:
     images below a folder named like an expression. exp_arrays: AffectNet's labels. label_files: names, at most 1,000.
-    workspaces: files that may mark a workspace of ganfer's. packed: archives inside and Parquet files, at most 1,000.
+    parquet, tars: all of them. sample_labels, sample_json: files like KEY.cls and KEY.json, which WebDataset has beside
+    an image. workspaces: files that may mark a workspace of ganfer's. packed: archives inside and Parquet files, at
+    most 1,000.
     named: expressions that images of a folder are named after (`happy_01.png`), with their number. split_names: images
     whose own name begins with a split (`train_01.png`), by split, and split_example one of them.
     """
@@ -60,6 +62,10 @@ class Survey:
     in_classes: int = 0
     exp_arrays: int = 0
     label_files: list[str] = field(default_factory=list)
+    parquet: list[str] = field(default_factory=list)
+    tars: list[str] = field(default_factory=list)
+    sample_labels: int = 0
+    sample_json: int = 0
     workspaces: list[str] = field(default_factory=list)
     packed: list[str] = field(default_factory=list)
     named: dict[str, Counter[str]] = field(default_factory=dict)
@@ -140,12 +146,20 @@ def survey(names: Iterable[str]) -> Survey:
             seen.exp_arrays += 1
         elif last == WORKSPACE:
             seen.workspaces.append(name)
+        elif last.endswith((".cls", ".CLS")):
+            seen.sample_labels += 1
         elif is_packed(last):
+            if last.lower().endswith(".parquet"):
+                seen.parquet.append(name)
+            if is_tar(last):
+                seen.tars.append(name)
             seen.packed += [name] * (len(seen.packed) < _KEPT_NAMES)
         elif unreadable_picture(last):
             seen.folders[folder] += 0
         elif CK_LABEL.fullmatch(last):
             seen.emotion_files += 1
+        elif last.endswith(".json") and last != DATASET_JSON:
+            seen.sample_json += 1
         elif _may_label(last) and len(seen.label_files) < _KEPT_NAMES:
             seen.label_files.append(name)
     named = {folder: any(map(expression_in, folder.split("/"))) for folder in seen.folders}

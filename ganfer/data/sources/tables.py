@@ -15,6 +15,7 @@ from ganfer.data.sources.trees import Entry, Tree
 from ganfer.data.sources.words import EVAL, SPLIT_COLUMNS, is_split_column, split_word
 from ganfer.data.text import printable
 from ganfer.errors import DataError, did_you_mean
+from ganfer.runtime.tables import delimiter_of, encoding_of
 
 _SURE = ("split", "usage")
 
@@ -33,11 +34,15 @@ def label_files(tree: Tree, wanted: Callable[[str], bool]) -> dict[str, bytes]:
 
 
 def text_of(content: bytes, what: str) -> str:
-    """UTF-8 text, with or without a byte-order mark. DataError for anything else."""
+    """UTF-8 text, with or without a byte-order mark, or UTF-16. DataError for anything else."""
     try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{what} is not UTF-8 text ({error}).", "Save it again as UTF-8.") from error
+        return content.decode(encoding_of(content[:4]))
+    except UnicodeError as error:
+        raise _not_text(what, error) from error
+
+
+def _not_text(what: str, error: UnicodeError) -> DataError:
+    return DataError(f"{what} is no UTF-8 text, nor UTF-16 ({error}).", "Save it again as UTF-8.")
 
 
 def json_of(text: str, what: str, remedy: str) -> Any:
@@ -70,10 +75,12 @@ def csv_rows(
     file is no CSV.
     """
     lines = iter(lines)
-    reader = csv.reader(lines)
+    reader, above = csv.reader(lines), 0
     try:
         first = next(lines, "")
-        reader = csv.reader(chain([first], lines), delimiter=_delimiter(first))
+        if first.strip().strip('"').lower().startswith("sep="):  # a spreadsheet's own word for the separator
+            first, above = next(lines, ""), 1
+        reader = csv.reader(chain([first], lines), delimiter=delimiter_of(first))
         header = [name.strip() for name in next(reader, [])]
         if lower:
             header = [name.lower() for name in header]
@@ -87,15 +94,13 @@ def csv_rows(
                 )
         for values in reader:
             if values:
-                yield reader.line_num, dict(zip(header, (value.strip() for value in values), strict=False))
+                yield reader.line_num + above, dict(zip(header, (value.strip() for value in values), strict=False))
     except csv.Error as error:
-        raise DataError(f"{what}, line {reader.line_num}: no valid CSV ({error}).", "Mend that line.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{what} is not UTF-8 text ({error}).", "Save it again as UTF-8.") from error
-
-
-def _delimiter(header: str) -> str:
-    return max(",;\t", key=header.count)
+        raise DataError(
+            f"{what}, line {reader.line_num + above}: no valid CSV ({error}).", "Mend that line."
+        ) from error
+    except UnicodeError as error:
+        raise _not_text(what, error) from error
 
 
 def lines_of(text: str) -> Iterator[str]:

@@ -7,7 +7,9 @@ encrypted and damaged archives, and those that unpack to absurd sizes, are refus
 import contextlib
 import hashlib
 import json
+import lzma
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +25,7 @@ MAX_FILE_BYTES = 512 * 2**20  # no image or label file of a face data set comes 
 MAX_RATIO = 200  # unpacked : packed; images barely compress, and text of digits stays below 20
 RATIO_FROM_BYTES = 64 * 2**20  # small archives of blank test images may be squeezed harder
 LINK = "a link in the archive"
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 WORKSPACE = "workspace.json"  # marks a workspace of ganfer's own
 _JUNK = frozenset(
     (
@@ -30,6 +33,12 @@ _JUNK = frozenset(
         *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),
         *("@eadir", ".directory", "icon\r"),
     )
+)
+
+#: What a damaged member of a zip fails with, whatever packed it.
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, OSError, RuntimeError, ValueError, IndexError),
 )
 
 Wanted = Callable[[str], bool]
@@ -71,6 +80,11 @@ def is_junk(name: str) -> bool:
     return any(part.startswith("._") or part.lower() in _JUNK for part in name.split("/"))
 
 
+def is_tar(name: str) -> bool:
+    """Whether a file's name ends like a tar's."""
+    return name.lower().endswith(TAR_SUFFIXES)
+
+
 def hidden_part(name: str) -> str:
     """A path as far as its first hidden part: `a/.git/` of `a/.git/config`; "" where nothing is hidden."""
     parts = name.split("/")
@@ -96,6 +110,8 @@ def says_workspace(content: bytes) -> bool:
 
 def unsafe(name: str) -> str:
     """Why an archive member's name is refused; empty when it is fine."""
+    if not name:
+        return "no name in the archive"
     parts = name.replace("\\", "/").split("/")
     if name.startswith(("/", "\\")) or (len(name) > 1 and name[1] == ":"):
         return "absolute path in the archive"
@@ -200,8 +216,8 @@ class ZipTree:
         self.path = path
         try:
             with zipfile.ZipFile(path) as archive:
-                members = [info for info in archive.infolist() if not info.is_dir()]
-        except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
+                members = [info for info in archive.infolist() if not info.filename.endswith("/")]
+        except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError, struct.error) as error:
             raise DataError(f"{path} is not a whole zip file ({error}).", "Download or pack it again.") from error
         if any(info.flag_bits & 1 for info in members):
             raise DataError(f"{path} is encrypted.", "Unpack it with its password and add the folder.")
@@ -247,7 +263,7 @@ class ZipTree:
                 data = member.read(info.file_size + 1)  # the directory may lie about the size
         except NotImplementedError as error:
             raise DataError(f"{self.path}: {error}.", "Pack it again with ordinary compression (deflate).") from error
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+        except _DAMAGED as error:
             return Refused(name, f"damaged in the archive ({error})")
         if len(data) > info.file_size:
             return Refused(name, "larger than the archive's directory says")

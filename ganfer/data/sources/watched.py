@@ -40,6 +40,17 @@ class WatchedTree:
                 self._refused[entry.id] = entry
             yield entry
 
+    def once(self, wanted: Wanted) -> Iterator[Entry | Refused]:
+        """As `files`, for a layout that reads all of its files in one pass: no name is remembered as used."""
+        for entry in self._tree.files(lambda name: self._ask(name, wanted, remember=False)):
+            if not (isinstance(entry, Refused) and entry.id.startswith(self._workspaces)):
+                yield entry
+
+    @property
+    def inner(self) -> Tree:
+        """The tree itself."""
+        return self._tree
+
     def digest(self) -> str:
         """SHA-256 that changes when the files do."""
         return self._tree.digest()
@@ -55,13 +66,13 @@ class WatchedTree:
             if name not in told and name not in self._refused and not (own and own(name)):
                 yield Refused(name, unnamed if is_image(name) else why_unread(name))
 
-    def _ask(self, name: str, wanted: Wanted) -> bool:
+    def _ask(self, name: str, wanted: Wanted, *, remember: bool = True) -> bool:
         if name.startswith(self._workspaces):
             return False
         wants = wanted(name)
         if wants:
             self._unused.pop(name, None)
-            if not is_image(name):
+            if remember and not is_image(name):
                 self._used.add(name)
         elif name not in self._used:
             self._unused[name] = None

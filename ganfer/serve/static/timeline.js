@@ -221,10 +221,13 @@ export class Timeline {
 
 const fixed = (value, digits) => (value === null ? "" : value.toFixed(digits));
 
-/** A CSV cell; one that a spreadsheet would take for a formula is made text. */
+const FORMULA = /^[=+\-@\t\r\n＝＋－＠]/, MARKED = /^'[=+\-@\t\r\n＝＋－＠']/;
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+
+/** A CSV cell; one that a spreadsheet would take for a formula is made text, as ganfer's own tables have it. */
 function quoted(value) {
   let text = String(value);
-  if (typeof value === "string" && /^[=+@\t]|^-\D/.test(text)) text = `'${text}`;
+  if (typeof value === "string" && (FORMULA.test(text) ? !NUMBER.test(text) : MARKED.test(text))) text = `'${text}`;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 

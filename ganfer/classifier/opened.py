@@ -1,4 +1,4 @@
-"""Classifiers opened: one, or several as one, and whether they fit the images. `catalogue` says which a name means."""
+"""Classifiers opened, and whether they fit classes and images. Which file a name means is said by `catalogue`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from classifiers import Classifier, Ensemble, Predictor, load_classifier
 from ganfer.classifier.catalogue import ServedModel
+from ganfer.config import Config
 from ganfer.data.decode import Target
 from ganfer.data.imageset import ImageSet
 from ganfer.errors import DataError
@@ -13,8 +14,8 @@ from ganfer.workspace import Run
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """A classifier and where it comes from. data_digest: of the set it was trained on, "" where that is unknown."""
+class Opened:
+    """An open classifier and where it comes from. data_digest: of the set it was trained on, "" where it is unknown."""
 
     name: str
     path: Path
@@ -22,21 +23,32 @@ class Chosen:
     data_digest: str = ""
 
 
-def open_chosen(choice: ServedModel | Path, device: str) -> Chosen:
-    """The classifier of a source, or at a path. ClassifierError when it is missing or damaged."""
-    path = choice.file if isinstance(choice, ServedModel) else choice
-    if isinstance(choice, ServedModel) and (path.parent / "record.json").is_file():
+def open_found(found: ServedModel | Path, device: str) -> Opened:
+    """What was found in the catalogue, or what is at a path. ClassifierError when it is missing or damaged."""
+    path = found.file if isinstance(found, ServedModel) else found
+    if isinstance(found, ServedModel) and (path.parent / "record.json").is_file():
         path = path.parent  # a run
     classifier = load_classifier(path, device)
-    if isinstance(choice, ServedModel):
-        return Chosen(choice.name, path, classifier, choice.data_digest)
+    if isinstance(found, ServedModel):
+        return Opened(found.name, path, classifier, found.data_digest)
     record = Run(path).record if path.is_dir() else {}
     data = str(record.get("key", {}).get("inputs", {}).get("data", ""))
     name = path.name if path.is_dir() else f"{path.parent.name}/{path.name}"
-    return Chosen(name, path, classifier, data)
+    return Opened(name, path, classifier, data)
 
 
-def as_one(chosen: Sequence[Chosen]) -> Predictor:
+def open_classifier(run: Run, class_names: tuple[str, ...], config: Config) -> Classifier:
+    """The classifier of a run; DataError when it knows other classes than the data."""
+    classifier = load_classifier(run.path, config.device)
+    if tuple(classifier.class_names) != class_names:
+        raise DataError(
+            f"{run.name} knows {', '.join(classifier.class_names)}; the data has {', '.join(class_names)}.",
+            "Train one on this data: ganfer train classifier.",
+        )
+    return classifier
+
+
+def as_one(chosen: Sequence[Opened]) -> Predictor:
     """The classifier itself, or several as an ensemble. ClassifierError when they do not go together."""
     assert chosen
     return chosen[0].classifier if len(chosen) == 1 else Ensemble([each.classifier for each in chosen])

@@ -1,0 +1,299 @@
+"""A cluster on the loopback: the same results as on one process, through deaths, late workers and blind ones."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny import add_batch, add_set, fast_config, striped, tiny_set
+
+from classifiers import ClassifierError, Job, Samples, TrainConfig, train, train_many
+from classifiers.cluster import Cluster, check, remarks
+from classifiers.cluster_worker import greet
+from classifiers.errors import StorageError
+from classifiers.files import read_weights
+from classifiers.scheduler import Place, Task, run
+from ganfer.pipeline import Project
+from ganfer.workspace import Workspace
+
+pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = ("angry", "happy", "sad")
+TIMES = ("seconds", "run", "started", "finished", "budget", "page", "path")
+
+
+class Processes:
+    """Dask's own commands, as a user starts them on several machines."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.file = folder, folder / "scheduler.json"
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-show",
+                                     "--scheduler-file", str(self.file))  # fmt: skip
+        until(self.file.is_file)
+        self.address = json.loads(self.file.read_text())["address"]
+
+    def add(self, *options: str) -> int:
+        """One more worker's process."""
+        local = self.folder / f"worker-{len(self.workers)}"
+        self.workers.append(
+            self._start("worker", self.address, "--no-nanny", "--nthreads", "1", "--no-dashboard", "--memory-limit",
+                        "0", "--host", "127.0.0.1", "--local-directory", str(local), *options)
+        )  # fmt: skip
+        return self.workers[-1].pid
+
+    def close(self) -> None:
+        for process in (*self.workers, self.scheduler):
+            process.kill()
+            process.wait()
+
+    def _start(self, command: str, *options: str) -> "subprocess.Popen[bytes]":
+        path = os.pathsep.join([str(ROOT), str(self.folder)])
+        return subprocess.Popen(
+            [sys.executable, "-m", "distributed.cli.dask_" + command, *options],
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}, cwd=self.folder,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+
+def until(done: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    with closing(Processes(tmp_path_factory.mktemp("dask"))) as processes:
+        for _ in range(3):
+            processes.add()
+        yield processes
+
+
+def timeless(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: timeless(item) for key, item in value.items() if key not in TIMES}
+    return [timeless(item) for item in value] if isinstance(value, list) else value
+
+
+def weights(folder: Path) -> dict[str, Any]:
+    return {name: tensor.numpy().tobytes() for name, tensor in read_weights(folder / "model.safetensors")[0].items()}
+
+
+def jobs_below(folder: Path, number: int) -> list[Job]:
+    labels = np.arange(48) % 3
+    data, val = (Samples(striped(labels, seed), labels) for seed in (1, 2))
+    config = TrainConfig(model="compact-small", epochs=2, batch_size=16, augment="none", tensorboard=False)
+    return [Job(config, data, val, NAMES, folder / str(seed), seed) for seed in range(number)]
+
+
+def test_three_workers_write_the_report_that_one_process_writes(three: Processes, tmp_path: Path) -> None:
+    reports = []
+    for name, cluster in (("alone", ""), ("together", three.address)):
+        workspace = Workspace(tmp_path / name)
+        add_batch(workspace, add_set(workspace, tiny_set((40, 60, 6))), np.repeat([2, 0], [40, 10]))
+        settings = {
+            "retrain__arms": "original,synthetic",
+            "classifier__epochs": 2,
+            "retrain__workers": int(not cluster),
+        }
+        result = Project(workspace, fast_config(cluster=cluster, **settings)).retrain()
+        reports.append(json.dumps(timeless(json.loads((result.path / "results.json").read_text())), indent=1))
+    assert len(reports[0]) > 5_000
+    assert reports[0] == reports[1]
+
+
+def test_a_worker_that_is_killed_in_the_middle_costs_nothing(three: Processes, tmp_path: Path) -> None:
+    def told_once(place: Place, number: int) -> int:
+        place.tell(os.getpid())
+        time.sleep(0.3)
+        place.folder.mkdir(parents=True, exist_ok=True)
+        (place.folder / str(number)).write_text(str(os.getpid()))
+        return number
+
+    killed: list[int] = []
+
+    def kill_one(pid: int) -> None:
+        if not killed:
+            killed.append(pid)
+            os.kill(pid, signal.SIGKILL)
+
+    tasks = [Task(str(n), told_once, (n,), tmp_path / "made", hear=kill_one) for n in range(4)]
+    with closing(Cluster(three.address, tmp_path)) as engine:
+        found = sorted(value for _, value in run(tasks, engine))
+    assert found == [0, 1, 2, 3]
+    assert killed[0] not in [int(file.read_text()) for file in (tmp_path / "made").iterdir()]
+
+
+def test_a_worker_that_joins_late_takes_work(three: Processes, tmp_path: Path) -> None:
+    def where(place: Place) -> int:
+        time.sleep(0.4)
+        return os.getpid()
+
+    def tasks() -> Iterator[Task]:
+        late = three.add()
+        deadline = time.monotonic() + 60
+        while late not in seen and time.monotonic() < deadline:
+            yield Task("where", where)
+
+    seen = set[int]()
+    with closing(Cluster(three.address, tmp_path)) as engine:
+        for _, pid in run(tasks(), engine):
+            seen.add(pid)
+    assert three.workers[-1].pid in seen
+
+
+def test_an_interrupt_ends_what_runs_on_the_workers(three: Processes, tmp_path: Path) -> None:
+    def busy(place: Place) -> None:
+        while True:
+            place.tell("working")
+            (place.folder / "beat").touch()
+            time.sleep(0.05)
+
+    def interrupt(said: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), closing(Cluster(three.address, tmp_path)) as engine:
+        list(run([Task("busy", busy, folder=tmp_path, hear=interrupt)], engine))
+    time.sleep(1.0)
+    beat = (tmp_path / "beat").stat().st_mtime
+    time.sleep(0.5)
+    assert (tmp_path / "beat").stat().st_mtime == beat
+    with closing(Cluster(three.address, tmp_path)) as engine:  # which is free for others
+        assert [value for _, value in run([Task("pid", lambda place: 7)], engine)] == [7]
+
+
+def test_questions_are_answered_and_a_failure_stays_the_tasks_own(three: Processes, tmp_path: Path) -> None:
+    def ask(place: Place, number: int) -> int:
+        if number == 1:
+            raise ClassifierError("bad input")
+        return int(place.ask(number))
+
+    tasks = [Task(str(n), ask, (n,), hear=lambda n: 10 * n) for n in range(3)]
+    with closing(Cluster(three.address, tmp_path, most=1)) as engine:
+        found = {task.name: value for task, value in run(tasks, engine)}
+    assert (found["0"], found["2"]) == (0, 20)
+    assert isinstance(found["1"], ClassifierError)
+
+
+def test_a_scheduler_that_is_gone_is_one_line_and_nothing_finished_is_lost(tmp_path: Path) -> None:
+    """The worker here does not see the folder, so that data and results travel through Dask, too."""
+    (tmp_path / "dask").mkdir()
+    (tmp_path / "dask" / "blind.py").write_text(
+        "import classifiers.cluster_worker as worker\nworker.visible = lambda path: False\n"
+    )
+    with closing(Processes(tmp_path / "dask")) as processes:
+        processes.add("--preload", "blind.py")
+        jobs = jobs_below(tmp_path, 3)
+        first = tmp_path / "0" / "model.safetensors"
+
+        def kill(description: str, total: int) -> Any:
+            return closing_bar(lambda: first.is_file() and processes.scheduler.kill())
+
+        with pytest.raises(ClassifierError, match="scheduler at .* is gone; start it again, and the same command"):
+            train_many(jobs, device="cpu", cluster=processes.address, progress=kill)
+    made = first.stat().st_mtime_ns
+    results = train_many(jobs, device="cpu", workers=1)
+    assert (results[0].already_done, first.stat().st_mtime_ns) == (True, made)
+    alone = train(jobs[0].config, jobs[0].train, jobs[0].val, NAMES, tmp_path / "alone", seed=0, device="cpu")
+    assert weights(results[0].folder) == weights(alone.folder)
+    assert not list(tmp_path.glob(".arrays-*"))
+
+
+class closing_bar:  # noqa: N801
+    """A progress bar that does something at each step."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self.act = act
+
+    def __enter__(self) -> Callable[..., None]:
+        return lambda n=1, note="": self.act() and None
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+
+def test_processes_of_local_n_end_with_the_one_that_asked(tmp_path: Path) -> None:
+    """Neither does the script run again (it has no main guard), nor does anything outlive a kill -9."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, pathlib\n"
+        "from classifiers.cluster import Cluster\n"
+        "from classifiers.scheduler import Task, run\n"
+        "def sleep(place):\n"
+        "    import os, time\n"
+        "    place.tell(os.getpid())\n"
+        "    time.sleep(60)\n"
+        "print('begun', flush=True)\n"
+        "tell = lambda pid: print(pid, flush=True)\n"
+        f"list(run([Task('sleep', sleep, hear=tell)], Cluster('local:1', pathlib.Path({str(tmp_path)!r}))))\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "begun\n"
+    worker = int(parent.stdout.readline())
+    nanny = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in (worker, nanny)), 20)
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("tcp://127.0.0.1:1", "no Dask scheduler answers there"),
+        ("nonsense://x", "no Dask scheduler answers there"),
+        ("missing.json", "no Dask scheduler answers there"),
+        ("local:0", "takes a number of workers, 1 to 1024"),
+        ("local:many", "takes a number of workers, 1 to 1024"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_one_line(address: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("classifiers.cluster._PATIENCE", 0.5)
+    with pytest.raises(ClassifierError, match=words) as caught:
+        check(address)
+    assert "\n" not in caught.value.message
+
+
+def test_without_dask_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ClassifierError, match=r"needs distributed.*pip install 'ganfer\[cluster\]'"):
+        check("local:2")
+
+
+def test_what_a_worker_says_of_itself_is_weighed(tmp_path: Path) -> None:
+    """A folder that keeps its locks to each machine, stale renames, other versions; and what is only worth a word."""
+
+    class Worker:
+        class state:  # noqa: N801
+            nthreads = 1
+
+    (tmp_path / "word").write_text("second")
+    met = greet(str(tmp_path / "word"), Worker())
+    assert met["locks"] is False, "nobody holds the lock"
+    with pytest.raises(StorageError, match="a lock held here is not seen there"):
+        remarks("tcp://w", tmp_path, "first", met)
+    good = {**met, "locks": True}
+    assert remarks("tcp://w", tmp_path, "first", good) == []
+    with pytest.raises(StorageError, match="a file renamed here is not seen there at once"):
+        remarks("tcp://w", tmp_path, "first", {**good, "word": "first"})
+    with pytest.raises(ClassifierError, match=r"has .*'torch': '1.0'.* and its results would differ"):
+        remarks("tcp://w", tmp_path, "first", {**good, "versions": {**met["versions"], "torch": "1.0"}})
+    odd = remarks("tcp://w", tmp_path, None, {**good, "word": None, "locks": None, "threads": 8, "processor": "other"})
+    assert [any(word in note for note in odd) for word in ("travel through Dask", "--nworkers 8", "processor")] == [
+        True
+    ] * 3

@@ -1,0 +1,251 @@
+"""Parquet as Hugging Face writes it: one plan for class and split, streamed, every row accounted for."""
+
+import csv
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pa = pytest.importorskip("pyarrow", reason="needs pyarrow (extra parquet)")
+import pyarrow.parquet as pq  # noqa: E402
+from making_parquet import HUB, features, parquet  # noqa: E402
+from making_sources import pixels, png  # noqa: E402
+
+from ganfer.cli.main import cli  # noqa: E402
+from ganfer.config import load_config  # noqa: E402
+from ganfer.data.imageset import ImageSet, read_set  # noqa: E402
+from ganfer.data.ingest import add  # noqa: E402
+from ganfer.data.sources import parquet_files  # noqa: E402
+from ganfer.errors import DataError  # noqa: E402
+from ganfer.results import Result  # noqa: E402
+from ganfer.workspace import Workspace  # noqa: E402
+
+CONFIG = load_config(overrides={"data.size": 20, "data.workers": 1})
+
+
+def imported(*paths: Path | str, **options: object) -> tuple[Result, ImageSet]:
+    result = add(Workspace("w"), CONFIG, paths[0] if len(paths) == 1 else paths, **options)  # type: ignore[arg-type]
+    assert result.path is not None
+    return result, read_set(result.path)
+
+
+def skipped(result: Result) -> dict[str, str]:
+    assert result.path is not None
+    with (result.path / "skipped.csv").open(newline="") as file:
+        return {row["file_name"]: row["reason"] for row in csv.DictReader(file)}
+
+
+def test_a_folder_of_the_hub_has_splits_by_name_and_classes_by_metadata(tmp_path: Path) -> None:
+    hub = tmp_path / "hub"
+    for i in range(3):
+        parquet(hub / "data" / f"train-{i:05d}-of-00003.parquet", 20, 100 * i)
+    parquet(hub / "data" / "validation-00000-of-00001.parquet", 6, 400)
+    parquet(hub / "data" / "test-00000-of-00001.parquet", 8, 500)
+    (hub / "README.md").write_text("a card")
+    plan = add(Workspace("w"), CONFIG, hub, dry_run=True)
+    assert not Path("w").exists()
+    assert plan.figures["counts"]["train"] == {"angry": 30, "happy": 30}
+    said = "\n".join(plan.lines)
+    assert "read as parquet" in said
+    assert "split: by the files' names (test 8, train 60, val 6)" in said
+    assert "class: column 'label', numbers named by the file's names (angry, happy)" in said
+    result, images = imported(hub)
+    assert result.figures["skipped"] == {}
+    assert (images.counts("train"), images.counts("val"), images.counts("test")) == (
+        {"angry": 30, "happy": 30}, {"angry": 3, "happy": 3}, {"angry": 4, "happy": 4},
+    )  # fmt: skip
+    place = list(images.ids).index("happy/101.png")
+    assert np.array_equal(images.images[place, 0], pixels(101))
+
+
+def test_files_by_list_and_pattern_are_one_source(tmp_path: Path) -> None:
+    files = [parquet(tmp_path / f"train-{i:05d}-of-00003.parquet", 10, 100 * i) for i in range(3)]
+    for given in (files, [f"{tmp_path}/train-*.parquet"], [f"{tmp_path}/train-{{00000..00002}}-of-00003.parquet"]):
+        assert add(Workspace("w"), CONFIG, given, dry_run=True).figures["images"] == 30
+    assert add(Workspace("w"), CONFIG, files[1], dry_run=True).figures["images"] == 10
+    assert add(Workspace("w"), CONFIG, files[:2], dry_run=True).figures["images"] == 20
+    for wrong, message in (
+        ([f"{tmp_path}/train-{{00000..00003}}-of-00003.parquet"], "train-00003-of-00003.parquet does not exist"),
+        ([f"{tmp_path}/test-*.parquet"], "No file is named like"),
+        ([files[0], __file__], "several kinds"),
+        ([f"{tmp_path}/{{0..999999}}.parquet"], "no range of at most"),
+    ):
+        with pytest.raises(DataError, match=message):
+            add(Workspace("w"), CONFIG, wrong, dry_run=True)
+
+
+def test_split_subject_and_attributes_come_from_columns(tmp_path: Path) -> None:
+    places = ["train"] * 10 + ["test"] * 6 + ["dev"] * 4
+    file = parquet(
+        tmp_path / "faces.parquet", 20, split=places, subject=[f"S{i:03d}" for i in range(20)], age=list(range(20)),
+        embedding=[[0.5]] * 20,
+    )  # fmt: skip
+    result, images = imported(file)
+    assert (images.split == "test").sum() == 6
+    assert (images.split == "val").sum() == 4
+    assert set(images.group) == {f"S{i:03d}" for i in range(20)}
+    assert list(images.attributes) == ["age"]
+    assert "Columns without a place in the set, not read: embedding." in result.figures["notes"]
+    assert "  subject: column 'subject'" in result.figures["reading"]
+
+
+def test_classes_as_text_as_dictionary_and_as_numbers_that_the_user_names(tmp_path: Path) -> None:
+    words = ["angry", "happy"] * 10
+    plain = parquet(tmp_path / "a.parquet", metadata=None, label=words)
+    shared = parquet(tmp_path / "b.parquet", metadata=None, label=pa.array(words).dictionary_encode())
+    numbers = parquet(tmp_path / "c.parquet", metadata=None)
+    for file in (plain, shared):
+        assert imported(file)[1].counts() == {"angry": 10, "happy": 10}
+    with pytest.raises(DataError, match=r"holds numbers.*--class-names"):
+        imported(numbers)
+    _, images = imported(numbers, class_names=("sad", "fear"))
+    assert images.counts() == {"fear": 10, "sad": 10}
+    with pytest.raises(DataError, match=r"row 2: class 1\. It must be 0 to 0"):
+        imported(numbers, class_names=("sad",))
+
+
+def test_a_column_of_another_name_is_named_by_the_user(tmp_path: Path) -> None:
+    file = parquet(
+        tmp_path / "a.parquet",
+        metadata=None,
+        label=None,
+        feeling=["sad", "fear"] * 10,
+        crop=[png(i) for i in range(20)],
+    )
+    with pytest.raises(DataError, match=r"no column label.*--column label=NAME"):
+        imported(file, columns={"image": "image"})
+    with pytest.raises(DataError, match="has no column 'feling'.*Did you mean 'feeling'"):
+        imported(file, columns={"label": "feling"})
+    _, images = imported(file, columns={"label": "feeling", "image": "crop"})
+    assert images.counts() == {"fear": 10, "sad": 10}
+
+
+def test_every_row_that_cannot_be_used_is_listed(tmp_path: Path) -> None:
+    images = [{"bytes": png(i), "path": None} for i in range(20)]
+    images[3] = {"bytes": b"no image", "path": None}
+    images[4] = {"bytes": None, "path": "elsewhere/4.png"}
+    images[5] = None  # type: ignore[call-overload]
+    labels = [i % 2 for i in range(20)]
+    labels[6], labels[7] = -1, None  # type: ignore[call-overload]
+    result, found = imported(parquet(tmp_path / "faces.parquet", image=images, label=labels))
+    assert len(found) == 15
+    assert skipped(result) == {
+        "faces/row-4": "unreadable (not an image)",
+        "elsewhere/4.png": "no image in the row",
+        "faces/row-6": "no image in the row",
+        "faces/row-7": "no class in the row",
+        "faces/row-8": "no class in the row",
+    }
+
+
+def test_colour_and_grey_values_as_text(tmp_path: Path) -> None:
+    rows = [" ".join(map(str, pixels(i).ravel())) for i in range(20)]
+    grey = parquet(
+        tmp_path / "fer.parquet", image=None, label=None, metadata=None, emotion=["sad", "fear"] * 10, pixels=rows
+    )
+    _, images = imported(grey)
+    assert np.array_equal(images.images[0, 0], pixels(0))
+    colour = load_config(overrides={"data.size": 20, "data.workers": 1, "data.channels": 3})
+    done = add(Workspace("colour"), colour, parquet(tmp_path / "b.parquet"))
+    assert done.path is not None
+    assert read_set(done.path).images.shape[1] == 3
+
+
+def test_the_command_takes_several_files_and_names(tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    for i in range(2):
+        parquet(tmp_path / f"train-{i}.parquet", 10, 100 * i, metadata=None)
+    call = ["data", "add", *map(str, sorted(tmp_path.glob("*.parquet"))), "--class-names", "sad,fear", "--dry-run"]
+    shown = CliRunner().invoke(cli, call)
+    assert shown.exit_code == 0, shown.output
+    assert "20 images become" in shown.output
+    wrong = CliRunner().invoke(cli, [*call, "--column", "picture=image"])
+    assert wrong.exit_code == 2
+    assert "is not MEANING=NAME" in wrong.output
+
+
+def test_memory_stays_flat_whatever_the_row_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of one row group of 24 MB is read in batches of what the reader allows itself."""
+    big = [{"bytes": np.random.default_rng(i).bytes(120_000), "path": f"{i}.png"} for i in range(200)]
+    table = pa.table({"image": big, "label": [i % 2 for i in range(200)]}).replace_schema_metadata(HUB)
+    file = tmp_path / "big.parquet"
+    pq.write_table(table, file, write_batch_size=4, use_dictionary=False)
+    assert pq.ParquetFile(file).num_row_groups == 1
+    monkeypatch.setattr(parquet_files, "_BATCH_BYTES", 2**20)
+    before, most = pa.total_allocated_bytes(), 0
+    with parquet_files.ParquetFile(file, "big") as opened:
+        for _ in opened.read(["image", "label"], "image"):
+            most = max(most, pa.total_allocated_bytes() - before)
+    assert most < 8 * 2**20
+
+
+# --- what a stranger may send -----------------------------------------------------------------------------------------
+
+
+def test_one_value_that_many_rows_share_is_no_bomb(tmp_path: Path) -> None:
+    """The dictionary trick: a few bytes of indices that would decode to gigabytes."""
+    value = png(1, 64) + bytes(2**20)
+    shared = pa.DictionaryArray.from_arrays(pa.array([0] * 4000, pa.int32()), pa.array([value], pa.binary()))
+    table = pa.table({"image": shared, "label": [i % 2 for i in range(4000)]}).replace_schema_metadata(HUB)
+    pq.write_table(table, tmp_path / "bomb.parquet", dictionary_pagesize_limit=2**26)
+    assert (tmp_path / "bomb.parquet").stat().st_size < 200_000
+    before = pa.total_allocated_bytes()
+    with parquet_files.ParquetFile(tmp_path / "bomb.parquet", "bomb") as file, pytest.raises(DataError, match="bomb"):
+        for _ in file.read(["image", "label"], "image"):
+            assert pa.total_allocated_bytes() - before < 32 * 2**20
+
+
+def test_more_rows_than_bytes_can_hold_are_refused(tmp_path: Path) -> None:
+    count = 2_000_000
+    table = pa.table({"image": pa.nulls(count, pa.binary()), "label": pa.array(np.zeros(count, np.int64))})
+    pq.write_table(table.replace_schema_metadata(HUB), tmp_path / "rows.parquet", row_group_size=count)
+    with pytest.raises(DataError, match=r"2,000,000 rows in [\d,]+ bytes"):
+        imported(tmp_path / "rows.parquet")
+
+
+def test_what_unpacks_to_absurd_sizes_is_refused(tmp_path: Path) -> None:
+    empty = [{"bytes": bytes(40 * 2**20), "path": None}, {"bytes": bytes(40 * 2**20), "path": None}]
+    parquet(tmp_path / "zip.parquet", 2, image=empty)
+    table = pq.read_table(tmp_path / "zip.parquet")
+    pq.write_table(table, tmp_path / "zip.parquet", compression="zstd", use_dictionary=False)
+    with pytest.raises(DataError, match="decompression bomb"):
+        imported(tmp_path / "zip.parquet")
+
+
+@pytest.mark.parametrize("damage", ["footer", "cut", "magic", "empty", "middle"])
+def test_damage_is_one_line(damage: str, tmp_path: Path) -> None:
+    file = parquet(tmp_path / "a.parquet")
+    content = bytearray(file.read_bytes())
+    if damage == "footer":
+        content[-8:-4] = struct.pack("<I", 2**31)
+    elif damage == "cut":
+        del content[-100:]
+    elif damage == "magic":
+        content[:4] = b"ABCD"
+    elif damage == "empty":
+        content.clear()
+    else:
+        content[40:4000] = bytes(3960)
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"(damaged or no Parquet file|None of the)") as error:
+        imported(file)
+    assert "\n" not in str(error.value)
+    assert not list(Path("w").glob("data/*/images.npy"))
+
+
+def test_names_and_classes_from_a_file_do_not_act_on_a_terminal(tmp_path: Path) -> None:
+    told = features({"label": {"names": ["\x1b[2Jangry", "ha\u202eppy"], "_type": "ClassLabel"}})
+    result, images = imported(parquet(tmp_path / "a.parquet", metadata=told))
+    assert all(name.isprintable() for name in images.class_names)
+    assert all(line.isprintable() for line in result.figures["reading"])
+    assert len(images) == 20
+
+
+def test_a_file_in_an_archive_is_named(tmp_path: Path) -> None:
+    from making_sources import zipped
+
+    inside = zipped(tmp_path / "a.zip", {"data/train.parquet": parquet(tmp_path / "b.parquet").read_bytes()})
+    with pytest.raises(DataError, match=r"train.parquet is in an archive\. Unpack it"):
+        imported(inside)
