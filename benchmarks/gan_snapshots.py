@@ -3,10 +3,9 @@
     python benchmarks/gan_snapshots.py [--device cpu] [--rounds 5]
 
 KID of 7 classes with 150 held-back images each: every kernel by NumPy for every snapshot, as it was; and on the device,
-with the held-back images' own kernels computed once. The resume point of the default network's training: written before
-the next step, and copied to memory and written by a thread, which is what happens on a GPU. Turn by turn in one run; KID on
-a CPU in seconds of the processor.
-Writes benchmarks/results/gan_snapshots_DEVICE.json.
+with the held-back images' own kernels computed once; on a CPU in seconds of the processor. The resume point of the
+default network's training: written before the next step, and copied to memory and written by a thread, which is what
+happens on a GPU. Turn by turn in one run. Writes benchmarks/results/gan_snapshots_DEVICE.json.
 """
 
 import argparse

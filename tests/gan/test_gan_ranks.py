@@ -112,12 +112,12 @@ def test_the_parts_of_all_processes_make_the_whole(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_batch_that_processes_cannot_share_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ganfer.gan.loop import _own_batch
+    from ganfer.gan.loop import own_batch
 
-    assert _own_batch(8) == 8
+    assert own_batch(8) == 8
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(GanferError, match=r"batch_size = 8 cannot be shared by 3.*gan.batch_size=9"):
-        _own_batch(8)
+        own_batch(8)
     monkeypatch.setenv("WORLD_SIZE", "many")
     with pytest.raises(GanferError, match="WORLD_SIZE='many'"):
         ranks.count()
