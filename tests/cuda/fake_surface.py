@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import platform
 import types
 from typing import Any
 from unittest import mock
 
 import torch
 from fake_gpu import CudaGenerator, CudaTensor, FakeCuda
+from lightning_fabric.accelerators import MPSAccelerator
 from torch.optim import optimizer as optimizers
 from torch.utils import _foreach_utils
 from torch.utils import _pytree as pytree
@@ -66,7 +66,7 @@ def patch_apple(gpu: FakeCuda, undo: contextlib.ExitStack) -> None:
 
     put(torch.cuda, is_available=lambda: False, device_count=lambda: 0)
     put(torch.backends.mps, is_available=lambda: True, is_built=lambda: True)
-    put(platform, processor=lambda: "arm")  # by which Fabric knows Apple's
+    put(MPSAccelerator, is_available=lambda: True)  # what Fabric found out it remembers
     put(
         torch.mps, manual_seed=lambda seed: None, synchronize=lambda: gpu.log.sync("torch.mps.synchronize"),
         empty_cache=lambda: None, _is_in_bad_fork=lambda: False, device_count=lambda: 1,
