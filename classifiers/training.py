@@ -143,10 +143,10 @@ def _fit(run: Run, advance: Advance, watch: Watch | None, curves: Curves) -> Non
                 unfreeze(run.model, min(1.0, run.step / (config.freeze * run.total)))
 
             index = run.my_share(run.order.batch(run.step))
-            images, targets = run.data.take(index)
+            images, targets = run.data.take(run.places(run.step))
             targets = run.imbalance.weigh(targets, run.step)
             if run.step + 1 < run.total and not config.cmo:  # which takes others in between
-                run.data.prefetch(run.my_share(run.order.batch(run.step + 1)))
+                run.data.prefetch(run.places(run.step + 1))
             early = run.step < run.early_steps
             how, numbers = draw_mixing(config.mixup, config.cutmix, images.shape[2], images.shape[3], random)
             mixing = [to_device(torch.from_numpy(numbers), run.fabric.device)] if how else []

@@ -406,6 +406,8 @@ def _archive(name: str) -> Callable[[bytes, Path], object]:
         finally:
             assert sorted(folder.rglob("*")) == before, "reading wrote a file"
 
+    return read
+
 
 def _parquet_seeds() -> list[bytes]:
     """Small Parquet files; none where pyarrow is not installed."""
