@@ -110,9 +110,12 @@ def refit_on_features(
     more, classes = rare_features(features, labels, wanted, seed=seed, **(settings or {}))  # type: ignore[arg-type]
     weight, bias = fit_head(np.concatenate([features, more]), np.concatenate([labels, classes]), count)
     tensors, card = read_weights(Path(source) / WEIGHTS)
+    if len(tensors[f"{key}.bias"]) == 1:  # one output z, which stands for the logits (0, z)
+        weight, bias = weight - weight[:1], bias - bias[:1]
+    rows = slice(-len(tensors[f"{key}.bias"]), None)
     for name, values in ((f"{key}.weight", weight), (f"{key}.bias", bias)):
         before: Tensor = tensors[name]
-        tensors[name] = before.new_tensor(values)
+        tensors[name] = before.new_tensor(values[rows])
     logits = classifier.features(val.images) @ weight.T.astype(np.float32) + bias.astype(np.float32)
     temperature = fit_temperature(logits, np.asarray(val.labels))
     figures = evaluate(softmax(logits, temperature), np.asarray(val.labels), classifier.class_names).to_json()
@@ -130,9 +133,10 @@ def refit_on_features(
 
 def head_key(classifier: Classifier) -> str:
     """The name of the linear layer that turns features into logits. ClassifierError where there is none."""
+    count = len(classifier.class_names)
     for name, module in classifier.model.head.named_modules(prefix="head"):
         linear = isinstance(module, nn.Linear) and module.bias is not None
-        if linear and module.out_features == len(classifier.class_names):
+        if linear and (module.out_features == count or (module.out_features == 1 and count == 2)):
             return name
     raise ClassifierError(
         f"model '{classifier.card.get('architecture', '')}' has no linear head of {len(classifier.class_names)} "

@@ -45,6 +45,18 @@ class Needs:
             return self.workspace.find("gans", name)
         return self.newest("gans") or _made(lambda: train_gan(self.workspace, self.config, self.data()))
 
+    def gans(self, number: int) -> list[Run]:
+        """So many finished GANs that differ in their seed alone: those that are there, the others trained now."""
+        from ganfer.gan.train import train_gan
+        from ganfer.generate.several import relatives
+
+        data = self.data()
+        there, missing = relatives(self.workspace, self.config, data, number)
+        for place, config in enumerate(missing):
+            say(f"GAN {len(there) + place + 1} of {number}, seed {config.seed}.")
+            _made(lambda config=config: train_gan(self.workspace, config, data))  # type: ignore[misc]
+        return relatives(self.workspace, self.config, data, number)[0] if missing else there
+
     def classifier(self, name: str | None = None) -> Run:
         """A finished classifier: the named one, else the newest trained on the active data, else a new one."""
         from ganfer.classifier import starter
@@ -78,6 +90,22 @@ class Needs:
         from ganfer.generate.judge import train_judge
 
         return self._judge() or _made(lambda: train_judge(self.workspace, self.config, self.data(), self.guide_model()))
+
+    def identity(self) -> Run:
+        """The finished network that tells people apart for the active data, else a new one."""
+        from ganfer.gan.identity import identity_run, train_identity
+
+        data = self.data()
+        run = identity_run(self.workspace, self.config, data)
+        return run if run.complete else _made(lambda: train_identity(self.workspace, self.config, data))
+
+    def encoder(self, gan: Run) -> Run:
+        """The finished encoder of a GAN, else a new one, with the identity network that it learns from."""
+        from ganfer.gan.encoder import encoder_run, train_encoder
+
+        data, identity = self.data(), self.identity()
+        run = encoder_run(self.workspace, self.config, data, gan, identity)
+        return run if run.complete else _made(lambda: train_encoder(self.workspace, self.config, data, gan, identity))
 
     def batch(self) -> Run:
         """The newest batch for the active data; when there is none, the configured n is drawn from the GAN."""
@@ -121,10 +149,28 @@ class Needs:
         run = judge_run(self.workspace, self.config, data, self.guide_model()) if data else None
         return run if run and run.complete else None
 
+    def _identity(self) -> Run | None:
+        from ganfer.gan.identity import identity_run
+
+        data = self.workspace.active_data
+        run = identity_run(self.workspace, self.config, data) if data else None
+        return run if run and run.complete else None
+
+    def encoder_of(self, gan: Run | None) -> Run | None:
+        """The finished encoder of a GAN; None where it has to be trained."""
+        from ganfer.gan.encoder import encoder_run
+
+        data, identity = self.workspace.active_data, self._identity()
+        run = encoder_run(self.workspace, self.config, data, gan, identity) if data and gan and identity else None
+        return run if run and run.complete else None
+
     # --- said before ----------------------------------------------------------------------------------------------
 
     def missing(self, *needed: str) -> list[str]:
-        """What of "data", "gan", "batch", "classifier", "judge" and "labels" has to be made first, in words."""
+        """What of "data", "gan", "batch", "classifier", "judge", "identity" and "labels" has to be made, in words.
+
+        "encoder": it is missing, as `encoder_of` found.
+        """
         from ganfer.label.stage import labelled
 
         if needed:
@@ -140,6 +186,11 @@ class Needs:
             "batch": (batch, f"generate {self.config.generate.n:,} faces"),
             "classifier": (self.newest("classifiers"), f"train the classifier ({self.config.classifier.model})"),
             "judge": (self._judge() if "judge" in needed else None, "train the independent judge on half of the data"),
+            "identity": (
+                self._identity() if "identity" in needed else None,
+                "train the network that tells people apart (minutes)",
+            ),
+            "encoder": (None, f"train the GAN's encoder for {self.config.encoder.steps:,} steps"),
             "labels": (batch if batch and labelled(batch) else None, "label and screen them"),
         }
         wanted = set(needed)

@@ -1,6 +1,7 @@
 """The workspace: where everything lives, one folder per run, each with the record of how it was made.
 
-    <root>/data/<set>/  classifiers/<run>/  gans/<run>/  synthetic/<batch>/  reports/<run>/
+    <root>/data/<set>/  pools/<pool>/  classifiers/<run>/  gans/<run>/  synthetic/<batch>/  fresh/<batch>/
+    reports/<run>/
 
 A run's folder name ends in a digest of its key (settings, inputs, seed), so the same command finds the same folder:
 complete, and there is nothing to do; begun, and it resumes.
@@ -32,10 +33,12 @@ from ganfer.version import __version__
 
 FORMAT = 1
 KINDS = (
-    *("data", "classifiers", "gans", "synthetic", "reports"),
+    *("data", "pools", "classifiers", "gans", "synthetic", "fresh", "reports"),
     *("evaluations", "crossvals", "studies", "explanations", "exports", "qualities", "judges"),
+    *("projections", "encoders", "identities"),
 )
 DEFAULT_ROOT = "ganfer-work"
+MARKER = "workspace.json"  # what makes a folder a workspace
 #: What a record's entries are, where they are there.
 _RECORD: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("status", "started", "finished", "digest", "stage", "command", "device", "machine"), str),
@@ -178,7 +181,7 @@ class Workspace:
     def __init__(self, root: str | Path | None = None) -> None:
         self.root = Path(root or os.environ.get("GANFER_WORKSPACE") or DEFAULT_ROOT)
         self._check_place()
-        marker = self.root / "workspace.json"
+        marker = self.root / MARKER
         if marker.is_file():
             self._check_format(marker)
 
@@ -215,7 +218,7 @@ class Workspace:
     def run(self, kind: str, prefix: str, key: Mapping[str, Any]) -> Run:
         """The run of this kind whose settings, inputs and seed are `key`; its folder is made when work begins."""
         assert kind in KINDS
-        if not (self.root / "workspace.json").is_file():
+        if not (self.root / MARKER).is_file():
             try:
                 self.root.mkdir(parents=True, exist_ok=True)
             except OSError as error:
@@ -224,7 +227,7 @@ class Workspace:
                 raise WorkspaceError(
                     f"{str(self.root)[:200]} cannot be a workspace ({error.strerror}).", "Give another one with -w DIR."
                 ) from error
-            write_json(self.root / "workspace.json", {"format": FORMAT, "ganfer": __version__})
+            write_json(self.root / MARKER, {"format": FORMAT, "ganfer": __version__})
             write_text(self.root / ".gitignore", "*\n")
         return Run(self.root / kind / f"{prefix}-{digest_json(_identifying(dict(key)))[:8]}", key)
 

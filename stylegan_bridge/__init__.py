@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from stylegan_bridge.fetching import fetch
     from stylegan_bridge.generator import Generator
     from stylegan_bridge.known import KNOWN_NETWORKS
-    from stylegan_bridge.loading import Info, convert, inspect, load_generator, read_tensors
+    from stylegan_bridge.loading import Info, convert, inspect, load_generator, read_discriminator, read_tensors
+    from stylegan_bridge.projection import ProjectConfig, Projection, Projector
     from stylegan_bridge.sampling import face_crop, mix_styles, save_pngs, stream
     from stylegan_bridge.steering import PlainSpace, SteerConfig, SteerResult, StyleSpace, steer
 
@@ -25,10 +26,14 @@ _HOMES = {
     "Info": "loading",
     "inspect": "loading",
     "load_generator": "loading",
+    "read_discriminator": "loading",
     "read_tensors": "loading",
     "convert": "loading",
     "fetch": "fetching",
     "KNOWN_NETWORKS": "known",
+    "ProjectConfig": "projection",
+    "Projection": "projection",
+    "Projector": "projection",
     "stream": "sampling",
     "mix_styles": "sampling",
     "face_crop": "sampling",
@@ -47,6 +52,9 @@ __all__ = [
     "GeneratorConfig",
     "Info",
     "PlainSpace",
+    "ProjectConfig",
+    "Projection",
+    "Projector",
     "SteerConfig",
     "SteerResult",
     "StyleSpace",
@@ -56,6 +64,7 @@ __all__ = [
     "inspect",
     "load_generator",
     "mix_styles",
+    "read_discriminator",
     "read_tensors",
     "save_pngs",
     "steer",

@@ -16,6 +16,7 @@ import numpy as np
 from stylegan_bridge.config import GeneratorConfig
 from stylegan_bridge.errors import BridgeError
 from stylegan_bridge.readers.checkpoint import Checkpoint, check_tensors
+from stylegan_bridge.readers.discriminator import Judged, find_discriminator
 from stylegan_bridge.readers.nvidia_tf import is_nvidia_tf, read_nvidia_tf
 from stylegan_bridge.readers.nvidia_torch import is_nvidia_torch, read_nvidia_torch
 from stylegan_bridge.readers.rosinality import is_rosinality, read_rosinality
@@ -164,6 +165,28 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except OSError as error:
         raise BridgeError(f"{path}: cannot be read: {error.strerror or error}") from error
     return checkpoint
+
+
+def read_discriminator(path: StrPath) -> Judged:
+    """The discriminator beside the generator in a training snapshot, or why there is none; nothing in it is run.
+
+    BridgeError for what cannot be read.
+
+    Example: `read_discriminator("faces.pkl").tensors`.
+    """
+    path = Path(path)
+    try:
+        _check_file(path)
+        with open(path, "rb") as stream:
+            head = stream.read(64)
+            if _is_safetensors(head, os.fstat(stream.fileno()).st_size):
+                return Judged(None, "the file holds no discriminator")
+            content = _unpickle(stream, head)
+        return find_discriminator(content)
+    except BridgeError as error:
+        raise BridgeError(f"{path}: {error}") from error
+    except OSError as error:
+        raise BridgeError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def read_tensors(path: StrPath) -> dict[str, np.ndarray]:

@@ -405,6 +405,10 @@ def _archive(name: str) -> Callable[[bytes, Path], object]:
             return _imported(path)
         finally:
             assert sorted(folder.rglob("*")) == before, "reading wrote a file"
+
+    return read
+
+
 def _parquet_seeds() -> list[bytes]:
     """Small Parquet files; none where pyarrow is not installed."""
     try:
@@ -450,6 +454,8 @@ def importers() -> list[Reader]:
     return found + [
         Reader(reader, seeds, _beside_images(name), (GanferError,)) for reader, (name, seeds) in _TABLES.items()
     ]
+
+
 def _shard(path: Path) -> None:
     write_shard(path, ((f"{i}", _images()[0], {"class": "happy"}) for i in range(3)))
 

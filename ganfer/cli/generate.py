@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     help="Generator: gan (the workspace's own; also dcgan), stylegan2, or one that another package registers",
 )
 @click.option("--gan", metavar="NAME", help="A GAN of the workspace  [default: the newest, or a new one]")
+@click.option(
+    "--generators", type=click.IntRange(min=1, max=100), default=1, metavar="K",
+    help="A batch from each of K GANs that differ in their seed alone; missing ones are trained",
+)  # fmt: skip
 @setting_option("generate.truncation", "--truncation")
 @setting_option("stylegan.network", "--network", metavar="FILE|URL|NAME")
 @setting_option("stylegan.truncation_psi", "--truncation-psi")
@@ -45,6 +49,14 @@ if TYPE_CHECKING:
     "asked of an unconditional generator]",
 )
 @setting_option("steering.evaluations", "--evaluations")
+@click.option(
+    "--from-faces",
+    metavar="CLASSES",
+    help="Change the expression of real training faces of these classes instead: happy,neutral; with --class, "
+    "--balance or --to",
+)
+@setting_option("transfer.identity", "--identity")
+@setting_option("transfer.styles", "--styles")
 @setting_option("generate.format", "--format")
 @click.option("--sign", metavar="CERT,KEY", help="Sign each PNG with content credentials (C2PA); PEM files")
 @daily_shared
@@ -57,14 +69,17 @@ def generate(
     classes: tuple[str, ...],
     source: str,
     gan: str | None,
+    generators: int,
     seeds: str | None,
     steer: bool | None,
+    from_faces: str | None,
     sign: str | None,
 ) -> Result:
     """Draw synthetic faces into synthetic/BATCH/: PNGs that say how they were made, and metadata.csv.
 
     Without any count, generate.n faces are spread evenly over the classes. The same command again resumes. A StyleGAN2
-    network that knows no classes is steered to those that --balance, --to or --class ask for.
+    network that knows no classes is steered to those that --balance, --to or --class ask for. With --from-faces real
+    training faces keep their person and pose and take the expression of the class asked for.
     """
     from ganfer.data.credentials import parse_sign
     from ganfer.runtime.seeding import MOST_SEED, parse_ranges
@@ -75,9 +90,11 @@ def generate(
         to=to,
         classes=parse_counts(classes, "--class"),
         gan=gan,
+        generators=generators,
         source=source,
         seeds=parse_ranges(seeds, MOST_SEED, "--seeds") if seeds else None,
         steer=steer,
+        from_faces=None if from_faces is None else from_faces.split(","),
         sign=parse_sign(sign) if sign else None,
         dry_run=dry_run,
     )

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganfer.cli.options import PathParam, common
+from ganfer.cli.options import PathParam, common, setting_option
 from ganfer.results import Result
 
 if TYPE_CHECKING:
@@ -48,3 +48,26 @@ def convert(project: "Project", dry_run: bool, file: str, out: str) -> Result:
         return Result("ganfer stylegan convert", None, {"plan": steps}, ["Plan (nothing was done):", f"  {steps[0]}"])
     path = write(file, out)
     return Result("ganfer stylegan convert", path, found.as_dict(), [f"{file} ({found.format}) written to {path}"])
+
+
+@stylegan.command()
+@click.argument("images", type=PathParam(), nargs=-1, required=True, metavar="IMAGE...")
+@setting_option("stylegan.network", "--network", metavar="FILE|URL|NAME")
+@setting_option("stylegan.class_index", "--network-class", metavar="N")
+@click.option("--gan", metavar="NAME", help="One of ganfer's own GANs instead: a run of the workspace, or its folder")
+@click.option(
+    "--class", "of_class", metavar="CLASS", help="The class whose latents are searched, of a GAN with classes"
+)
+@setting_option("projection.steps", "--steps")
+@setting_option("projection.batch", "--batch")
+@setting_option("projection.noise", "--noise", is_flag=True)
+@common
+def project(
+    project: "Project", dry_run: bool, images: tuple[str, ...], gan: str | None, of_class: str | None
+) -> Result:
+    """Find the latent codes of IMAGEs (files or folders): of a StyleGAN2, or of one of ganfer's own GANs.
+
+    Writes projections/RUN/ with latents.npz, the drawings and a page of pairs. The same command again resumes. Images
+    are taken whole: cut them to the face as the network's training images were cut.
+    """
+    return project.project(images, gan=gan, of_class=of_class, dry_run=dry_run)

@@ -63,6 +63,54 @@ class SteeringConfig:
 
 
 @dataclass(frozen=True)
+class ProjectionConfig:
+    """How the latent code of an image is found (`ganfer stylegan project`, `ganfer generate --from-faces`)."""
+
+    steps: int = setting(300, "steps of the search per image", low=1, high=100_000)
+    rate: float = setting(0.1, "Adam's learning rate, ramped up and down", low=1e-6, high=10)
+    batch: int = setting(8, "images inverted together", low=1, high=4096)
+    pixels: float = setting(10.0, "weight of the grey levels beside the perceptual distance", low=0)
+    mean: float = setting(0.005, "weight of the distance from the average face, which keeps a code editable", low=0)
+    layers: float = setting(0.05, "weight of how much the layers of W+ differ, which keeps a code editable", low=0)
+    noise: bool = setting(False, "find a StyleGAN2's noise images too (they carry no face, and are regularised)")
+    layered: bool = setting(True, "ganfer's own GANs: a latent of its own for every place it enters the network at")
+    lpips: str = setting("", "file with a backbone's weights for LPIPS; empty = torch's cache")
+
+
+@dataclass(frozen=True)
+class TransferConfig:
+    """Real faces whose expression is changed (`ganfer generate --from-faces`)."""
+
+    identity: float = setting(
+        0.05,
+        "largest share of strangers who look as alike as a face and what became of it; 1 = no bound",
+        low=0,
+        high=1,
+    )
+    keep: float = setting(4.0, "weight of the identity while the expression is moved", low=0, high=1000)
+    confidence: float = setting(0.5, "the judge's smallest probability of the class", low=0, high=0.999)
+    styles: int = setting(4, "most faces made of one real one", low=1, high=1000)
+    refine: int = setting(100, "steps that better what the encoder of ganfer's own GANs finds; 0 = none", low=0)
+    tries: float = setting(3.0, "most tries per face asked for", low=1, high=1000)
+    batch: int = setting(32, "faces worked on together", low=1, high=4096)
+    layers: str = setting("", "layers of W+ that may move, 0 the coarsest, like 4-9; empty = all")
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """The encoder of ganfer's own GANs: from a face to its latent (`ganfer train encoder`)."""
+
+    steps: int = setting(3000, "optimiser steps", low=1)
+    batch_size: int = setting(64, "drawn and real faces per step, half each", low=2, high=4096)
+    lr: float = setting(1e-3, "Adam's learning rate, falling along a cosine", low=0, high=1)
+    channels: int = setting(24, "channels of the first layer", low=4, high=256)
+    reconstruction: float = setting(1.0, "weight of real faces drawn again", low=0)
+    cycle: float = setting(0.5, "weight of faces sent to another class and back", low=0)
+    identity: float = setting(0.5, "weight of the identity's distance on the way", low=0)
+    checkpoint_every: int = setting(200, "steps between resume points", low=1)
+
+
+@dataclass(frozen=True)
 class LabelConfig:
     """How generated faces are labelled and screened."""
 

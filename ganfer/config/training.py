@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganfer.config.fields import setting
+from ganfer.config.parent import network_of
 from ganfer.errors import ConfigError
 
 
@@ -73,6 +74,9 @@ class GanConfig:
     balance: float = setting(
         0.5, "class sampling power: 0 = as the data is, 1 = all classes equally often", low=0, high=1
     )
+    pool: bool = setting(
+        False, "train on the pools' images, too (`data add --pool`), in the networks' parts that know no class"
+    )
     flip: bool = setting(True, "mirror training images at random")
     snapshot_every: int = setting(500, "steps between snapshots, grids and the held-back metric", low=1)
     checkpoint_seconds: float = setting(60.0, "seconds between resume points besides those at snapshots", low=0)
@@ -80,6 +84,23 @@ class GanConfig:
     precision: str = setting(
         "auto", "bf16 on CUDA where it has it, else fp32", choices=("auto", "fp32", "bf16", "fp16")
     )
+    parent: str = setting(
+        "",
+        "go on from this GAN: a StyleGAN2 file, a run here, or a run's or a workspace's folder; empty = from nothing",
+    )
+    parent_classes: str = setting(
+        "", "classes of a parent whose file does not name them, in its order, comma-separated"
+    )
+    resolution: int = setting(
+        0, "side that a parent StyleGAN2 is cut to, in pixels; 0 = the smallest that holds the data's", low=0, high=1024
+    )
+    freeze_d: int = setting(
+        0, "lowest stages of the parent's discriminator that stay as they are (FreezeD); 2 with a parent", low=0
+    )
+
+
+# Settings that only a training with a parent has; without one they are no part of what names a run.
+OF_PARENT = ("parent", "parent_classes", "resolution", "freeze_d")
 
 
 # The defaults above are those of `resgan` (Huang et al. 2024: the relativistic loss with both penalties, no momentum).
@@ -111,6 +132,12 @@ _OF_NETWORK: dict[str, dict[str, Any]] = {
         "ada_target": 0.6,
     },
 }
+# With a parent: small steps from what it knows (Mo et al. 2020; Karras et al. 2020b for the augmentation)
+_FROM_PARENT: dict[str, dict[str, Any]] = {
+    "resgan": {"lr_generator": 2.5e-4, "lr_discriminator": 2.5e-4},
+    "dcgan": {"lr_generator": 1e-4, "lr_discriminator": 1e-4},
+    "stylegan2": {"lr_generator": 5e-4, "lr_discriminator": 5e-4},
+}
 # Radford et al. 2016
 _CLASSIC: dict[str, Any] = {
     **_OF_NETWORK["dcgan"],
@@ -140,5 +167,12 @@ def gan_settings(given: Mapping[str, Any]) -> dict[str, Any]:
             f"The classic, unconditional GAN is a dcgan, not {network!r}.",
             "Leave out one of the two; gan.conditional=false makes any network unconditional.",
         )
+    if given.get("parent"):
+        network = network or network_of(str(given["parent"]))
+        small = {"network": network, **_FROM_PARENT.get(str(network), {}), "ada_target": 0.6, "freeze_d": 2}
+        small["transition"] = 0.0  # new classes change nothing at first as it is, and known ones are to stay
+        small["steps"] = 2000
+    else:
+        small = {}
     own = _CLASSIC if classic else _OF_NETWORK.get(str(network), {})
-    return {**own, **given}
+    return {**own, **small, **given}

@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from classifiers.config import TrainConfig
-from ganfer.config.faces import GenerateConfig, LabelConfig, QualityConfig, SteeringConfig, StyleganConfig
+from ganfer.config.faces import (
+    EncoderConfig,
+    GenerateConfig,
+    LabelConfig,
+    ProjectionConfig,
+    QualityConfig,
+    SteeringConfig,
+    StyleganConfig,
+    TransferConfig,
+)
 from ganfer.config.fields import check_ranges, setting
 from ganfer.config.judging import AuditConfig, CrossvalConfig, EvaluateConfig, RetrainConfig, TuneConfig
 from ganfer.config.training import DataConfig, DrawnConfig, GanConfig
@@ -28,6 +37,9 @@ class Config:
     generate: GenerateConfig = field(default_factory=GenerateConfig)
     stylegan: StyleganConfig = field(default_factory=StyleganConfig)
     steering: SteeringConfig = field(default_factory=SteeringConfig)
+    projection: ProjectionConfig = field(default_factory=ProjectionConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    transfer: TransferConfig = field(default_factory=TransferConfig)
     label: LabelConfig = field(default_factory=LabelConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
     retrain: RetrainConfig = field(default_factory=RetrainConfig)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from classifiers.parts import set_lr
 from classifiers.recorder import Recorder, wanted
@@ -31,6 +31,7 @@ from ganfer.gan.plan import TrainingPlan
 from ganfer.gan.sampling import FILE, GanGenerator, save_generator
 from ganfer.gan.snapshots import SnapshotScorer
 from ganfer.gan.stylegan2 import write_bridge_file
+from ganfer.gan.transfer import Start, release
 from ganfer.metrics import features
 from ganfer.runtime import ranks
 from ganfer.runtime.console import Advance, progress, say
@@ -52,23 +53,28 @@ class Training:
 
     def __init__(
         self, run: Run, config: GanConfig, seed: int, plan: TrainingPlan, spec: NetworkSpec, fabric: Fabric,
-        guide: Guide | None, began: float, track: Tracked,
+        guide: Guide | None, began: float, track: Tracked, start: Start | None = None,
     ) -> None:  # fmt: skip
-        """began: when this process started to train, the guide included, on the monotonic clock: budgets count it."""
+        """began: when this process started to train, the guide included, on the monotonic clock: budgets count it.
+
+        start: a parent's weights.
+        """
         self.run, self.config, self.seed, self.plan, self.spec, self.fabric = run, config, seed, plan, spec, fabric
         self.guide = guide
         self.device = fabric.device
         self.policies = parse_policies(config.augment)
         self.batches = Batches(
-            plan.images, plan.labels, len(plan.names), balance=config.balance, latent_dim=config.latent_dim,
+            plan.images, plan.labels, len(plan.names), balance=config.balance, latent_dim=spec.latent_dim,
             batch_size=own_batch(config.batch_size), flip=config.flip, seed=seed, device=self.device,
+            pool=plan.pool,
         )  # fmt: skip
+        self._frozen = start.frozen if start else frozenset()
         self.scorer = SnapshotScorer(plan, self.device)
         recorded = wanted(self.device) and ranks.count() == 1 and self.batches.images is not None
         recorded = recorded and resolve_precision(config.precision, self.device) != "fp16"  # no loss is scaled
         self.recorder = Recorder(self.device, [self.batches.rng], active=recorded)
         self._strength = torch.zeros((), device=self.device)
-        self.state = new_state(spec, config, seed, fabric)
+        self.state = new_state(spec, config, seed, fabric, start)
         self.saver = Saver(run.path / "checkpoint.pt", aside=self.device.type == "cuda")
         if self.saver.path.is_file():
             self.state.load(self.saver.path)
@@ -125,11 +131,12 @@ class Training:
         probability = state.ada[0] if config.ada_target else None  # a view: it changes with the state
         batch = self.batches.draw_next()
         augment = partial(diff_augment, policies=self.policies, rng=self.batches.rng, probability=probability)
-        discriminate = partial(discriminator, labels=batch.labels, strength=strength)
+        counts = batch.conditioning(strength)  # the class, for each image; for those without a label not at all
+        discriminate = partial(discriminator, labels=batch.labels, strength=counts)
 
         # one pass of the generator serves both updates
         with fabric.autocast():
-            fake = generator(batch.z, batch.labels, strength)
+            fake = generator(batch.z, batch.labels, counts)
         fake = fake.float()  # as the real images are: augmented alike, and penalised outside autocast
 
         real_in, fake_in = augment(batch.real), augment(fake.detach())
@@ -137,7 +144,7 @@ class Training:
             if separate:
                 real_logits, fake_logits = discriminate(real_in), discriminate(fake_in)
             else:
-                both = discriminator(torch.cat([real_in, fake_in]), batch.labels.repeat(2), strength)
+                both = discriminator(torch.cat([real_in, fake_in]), batch.labels.repeat(2), twice(counts))
                 real_logits, fake_logits = both.chunk(2)
         loss_d = loss.discriminator(real_logits.float(), fake_logits.float())
         total_d = loss_d
@@ -158,13 +165,13 @@ class Training:
             fake_again = augment(fake)
             logits = discriminate(fake_again)
             real_again = discriminate(real_in) if loss.paired else None
-            guided = guide.loss(fake_again, batch.labels) if guide else torch.zeros_like(loss_d)
+            guided = guide.loss(fake_again, batch.labels, batch.known) if guide else torch.zeros_like(loss_d)
         loss_g = loss.generator(logits.float(), real_again)
         state.optimizer_g.zero_grad(set_to_none=True)
         fabric.backward(loss_g + (config.guidance * strength) * guided)
         average_gradients(generator)
         state.optimizer_g.step()
-        discriminator.requires_grad_(True)
+        release(discriminator, self._frozen)
 
         if probability is not None:
             adapt(state.ada, real_logits, fake_logits, target=config.ada_target, paired=loss.paired)
@@ -265,7 +272,9 @@ class Training:
         logged = bool(state.history) and state.history[-1]["step"] == state.step
         row = state.history[-1] if logged else self._log(strength)
         candidate = self._candidate()
-        sampler = GanGenerator(candidate, self.spec, self.plan.class_names, device=self.device)
+        sampler = GanGenerator(
+            candidate, dataclasses.replace(self.spec, draws=0), self.plan.class_names, device=self.device
+        )
         verdict = self.scorer.score(sampler)
         alarms = collapse_alarms(verdict.diversity, progress=self._progress(), transition=self.config.transition)
         alarms += discriminator_alarm(state.history)
@@ -378,6 +387,11 @@ class Training:
         }
 
 
+def twice(counts: float | Tensor) -> float | Tensor:
+    """How far the class counts, for a batch and again for another of the same classes."""
+    return counts.repeat(2) if isinstance(counts, Tensor) and counts.ndim else counts
+
+
 def own_batch(batch_size: int) -> int:
     """This process's part of a batch. GanferError when the processes cannot share it evenly."""
     if batch_size % ranks.count():
@@ -393,11 +407,18 @@ def _rank(conditioned: float, score: float | None) -> tuple[float, float]:
     return (-float(conditioned), 0.0 if score is None else score)
 
 
-def new_state(spec: NetworkSpec, config: GanConfig, seed: int, fabric: Fabric) -> State:
-    """Fresh networks (weights by `seed`) and their optimisers on Fabric's device."""
+def fresh_networks(spec: NetworkSpec, config: GanConfig, seed: int) -> tuple[nn.Module, nn.Module]:
+    """Generator and discriminator with weights by `seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        networks = build_generator(spec), build_discriminator(spec, config.regulariser)
+        return build_generator(spec), build_discriminator(spec, config.regulariser)
+
+
+def new_state(spec: NetworkSpec, config: GanConfig, seed: int, fabric: Fabric, start: Start | None = None) -> State:
+    """Fresh networks (weights by `seed`), or a parent's, and their optimisers on Fabric's device."""
+    networks = fresh_networks(spec, config, seed)
+    if start is not None:
+        start.fill(*networks)
     # channels last measures faster on CPUs and on GPUs with bf16
     generator, discriminator = (net.to(fabric.device).to(memory_format=torch.channels_last) for net in networks)
     shared = {"betas": (config.beta1, config.beta2), "fused": True, "capturable": fabric.device.type == "cuda"}

@@ -8,7 +8,7 @@ from ganfer.gan import stylegan2
 from ganfer.gan.dcgan import DcganDiscriminator, DcganGenerator
 from ganfer.gan.resgan import ResganDiscriminator, ResganGenerator
 from ganfer.gan.spec import NetworkSpec, hidden_widths, plan_size
-from ganfer.gan.stylegan2 import StyleGan2Discriminator, StyleGan2Generator
+from ganfer.gan.stylegan2 import StyleGan2Generator, discriminator_of
 
 GENERATORS: dict[str, Callable[[NetworkSpec], nn.Module]] = {
     "dcgan": DcganGenerator,
@@ -18,7 +18,7 @@ GENERATORS: dict[str, Callable[[NetworkSpec], nn.Module]] = {
 DISCRIMINATORS: dict[str, Callable[[NetworkSpec, str], nn.Module]] = {
     "dcgan": DcganDiscriminator,
     "resgan": ResganDiscriminator,
-    "stylegan2": StyleGan2Discriminator,
+    "stylegan2": discriminator_of,
 }
 
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from ganfer.gan.spec import NetworkSpec, hidden_widths, plan_size
+from ganfer.gan.spec import NetworkSpec, hidden_widths, per_image, plan_size
 
 STYLE = 128  # width of what modulates the generator's blocks
 SHARED = 8  # feature maps smaller than the image's side by more than this know no class
@@ -54,6 +54,7 @@ class ResganGenerator(nn.Module):
             self.by_class = nn.Embedding(spec.num_classes, STYLE)
         sides = [self.side << level for level in range(len(widths))]
         self.knows_class = [bool(spec.num_classes) and side * SHARED >= spec.size for side in sides]
+        self.depth = 1 + len(widths)  # places a latent enters: the basis, and every block
         self.blocks = nn.ModuleList(
             Block(wide, narrow) for wide, narrow in zip([widths[0], *widths[:-1]], widths, strict=True)
         )
@@ -66,14 +67,22 @@ class ResganGenerator(nn.Module):
         nn.init.normal_(self.image.weight, 0.0, (2 / (9 * widths[-1])) ** 0.5 / 2)
 
     def forward(self, z: Tensor, labels: Tensor | None = None, strength: float = 1.0) -> Tensor:
-        """z (N, latent_dim), labels (N,) -> (N, C, S, S) in -1..1; strength 0..1 scales what depends on the class."""
-        x = self.basis(z).unflatten(1, (-1, self.side, self.side))  # (N, width, side, side)
-        shared = self.style(z)  # (N, STYLE)
-        style = shared + strength * self.by_class(labels) if self.spec.num_classes else shared
+        """z (N, latent_dim), labels (N,) -> (N, C, S, S) in -1..1; strength 0..1 scales what depends on the class.
+
+        z may be (N, depth, latent_dim): a latent of its own for the basis and for every block.
+        """
+        layered = z.ndim == 3
+        x = self.basis(z[:, 0] if layered else z).unflatten(1, (-1, self.side, self.side))  # (N, width, side, side)
+        shared = self.style(z)  # (N, STYLE), or (N, depth, STYLE)
+        style = shared
+        if self.spec.num_classes:
+            own = per_image(strength) * self.by_class(labels)
+            style = shared + (own[:, None] if layered else own)
         for level, (block, modulation) in enumerate(zip(self.blocks, self.modulations, strict=True)):
             if level:
                 x = _doubled(x)
-            x = block(x, modulation(F.leaky_relu(style if self.knows_class[level] else shared, 0.2)))
+            here = style if self.knows_class[level] else shared
+            x = block(x, modulation(F.leaky_relu(here[:, 1 + level] if layered else here, 0.2)))
         x = self.last(F.leaky_relu(_doubled(x), 0.2))
         return torch.tanh(self.image(F.leaky_relu(x, 0.2)))
 

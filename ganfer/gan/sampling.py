@@ -9,12 +9,12 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -52,9 +52,11 @@ class GanGenerator(Generator):
         self.spec, self.class_names, self.digest = spec, class_names, digest
         self.truncation, self.card = truncation, dict(card or {})
         self.facts = {"truncation": truncation}
-        self.name, self.size, self.channels = spec.network, spec.size, spec.channels
+        self.name, self.size, self.channels = spec.network, spec.draws or spec.size, spec.channels
         self._network = network.to(self.device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
         self._batch = _INTERNAL_BATCH[self.device.type]
+        if spec.layout:  # of any size: large images leave room for fewer
+            self._batch = max(1, min(self._batch, self._batch * 64**2 // spec.size**2))
 
     def sample(self, seeds: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         """Images (N, C, H, W) uint8 for seeds (N,) int64 and labels (N,) into class_names; None if unconditional."""
@@ -63,16 +65,33 @@ class GanGenerator(Generator):
         return self._in_passes(lambda part: self.latents(seeds[part]), len(seeds), classes)
 
     def sample_latents(self, z: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
-        """Images of latents (N, latent_dim) float32: bit for bit those of `sample` where the latents are its own."""
+        """Images of latents (N, latent_dim) float32: bit for bit those of `sample` where the latents are its own.
+
+        z may be (N, depth, latent_dim), a latent of its own for every place that one enters the network at.
+        """
         return self._in_passes(lambda part: z[part], len(z), self._checked_labels(z, labels))
 
     def latents(self, seeds: np.ndarray) -> np.ndarray:
         """The latents (N, latent_dim) float32 that `sample` draws seeds (N,) from."""
         return latents(np.asarray(seeds, dtype=np.int64), self.spec.latent_dim, self.truncation)
 
+    @property
+    def network(self) -> nn.Module:
+        """The network itself, frozen: z and labels to images about -1..1."""
+        return self._network
+
+    @property
+    def depth(self) -> int:
+        """Places of the network that a latent enters at; 1 where they cannot be told apart."""
+        return int(getattr(self._network, "depth", 1))
+
     def render(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """z (N, latent_dim), labels (N,) to images (N, C, H, W) float32, 0..255 before rounding; differentiable."""
         images: Tensor = self._network(z, labels)
+        if self.spec.draws:
+            images = F.interpolate(
+                images.float(), size=(self.size, self.size), mode="bilinear", antialias=True, align_corners=False
+            )
         return images.float().mul(127.5).add(128.0)
 
     def _in_passes(
@@ -115,7 +134,7 @@ class GanGenerator(Generator):
     def _draw(self, latent: np.ndarray, labels: np.ndarray | None) -> Callable[[], Tensor]:
         """Begin a pass; the returned function waits for its pixels (n, C, H, W) uint8 on the CPU."""
         padding = self._batch - len(latent)
-        z = to_device(torch.from_numpy(np.pad(latent, ((0, padding), (0, 0)))), self.device)
+        z = to_device(torch.from_numpy(np.pad(latent, ((0, padding), *((0, 0),) * (latent.ndim - 1)))), self.device)
         y = None if labels is None else to_device(torch.from_numpy(np.pad(labels, (0, padding))), self.device)
         with exact(self.device):
             images = self.render(z, y)[: len(latent)]
@@ -137,7 +156,7 @@ class GanGenerator(Generator):
 
 def weights_digest(weights: Mapping[str, Tensor], spec: NetworkSpec, class_names: tuple[str, ...] | None) -> str:
     """SHA-256 over what an image depends on: the weights, the network's shape and the classes' order."""
-    digest = hashlib.sha256(json.dumps([asdict(spec), class_names], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([spec.to_dict(), class_names], sort_keys=True).encode())
     for name in sorted(weights):
         tensor = weights[name].detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -152,7 +171,7 @@ def save_generator(
     """Write `generator.safetensors` (the card inside) and `card.json` for people; returns the weights' digest."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     digest = weights_digest(plain, spec, class_names)
-    card = {"format": FORMAT, "digest": digest, "spec": asdict(spec), "class_names": class_names, **facts}
+    card = {"format": FORMAT, "digest": digest, "spec": spec.to_dict(), "class_names": class_names, **facts}
     write_bytes(folder / FILE, save(plain, metadata={"format": FORMAT, "card": json.dumps(card)}))
     write_json(folder / "card.json", card)
     return digest

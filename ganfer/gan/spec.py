@@ -1,6 +1,8 @@
 """What fixes the shape of a GAN's networks: the sizes they reach and how wide their layers are. Loads no torch."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from ganfer.errors import GanferError
 
@@ -12,7 +14,11 @@ WIDEST = 8  # hidden layers are at most this many times `base_channels` wide
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """What fixes the shape of both networks. num_classes 0: unconditional."""
+    """What fixes the shape of both networks. num_classes 0: unconditional.
+
+    layout: of a StyleGAN2 that was not planned here, as `stylegan_bridge.GeneratorConfig.to_dict` gives it. filtered:
+    its discriminator is the papers' own. draws: side of the images it gives out, where that is not `size` (0: it is).
+    """
 
     network: str
     size: int
@@ -20,6 +26,22 @@ class NetworkSpec:
     num_classes: int
     latent_dim: int
     base_channels: int
+    layout: Mapping[str, Any] | None = None
+    filtered: bool = False
+    draws: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for cards and digests; what is unset is left out, as in files made before it was known."""
+        values = asdict(self)
+        return {name: value for name, value in values.items() if value or name not in ("layout", "filtered", "draws")}
+
+
+def per_image(strength: Any) -> Any:
+    """How far the class counts, ready to scale rows (N, F): one number for all, or (N,) made (N, 1).
+
+    An image without a label has 0: then neither network knows a class for it, and no class learns from it.
+    """
+    return strength[:, None] if getattr(strength, "ndim", 0) else strength
 
 
 def reaches(size: int) -> bool:

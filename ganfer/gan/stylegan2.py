@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganfer.errors import GanferError
-from ganfer.gan.spec import NetworkSpec, reaches
+from ganfer.gan.spec import NetworkSpec, per_image, reaches
 from stylegan_bridge.config import GeneratorConfig
+from stylegan_bridge.discriminator import Discriminator, variety
 from stylegan_bridge.network import Linear, MappingNetwork, Noises, SynthesisNetwork
 from stylegan_bridge.ops import normalize_second_moment
 from stylegan_bridge.readers.checkpoint import Checkpoint
@@ -27,7 +28,6 @@ W_DIM = 128
 MAPPING_LAYERS = 4
 WIDEST = 256
 _W_MEMORY = 0.998  # of the running average of w, per step
-_GROUP = 4  # images over which the discriminator sees how much they differ
 
 
 def check_size(size: int) -> None:
@@ -43,6 +43,8 @@ def check_size(size: int) -> None:
 
 def bridge_config(spec: NetworkSpec) -> GeneratorConfig:
     """The generator's layout in the bridge's terms: `base_channels` features at full size, twice as many below."""
+    if spec.layout:
+        return GeneratorConfig.from_dict(dict(spec.layout))
     sides = [2**k for k in range(2, spec.size.bit_length())]
     channels = tuple(min(spec.base_channels * spec.size // side, max(WIDEST, spec.base_channels)) for side in sides)
     return GeneratorConfig(
@@ -62,15 +64,23 @@ class StyleGan2Generator(nn.Module):
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         self.spec, self.config = spec, bridge_config(spec)
+        self.depth = self.config.num_ws  # places a latent enters
         self.mapping = MappingNetwork(self.config)
         self.synthesis = SynthesisNetwork(self.config)
 
     def forward(self, z: Tensor, labels: Tensor | None = None, strength: float = 1.0) -> Tensor:
-        """z (N, latent_dim), labels (N,) -> (N, C, S, S), about -1..1."""
+        """z (N, latent_dim), labels (N,) -> (N, C, S, S), about -1..1.
+
+        z may be (N, depth, latent_dim), a latent of its own for every layer.
+        """
+        if z.ndim == 3:
+            every = None if labels is None else labels.repeat_interleave(z.shape[1])
+            ws = self._w(z.flatten(0, 1), every, strength).unflatten(0, z.shape[:2])
+            return self.synthesis(ws, self.synthesis.const_noises())
         w = self._w(z, labels, strength)  # (N, W_DIM)
         if self.training:
             with torch.no_grad():
-                self.mapping.w_avg.lerp_(w.detach().float().mean(0), 1 - _W_MEMORY)
+                self.mapping.w_avg.lerp_(_mean_w(w.detach().float(), strength), 1 - _W_MEMORY)
             sides = self.synthesis.noise_shapes()
             noises: Noises = [torch.randn(len(z), 1, side, side, device=z.device) for side in sides]
         else:
@@ -84,10 +94,18 @@ class StyleGan2Generator(nn.Module):
         if self.spec.num_classes:
             assert labels is not None
             one_hot = F.one_hot(labels, self.spec.num_classes).to(x.dtype)
-            x = torch.cat([x, strength * normalize_second_moment(mapping.embed(one_hot))], dim=1)
+            x = torch.cat([x, per_image(strength) * normalize_second_moment(mapping.embed(one_hot))], dim=1)
         for layer in mapping.layers:
             x = F.leaky_relu(layer(x), 0.2) * 2**0.5
         return x
+
+
+def _mean_w(w: Tensor, strength: float | Tensor) -> Tensor:
+    """The mean (W_DIM,) of w (N, W_DIM) over the images that have a class, where some have none."""
+    if not isinstance(strength, Tensor) or not strength.ndim:
+        return w.mean(0)
+    known = (strength > 0).to(w.dtype)
+    return torch.where(known.sum() > 0, known @ w / known.sum().clamp_min(1), w.mean(0))
 
 
 class EqualConv(nn.Module):
@@ -150,13 +168,31 @@ class StyleGan2Discriminator(nn.Module):
         return logit
 
 
-def variety(x: Tensor) -> Tensor:
-    """Minibatch standard deviation (Karras et al. 2018): (N, C, H, W) -> (N, 1, H, W), one number per group."""
-    n = len(x)
-    size = next(size for size in range(min(_GROUP, n), 0, -1) if n % size == 0)
-    groups = x.reshape(size, n // size, *x.shape[1:])  # (size, N / size, C, H, W)
-    deviation = (groups.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))  # (N / size,)
-    return deviation.repeat(size).view(n, 1, 1, 1).expand(-1, 1, *x.shape[2:])
+class FilteredDiscriminator(nn.Module):
+    """The papers' own discriminator, as files from elsewhere hold it, with the class by projection as above."""
+
+    def __init__(self, spec: NetworkSpec, smooth: str) -> None:
+        super().__init__()
+        del smooth
+        self.spec = spec
+        self.batch_statistics = True
+        widths = bridge_config(spec).channels
+        self.trunk = Discriminator(widths, spec.channels)
+        if spec.num_classes:
+            self.by_class = nn.Embedding(spec.num_classes, widths[0])
+
+    def forward(self, images: Tensor, labels: Tensor | None = None, strength: float = 1.0) -> Tensor:
+        """images (N, C, S, S), labels (N,) -> logits (N,)."""
+        h = self.trunk(images)  # (N, width)
+        logit: Tensor = self.trunk.b4.out(h).flatten()
+        if self.spec.num_classes:
+            logit = logit + strength * (self.by_class(labels) * h).sum(1) * h.shape[1] ** -0.5
+        return logit
+
+
+def discriminator_of(spec: NetworkSpec, smooth: str) -> nn.Module:
+    """The discriminator that fits: the one from here, or the papers' own."""
+    return (FilteredDiscriminator if spec.filtered else StyleGan2Discriminator)(spec, smooth)
 
 
 def write_bridge_file(

@@ -44,12 +44,16 @@ class RandomConvFeatures:
 
     def _batch(self, images: np.ndarray) -> np.ndarray:
         x = torch.from_numpy(np.ascontiguousarray(images)).to(self.device).float().div_(127.5).sub_(1.0)
+        features: np.ndarray = self.pooled(x).cpu().numpy()
+        return features
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) in -1..1 to (N, d), differentiable."""
         pooled = []
         for weight, bias in self.layers:
             x = F.leaky_relu(F.conv2d(x, weight, bias, stride=2, padding=1), 0.2)
             pooled.append(F.adaptive_avg_pool2d(x, _GRID).flatten(1))
-        features: np.ndarray = torch.cat(pooled, dim=1).cpu().numpy()
-        return features
+        return torch.cat(pooled, dim=1)
 
 
 @dataclass(frozen=True)

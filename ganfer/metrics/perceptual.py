@@ -31,11 +31,15 @@ _BATCH = 128
 
 @dataclass(frozen=True)
 class Perceptual:
-    """A distance of image pairs. name: what figures made with it are called. note: why it is not LPIPS, or empty."""
+    """A distance of image pairs. name: what figures made with it are called. note: why it is not LPIPS, or empty.
+
+    between: the same distance (N,) of tensors (N, C, H, W) float32 0..255, differentiable.
+    """
 
     name: str
     note: str
     compare: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    between: Callable[[Tensor, Tensor], Tensor]
 
     def __call__(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Distances (N,) float64 of (N, C, H, W) uint8 images, C = 1 or 3, pair by pair."""
@@ -67,7 +71,11 @@ def open_perceptual(weights: str = "", *, channels: int = 1, device: torch.devic
         distances: np.ndarray = np.sqrt(np.square(difference).mean(axis=1))
         return distances
 
-    return Perceptual("random-conv distance", note, compare)
+    def between(first: Tensor, second: Tensor) -> Tensor:
+        difference = features.pooled(first / 127.5 - 1) - features.pooled(second / 127.5 - 1)
+        return (difference.square().mean(dim=1) + 1e-12).sqrt()
+
+    return Perceptual("random-conv distance", note, compare, between)
 
 
 def _state_dict(path: Path) -> Mapping[str, Tensor]:
@@ -104,7 +112,11 @@ def _lpips(kind: str, state: Mapping[str, Tensor], device: torch.device | str) -
         distances: np.ndarray = network(_prepared(first, device), _prepared(second, device)).flatten().cpu().numpy()
         return distances
 
-    return Perceptual(f"LPIPS ({kind})", "", compare)
+    def between(first: Tensor, second: Tensor) -> Tensor:
+        distances: Tensor = network(_enlarged(first / 127.5 - 1), _enlarged(second / 127.5 - 1)).flatten()
+        return distances
+
+    return Perceptual(f"LPIPS ({kind})", "", compare, between)
 
 
 def _fill(backbone: nn.Module, state: Mapping[str, Tensor], kind: str) -> None:
@@ -122,7 +134,11 @@ def _fill(backbone: nn.Module, state: Mapping[str, Tensor], kind: str) -> None:
 
 def _prepared(images: np.ndarray, device: torch.device | str) -> Tensor:
     """(N, C, H, W) uint8 to (N, 3, S, S) float32 in -1..1, S >= 64."""
-    x = torch.from_numpy(np.ascontiguousarray(images)).to(device).float().div_(127.5).sub_(1.0)
+    return _enlarged(torch.from_numpy(np.ascontiguousarray(images)).to(device).float().div_(127.5).sub_(1.0))
+
+
+def _enlarged(x: Tensor) -> Tensor:
+    """(N, C, H, W) to (N, 3, S, S), S >= 64."""
     if min(x.shape[-2:]) < _SMALLEST_SIDE:
         x = F.interpolate(x, size=(_SMALLEST_SIDE, _SMALLEST_SIDE), mode="bilinear", align_corners=False)
     return x.expand(-1, 3, -1, -1)

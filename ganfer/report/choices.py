@@ -35,20 +35,20 @@ def tuning_section(report: Report) -> Section | None:
         diagrams.append(_curve(title, tuning.weights_with_best, "loss weight of a face", _weight, interval))
         chosen = next((point for point in tuning.weights_with_best if point.chosen), None)
         words.append(f"Beside {beside} it is {_weight(chosen)}." if chosen else "")
-    label = "way to learn from a face"
+    panels = []
     if tuning.ways:
-        diagrams.append(_curve("How they are learned from", tuning.ways, label, _way, interval))
+        panels.append(_ways("How they are learned from", tuning.ways, interval))
         chosen = next((point for point in tuning.ways if point.chosen), None)
-        words.append(f"The best way to learn from them is {_way(chosen)}." if chosen else "")
+        words.append(f"The best way to learn from them is {chosen.way}." if chosen else "")
     if tuning.ways_with_best:
         beside = report.arm(report.selection.best_rebalancing).title.lower()
-        title = f"How they are learned from, beside {beside}"
-        diagrams.append(_curve(title, tuning.ways_with_best, label, _way, interval))
+        panels.append(_ways(f"How they are learned from, beside {beside}", tuning.ways_with_best, interval))
         chosen = next((point for point in tuning.ways_with_best if point.chosen), None)
-        words.append(f"Beside {beside} it is {_way(chosen)}." if chosen else "")
+        words.append(f"Beside {beside} it is {chosen.way}." if chosen else "")
     lead = " ".join(["Balanced accuracy on validation; the test split was not used for this.", *words]).strip()
     title = "How many faces, their weight, and how they are learned from" if tuning.ways else _NUMBER_AND_WEIGHT
-    return Section("tuning", title, lead, [Diagrams(diagrams)])
+    blocks: list[Block] = [*([Diagrams(diagrams)] if diagrams else []), *([Panels(panels)] if panels else [])]
+    return Section("tuning", title, lead, blocks)
 
 
 def _curve(title: str, tried: Sequence[Tried], x_label: str, name: Callable[[Tried], str], interval: str) -> Diagram:
@@ -65,16 +65,28 @@ def _curve(title: str, tried: Sequence[Tried], x_label: str, name: Callable[[Tri
     return Diagram(title, "filled: chosen", svg.curve(spots, x_label, label), table)
 
 
+def _ways(title: str, tried: Sequence[Tried], interval: str) -> Panel:
+    """A row per way to learn from the faces, which have no order."""
+    known = [value for point in tried for value in point.level.known]
+    scale = svg.nice_scale(known, least_span=0.04)
+    rows = [
+        Row(
+            point.way + (" (chosen)" if point.chosen else ""),
+            [Cell(with_interval(point.level.mean, point.level.low, point.level.high))],
+            svg.strip(svg.grid(scale), svg.estimate(point.level, scale, tone="second")),
+        )
+        for point in tried
+    ]
+    columns = (f"Balanced accuracy, % [{interval}]",)
+    return Panel(title, "Way", columns, rows, "Balanced accuracy, %", svg.axis(scale))
+
+
 def _ratio(point: Tried) -> str:
     return "all" if point.ratio is None else f"{point.ratio:g}"
 
 
 def _weight(point: Tried) -> str:
     return f"{point.weight:g}"
-
-
-def _way(point: Tried) -> str:
-    return point.way
 
 
 def evidence_section(report: Report) -> Section | None:

@@ -16,7 +16,7 @@ from ganfer.runtime.files import read_object, write_json
 from ganfer.runtime.text import hide_secrets, one_line
 from ganfer.tracking.figures import flat_params
 from ganfer.tracking.tracker import Metric, TrackedRun, Tracker, Value
-from ganfer.workspace import Run
+from ganfer.workspace import MARKER, Run
 
 GROUP = "ganfer.trackers"
 FILE = "tracking.json"
@@ -73,7 +73,7 @@ class Tracked:
         known = _known(self._run)
         for kind in self._wanted():
             seen = TrackedRun(
-                self._name or self._run.name, self._stage, self._run.path, self._run.path.parent.parent,
+                self._name or self._run.name, self._stage, self._run.path, _home(self._run),
                 known.get(kind, {}).get(self._name, ""), self._parents.get(kind, ""), step,
                 self._config.tracking.uri, self._config.tracking.experiment,
             )  # fmt: skip
@@ -174,6 +174,12 @@ def tracked(run: Run, config: Config, stage: str, params: Mapping[str, Any] | No
         track.start(params)
     with track.ending():
         yield track
+
+
+def _home(run: Run) -> Path:
+    """The workspace that a run belongs to; of one within another (the folds of an experiment) the outer one."""
+    above = run.path.resolve().parents
+    return next((folder for folder in reversed(above) if (folder / MARKER).is_file()), run.path.parent.parent)
 
 
 def registered() -> dict[str, EntryPoint]:

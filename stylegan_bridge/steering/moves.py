@@ -93,9 +93,11 @@ def ascend(
     prior_weight: float,
     anchor_weight: float,
     anchor: Anchor | None = None,
+    anchored: Tensor | None = None,
 ) -> Found | None:
     """Adam on the margin in `layers`, less what lies outside the prior's `limit` and the distance from the start.
 
+    anchored: images (N, C, H, W) that the anchor compares with; the start's own where none are given.
     Rows that have reached the goal inside the limit stop and cost nothing more. None if the images or the score give no
     gradient.
     """
@@ -130,7 +132,9 @@ def ascend(
             loss = -torch.minimum(gained, goal[rows] + 0.5) + prior_weight * excess * start.shape[2]
             loss = loss + anchor_weight * shift[rows].square().sum(dim=2).mean(dim=1)
             if anchor is not None:
-                begun = torch.stack([first_images[row] for row in rows.tolist()])
+                begun = (
+                    torch.stack([first_images[row] for row in rows.tolist()]) if anchored is None else anchored[rows]
+                )
                 loss = loss + anchor_weight * anchor(images, begun)
             loss.sum().backward()
         optimizer.step()

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from bars_data import NAMES, bars
+from bars_data import NAMES, bars, quick
 
-from classifiers import ClassifierError, Samples, TrainResult, create_model, load_classifier
+from classifiers import ClassifierError, Samples, TrainResult, create_model, load_classifier, train
 from classifiers.major_to_minor import chosen_sources, largest_move, pushed, usual_confidence
 from classifiers.models import ImageClassifier
 from classifiers.prediction import Classifier
@@ -134,7 +134,18 @@ def test_the_refitted_classifier_loads_everywhere(trained: TrainResult, tmp_path
     assert np.array_equal(load_classifier(tmp_path / "b", "cpu").logits(val.images), found.logits(val.images))
 
 
+def test_a_network_with_one_output_for_two_classes(tmp_path: Path) -> None:
+    samples, val = bars(40, size=32, classes=2), bars(20, seed=1, size=32, classes=2)
+    names, config = NAMES[:2], quick(model="cnn-binary", epochs=2)
+    train(config, samples, val, names, tmp_path / "a", device="cpu")
+    refit_on_features(tmp_path / "a", tmp_path / "b", samples, val, np.array([5, 0]), device="cpu")
+    found = load_classifier(tmp_path / "b", "cpu")
+    assert found.logits(val.images)[:, 0].tolist() == [0.0] * 20
+    assert np.mean(found.probabilities(val.images).argmax(axis=1) == val.labels) > 0.9
+
+
 def test_a_model_without_such_a_head_is_named() -> None:
-    one = Classifier(create_model("cnn-binary", 2, 1, 32), NAMES[:2], card={"architecture": "cnn-binary"})
-    with pytest.raises(ClassifierError, match="'cnn-binary' has no linear head of 2 outputs"):
-        head_key(one)
+    model = create_model("compact-small", 3, 1, 16)
+    model.head = torch.nn.Identity()
+    with pytest.raises(ClassifierError, match="'headless' has no linear head of 3 outputs"):
+        head_key(Classifier(model, NAMES, card={"architecture": "headless"}))

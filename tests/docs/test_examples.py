@@ -85,7 +85,6 @@ def write_packed(root: Path, files: list[Path]) -> None:
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Everything the pages name: archives, pictures, a StyleGAN2, and a workspace with a report."""
-    sys.path.append(str(ROOT / "tests" / "stylegan_bridge"))
     checkpoints = import_module("bridge_checkpoints")
     root = tmp_path_factory.mktemp("shelf")
     faces = write_faces(root / "photos", {"train": (12, 20, 20), "val": (8, 8, 8), "test": (8, 8, 8)})
@@ -122,6 +121,8 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     project.label()
     project.retrain()
+    write_pictures(root / "people", 1, 6, 70)
+    project.add(root / "people", pool=True)
     return root
 
 

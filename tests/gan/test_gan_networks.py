@@ -143,3 +143,16 @@ def test_the_discriminator_of_stylegan2_sees_how_much_a_batch_varies():
     apart = torch.cat([alike[:2] - 1, alike[2:] + 1])
     assert float(stylegan2.variety(apart).mean()) == pytest.approx(1.0, abs=1e-3)
     assert stylegan2.variety(torch.randn(6, 3, 4, 4)).shape == (6, 1, 4, 4)  # a batch that no group of four divides
+
+
+@pytest.mark.parametrize("network", ["resgan", "stylegan2"])
+def test_a_latent_for_every_place_it_enters_at_draws_the_same_where_they_are_equal(network):
+    generator = build_generator(NetworkSpec(network, 32, 1, 3, latent_dim=6, base_channels=4)).eval()
+    z, labels = torch.randn(2, 6), torch.tensor([0, 2])
+    layered = z[:, None].repeat(1, generator.depth, 1)
+    apart = layered.clone()
+    apart[:, 1] += 1
+    with torch.no_grad():
+        plain = generator(z, labels)
+        assert torch.allclose(generator(layered, labels), plain, atol=1e-5)
+        assert not torch.allclose(generator(apart, labels), plain, atol=1e-5)

@@ -230,3 +230,18 @@ def test_a_command_is_recorded_without_its_secrets(monkeypatch):
         "sys.argv", ["/bin/ganfer", "tune", "--storage", "postgresql://me:p@ss@host/db", "--token", "abc"]
     )
     assert command_line() == "ganfer tune --storage postgresql://***@host/db --token ***"
+
+
+def test_folds_of_an_experiment_are_told_in_the_outer_workspace(told, tmp_path, monkeypatch):
+    outer = Workspace(tmp_path / "w").run("reports", "retrain", {"config": {}})
+    with outer.work("retrain"):
+        inner = Workspace(outer.path / "folds" / "1").run("classifiers", "compact", {"config": {}})
+        seen = []
+        start = Notebook.start
+        monkeypatch.setattr(Notebook, "start", lambda self, run: (seen.append(run.workspace), start(self, run))[1])
+        with (
+            inner.work("train"),
+            tracked(inner, load_config(overrides={"tracking.to": "notebook"}), "train classifier", {}),
+        ):
+            pass
+    assert seen == [tmp_path / "w"]

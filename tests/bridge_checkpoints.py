@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from stylegan_bridge.config import ACTIVATION_GAINS, GeneratorConfig
+from stylegan_bridge.discriminator import Discriminator
 from stylegan_bridge.generator import Generator
 
 
@@ -144,6 +145,18 @@ def _modules_tree(generator: Generator, foreign: dict[str, Any], overrides: dict
     return build("", tree)
 
 
+def _plain_tree(module: torch.nn.Module, foreign: dict[str, Any]) -> Persistent:
+    """Any module's parameters in nested states."""
+    state = {
+        "_parameters": OrderedDict(module._parameters),
+        "_buffers": OrderedDict(),
+        "_modules": OrderedDict(
+            (name, _plain_tree(child, foreign)) for name, child in module._modules.items() if child
+        ),
+    }
+    return Persistent("Discriminator", state, foreign["reconstruct"])
+
+
 def write_nvidia_torch(
     generator: Generator,
     path: Path,
@@ -152,6 +165,7 @@ def write_nvidia_torch(
     raw: Generator | None = None,
     protocol: int | None = None,
     overrides: dict[str, Any] | None = None,
+    judge: Discriminator | None = None,
 ) -> Path:
     """A snapshot of stylegan2-ada-pytorch; with key None the network alone. `overrides` change modules' states."""
     with foreign_modules() as foreign:
@@ -159,6 +173,8 @@ def write_nvidia_torch(
         discriminator = Persistent(
             "Discriminator", {"_parameters": {}, "_buffers": {}, "_modules": {}}, foreign["reconstruct"]
         )
+        if judge is not None:
+            discriminator = _plain_tree(judge, foreign)
         options = foreign["EasyDict"](class_name="training.dataset.ImageFolderDataset", path="/data/faces.zip")
         snapshot = {"training_set_kwargs": options, "D": discriminator, "augment_pipe": None, key: network}
         if raw is not None:
@@ -241,8 +257,42 @@ def write_nvidia_tf(
     return path
 
 
-def write_rosinality(generator: Generator, path: Path, *, legacy: bool = False, average: bool = True) -> Path:
-    """A checkpoint of stylegan2-pytorch: torch.save of g_ema and latent_avg."""
+def tiny_discriminator(config: GeneratorConfig, *, seed: int = 1) -> Discriminator:
+    """One that fits the generator's layout, with biases that matter."""
+    torch.manual_seed(seed)
+    network = Discriminator(config.channels, config.img_channels)
+    for name, tensor in network.state_dict().items():
+        if name.endswith("bias"):
+            tensor.add_(0.3 * torch.randn_like(tensor))
+    return network
+
+
+def rosinality_discriminator(network: Discriminator) -> dict[str, torch.Tensor]:
+    """Its state as stylegan2-pytorch names it: blocks are counted from the highest resolution down."""
+    weights = network.state_dict()
+    top, found = network.sides[0], {"convs.1.conv2.0.kernel": torch.ones(4, 4) / 16}
+    found["convs.0.0.weight"] = weights[f"b{top}.fromrgb.weight"]
+    found["convs.0.1.bias"] = weights[f"b{top}.fromrgb.bias"]
+    for place, side in enumerate(network.sides, start=1):
+        for ours, theirs, bias in (
+            ("conv0", "conv1.0", "conv1.1"),
+            ("conv1", "conv2.1", "conv2.2"),
+            ("skip", "skip.1", ""),
+        ):
+            found[f"convs.{place}.{theirs}.weight"] = weights[f"b{side}.{ours}.weight"]
+            if bias:
+                found[f"convs.{place}.{bias}.bias"] = weights[f"b{side}.{ours}.bias"].view(1, -1, 1, 1)
+    found["final_conv.0.weight"], found["final_conv.1.bias"] = weights["b4.conv.weight"], weights["b4.conv.bias"]
+    for place, name in enumerate(("fc", "out")):
+        for part in ("weight", "bias"):
+            found[f"final_linear.{place}.{part}"] = weights[f"b4.{name}.{part}"]
+    return found
+
+
+def write_rosinality(
+    generator: Generator, path: Path, *, legacy: bool = False, average: bool = True, judge: Discriminator | None = None
+) -> Path:
+    """A checkpoint of stylegan2-pytorch: torch.save of g_ema and latent_avg, and d where it is given."""
     weights = generator.state_dict()
     state: dict[str, torch.Tensor] = {"input.input": weights["synthesis.b4.const"][None]}
     for index in range(generator.config.mapping_layers):
@@ -272,5 +322,7 @@ def write_rosinality(generator: Generator, path: Path, *, legacy: bool = False, 
     content: dict[str, Any] = {"g_ema": state}
     if average:
         content["latent_avg"] = weights["mapping.w_avg"]
+    if judge is not None:
+        content["d"] = rosinality_discriminator(judge)
     torch.save(content, path, _use_new_zipfile_serialization=not legacy)
     return path

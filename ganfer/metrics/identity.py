@@ -1,0 +1,83 @@
+"""How much two faces look like one person: the angle between embeddings of a small network of metric learning.
+
+The network is trained (`ganfer.gan.identity`) to bring a person's faces together whatever their expression, pose and
+light (supervised contrastive loss, Khosla et al. 2020). It is no face recognition: it knows drawn people, and of real
+ones the look of single photographs.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SIDE = 48  # pixels it looks at
+WIDTH = 64  # of the embedding
+_BATCH = 256
+
+
+class IdentityNet(nn.Module):
+    """Faces (N, C, H, W) float 0..255 to unit vectors (N, 64)."""
+
+    def __init__(self, channels: int, width: int = 24) -> None:
+        super().__init__()
+        self.channels = channels
+        sizes = (channels, width, 2 * width, 4 * width, 4 * width)
+        layers: list[nn.Module] = []
+        for inputs, outputs in pairwise(sizes):
+            layers += [nn.Conv2d(inputs, outputs, 3, 2, 1), nn.GroupNorm(8, outputs), nn.LeakyReLU(0.1)]
+        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(sizes[-1] * (SIDE // 16) ** 2, WIDTH))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, 64)."""
+        if images.shape[-1] != SIDE:
+            images = F.interpolate(images, size=(SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
+        mean = images.mean(dim=(1, 2, 3), keepdim=True)  # neither brightness nor contrast is a person's
+        x = (images - mean) / (images.std(dim=(1, 2, 3), keepdim=True) + 6)
+        return F.normalize(self.body(x), dim=1)
+
+
+def contrast(embeddings: Tensor, people: Tensor, temperature: float = 0.1) -> Tensor:
+    """Supervised contrastive loss: unit vectors (N, d) and persons (N,), each with two or more of them -> a scalar."""
+    similar = embeddings @ embeddings.t() / temperature
+    own = torch.eye(len(people), dtype=torch.bool, device=people.device)
+    same = (people[:, None] == people[None]) & ~own
+    logs = F.log_softmax(similar.masked_fill(own, -1e9), dim=1)
+    return -((logs * same).sum(dim=1) / same.sum(dim=1)).mean()
+
+
+class IdentityDistance:
+    """Distances 0..2 (1 less the cosine) of face pairs, and what strangers' are."""
+
+    def __init__(self, network: IdentityNet, strangers: np.ndarray) -> None:
+        """strangers: sorted distances of pairs of different people."""
+        self.network = network.eval().requires_grad_(False)
+        self.strangers = np.sort(np.asarray(strangers, dtype=np.float64))
+
+    def between(self, first: Tensor, second: Tensor) -> Tensor:
+        """(N,) of (N, C, H, W) float 0..255, differentiable."""
+        return 1 - (self.network(first) * self.network(second)).sum(dim=1)
+
+    @torch.no_grad()
+    def embed(self, images: np.ndarray) -> np.ndarray:
+        """(N, C, H, W) uint8 -> (N, 64)."""
+        device = next(self.network.parameters()).device
+        parts = [
+            self.network(torch.from_numpy(np.ascontiguousarray(images[i : i + _BATCH])).to(device).float()).cpu()
+            for i in range(0, len(images), _BATCH)
+        ]
+        return torch.cat(parts).numpy() if parts else np.empty((0, WIDTH), np.float32)
+
+    def bound(self, share: float) -> float:
+        """The distance below which so large a share of strangers lie; at a share of 1 any."""
+        return 2.0 if share >= 1 else float(np.quantile(self.strangers, share))
+
+
+def separation(embeddings: np.ndarray, people: np.ndarray) -> float:
+    """The AUC with which distances tell pairs of one person from pairs of two: (N, d), (N,) -> 0..1, 0.5 is chance."""
+    from sklearn.metrics import roc_auc_score
+
+    rows, columns = np.triu_indices(len(people), 1)
+    similar = (embeddings[rows] * embeddings[columns]).sum(axis=1)
+    return float(roc_auc_score(people[rows] == people[columns], similar))
