@@ -6,6 +6,7 @@ it does not, Dask takes the arrays to the workers once, and what a task leaves i
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import secrets
@@ -42,7 +43,7 @@ class Cluster(Mailbox):
         self._topic = f"ganfer-{secrets.token_hex(8)}"
         self._workers, self._looked, self._said = set[str](), float("-inf"), set[str]()
         self._shared, self._sent = True, dict[str, Any]()
-        self._futures: set[Any] = set()
+        self._futures, self._lost = set[Any](), False
         self._held = hold(scratch / LOCK)
         self._own = _start(number, scratch) if number else None
         try:
@@ -60,8 +61,7 @@ class Cluster(Mailbox):
 
     def start(self, task: Task) -> None:
         """Submit it. ClassifierError when the scheduler is gone, as of `slots` and `event`."""
-        if self._client.status != "running":
-            raise self._gone()
+        self._check_scheduler()
         order = self.order(task, self._files.of(task.arrays))
         data = None if self._shared else {name: self._send(file) for name, file in order.files.items()}
         key = f"{self._topic}-{order.number}"
@@ -76,8 +76,7 @@ class Cluster(Mailbox):
 
     def event(self) -> Event | None:
         """The next news."""
-        if self._client.status != "running":
-            raise self._gone()
+        self._check_scheduler()
         return super().event()
 
     def close(self) -> None:
@@ -93,6 +92,10 @@ class Cluster(Mailbox):
             self._own.close(timeout=_PATIENCE)
         if self._held is not None:
             os.close(self._held)
+
+    def _check_scheduler(self) -> None:
+        if self._lost or self._client.status != "running":  # lost also where another one answers by now
+            raise self._gone()
 
     def _gone(self) -> ClassifierError:
         return ClassifierError(
@@ -159,7 +162,8 @@ class Cluster(Mailbox):
         try:
             error = None if future.status == "finished" else future.exception(timeout=_PATIENCE)
             value, files = (None, []) if error else future.result(timeout=_PATIENCE)
-        except Exception as lost:  # whatever Dask raises for a future whose worker or scheduler is gone
+        except (Exception, asyncio.CancelledError) as lost:  # Dask's, of a future whose worker or scheduler is gone
+            self._lost = self._lost or getattr(lost, "reason", "") == "scheduler-connection-lost"
             return Died(f"its worker was lost ({type(lost).__name__})")
         if isinstance(error, KilledWorker):  # Dask itself has tried it elsewhere
             died = Died(f"its worker died, and so did {error.allowed_failures} more that tried it")
@@ -203,7 +207,9 @@ def _own_workers(address: str) -> int:
         raise ClassifierError(
             f"cluster = {address!r} needs {error.name}, which is not installed; run: pip install 'ganfer[cluster]'"
         ) from error
-    logging.getLogger(distributed.__name__).setLevel(logging.CRITICAL)  # what matters is said here
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] == distributed.__name__:
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is said here
     kind, _, number = address.partition(":")
     if kind == "local" and not (number.isdigit() and 1 <= int(number) <= _MOST_OWN):
         raise ClassifierError(f"cluster = {address!r}: local:N takes a number of workers, 1 to {_MOST_OWN}")

@@ -15,6 +15,7 @@ from scipy.special import log_softmax, logsumexp
 
 _LEAST = 1e-12  # of a probability, so that it has a logarithm
 _SLOPES = (0.05, 20.0)
+_ROUNDS, _STILL = 1000, 1e-6  # of the estimate of shares: at most, and the change at which it rests
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,27 @@ class EqualShares:
         """(N, K) float32 of the classifier's probabilities (N, K)."""
         corrected: np.ndarray = np.exp(log_softmax(self.slope * _logs(probabilities) + self.shifts, axis=1))
         return corrected.astype(np.float32)
+
+
+def shares_of(equal: np.ndarray) -> np.ndarray:
+    """The class shares (K,) under which a batch is likeliest; equal: (N, K) posteriors under equal class shares.
+
+    Expectation maximisation (Saerens, Latinne & Decaestecker 2002), from equal shares.
+    """
+    equal = np.asarray(equal, np.float64)
+    shares = np.full(equal.shape[1], 1.0 / equal.shape[1])
+    for _ in range(_ROUNDS if len(equal) else 0):
+        before, shares = shares, under_shares(equal, shares).mean(axis=0)
+        if np.abs(shares - before).max() < _STILL:
+            break
+    return shares
+
+
+def under_shares(equal: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Posteriors (N, K) float64 under these class shares (K,), from those under equal ones."""
+    joint = np.asarray(equal, np.float64) * shares
+    found: np.ndarray = joint / np.maximum(joint.sum(axis=1, keepdims=True), _LEAST)
+    return found
 
 
 def _logs(probabilities: np.ndarray) -> np.ndarray:

@@ -18,6 +18,10 @@ class Samples:
     `weights` float32 (N,) >= 0 scales each sample's loss, or with the balanced sampler how often it is drawn;
     `soft_labels` float32 (N, K), rows summing to 1, replaces the one-hot target. `synthetic` bool (N,) says which
     images no camera took; settings that treat them differently ask for it. All three are optional.
+
+    `fresh` uint8 (P, F, C, H, W): images that the passes over the set take in turn in the place of the last F, whose
+    labels and weights they share: the first pass the set's own, the second fresh[0], after P + 1 passes from the start
+    again. `fresh_soft_labels` float32 (P, F, K) go with them where there are soft labels.
     """
 
     images: np.ndarray
@@ -25,6 +29,8 @@ class Samples:
     weights: np.ndarray | None = None
     soft_labels: np.ndarray | None = None
     synthetic: np.ndarray | None = None
+    fresh: np.ndarray | None = None
+    fresh_soft_labels: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -86,6 +92,27 @@ def check_samples(
             raise ClassifierError(
                 f"{what} synthetic: must be {n} truth values (bool), not {mask.dtype} of shape {mask.shape}"
             )
+    if samples.fresh is not None:
+        _check_fresh(samples, what, num_classes)
+
+
+def _check_fresh(samples: Samples, what: str, num_classes: int) -> None:
+    fresh = samples.fresh
+    assert fresh is not None
+    if fresh.ndim != 5 or fresh.dtype != np.uint8 or fresh.shape[2:] != samples.images.shape[1:]:
+        raise ClassifierError(
+            f"{what} fresh images: must be uint8 of the shape (P, F, {', '.join(map(str, samples.images.shape[1:]))}), "
+            f"not {fresh.dtype} of {fresh.shape}"
+        )
+    if not 0 < fresh.shape[1] <= len(samples):
+        raise ClassifierError(
+            f"{what} fresh images: {fresh.shape[1]} in each set, but {len(samples)} images to replace"
+        )
+    soft = samples.fresh_soft_labels
+    if (soft is None) != (samples.soft_labels is None) or (
+        soft is not None and soft.shape != (*fresh.shape[:2], num_classes)
+    ):
+        raise ClassifierError(f"{what} fresh soft labels: must be there exactly where soft labels are, (P, F, K)")
 
 
 def class_counts(labels: np.ndarray, num_classes: int) -> np.ndarray:
@@ -119,7 +146,23 @@ def fingerprint(samples: Samples, max_bytes: int = 64 << 20) -> str:
     digest.update(np.ascontiguousarray(samples.images[::stride]).data)
     for array in (samples.labels, samples.weights, samples.soft_labels):
         digest.update(b"-" if array is None else np.ascontiguousarray(array).data)
+    for array in (samples.fresh, samples.fresh_soft_labels):  # without any, the digest is what it always was
+        if array is not None:
+            digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def fresh_places(index: np.ndarray, step: int, size: int, sets: int, fresh: int) -> np.ndarray:
+    """Which images a batch takes, (B,) int64, where `sets` sets of `fresh` more images lie behind the `size` own ones.
+
+    index: (B,) of the images in the order of the passes; an image of the last `fresh` stands for one of each set, and
+    the pass that the place belongs to says which. Depends on the step alone, so a resumed training takes the same.
+    """
+    places = step * len(index) + np.arange(len(index))
+    turn = (places // size) % (sets + 1)
+    theirs = (index >= size - fresh) & (turn > 0)
+    found: np.ndarray = np.where(theirs, size + (turn - 1) * fresh + index - (size - fresh), index)
+    return found
 
 
 def source_digest(samples: Samples) -> str:

@@ -24,7 +24,7 @@ from classifiers.models import ImageClassifier, create_model
 from classifiers.parts import Average, make_optimizer, quick_figures, total_steps, validation_steps
 from classifiers.prediction import map_batches
 from classifiers.recorder import Recorder, wanted
-from classifiers.samples import Samples, class_counts, class_mass, synthetic_mask
+from classifiers.samples import Samples, class_counts, class_mass, fresh_places, synthetic_mask
 from classifiers.split_norm import SplitNorm
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Run:
         # the balanced sampler draws by weight; the loss must not count it again
         weigh = config.sampler == "shuffle" or config.defer > 0
         loss = "cross-entropy" if late_weights(apart) else config.loss
-        self.data = DeviceSet(train.images, _targets(train, mass, loss, weigh=weigh), device)
+        self.data = DeviceSet(_with_fresh(train), _targets(train, mass, loss, weigh=weigh), device)
         self.total = total_steps(config, len(train))
         labels = np.asarray(train.labels)
         self.order = make_order(config, labels, seed, train.weights, self.total, self.synthetic)
@@ -174,6 +174,14 @@ class Run:
             return augment(raw, self.strength, self.generator), others
 
         return self.imbalance.pasted(images, targets, draw, take)
+
+    def places(self, step: int) -> np.ndarray:
+        """This process's part of a step's images, as places in `data`: those of this pass, where passes differ."""
+        index = self.order.batch(step)
+        if self.train.fresh is not None:
+            sets, count = self.train.fresh.shape[:2]
+            index = fresh_places(index, step, len(self.train), sets, count)
+        return self.my_share(index)
 
     def my_share(self, index: np.ndarray) -> np.ndarray:
         """This process's part of a batch."""
@@ -320,12 +328,26 @@ def stored_precision(folder: Path, identity: str, device: torch.device) -> str |
     return str(state["plain"].get("precision", "32-true"))  # before it was measured, that was all
 
 
+def _with_fresh(train: Samples) -> np.ndarray:
+    """The images, those of the later passes behind them."""
+    if train.fresh is None:
+        return train.images
+    return np.concatenate([train.images, train.fresh.reshape(-1, *train.fresh.shape[2:])])
+
+
 def _targets(train: Samples, counts: np.ndarray, loss: str, *, weigh: bool = True) -> np.ndarray:
     """float32 (N, K): soft or one-hot labels, times the sample's (`weigh`) and, for that loss, the class's weight."""
     if train.soft_labels is not None:
         targets = np.asarray(train.soft_labels, np.float32)
     else:
         targets = np.eye(len(counts), dtype=np.float32)[np.asarray(train.labels)]
+    if train.fresh is not None:  # behind the others, set by set
+        sets, count = train.fresh.shape[:2]
+        again = np.concatenate([np.arange(len(train)), np.tile(np.arange(len(train) - count, len(train)), sets)])
+        targets = targets[again]
+        if train.fresh_soft_labels is not None:
+            targets[len(train) :] = np.asarray(train.fresh_soft_labels, np.float32).reshape(sets * count, -1)
+        train = replace(train, weights=None if train.weights is None else np.asarray(train.weights)[again])
     if loss == "class-weighted":
         targets = targets * balanced_class_weights(counts)
     if weigh and train.weights is not None:

@@ -142,10 +142,10 @@ def _fit(run: Run, advance: Advance, watch: Watch | None, curves: Curves) -> Non
                 unfreeze(run.model, min(1.0, run.step / (config.freeze * run.total)))
 
             index = run.my_share(run.order.batch(run.step))
-            images, targets = run.data.take(index)
+            images, targets = run.data.take(run.places(run.step))
             targets = run.imbalance.weigh(targets, run.step)
             if run.step + 1 < run.total and not config.cmo:  # which takes others in between
-                run.data.prefetch(run.my_share(run.order.batch(run.step + 1)))
+                run.data.prefetch(run.places(run.step + 1))
             early = run.step < run.early_steps
             step = partial(_step, run, random, early, run.sources(index))
             loss = run.recorder((early, run.micro_batches), step, images, targets)
@@ -199,7 +199,7 @@ def _step(
     return loss
 
 
-def _backward(run: Run, images: Tensor, targets: Tensor, synthetic: np.ndarray | None) -> Tensor:
+def _backward(run: Run, images: Tensor, targets: Tensor, synthetic: np.ndarray | None = None) -> Tensor:
     """Gradients of the batch's weighted mean loss, in as many micro-batches as memory demands; returns the loss."""
     weight = run.fabric.all_reduce(targets.sum(), reduce_op="mean").clamp_min(1e-8)  # all of a batch may weigh nothing
     while True:

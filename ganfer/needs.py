@@ -45,6 +45,18 @@ class Needs:
             return self.workspace.find("gans", name)
         return self.newest("gans") or _made(lambda: train_gan(self.workspace, self.config, self.data()))
 
+    def gans(self, number: int) -> list[Run]:
+        """So many finished GANs that differ in their seed alone: those that are there, the others trained now."""
+        from ganfer.gan.train import train_gan
+        from ganfer.generate.several import relatives
+
+        data = self.data()
+        there, missing = relatives(self.workspace, self.config, data, number)
+        for place, config in enumerate(missing):
+            say(f"GAN {len(there) + place + 1} of {number}, seed {config.seed}.")
+            _made(lambda config=config: train_gan(self.workspace, config, data))  # type: ignore[misc]
+        return relatives(self.workspace, self.config, data, number)[0] if missing else there
+
     def classifier(self, name: str | None = None) -> Run:
         """A finished classifier: the named one, else the newest trained on the active data, else a new one."""
         from ganfer.classifier import starter

@@ -7,13 +7,14 @@ is made by `ganfer.needs`, what it does itself is one call of the stage named af
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganfer.config import Config, load_config
 from ganfer.errors import DataError, GanferError, WorkspaceError
 from ganfer.needs import Needs
-from ganfer.results import Result
+from ganfer.results import Result, together
 from ganfer.runtime import ranks
 from ganfer.runtime.console import say
 from ganfer.runtime.extras import require
@@ -36,10 +37,24 @@ class Project:
 
     # --- data -----------------------------------------------------------------------------------------------------
 
-    def add(self, *paths: str | Path, **options: Any) -> Result:
-        """Import images from a path, or from several files that make one source; see `ganfer.data.ingest.add`."""
-        from ganfer.data.ingest import add
+    def add(self, *paths: str | Path, pool: bool = False, **options: Any) -> Result:
+        """Import images from a path, or from several files that make one source; see `ganfer.data.ingest.add`.
 
+        pool: real images without labels, kept apart from the splits.
+        """
+        from ganfer.data.ingest import add
+        from ganfer.data.unlabelled import add_pool
+
+        if pool:
+            given = sorted(name for name, value in options.items() if value and name != "dry_run")
+            if len(paths) != 1:
+                raise DataError("--pool takes one path.", "Add each as a pool of its own.")
+            if given:
+                raise DataError(
+                    f"A pool has no labels, so {', '.join(given)} says nothing of it.",
+                    "Leave it out, or leave --pool out.",
+                )
+            return add_pool(self.workspace, self.config, Path(paths[0]), dry_run=bool(options.get("dry_run")))
         return add(self.workspace, self.config, paths[0] if len(paths) == 1 else paths, **options)
 
     def stats(self, *, dry_run: bool = False) -> Result:
@@ -129,13 +144,16 @@ class Project:
 
     # --- training -------------------------------------------------------------------------------------------------
 
-    def train_gan(self, *, dry_run: bool = False) -> Result:
-        """Train the generator on the active data's training split."""
-        from ganfer.gan.train import plan_steps, train_gan
+    def train_gan(self, number: int = 1, *, dry_run: bool = False) -> Result:
+        """Train the generator on the active data's training split; `number` of them with seeds of their own."""
+        from ganfer.gan.train import plan_steps, train_gan, train_several
 
-        steps = plan_steps(self.workspace.active_data, self.config, self.workspace, timed=dry_run)
-        plan = self._first("train gan", ["data"], steps, dry_run)
-        return plan or train_gan(self.workspace, self.config, self.needs.data())
+        steps = plan_steps(self.workspace.active_data, self.config, self.workspace, timed=dry_run, number=number)
+        if plan := self._first("train gan", ["data"], steps, dry_run):
+            return plan
+        if number == 1:
+            return train_gan(self.workspace, self.config, self.needs.data())
+        return train_several(self.workspace, self.config, self.needs.data(), number)
 
     def train_encoder(self, gan: str | None = None, *, dry_run: bool = False) -> Result:
         """Train the encoder of one of the workspace's GANs (the newest), and what tells people apart before it."""
@@ -173,6 +191,7 @@ class Project:
         to: int | None = None,
         classes: Mapping[str, int] | None = None,
         gan: str | None = None,
+        generators: int = 1,
         source: str = "gan",
         seeds: Sequence[int] | None = None,
         steer: bool | None = None,
@@ -182,6 +201,7 @@ class Project:
     ) -> Result:
         """Draw synthetic faces: `n` spread evenly, or as many as fill every class up to the largest (or to `to`).
 
+        generators: from how many GANs that differ in their seed alone, a batch from each; missing ones are trained.
         source: the kind of generator; all but "gan" are opened from `stylegan.network`. seeds: exactly these. steer:
         lead the generator to the classes; None does so where classes are asked of a generator that knows none. sign: a
         certificate and its key; every face drawn now gets content credentials (C2PA). from_faces: classes whose real
@@ -193,7 +213,7 @@ class Project:
         from ganfer.generate.draw import draw, plan_lines
         from ganfer.generate.quota import check_request, plan_counts, plan_seeds
         from ganfer.generate.room import check_room
-        from ganfer.generate.source import OWN, gan_source, preview, registered
+        from ganfer.generate.source import OWN, GeneratorChoice, gan_source, preview, registered
         from ganfer.generate.sources import check_from_faces
         from ganfer.generate.steer import check_settings as check_steering
         from ganfer.generate.steer import generate_steered
@@ -205,6 +225,11 @@ class Project:
         signer = signed(sign)  # what is wrong with the certificate is said at once, too
         source = registered(source)
         own = source == OWN
+        if generators > 1 and (gan or not own or from_faces is not None):
+            raise GanferError(
+                "--generators draws from the workspace's own GANs, as many as it says.",
+                "Leave out --gan, --source and --from-faces.",
+            )
         there = self.workspace.find("gans", gan) if gan else self.needs.newest("gans") if own else None
         known = preview(source, there, self.config, fetch=not dry_run)  # what is wrong with it is said at once
         asks_classes = balance or to is not None or bool(classes)
@@ -227,12 +252,13 @@ class Project:
         if steered and self.config.generate.format != "png":
             say(f"Steered faces are written as PNG files; --format {self.config.generate.format} is not used.")
         needed = ["data", *(["gan"] if own and not gan else []), *(["classifier", "judge"] if steered else [])]
+        more = [] if generators == 1 else [f"from each of {generators} GANs (missing ones are trained first)"]
         if there is None and own:  # no batch can have been begun
             check_room(self.workspace, self.config, n, seeds, classes or {})
         if dry_run and self.workspace.active_data is None:
             count = len(seeds) if seeds is not None else n or self.config.generate.n
             drawn = "generate the faces asked for, by class" if asks_classes else f"generate {count:,} faces"
-            return self._plan("generate", needed, [*known.steps, drawn])
+            return self._plan("generate", needed, [*known.steps, drawn, *more])
         if not dry_run:
             self.needs.announce(*needed)
         data = self.needs.data()
@@ -242,15 +268,21 @@ class Project:
             check_room(self.workspace, self.config, quota.total)
         if dry_run:
             steering = [*quota.lines(), *steering_lines(self.config.steering, quota), "judge the faces independently"]
-            return self._plan(
-                "generate", needed, [*known.steps, *(steering if steered else plan_lines(quota, known.class_names))]
-            )
-        chosen = known.source or gan_source(self.needs.gan(gan), self.config)
-        with signer:
+            steps = steering if steered else plan_lines(quota, known.class_names)
+            return self._plan("generate", needed, [*known.steps, *steps, *more])
+        if generators > 1:
+            sources = [gan_source(run, self.config) for run in self.needs.gans(generators)]
+        else:
+            sources = [known.source or gan_source(self.needs.gan(gan), self.config)]
+
+        def drawn_from(chosen: GeneratorChoice) -> Result:
             if not steered:
                 return draw(self.workspace, self.config, chosen, data, quota, seeds)
             guide = self.needs.classifier()
             return generate_steered(self.workspace, self.config, chosen, data, quota, guide, self.needs.judge())
+
+        with signer:
+            return together("batches", [drawn_from(chosen) for chosen in sources])
 
     def _from_faces(
         self, given: tuple[str, ...], known: "Preview", gan: str | None, own: bool, request: dict[str, Any], *,
@@ -309,15 +341,24 @@ class Project:
         *,
         classifier: str | None = None,
         fill: bool = False,
+        pool: bool = False,
         dry_run: bool = False,
     ) -> Result:
         """Pseudo-label and screen the newest batch, or a folder of images from elsewhere.
 
-        fill: have more faces drawn until the screen has kept as many of each class as were asked for.
+        fill: have more faces drawn until the screen has kept as many of each class as were asked for. pool: the real
+        images of the pools instead (`data add --pool`).
         """
+        if pool:
+            if folder or fill:
+                raise GanferError(
+                    "--pool labels real images that are there.", "It goes with neither FOLDER nor --fill."
+                )
+            return self._label_pools(classifier, dry_run=dry_run)
         from ganfer.classifier import starter
         from ganfer.classifier.early import check_training
         from ganfer.generate.foreign import image_files, import_batch
+        from ganfer.generate.several import companions
         from ganfer.label.fill import fill as fill_batch
         from ganfer.label.photos import are_photos
         from ganfer.label.stage import label
@@ -334,11 +375,37 @@ class Project:
         if plan := self._first("label", needed, ["label and screen the batch", *more], dry_run):
             return plan
         data = self.needs.data()
-        batch = import_batch(self.workspace, self.config, Path(folder), data) if folder else self.needs.batch()
+        if folder:
+            batches = [import_batch(self.workspace, self.config, Path(folder), data)]
+        else:
+            batches = companions(self.workspace, self.needs.batch())
+        if len(batches) > 1:
+            say(f"{len(batches)} batches, each of a GAN of its own: {', '.join(run.name for run in batches)}.")
         labeller = named or self.needs.classifier()
         if fill:
-            batch = fill_batch(self.workspace, self.config, batch, labeller, data)
-        return label(self.config, batch, labeller, data)
+            batches = [fill_batch(self.workspace, self.config, batch, labeller, data) for batch in batches]
+        return together("labelled", [label(self.config, batch, labeller, data) for batch in batches])
+
+    def _label_pools(self, classifier: str | None, *, dry_run: bool) -> Result:
+        """Every pool of the active data, labelled as synthetic faces are; the result is of all of them."""
+        from ganfer.classifier.early import check_training
+        from ganfer.data.unlabelled import pools_of
+        from ganfer.label.stage import label
+
+        data = self.workspace.active_data
+        pools = pools_of(self.workspace, data) if data else []
+        if not pools:
+            raise DataError("There is no pool for the active data.", "Add one: ganfer data add FOLDER --pool.")
+        named = self.needs.classifier(classifier) if classifier else None
+        if not named:
+            check_training(self.config)
+        steps = [f"label and screen the pool {', '.join(run.name for run in pools)}"]
+        if plan := self._first("label", [] if named else ["classifier"], steps, dry_run):
+            return plan
+        labeller = named or self.needs.classifier()
+        # real images need not be shown to be realistic, and those unlike the data are what a pool is for
+        config = replace(self.config, label=replace(self.config.label, manifold=0.0))
+        return together("labelled", [label(config, pool, labeller, self.needs.data()) for pool in pools])
 
     def _label_photos(self, folder: Path, *, fill: bool, dry_run: bool) -> Result:
         """Photographs, where no data of the workspace is of real people: the starter labels them."""
@@ -414,16 +481,18 @@ class Project:
     def retrain(self, *, dry_run: bool = False) -> Result:
         """Train with and without the synthetic faces, paired seeds, and report what changed."""
         from ganfer.classifier.early import check_training
+        from ganfer.experiment.faces import with_turns
         from ganfer.experiment.retrain import plan_lines, retrain
 
         check_training(self.config)
-        steps = plan_lines(self.config, self.workspace, self.workspace.active_data)  # a wrong arm is said at once
+        config = with_turns(self.config)
+        steps = plan_lines(config, self.workspace, self.workspace.active_data)  # a wrong arm is said at once
         self._check_cluster(dry_run)
         if self.config.retrain.folds:
             return self._retrain_in_folds(steps, dry_run=dry_run)
         needed = ["data", "classifier", "batch", "labels"]
         plan = self._first("retrain", needed, steps, dry_run)
-        return plan or retrain(self.workspace, self.config, self.needs.data(), self.needs.labels())
+        return plan or retrain(self.workspace, config, self.needs.data(), self.needs.labels())
 
     def _retrain_in_folds(self, steps: Sequence[str], *, dry_run: bool) -> Result:
         """Every fold is a workspace of its own, in which the whole story is told anew."""

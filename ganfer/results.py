@@ -31,6 +31,15 @@ class Result:
         return f"<pre>{html.escape(str(self))}</pre>"
 
 
+def together(what: str, results: Sequence[Result]) -> Result:
+    """Several results of a command as one: the last one's folder and figures, those of all under `what`, all lines."""
+    last = results[-1]
+    if len(results) == 1:
+        return last
+    figures = {**last.figures, what: [{"path": str(each.path), **each.figures} for each in results]}
+    return Result(last.command, last.path, figures, [line for each in results for line in [*each.lines, ""]][:-1])
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]], align: str = "") -> list[str]:
     """Lines of a plain-text table; `align` has one of `<>` per column (default: first left, others right)."""
     cells = [[str(cell) for cell in row] for row in (header, *rows)]

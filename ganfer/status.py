@@ -1,5 +1,7 @@
 """What the workspace holds and what comes next."""
 
+from ganfer.data.unlabelled import pools_of
+from ganfer.generate.several import companions
 from ganfer.label.labels import newest_labels
 from ganfer.results import Result, table
 from ganfer.review.effect import decisions_input
@@ -45,11 +47,15 @@ def next_step(workspace: Workspace) -> str:
     if batch is None:
         return "ganfer generate --n 500"
     labels = newest_labels(batch)
-    if labels is None:
+    drawn = companions(workspace, batch)
+    if labels is None or any(newest_labels(each) is None for each in drawn):
         return "ganfer label"
+    if any(newest_labels(pool, active) is None for pool in pools_of(workspace, active)):
+        return "ganfer label --pool"
     said = decisions_input(batch)
     report = workspace.latest("reports", batch=batch.digest, labels=labels.digest, **said, **inputs)
-    return "ganfer retrain" if report is None else f"open {report.path / 'index.html'}"
+    several = f" --batches {len(drawn)}" if len(drawn) > 1 else ""
+    return f"ganfer retrain{several}" if report is None else f"open {report.path / 'index.html'}"
 
 
 def _main_figure(run: Run) -> str:

@@ -1,6 +1,7 @@
 """The workspace: where everything lives, one folder per run, each with the record of how it was made.
 
-    <root>/data/<set>/  classifiers/<run>/  gans/<run>/  synthetic/<batch>/  reports/<run>/
+    <root>/data/<set>/  pools/<pool>/  classifiers/<run>/  gans/<run>/  synthetic/<batch>/  fresh/<batch>/
+    reports/<run>/
 
 A run's folder name ends in a digest of its key (settings, inputs, seed), so the same command finds the same folder:
 complete, and there is nothing to do; begun, and it resumes.
@@ -32,7 +33,7 @@ from ganfer.version import __version__
 
 FORMAT = 1
 KINDS = (
-    *("data", "classifiers", "gans", "synthetic", "reports"),
+    *("data", "pools", "classifiers", "gans", "synthetic", "fresh", "reports"),
     *("evaluations", "crossvals", "studies", "explanations", "exports", "qualities", "judges"),
     *("projections", "encoders", "identities"),
 )

@@ -1,7 +1,7 @@
 """The classifier as a stage of the workspace: trained on the training split, chosen and calibrated on validation."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,18 @@ def real_only(images: ImageSet, split: str) -> ImageSet:
     if not len(chosen):
         raise DataError(f"The {split} split is empty.", "Add data with more images, or set data.val_fraction.")
     return chosen
+
+
+def with_fresh(found: Samples, sets: Sequence[ImageSet]) -> Samples:
+    """The samples with sets of images that stand in the place of the last ones in the later passes."""
+    if not sets:
+        return found
+    soft = None
+    if found.soft_labels is not None:
+        soft = np.stack([np.eye(found.soft_labels.shape[1], dtype=np.float32)[one.labels] for one in sets])
+        for place, one in enumerate(sets):
+            soft[place] = soft[place] if one.soft_labels is None else one.soft_labels
+    return dataclasses.replace(found, fresh=np.stack([one.images for one in sets]), fresh_soft_labels=soft)
 
 
 def _result(run: Run, what: str) -> Result:

@@ -35,6 +35,7 @@ def data() -> None:
     help="Which column of a Parquet file is the image, label, split or group; may be repeated",
 )
 @click.option("--merge", is_flag=True, help="Add to the active set instead of making a new one")
+@click.option("--pool", is_flag=True, help="Real images without labels, kept apart from the splits; see docs/pool.md")
 @click.option(
     "--class-level", type=int, metavar="N", help="Which folder is the class: 1 directly in PATH, -1 innermost"
 )
@@ -60,6 +61,7 @@ def add(
     class_names: str,
     columns: tuple[str, ...],
     merge: bool,
+    pool: bool,
     class_level: int | None,
     subject_level: int | None,
     soft_labels: bool,
@@ -76,6 +78,9 @@ def add(
     dataset.json (stylegan) or Roboflow's _classes.csv (roboflow); Parquet as Hugging Face writes it (parquet);
     WebDataset tar shards (webdataset); file names of KDEF (kdef), JAFFE (jaffe), RaFD (rafd) and the Chicago Face
     Database (cfd). How PATH is read is said before anything is written.
+
+    With --pool the images of PATH need no labels: they become a pool beside the active set, without those that are in
+    it already. Then: ganfer label --pool, and the arm pool of ganfer retrain.
     """
     from ganfer.data.names import parse_renames
 
@@ -89,6 +94,7 @@ def add(
         columns=_meanings(columns),
         renames=parse_renames(renames),
         merge=merge,
+        pool=pool,
         soft_labels=soft_labels,
         allow_synthetic=allow_synthetic,
         class_level=class_level,

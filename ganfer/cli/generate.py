@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     help="Generator: gan (the workspace's own; also dcgan), stylegan2, or one that another package registers",
 )
 @click.option("--gan", metavar="NAME", help="A GAN of the workspace  [default: the newest, or a new one]")
+@click.option(
+    "--generators", type=click.IntRange(min=1, max=100), default=1, metavar="K",
+    help="A batch from each of K GANs that differ in their seed alone; missing ones are trained",
+)  # fmt: skip
 @setting_option("generate.truncation", "--truncation")
 @setting_option("stylegan.network", "--network", metavar="FILE|URL|NAME")
 @setting_option("stylegan.truncation_psi", "--truncation-psi")
@@ -65,6 +69,7 @@ def generate(
     classes: tuple[str, ...],
     source: str,
     gan: str | None,
+    generators: int,
     seeds: str | None,
     steer: bool | None,
     from_faces: str | None,
@@ -85,6 +90,7 @@ def generate(
         to=to,
         classes=parse_counts(classes, "--class"),
         gan=gan,
+        generators=generators,
         source=source,
         seeds=parse_ranges(seeds, MOST_SEED, "--seeds") if seeds else None,
         steer=steer,

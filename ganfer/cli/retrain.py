@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 @setting_option("retrain.way", "--way")
 @setting_option("retrain.ways", "--ways")
 @setting_option("retrain.batches", "--batches")
+@setting_option(
+    "retrain.fresh", "--fresh", is_flag=False, flag_value=1000, metavar="[N]",
+    help="Other faces in every pass, drawn and screened as the kept ones were: a set for each, or N in turn",
+)  # fmt: skip
 @setting_option("retrain.tries", "--tries")
 @setting_option("retrain.keep", "--keep")
 @click.option("--drop-leaks/--keep-leaks", "drop_leaks", default=None, hidden=True)

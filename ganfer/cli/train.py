@@ -29,6 +29,7 @@ def train() -> None:
 @setting_option("gan.regulariser", "--regulariser")
 @setting_option("gan.augment", "--augment")
 @setting_option("gan.balance", "--balance")
+@setting_option("gan.pool", "--pool/--no-pool")
 @setting_option("gan.transition", "--transition")
 @setting_option("gan.precision", "--precision")
 @setting_option("gan.parent", "--from", metavar="FILE|URL|NAME|RUN", type=PathParam())
@@ -36,15 +37,19 @@ def train() -> None:
 @setting_option("gan.resolution", "--resolution")
 @setting_option("gan.freeze_d", "--freeze-d")
 @setting_option("gan.classic", "--classic", "--unconditional", is_flag=True)
+@click.option(
+    "--number", type=click.IntRange(min=1, max=100), default=1, metavar="K",
+    help="Train K GANs with the seeds from --seed on, for `ganfer generate --generators K`",
+)  # fmt: skip
 @common_shared
-def gan(project: "Project", dry_run: bool) -> Result:
+def gan(project: "Project", dry_run: bool, number: int) -> Result:
     """Train the generator; keeps the best snapshot, judged on held-back training images.
 
     Writes gans/RUN/ with the generator, sample grids per class, curves and TensorBoard events. Every setting can be
     given with --set gan.KEY=VALUE. With --from the weights of a StyleGAN2 file or of another GAN are gone on from, at
     low learning rates and with the lower discriminator frozen; --dry-run says what is taken over and what is new.
     """
-    return project.train_gan(dry_run=dry_run)
+    return project.train_gan(number, dry_run=dry_run)
 
 
 @train.command()

@@ -26,8 +26,13 @@ class RetrainConfig:
     soft_labels: bool = setting(False, "train on the labeller's probabilities of a synthetic image, not on one class")
     batches: str = setting(
         "",
-        "labelled batches of several GANs, comma-separated; the seeds take turns with them; empty = the newest batch",
+        "labelled batches of several GANs that the seeds take turns with: names, comma-separated, or how many of those "
+        "that `generate --generators` drew; empty = the newest batch",
     )
+    fresh: int = setting(
+        0, "sets of synthetic faces that the passes of a training take in turn, drawn and screened as the kept ones "
+        "were; 0 = the kept ones in every pass", low=0, high=1000,
+    )  # fmt: skip
     way: str = setting(
         "plain", "how classifiers learn from the faces: plain, own-norms, own-affine, real-last, real-priors, mixed; "
         "several joined by +",

@@ -74,6 +74,9 @@ class GanConfig:
     balance: float = setting(
         0.5, "class sampling power: 0 = as the data is, 1 = all classes equally often", low=0, high=1
     )
+    pool: bool = setting(
+        False, "train on the pools' images, too (`data add --pool`), in the networks' parts that know no class"
+    )
     flip: bool = setting(True, "mirror training images at random")
     snapshot_every: int = setting(500, "steps between snapshots, grids and the held-back metric", low=1)
     checkpoint_seconds: float = setting(60.0, "seconds between resume points besides those at snapshots", low=0)

@@ -11,6 +11,7 @@ from ganfer.data.duplicates import NEAR
 from ganfer.data.examine import Findings, conflicts, examine, shared_subjects, summarise
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.data.sheets import contact_sheet, save_sheet
+from ganfer.data.unlabelled import pool_lines
 from ganfer.data.variants import make_variant
 from ganfer.results import Result, table
 from ganfer.runtime.console import progress
@@ -39,6 +40,7 @@ def check(workspace: Workspace, data: Run, *, drop: bool = False) -> Result:
     lines = [
         f"{data.name}: {len(image_set):,} images checked",
         *_lines(figures, bool(image_set.group.any())),
+        *pool_lines(workspace, data),
         f"details: {folder}",
     ]
     path = data.path

@@ -29,7 +29,7 @@ class ImageSet:
 
     images: (N, C, H, W) uint8, C = 1 or 3; memory-mapped when read from disk.
     labels: (N,) int64 index into class_names, -1 where there is none yet.
-    split: (N,) str, one of `SPLITS`. group: (N,) str, the subject, "" where unknown.
+    split: (N,) str, one of `SPLITS`, or pool (no split sees those). group: (N,) str, the subject, "" where unknown.
     source: (N,) str, real or synthetic.
     ids: (N,) str, unique, the file's name within its source. soft_labels: (N, K) float32 or None.
     attributes: further columns by name, each (N,) str (age, gender, ...).

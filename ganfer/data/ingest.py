@@ -16,7 +16,7 @@ import numpy as np
 
 from ganfer.config import Config, DataConfig
 from ganfer.data.checkpoint import is_there
-from ganfer.data.imageset import SPLITS, ImageSet, save_set
+from ganfer.data.imageset import SPLITS, ImageSet, read_set, save_set
 from ganfer.data.importer import Importer
 from ganfer.data.selection import Selection
 from ganfer.data.sources import open_source, source_stem
@@ -64,7 +64,7 @@ def add(
     """
     paths = [Path(path)] if isinstance(path, str | Path) else [Path(each) for each in path]
     for each in paths:
-        _not_own(each, allow_synthetic)
+        refuse_own(each, allow_synthetic)
     wanted = ReadOptions(
         soft_labels, config.data.face_confidence, class_level, subject_level, tuple(class_names), dict(columns or {})
     )
@@ -99,7 +99,7 @@ def add(
         if record.get("status") == "complete":
             say(f"{source.path} was added before; nothing to do.")
         else:
-            with _undone(run):
+            with undone(run):
                 importer = Importer(run, source, selection, settings, allow_synthetic)
                 digest_of_set, figures = importer.all(parent)
                 taken = [*(_taken(parent) if parent else []), {"source": digest, "options": options}]
@@ -108,7 +108,7 @@ def add(
     return result(run)
 
 
-def _not_own(path: Path, allow_synthetic: bool) -> None:
+def refuse_own(path: Path, allow_synthetic: bool = False) -> None:
     """DataError for a path in a run of a workspace: what ganfer made is not what a data set is made of."""
     here = path.resolve()
     for folder in (here, *here.parents):
@@ -173,7 +173,7 @@ def _drawn_images(config: Config) -> ImageSet:
 
 
 @contextlib.contextmanager
-def _undone(run: Run) -> Iterator[None]:
+def undone(run: Run) -> Iterator[None]:
     """An import that fails for its data leaves no run behind that `status` would call begun, and no scratch; what an
     interrupt or a full disk ends keeps its checkpoint, where it has one.
 
@@ -203,14 +203,18 @@ def _settings(data: DataConfig, parent: Run | None) -> DataConfig:
     """The settings to import with: into a set goes what has its size and channels."""
     if parent is None:
         return data
-    default, figures = DataConfig(), parent.figures
-    for name in ("size", "channels"):
-        wanted, there = getattr(data, name), figures[name]
-        if wanted != there and wanted != getattr(default, name):
-            raise DataError(
-                f"{parent.name} has {name} {there}, not {wanted}.", "Merge with the set's own, or add both anew."
-            )
-    return replace(data, size=figures["size"], channels=figures["channels"])
+    return settings_of_set(data, parent, "Merge with the set's own, or add both anew.")
+
+
+def settings_of_set(data: DataConfig, run: Run, remedy: str) -> DataConfig:
+    """The settings with the set's own size and channels. DataError where others were asked for."""
+    default, images = DataConfig(), read_set(run.path)
+    there = {"size": images.size, "channels": images.channels}
+    for name, own in there.items():
+        wanted = getattr(data, name)
+        if wanted != own and wanted != getattr(default, name):
+            raise DataError(f"{run.name} has {name} {own}, not {wanted}.", remedy)
+    return replace(data, **there)
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

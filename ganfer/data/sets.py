@@ -1,6 +1,7 @@
 """The workspace's data sets: which there are, and which one commands use."""
 
 from ganfer.data.imageset import SPLITS
+from ganfer.data.unlabelled import pool_lines
 from ganfer.errors import WorkspaceError
 from ganfer.results import Result, table
 from ganfer.workspace import Run, Workspace
@@ -39,4 +40,5 @@ def list_sets(workspace: Workspace) -> Result:
         ["* " if s["active"] else "  ", s["name"], s["classes"], *(f"{s[split]:,}" for split in SPLITS)] for s in sets
     ]
     lines = [*table(["", "set", "classes", *SPLITS], rows, "<<>>>>"), "* = the set that commands use"]
+    lines += pool_lines(workspace, active) if active is not None else []
     return Result("ganfer data list", None, {"sets": sets}, lines)

@@ -11,8 +11,9 @@ import numpy as np
 from ganfer.config import Config
 from ganfer.data.imageset import SPLITS, ImageSet, read_set
 from ganfer.data.sheets import class_sheet, contact_sheet, pick, save_sheet
+from ganfer.data.unlabelled import pool_lines, pools_of
 from ganfer.results import Result, table
-from ganfer.workspace import Run
+from ganfer.workspace import Run, Workspace
 
 _PER_CLASS_SHEET = 100
 _PER_OVERVIEW_ROW = 12
@@ -28,6 +29,9 @@ def stats(config: Config, data: Run) -> Result:
     folder = data.path / "sheets"
     sheets: dict[str, str] = {}
     lines = [f"{data.name}: {_headline(image_set, figures)}", "", *_table(image_set, figures), "", *_facts(figures)]
+    workspace = Workspace(data.path.parent.parent)
+    lines += pool_lines(workspace, data)
+    figures["pools"] = {run.name: run.figures["images"] for run in pools_of(workspace, data)}
     try:
         folder.mkdir(exist_ok=True)
         writable = os.access(folder, os.W_OK)

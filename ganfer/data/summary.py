@@ -68,12 +68,16 @@ def _lines(run: Run, figures: Mapping[str, Any]) -> list[str]:
         *table(["class", *SPLITS], rows),
     ]
     lines += figures.get("notes", [])
-    skipped: Mapping[str, int] = figures["skipped"]
-    if skipped:
-        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in skipped.items())
-        lines.append(f"Left out {sum(skipped.values()):,} ({reasons}); all named in {run.path / 'skipped.csv'}:")
-        with contextlib.suppress(OSError), (run.path / "skipped.csv").open(newline="", encoding="utf-8") as file:
-            first = [row for row, _ in zip(read_rows(file), range(SHOWN_SKIPPED), strict=False)]
-            lines += [f"  {row['file_name']}: {row['reason']}" for row in first]
-    lines.append(f"Active set: {run.path}")
+    return [*lines, *skipped_lines(run, figures["skipped"]), f"Active set: {run.path}"]
+
+
+def skipped_lines(run: Run, skipped: Mapping[str, int]) -> list[str]:
+    """How many images an import left out and why, and the first of them by name."""
+    if not skipped:
+        return []
+    reasons = ", ".join(f"{reason}: {count:,}" for reason, count in skipped.items())
+    lines = [f"Left out {sum(skipped.values()):,} ({reasons}); all named in {run.path / 'skipped.csv'}:"]
+    with contextlib.suppress(OSError), (run.path / "skipped.csv").open(newline="", encoding="utf-8") as file:
+        first = [row for row, _ in zip(read_rows(file), range(SHOWN_SKIPPED), strict=False)]
+        lines += [f"  {row['file_name']}: {row['reason']}" for row in first]
     return lines

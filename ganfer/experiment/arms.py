@@ -12,7 +12,7 @@ from ganfer.data.imageset import ImageSet
 from ganfer.errors import ConfigError, did_you_mean
 from ganfer.experiment.cleaned import cleaned, installed, refuse_without_cleanlab
 from ganfer.experiment.placebos import copies, shuffled
-from ganfer.experiment.portions import joined, portion, thinned
+from ganfer.experiment.portions import in_order, joined, portion, thinned
 from ganfer.experiment.ways import PLAIN, learned, words
 
 # settings of images that are pushed into rare classes (M2m): the paper's, and surer ones
@@ -21,8 +21,9 @@ MOVED: Mapping[str, Mapping[str, float]] = {
     "m2m-sure": {"beta": 0.999, "lam": 0.1, "confidence": 0.99},
 }
 
-# copies: of real images, so no synthetic one. ceiling: real images that the others do not have, or fewer of them.
-Role = Literal["baseline", "cheap", "synthetic", "copies", "placebo", "ceiling"]
+# copies: of real images, so no synthetic one. ceiling: real images that the others do not have, or fewer of them. pool:
+# more real images, whose labels are the labeller's; no *helps* rests on such an arm.
+Role = Literal["baseline", "cheap", "synthetic", "pool", "copies", "placebo", "ceiling"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Material:
     that is known. held_back: real training images that thinning took away, None where none were. teacher: (N, K) what
     an ensemble of the original says of the real images, None until it is trained. turns: the kept faces of several
     generators, as many of each class, which the seeds take turns with; `kept` is the first, empty for one generator.
+    pool: the real faces of the pool that the screen kept, with the labeller's labels, None where no arm wants them.
+    fresh: for each of the turns (or for `kept` alone) further sets of faces for the later passes, as large as it is.
     way: how the classifier learns from faces (`ganfer.experiment.ways`). plausible: by generator, the faces that
     nothing but their label speaks against, with what the ensemble says of them once it is trained. moved: by setting,
     real images pushed into rare classes, and how many in words, once the original is trained. out_of_fold: gives
@@ -50,6 +53,8 @@ class Material:
     held_back: ImageSet | None = None
     teacher: np.ndarray | None = None
     turns: tuple[ImageSet, ...] = ()
+    pool: ImageSet | None = None
+    fresh: tuple[tuple[ImageSet, ...], ...] = ()
     way: str = PLAIN
     plausible: tuple[ImageSet, ...] = ()
     moved: Mapping[str, tuple[ImageSet, str]] = field(default_factory=dict)
@@ -63,6 +68,7 @@ class TrainingData:
     turns: the images by generator, as many of each class in each, where the seeds take turns; the first is `images`.
     added: (N,) bool, which images are faces or stand in their place; none where nothing was added. told: what belongs
     to the arm's description. head: settings of the features that a head is fitted on, where nothing else is trained.
+    fresh: for each of them sets that stand in the place of its last images in the later passes.
     """
 
     images: ImageSet
@@ -72,10 +78,15 @@ class TrainingData:
     added: np.ndarray | None = None
     told: str = ""
     head: Mapping[str, float] | None = None
+    fresh: tuple[tuple[ImageSet, ...], ...] = ()
 
     def of_seed(self, place: int) -> ImageSet:
         """What the seed at this place trains on."""
         return self.turns[place % len(self.turns)] if self.turns else self.images
+
+    def fresh_of_seed(self, place: int) -> tuple[ImageSet, ...]:
+        """The faces of its later passes, where they differ."""
+        return self.fresh[place % len(self.fresh)] if self.fresh else ()
 
 
 @dataclass(frozen=True)
@@ -126,7 +137,7 @@ class Arm:
     @property
     def faces(self) -> bool:
         """Whether it trains on the faces, or on something in their place: with the chosen ratio and weight."""
-        return self.synthetic or bool(self.placebo_of)
+        return self.synthetic or self.role == "pool" or bool(self.placebo_of)
 
 
 @dataclass(frozen=True)
@@ -152,7 +163,11 @@ def with_faces(material: Material, config: TrainConfig, faces: ImageSet | None =
     """The real images and the faces (none: the kept ones), these with the material's weight."""
     faces = material.kept if faces is None else faces
     turns = material.turns if faces is material.kept else ()
-    return _beside(material, config, material.real, faces, turns)
+    data = _beside(material, config, material.real, faces, turns)
+    if faces is material.kept and material.fresh:
+        sets = zip(material.fresh, turns or (faces,), strict=True)
+        data = dataclasses.replace(data, fresh=tuple(in_order(later, one) for later, one in sets))
+    return data
 
 
 def _beside(
@@ -180,6 +195,17 @@ def _rebalanced(material: Material, config: TrainConfig) -> TrainConfig:
 
 def _with_best(material: Material, config: TrainConfig) -> TrainingData:
     return with_faces(material, _rebalanced(material, config))
+
+
+def _pool(material: Material, config: TrainConfig) -> TrainingData:
+    """As many real faces of each class from the pool as there are synthetic ones, as far as they reach."""
+    assert material.pool is not None, "chosen only where there is one"
+    wanted = [material.kept.counts()[name] for name in material.real.class_names]
+    return plain(joined(material.real, portion(material.pool, wanted, material.seed)), config)
+
+
+def _pool_with_best(material: Material, config: TrainConfig) -> TrainingData:
+    return _pool(material, _rebalanced(material, config))
 
 
 def _copies(material: Material, config: TrainConfig) -> TrainingData:
@@ -341,6 +367,15 @@ _ALL = (
         _with_best, "synthetic", after="best",
     ),
     Arm(
+        "pool", "Real + pool", "real images and, in place of the faces, as many real ones from the pool",
+        _pool, "pool",
+    ),
+    Arm(
+        "pool+best", "Pool + best",
+        "real images, as many real ones from the pool, and the rebalancing that is best on validation",
+        _pool_with_best, "pool", after="best",
+    ),
+    Arm(
         "distilled+synthetic", "Distilled + synthetic",
         "as the distilled ensemble, and plausible synthetic faces of all classes with the ensemble's opinion alone",
         _distilled_with_faces(0.5), "synthetic", other=("-mostly", _distilled_with_faces(0.8)), after="teacher",
@@ -373,12 +408,13 @@ ARMS: Mapping[str, Arm] = {arm.name: arm for arm in _ALL}
 REBALANCING = (
     *("oversample", "logit-adjusted", "deferred-weights", "deferred-sampling", "ldam", "head-refit"),
 )  # what `synthetic+best` chooses from
-DEFAULT = ("original", "oversample", "logit-adjusted", "synthetic", "synthetic+best")
+POOL = ("pool", "pool+best")
+DEFAULT = ("original", "oversample", "logit-adjusted", "synthetic", "synthetic+best")  # and, with a pool, `POOL`
 QUICK = ("original", "logit-adjusted", "synthetic", "synthetic+best")
 CURVE = ("half", "quarter")
 GROUPS: Mapping[str, Sequence[str]] = {
     "quick": QUICK,
-    "default": DEFAULT,
+    "default": (*DEFAULT, *POOL),
     "cheap": ("original", *(arm.name for arm in _ALL if arm.role == "cheap")),
     "rivals": ("original", "m2m", "features"),
     "distillation": ("original", "distilled", "distilled+synthetic"),
@@ -389,16 +425,17 @@ GROUPS: Mapping[str, Sequence[str]] = {
 _FORMER = {"class-weighted": "deferred-weights"}  # plain class weights were gradient noise on long tails
 
 
-def chosen_arms(names: str, *, thinned: bool | None = None) -> list[Arm]:
+def chosen_arms(names: str, *, thinned: bool | None = None, pooled: bool | None = None) -> list[Arm]:
     """The arms of a comma-separated list; `GROUPS` stand for lists. `original`, the baseline, comes first.
 
     thinned: whether real images were taken away from the training split, so that `oracle` can train on them; else the
-    learning curve takes its place in groups. None: not known yet, both stay.
+    learning curve takes its place in groups. None: not known yet, both stay. pooled: whether there is a labelled pool;
+    without one (or None) groups leave out the arms that train on it.
     """
     given = [name.strip() for name in names.split(",") if name.strip()]
     wanted: list[str] = []
     for name in given:
-        wanted += _of_group(GROUPS[name], thinned) if name in GROUPS else [_FORMER.get(name, name)]
+        wanted += _of_group(GROUPS[name], thinned, pooled) if name in GROUPS else [_FORMER.get(name, name)]
     for name in wanted:
         if name not in ARMS:
             raise ConfigError(f"Unknown arm {name!r}.", did_you_mean(name, [*ARMS, *GROUPS]))
@@ -423,11 +460,18 @@ def chosen_arms(names: str, *, thinned: bool | None = None) -> list[Arm]:
             "The arm oracle needs real training images that were taken away.",
             "Make a thinned set first (ganfer data thin), or take the arms half and quarter.",
         )
+    of_pool = [name for name in wanted if ARMS[name].role == "pool"]
+    if of_pool and pooled is False:
+        raise ConfigError(
+            f"The arm {of_pool[0]} needs a labelled pool (and with --folds there is none).",
+            "Add real images without labels, then label them: ganfer data add FOLDER --pool; ganfer label --pool.",
+        )
     return [ARMS["original"], *(ARMS[name] for name in dict.fromkeys(wanted) if name != "original")]
 
 
-def _of_group(names: Sequence[str], thinned: bool | None) -> list[str]:
+def _of_group(names: Sequence[str], thinned: bool | None, pooled: bool | None) -> list[str]:
     left_out: Sequence[str] = () if thinned is None else CURVE if thinned else ("oracle",)
+    left_out = (*left_out, *(() if pooled else POOL))
     if not installed():
         left_out = (*left_out, "clean")
     return [name for name in names if name not in left_out]

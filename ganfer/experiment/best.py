@@ -90,7 +90,10 @@ def _distilled(trainings: Trainings, outcome: Outcome, folder: str) -> tuple[Pat
     """One net that learned what the arm's models say together of its own training images."""
     images = outcome.data.images
     teacher = trainings.ensemble(folder, images.images)
-    data = dataclasses.replace(outcome.data, images=dataclasses.replace(images, soft_labels=teacher), head=None)
+    taught = dataclasses.replace(images, soft_labels=teacher)
+    data = dataclasses.replace(
+        outcome.data, images=taught, turns=(), fresh=(), head=None
+    )  # the teacher spoke of these images
     name = f"{folder}-distilled"
     return trainings.one(name, data, trainings.seeds[0])
 

@@ -38,6 +38,7 @@ def selected(validation: dict[str, float]) -> Selection:
     return Selection(best(cheap), best(REBALANCING), validation, best(WITHOUT))
 
 
+AGAINST_POOL = (("synthetic+best", "pool+best"), ("synthetic", "pool"))
 SPOKEN_OF = ("synthetic+best", "synthetic", "distilled+synthetic")  # by the verdict, the first that was trained
 WITHOUT = [name for name, arm in ARMS.items() if arm.role in ("baseline", "cheap", "copies")]
 
@@ -56,7 +57,8 @@ class Compared:
 def compare(
     outcomes: Sequence[Outcome], measured: Sequence[Measured], truth: np.ndarray, selection: Selection
 ) -> list[Compared]:
-    """Every arm with the first, then those with synthetic faces with the best one without and with their placebos."""
+    """Every arm with the first, then those with synthetic faces with the best one without, with the pool and with their
+    placebos."""
     place = {outcome.arm.name: i for i, outcome in enumerate(outcomes)}
     role = {outcome.arm.name: outcome.arm.role for outcome in outcomes}
     first = outcomes[0].arm.name
@@ -64,6 +66,7 @@ def compare(
     synthetic = [name for name in place if role[name] == "synthetic"]
     for best in dict.fromkeys([selection.best_without, selection.best_cheap]):
         pairs += [(name, best, True) for name in synthetic if best in place]
+    pairs += [(name, pool, True) for name, pool in AGAINST_POOL if name in place and pool in place]
     pairs += [(name, ARMS[name].rival, True) for name in synthetic if ARMS[name].rival in place]
     if "synthetic" in place:
         pairs += [("synthetic", name, False) for name in place if ARMS[name].placebo_of == "synthetic"]

@@ -1,13 +1,16 @@
 """The synthetic faces of a labelled batch as training images, screened or not; and where they may not come from."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
+from ganfer.config import Config, RetrainConfig
 from ganfer.data.imageset import ImageSet
 from ganfer.errors import ConfigError, DataError
 from ganfer.experiment.portions import portion
-from ganfer.generate.batch import read_batch, read_rows
+from ganfer.generate.batch import is_pool, read_batch, read_rows
+from ganfer.generate.several import companions
 from ganfer.label.held_out import from_elsewhere
 from ganfer.label.labels import (
     COPY,
@@ -24,6 +27,7 @@ from ganfer.label.labels import (
 )
 from ganfer.metrics.copies import CopyRule, Nearest
 from ganfer.review.effect import decided
+from ganfer.runtime.console import say
 from ganfer.runtime.seeding import stream
 from ganfer.workspace import Run, Workspace
 
@@ -107,9 +111,34 @@ def refuse_other_data(batch_run: Run, labels_run: Run, data: Run) -> None:
             )
 
 
-def several_batches(workspace: Workspace, names: str, seeds: int) -> list[Run]:
-    """The batches that the seeds take turns with. ConfigError where they are fewer than two, or the seeds than they."""
-    found = [workspace.find("synthetic", name.strip()) for name in names.split(",") if name.strip()]
+def with_turns(config: Config) -> Config:
+    """The settings with two seeds for each of a number of batches, where the seeds are the default; which is said."""
+    settings = config.retrain
+    if not settings.batches.strip().isdigit() or settings.seeds != RetrainConfig().seeds:
+        return config
+    needed = 2 * int(settings.batches)
+    if settings.seeds >= needed:
+        return config
+    say(f"{settings.batches.strip()} batches take two seeds each: retrain.seeds = {needed}.")
+    return dataclasses.replace(config, retrain=dataclasses.replace(settings, seeds=needed))
+
+
+def several_batches(workspace: Workspace, names: str, seeds: int, newest: Run | None = None) -> list[Run]:
+    """The batches that the seeds take turns with. ConfigError where they are fewer than two, or the seeds than they.
+
+    names: of the batches; or their number: of the newest one and those drawn as it was by GANs of other seeds.
+    """
+    if names.strip().isdigit() and newest is not None:
+        number, found = int(names), companions(workspace, newest)
+        if len(found) < number:
+            raise ConfigError(
+                f"retrain.batches = {number}: there are {len(found)} batch(es) like {newest.name} by GANs that differ "
+                "in their seed alone.",
+                f"Draw them: ganfer generate --generators {number}, with the same counts; then ganfer label.",
+            )
+        found = found[:number]
+    else:
+        found = [workspace.find("synthetic", name.strip()) for name in names.split(",") if name.strip()]
     if len({run.name for run in found}) < 2:
         raise ConfigError(f"retrain.batches = {names!r}.", "Name two or more batches, or none for the newest.")
     if seeds < 2 * len(found):
@@ -161,7 +190,7 @@ def _as_training(
         class_names=images.class_names,
         split=np.full(len(index), "train"),
         group=np.full(len(index), ""),
-        source=np.full(len(index), "synthetic"),
+        source=np.full(len(index), "real" if is_pool(batch_run) else "synthetic"),
         ids=np.array([f"{batch_run.name}/{batch.file_names[i]}" for i in index], dtype=np.str_),
         soft_labels=soft,
     )

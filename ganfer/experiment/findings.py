@@ -15,10 +15,12 @@ from ganfer.experiment.arms import Material, Outcome
 from ganfer.experiment.budget import Budget
 from ganfer.experiment.ceiling import exchange
 from ganfer.experiment.comparisons import LEVEL, Selection, claimed, compare, decide, predictions, rows
+from ganfer.experiment.fresh import fresh_figures
 from ganfer.experiment.groups import group_tables
 from ganfer.experiment.operating_point import at_equal_shares
 from ganfer.experiment.preflight import Leaks
 from ganfer.experiment.recommend import recommendation
+from ganfer.experiment.retrieval import pool_words
 from ganfer.experiment.select import Selected
 from ganfer.experiment.showcase import showcase
 from ganfer.experiment.trainings import seeds_of
@@ -74,7 +76,12 @@ def experiment_results(
         experiment.val, experiment.test, outcomes, settings.resamples, config.seed, groups=subjects
     )
     decided = decide(
-        outcomes, compared, selection, settings, fitted.get(about), [seeds_words(outcomes), *rising(outcomes)]
+        outcomes,
+        compared,
+        selection,
+        settings,
+        fitted.get(about),
+        [*pool_words(outcomes, compared), seeds_words(outcomes), *rising(outcomes)],
     )
     changes = rows(compared, settings, about, baselines)
     return {
@@ -120,6 +127,7 @@ def experiment_results(
             "way": experiment.selected.way,
             "way_with_best": experiment.selected.way_with_best,
             "soft_labels": settings.soft_labels,
+            **({"fresh": found} if (found := fresh_figures(experiment.material)) else {}),
         },
         "run": _run_facts(run, experiment),
     }

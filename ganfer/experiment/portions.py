@@ -71,6 +71,19 @@ def portion(faces: ImageSet, counts: Sequence[int], seed: int) -> ImageSet:
     return faces.select(np.sort(np.concatenate(chosen)))
 
 
+def in_order(sets: Sequence[ImageSet], faces: ImageSet) -> tuple[ImageSet, ...]:
+    """As many of each class from every set as `faces` has, in the order of its classes, image by image."""
+
+    def places(one: ImageSet) -> np.ndarray:
+        found = np.empty(len(faces), np.int64)
+        for k in range(len(faces.class_names)):
+            mine = np.flatnonzero(faces.labels == k)
+            found[mine] = np.flatnonzero(one.labels == k)[: len(mine)]
+        return found
+
+    return tuple(one.select(places(one)) for one in sets)
+
+
 def rare_classes(counts: Mapping[str, int]) -> list[str]:
     """The classes with fewer images than an even share (all where they are equal), without those that have none."""
     there = {name: n for name, n in counts.items() if n}

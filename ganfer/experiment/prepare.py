@@ -24,10 +24,12 @@ from ganfer.experiment.faces import (
     several_batches,
     unscreened_faces,
 )
+from ganfer.experiment.fresh import with_fresh
 from ganfer.experiment.original import alike_in_all
 from ganfer.experiment.plan import Plan, plan_of, ratios_of
 from ganfer.experiment.preflight import Leaks, leaks_of, refuse_too_few
 from ganfer.experiment.ratios import portions_of
+from ganfer.experiment.retrieval import has_pool, pool_faces, pool_input
 from ganfer.experiment.select import Choices
 from ganfer.experiment.trainings import Trainings, seeds_of
 from ganfer.label.labels import newest_labels
@@ -71,9 +73,9 @@ def inputs_of(workspace: Workspace, config: Config, data: Run, batch: Run) -> In
     """What the experiment rests on, and the folder that this names. DataError for faces of other data."""
     labels = newest_labels(batch)
     assert labels is not None, "the pipeline labels the batch first"
-    arms = chosen_arms(config.retrain.arms, thinned=is_thinned(data))
+    arms = chosen_arms(config.retrain.arms, thinned=is_thinned(data), pooled=has_pool(config, workspace, data))
     refuse_other_data(batch, labels, data)
-    several = _several(workspace, config, data)
+    several = _several(workspace, config, data, batch)
     key: dict[str, Any] = {
         "config": {"retrain": identity(config), "classifier": dataclasses.asdict(config.classifier)},
         "inputs": {
@@ -83,6 +85,7 @@ def inputs_of(workspace: Workspace, config: Config, data: Run, batch: Run) -> In
             **decisions_input(batch),
         },
         **({"batches": [labels.digest for _, labels in several]} if several else {}),
+        **pool_input(arms, workspace, data),
         "seed": config.seed,
         "rule": RULE,
     }
@@ -91,7 +94,10 @@ def inputs_of(workspace: Workspace, config: Config, data: Run, batch: Run) -> In
 
 def identity(config: Config) -> dict[str, object]:
     """The settings that change what comes out; how many trainings run side by side does not."""
-    return ways.identity(dataclasses.asdict(config.retrain))
+    settings = ways.identity(dataclasses.asdict(config.retrain))
+    if not settings["fresh"]:
+        del settings["fresh"]  # as it was before there was the setting
+    return settings
 
 
 def prepared(inputs: Inputs) -> Prepared:
@@ -108,15 +114,17 @@ def prepared(inputs: Inputs) -> Prepared:
     real = images.of("train").labelled()
     unscreened = unscreened_faces(inputs.batch, inputs.labels, images, kept.counts(), config.seed)
     taken = held_back(data, images) if any(arm.name == "oracle" for arm in inputs.arms) else None
+    pool = pool_faces(inputs.arms, workspace, data, images, soft_labels=settings.soft_labels)
     material = Material(
-        real, kept, unscreened, settings.weight, config.seed, held_back=taken, turns=turns,
+        real, kept, unscreened, settings.weight, config.seed, held_back=taken, turns=turns, pool=pool,
         way=ways.parsed(settings.way, "retrain.way"), plausible=_plausible(inputs, images, len(real)),
         out_of_fold=cache(partial(out_of_fold, inputs.run, config, real)),
     )  # fmt: skip
+    recipe = _recipe(config.classifier, material)
+    material = with_fresh(workspace, config, data, several or [(inputs.batch, inputs.labels)], material, recipe)
     portions = portions_of(material, ratios_of(settings))
     asked = [each.asked for each in portions if each.asked is not None]
     plan = plan_of(settings, inputs.arms, asked, config.classifier.loss)
-    recipe = _recipe(config.classifier, material)
     trainings = Trainings(
         inputs.run, val, test, seeds_of(config),
         device=config.device, workers=settings.workers, cluster=config.cluster,
@@ -139,11 +147,11 @@ def _plausible(inputs: Inputs, images: ImageSet, most: int) -> tuple[ImageSet, .
     return alike_in_all([plausible_faces(*pair, images, most, inputs.config.seed) for pair in pairs])
 
 
-def _several(workspace: Workspace, config: Config, data: Run) -> list[tuple[Run, Run]]:
+def _several(workspace: Workspace, config: Config, data: Run, newest: Run) -> list[tuple[Run, Run]]:
     """The batches that the seeds take turns with, and their labellings; empty for the newest alone."""
     settings = config.retrain
     pairs = []
-    for batch in several_batches(workspace, settings.batches, settings.seeds) if settings.batches else []:
+    for batch in several_batches(workspace, settings.batches, settings.seeds, newest) if settings.batches else []:
         labels = newest_labels(batch)
         assert labels is not None, "asked for before"
         refuse_other_data(batch, labels, data)

@@ -16,10 +16,13 @@ from ganfer.experiment.ceiling import is_thinned, say_ceiling
 from ganfer.experiment.cleaned import installed
 from ganfer.experiment.faces import faces_notes, several_batches
 from ganfer.experiment.findings import experiment_results
+from ganfer.experiment.fresh import fresh_notes
+from ganfer.experiment.fresh import plan_lines as fresh_lines
 from ganfer.experiment.history import uses_notes
 from ganfer.experiment.plan import plan_of
 from ganfer.experiment.prepare import Inputs, Prepared, folds_of, inputs_of, prepared
 from ganfer.experiment.read import read
+from ganfer.experiment.retrieval import has_pool, pool_notes
 from ganfer.experiment.trainings import train_together
 from ganfer.experiment.ways import refuse
 from ganfer.report import read_results, terminal_summary, write_report
@@ -33,9 +36,12 @@ from ganfer.workspace import Run, Workspace
 
 def plan_lines(config: Config, workspace: Workspace | None = None, data: Run | None = None) -> list[str]:
     """What `retrain` will train, in words, and how long that takes where an earlier record tells."""
-    if config.retrain.batches and workspace is not None:
-        several_batches(workspace, config.retrain.batches, config.retrain.seeds)
-    arms = chosen_arms(config.retrain.arms, thinned=None if data is None else is_thinned(data))
+    if config.retrain.batches and workspace is not None and not config.retrain.folds:  # which refuse them
+        newest = workspace.latest("synthetic", data=data.digest) if data else None
+        if newest is not None or not config.retrain.batches.strip().isdigit():
+            several_batches(workspace, config.retrain.batches, config.retrain.seeds, newest)
+    thinned = None if data is None else is_thinned(data)
+    arms = chosen_arms(config.retrain.arms, thinned=thinned, pooled=has_pool(config, workspace, data))
     refuse(config.retrain, config.classifier)
     plan = plan_of(config.retrain, arms, loss=config.classifier.loss)
     folds = folds_of(config, arms)
@@ -44,6 +50,8 @@ def plan_lines(config: Config, workspace: Workspace | None = None, data: Run | N
         lines.append(f"for the arm clean, {folds} folds of the training images")
     elif not installed() and {"cheap", "all"} & set(config.retrain.arms.replace(" ", "").split(",")):
         lines.append("without the arm clean, which needs cleanlab: pip install 'ganfer[clean]'")
+    if workspace is not None:
+        lines += fresh_lines(workspace, config, data)
     lines += budget_of(config, count, workspace, data).lines()
     if config.retrain.folds:
         lines.append(f"in {config.retrain.folds} folds: {config.retrain.folds * count} trainings in all")
@@ -97,7 +105,12 @@ def _report(found: Prepared, track: Tracked) -> None:
     results = experiment_results(run, config, data, found.images, experiment, batch, labels)
     results["classifiers"] = keep_best(run, config, experiment, found.trainings, results["recommendation"]["arm"])
     assert run.key is not None
-    results["data"]["notes"] += [*faces_notes(batch, labels), *uses_notes(inputs.workspace, run, data, run.key)]
+    results["data"]["notes"] += [
+        *faces_notes(batch, labels),
+        *pool_notes(found.material, inputs.workspace, data),
+        *fresh_notes(found.material),
+        *uses_notes(inputs.workspace, run, data, run.key),
+    ]
     people = people_said(batch, labels, found.images.class_names)
     results |= people
     results["data"]["notes"] += people_notes(people)

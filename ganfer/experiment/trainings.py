@@ -16,7 +16,7 @@ from classifiers.errors import ClassifierError
 from classifiers.files import read_weights
 from classifiers.tail_features import refit_on_features
 from classifiers.training import Progress, find_finished
-from ganfer.classifier.train import samples
+from ganfer.classifier.train import samples, with_fresh
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet
 from ganfer.experiment.arms import Trained, TrainingData
@@ -125,7 +125,8 @@ class Trainings:
         """A training as a job, or one like it of another experiment taken over. arrays: those that jobs share."""
         turn = self.seeds.index(seed) % max(1, len(data.turns))
         if (name, turn) not in arrays:
-            arrays[name, turn] = samples(data.of_seed(turn), data.weights, data.added)
+            own = samples(data.of_seed(turn), data.weights, data.added)
+            arrays[name, turn] = with_fresh(own, data.fresh_of_seed(turn))
         images = arrays[name, turn]
         self._adopt(data.config, images, name, seed)
         return Job(data.config, images, self._val_samples, self.val.class_names, self.folder(name, seed), seed)

@@ -4,7 +4,7 @@ Read `train` (the command) and `loop` (forward, loss, backward, step) first. `pl
 draws from it, `spec` and `networks` fix the networks (`resgan`, `dcgan`, `stylegan2`), `losses`, `diffaugment`,
 `ada`, `ema` and `guide` are what a step uses, `snapshots` and `overfitting` measure, `alarms` warn, `history` and
 `checkpoint` write. `generator` is what any generator offers, `latents` turns seeds into z, `sampling` opens a trained
-GAN.
+GAN, `foreign` a network from elsewhere.
 """
 
 from importlib import import_module

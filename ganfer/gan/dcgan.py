@@ -3,7 +3,7 @@
 Conditional: the generator by a class input beside z and class-conditional batch norm, gain_y * norm(x) + bias_y; the
 discriminator by projection (Miyato & Koyama 2018), D(x, y) = psi(phi(x)) + <v_y, phi(x)>. `strength` in 0..1 scales
 everything that depends on the class, so conditioning can be switched on gradually (Shahbazi et al. 2022); at 0 images
-and logits do not depend on it.
+and logits do not depend on it. It is one number, or (N,) where images without a label are among the others.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from ganfer.gan.spec import NetworkSpec, hidden_widths, plan_size
+from ganfer.gan.spec import NetworkSpec, hidden_widths, per_image, plan_size
 
 
 class ConditionalBatchNorm(nn.Module):
@@ -35,7 +35,7 @@ class ConditionalBatchNorm(nn.Module):
         # momentum None is the cumulative average that `recalibrate` asks for
         momentum = 1.0 / float(tracked) if norm.momentum is None else norm.momentum
         x = F.batch_norm(x, norm.running_mean, norm.running_var, None, None, self.training, momentum, norm.eps)
-        gain, bias = (self.by_class(labels) * strength).chunk(2, dim=1)  # (N, C) each
+        gain, bias = (self.by_class(labels) * per_image(strength)).chunk(2, dim=1)  # (N, C) each
         gain, bias = gain + norm.weight, bias + norm.bias
         return torch.addcmul(bias[:, :, None, None], x, gain[:, :, None, None])
 
@@ -67,7 +67,7 @@ class DcganGenerator(nn.Module):
         """z (N, latent_dim), labels (N,) -> (N, C, S, S) in -1..1; strength 0..1 scales what depends on the class."""
         x = self.first(z)  # (N, width * side * side)
         if self.spec.num_classes:
-            x = x + self.class_input(labels) * strength
+            x = x + self.class_input(labels) * per_image(strength)
         x = x.unflatten(1, (-1, self.side, self.side))  # (N, width, side, side); each level doubles the side
         for norm, up in zip(self.norms, self.ups, strict=True):
             x = norm(x, labels, strength) if self.spec.num_classes else norm(x)

@@ -30,13 +30,17 @@ class Guide:
         self._model = model.eval().requires_grad_(False)
         self.recall = recall
 
-    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, images: Tensor, labels: Tensor, known: Tensor | None = None) -> Tensor:
         """Cross-entropy of images (N, C, H, W) in -1..1 with the classes (N,) asked for, label-smoothed; a scalar.
 
-        Smoothing keeps the generator from piling up evidence for a class once the guide is convinced.
+        Smoothing keeps the generator from piling up evidence for a class once the guide is convinced. known: (N,) 1 for
+        the images that were asked to be of a class, 0 for those that were not; none is all.
         """
         logits: Tensor = self._model((images + 1) / 2)
-        return F.cross_entropy(logits.float(), labels, label_smoothing=0.1)
+        if known is None:
+            return F.cross_entropy(logits.float(), labels, label_smoothing=0.1)
+        each = F.cross_entropy(logits.float(), labels, label_smoothing=0.1, reduction="none")
+        return (each * known).sum() / known.sum().clamp_min(1)
 
 
 def train_guide(folder: Path, plan: TrainingPlan, config: GanConfig, seed: int, device: torch.device) -> Guide | None:

@@ -66,6 +66,7 @@ class Training:
         self.batches = Batches(
             plan.images, plan.labels, len(plan.names), balance=config.balance, latent_dim=spec.latent_dim,
             batch_size=own_batch(config.batch_size), flip=config.flip, seed=seed, device=self.device,
+            pool=plan.pool,
         )  # fmt: skip
         self._frozen = start.frozen if start else frozenset()
         self.scorer = SnapshotScorer(plan, self.device)
@@ -130,11 +131,12 @@ class Training:
         probability = state.ada[0] if config.ada_target else None  # a view: it changes with the state
         batch = self.batches.draw_next()
         augment = partial(diff_augment, policies=self.policies, rng=self.batches.rng, probability=probability)
-        discriminate = partial(discriminator, labels=batch.labels, strength=strength)
+        counts = batch.conditioning(strength)  # the class, for each image; for those without a label not at all
+        discriminate = partial(discriminator, labels=batch.labels, strength=counts)
 
         # one pass of the generator serves both updates
         with fabric.autocast():
-            fake = generator(batch.z, batch.labels, strength)
+            fake = generator(batch.z, batch.labels, counts)
         fake = fake.float()  # as the real images are: augmented alike, and penalised outside autocast
 
         real_in, fake_in = augment(batch.real), augment(fake.detach())
@@ -142,7 +144,7 @@ class Training:
             if separate:
                 real_logits, fake_logits = discriminate(real_in), discriminate(fake_in)
             else:
-                both = discriminator(torch.cat([real_in, fake_in]), batch.labels.repeat(2), strength)
+                both = discriminator(torch.cat([real_in, fake_in]), batch.labels.repeat(2), twice(counts))
                 real_logits, fake_logits = both.chunk(2)
         loss_d = loss.discriminator(real_logits.float(), fake_logits.float())
         total_d = loss_d
@@ -163,7 +165,7 @@ class Training:
             fake_again = augment(fake)
             logits = discriminate(fake_again)
             real_again = discriminate(real_in) if loss.paired else None
-            guided = guide.loss(fake_again, batch.labels) if guide else torch.zeros_like(loss_d)
+            guided = guide.loss(fake_again, batch.labels, batch.known) if guide else torch.zeros_like(loss_d)
         loss_g = loss.generator(logits.float(), real_again)
         state.optimizer_g.zero_grad(set_to_none=True)
         fabric.backward(loss_g + (config.guidance * strength) * guided)
@@ -383,6 +385,11 @@ class Training:
             "counts": dict(zip(self.plan.names, self.plan.counts.tolist(), strict=True)),
             "alarms": [f"step {row['step']}: {row['alarm']}" for row in state.history if row["alarm"]],
         }
+
+
+def twice(counts: float | Tensor) -> float | Tensor:
+    """How far the class counts, for a batch and again for another of the same classes."""
+    return counts.repeat(2) if isinstance(counts, Tensor) and counts.ndim else counts
 
 
 def own_batch(batch_size: int) -> int:

@@ -29,8 +29,9 @@ def overfitting(
     was_training = discriminator.training
     discriminator.eval()
     size = len(batches[0].real)
-    real = _mean([discriminator(b.real, b.labels, strength) for b in batches])
-    fake = _mean([discriminator(generator(b.z, b.labels, strength), b.labels, strength) for b in batches])
+    real = _mean([discriminator(b.real, b.labels, b.conditioning(strength)) for b in batches])
+    drawn = [generator(b.z, b.labels, b.conditioning(strength)) for b in batches]
+    fake = _mean([discriminator(d, b.labels, b.conditioning(strength)) for d, b in zip(drawn, batches, strict=True)])
     pieces = zip(held.split(size), held_labels.split(size), strict=True)
     seen = _mean([discriminator(images, labels, strength) for images, labels in pieces])
     discriminator.train(was_training)

@@ -12,7 +12,7 @@ import numpy as np
 from ganfer.config import GanConfig
 from ganfer.data.imageset import ImageSet
 from ganfer.errors import DataError
-from ganfer.gan.batches import class_shares
+from ganfer.gan.batches import class_shares, pool_share
 from ganfer.runtime.seeding import stream
 
 FEW = 500  # a class with fewer training images than this cannot be learned from its own images alone
@@ -25,7 +25,8 @@ MOST_HELD = 150  # and at most: more make snapshots slow, not the choice better
 class TrainingPlan:
     """Images (N, C, H, W) uint8 and labels (N,) int64 into class_names; the same of the held-back images.
 
-    Unconditional: class_names is None and every label 0. missing: classes of the data without a training image.
+    Unconditional: class_names is None and every label 0. missing: classes of the data without a training image. pool:
+    (M, C, H, W) uint8 images without labels beside them; an unconditional training has those among its images.
     """
 
     images: np.ndarray
@@ -34,6 +35,7 @@ class TrainingPlan:
     held_labels: np.ndarray
     class_names: tuple[str, ...] | None
     missing: tuple[str, ...]
+    pool: np.ndarray | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -46,8 +48,11 @@ class TrainingPlan:
         return np.bincount(self.labels, minlength=len(self.names))
 
 
-def plan_training(data: ImageSet, config: GanConfig, seed: int) -> TrainingPlan:
-    """Split off the held-back images, by class and reproducibly. DataError when there is nothing to train on."""
+def plan_training(data: ImageSet, config: GanConfig, seed: int, pool: np.ndarray | None = None) -> TrainingPlan:
+    """Split off the held-back images, by class and reproducibly. DataError when there is nothing to train on.
+
+    pool: real images without labels; none of them is held back, so snapshots are chosen by labelled ones alone.
+    """
     usable = (data.split == "train") & (data.source == "real")
     if config.conditional:
         usable &= data.labels >= 0
@@ -62,7 +67,11 @@ def plan_training(data: ImageSet, config: GanConfig, seed: int) -> TrainingPlan:
     else:
         names, missing, labels = None, (), np.zeros(len(train), dtype=np.int64)
     held = _held_back(labels, config.holdout, seed, limit=MOST_HELD if names else MOST_HELD * 7)
-    return TrainingPlan(train.images[~held], labels[~held], train.images[held], labels[held], names, missing)
+    images, labels_seen = train.images[~held], labels[~held]
+    if pool is not None and names is None:
+        images, pool = np.concatenate([images, pool]), None
+        labels_seen = np.zeros(len(images), dtype=np.int64)
+    return TrainingPlan(images, labels_seen, train.images[held], labels[held], names, missing, pool)
 
 
 def _held_back(labels: np.ndarray, share: float, seed: int, limit: int) -> np.ndarray:
@@ -80,7 +89,8 @@ def resized(plan: TrainingPlan, side: int) -> TrainingPlan:
     """The plan with its images (N, C, side, side), antialiased; the same one where they are of that size."""
     if plan.images.shape[2] == side:
         return plan
-    return replace(plan, images=_to_side(plan.images, side), held_images=_to_side(plan.held_images, side))
+    pool = None if plan.pool is None else _to_side(plan.pool, side)
+    return replace(plan, images=_to_side(plan.images, side), held_images=_to_side(plan.held_images, side), pool=pool)
 
 
 def _to_side(images: np.ndarray, side: int) -> np.ndarray:
@@ -105,6 +115,11 @@ def plan_lines(plan: TrainingPlan, config: GanConfig) -> list[str]:
         else f"{len(plan.held_labels):,} held back to choose the best snapshot"
     )
     lines = [f"Training {config.network} on {counts.sum():,} real images ({held})."]
+    if plan.pool is not None:
+        part = pool_share(int(counts.sum()), len(plan.pool))
+        lines.append(
+            f"{len(plan.pool):,} real images without labels teach what all classes share: {part:.0%} of every batch."
+        )
     if len(plan.held_labels) < 2:
         lines.append("Too few images to hold any back: the last snapshot is kept, not the best.")
     if plan.missing:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from ganfer.gan.spec import NetworkSpec, hidden_widths, plan_size
+from ganfer.gan.spec import NetworkSpec, hidden_widths, per_image, plan_size
 
 STYLE = 128  # width of what modulates the generator's blocks
 SHARED = 8  # feature maps smaller than the image's side by more than this know no class
@@ -76,8 +76,8 @@ class ResganGenerator(nn.Module):
         shared = self.style(z)  # (N, STYLE), or (N, depth, STYLE)
         style = shared
         if self.spec.num_classes:
-            own = self.by_class(labels)
-            style = shared + strength * (own[:, None] if layered else own)
+            own = per_image(strength) * self.by_class(labels)
+            style = shared + (own[:, None] if layered else own)
         for level, (block, modulation) in enumerate(zip(self.blocks, self.modulations, strict=True)):
             if level:
                 x = _doubled(x)

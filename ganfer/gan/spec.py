@@ -36,6 +36,14 @@ class NetworkSpec:
         return {name: value for name, value in values.items() if value or name not in ("layout", "filtered", "draws")}
 
 
+def per_image(strength: Any) -> Any:
+    """How far the class counts, ready to scale rows (N, F): one number for all, or (N,) made (N, 1).
+
+    An image without a label has 0: then neither network knows a class for it, and no class learns from it.
+    """
+    return strength[:, None] if getattr(strength, "ndim", 0) else strength
+
+
 def reaches(size: int) -> bool:
     """Whether dcgan and resgan can draw images of this side."""
     return size in _SIZES

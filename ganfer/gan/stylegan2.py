@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganfer.errors import GanferError
-from ganfer.gan.spec import NetworkSpec, reaches
+from ganfer.gan.spec import NetworkSpec, per_image, reaches
 from stylegan_bridge.config import GeneratorConfig
 from stylegan_bridge.discriminator import Discriminator, variety
 from stylegan_bridge.network import Linear, MappingNetwork, Noises, SynthesisNetwork
@@ -80,7 +80,7 @@ class StyleGan2Generator(nn.Module):
         w = self._w(z, labels, strength)  # (N, W_DIM)
         if self.training:
             with torch.no_grad():
-                self.mapping.w_avg.lerp_(w.detach().float().mean(0), 1 - _W_MEMORY)
+                self.mapping.w_avg.lerp_(_mean_w(w.detach().float(), strength), 1 - _W_MEMORY)
             sides = self.synthesis.noise_shapes()
             noises: Noises = [torch.randn(len(z), 1, side, side, device=z.device) for side in sides]
         else:
@@ -94,10 +94,18 @@ class StyleGan2Generator(nn.Module):
         if self.spec.num_classes:
             assert labels is not None
             one_hot = F.one_hot(labels, self.spec.num_classes).to(x.dtype)
-            x = torch.cat([x, strength * normalize_second_moment(mapping.embed(one_hot))], dim=1)
+            x = torch.cat([x, per_image(strength) * normalize_second_moment(mapping.embed(one_hot))], dim=1)
         for layer in mapping.layers:
             x = F.leaky_relu(layer(x), 0.2) * 2**0.5
         return x
+
+
+def _mean_w(w: Tensor, strength: float | Tensor) -> Tensor:
+    """The mean (W_DIM,) of w (N, W_DIM) over the images that have a class, where some have none."""
+    if not isinstance(strength, Tensor) or not strength.ndim:
+        return w.mean(0)
+    known = (strength > 0).to(w.dtype)
+    return torch.where(known.sum() > 0, known @ w / known.sum().clamp_min(1), w.mean(0))
 
 
 class EqualConv(nn.Module):

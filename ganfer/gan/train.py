@@ -2,6 +2,8 @@
 
 import dataclasses
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +13,8 @@ from ganfer.cards.model import write_model_card
 from ganfer.config import Config, GanConfig
 from ganfer.config.training import OF_PARENT
 from ganfer.data.imageset import ImageSet, read_set
-from ganfer.errors import GanferError
+from ganfer.data.unlabelled import pools_of, read_pools
+from ganfer.errors import DataError, GanferError
 from ganfer.gan.diffaugment import parse_policies
 from ganfer.gan.guide import FOLDER, train_guide
 from ganfer.gan.loop import Training, fresh_networks, own_batch
@@ -24,7 +27,7 @@ from ganfer.page.numbers import duration
 from ganfer.results import Result
 from ganfer.runtime.console import say
 from ganfer.runtime.device import describe, graceful_stop, make_fabric, ranks, resolve_device, resolve_precision
-from ganfer.runtime.files import read_object, write_json
+from ganfer.runtime.files import digest_json, read_object, write_json
 from ganfer.runtime.memory import NamingTheSetting
 from ganfer.tracking import figures_of, tracked
 from ganfer.workspace import Run, Workspace
@@ -41,8 +44,9 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
     Resumes an interrupted run and returns a finished one at once. GanferError when the losses stop being numbers
     (the best snapshot so far is kept in the folder), when the images' size fits no network, or when there are none.
     """
+    pools = used_pools(workspace, config, data)
     parent = open_parent(workspace, config.gan) if config.gan.parent else None
-    key = run_key(config, data, parent)
+    key = run_key(config, data, parent, pools)
     if parent is not None:
         say_if_changed(workspace, config.gan, parent)
     run = workspace.run("gans", config.gan.network if config.gan.conditional else f"{config.gan.network}-plain", key)
@@ -50,7 +54,7 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
         if record.get("status") == "complete":
             return _result(run, "was already trained")
         images = read_set(data.path)
-        plan = plan_training(images, config.gan, config.seed)
+        plan = plan_training(images, config.gan, config.seed, read_pools(pools) if pools else None)
         spec = network_spec(images, plan, config.gan, parent)
         plan = resized(plan, spec.size)
         start = None if parent is None else start_from(parent, spec, plan, config)
@@ -82,6 +86,24 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
     return _result(run, "trained")
 
 
+def train_several(workspace: Workspace, config: Config, data: Run, number: int) -> Result:
+    """`train_gan` with `number` seeds one after the other, from the configured one on; the same call again resumes.
+
+    Each GAN has its own held-back images, guide and weights, so that they are as independent as one data set allows.
+    """
+    results = []
+    for place in range(number):
+        say(f"GAN {place + 1} of {number}, seed {config.seed + place}.")
+        results.append(train_gan(workspace, dataclasses.replace(config, seed=config.seed + place), data))
+    last = results[-1]
+    names = [Path(str(result.path)).name for result in results]
+    lines = [
+        *(line for result in results for line in result.lines),
+        f"Draw from each: ganfer generate --generators {number}",
+    ]
+    return Result("ganfer train gan", last.path, {**last.figures, "gans": names}, lines)
+
+
 def check_settings(data: Run | None, config: Config) -> None:
     """GanferError for a device, or settings, that cannot be trained with. data: None where it is yet to be drawn."""
     resolve_precision(config.gan.precision, resolve_device(config.device))
@@ -93,9 +115,15 @@ def check_settings(data: Run | None, config: Config) -> None:
 
 
 def plan_steps(
-    data: Run | None, config: Config, workspace: Workspace | None = None, *, timed: bool = False
+    data: Run | None,
+    config: Config,
+    workspace: Workspace | None = None,
+    *,
+    timed: bool = False,
+    number: int = 1,
 ) -> list[str]:
     """What `train_gan` would do, in words; timed: and how long from a parent, which takes a few passes to tell.
+    number: of GANs, each with a seed of its own.
 
     GanferError for data, settings or a parent that cannot be trained with.
     """
@@ -106,7 +134,8 @@ def plan_steps(
     parent = open_parent(workspace or Workspace(), config.gan) if config.gan.parent else None
     if data is not None:
         images = read_set(data.path)
-        plan = plan_training(images, config.gan, config.seed)
+        pools = used_pools(workspace, config, data) if workspace else []
+        plan = plan_training(images, config.gan, config.seed, read_pools(pools) if pools else None)
         spec = network_spec(images, plan, config.gan, parent)
         steps += plan_lines(plan, config.gan)
         if parent is not None:
@@ -114,15 +143,34 @@ def plan_steps(
             steps += start_from(parent, spec, plan, config).lines
             steps += [how_long(spec, config)] if timed else []
     limit = f", at most {config.gan.minutes:g} minutes" if config.gan.minutes else ""
-    return [*steps, f"{config.gan.steps:,} steps of {config.gan.batch_size} images{limit}."]
+    times = f", {number} times, with the seeds {config.seed} to {config.seed + number - 1}" if number > 1 else ""
+    return [*steps, f"{config.gan.steps:,} steps of {config.gan.batch_size} images{limit}{times}."]
 
 
-def run_key(config: Config, data: Run, parent: Parent | None = None) -> dict[str, Any]:
-    """What names the run: every setting that changes the result, the data, the parent's weights and the seed."""
+def used_pools(workspace: Workspace, config: Config, data: Run) -> list[Run]:
+    """The pools that a training with these settings takes images from. DataError where it wants some and has none."""
+    if not config.gan.pool:
+        return []
+    found = pools_of(workspace, data)
+    if not found:
+        raise DataError(
+            f"gan.pool = true, and there is no pool beside {data.name}.",
+            "Add real images without labels (ganfer data add FOLDER --pool), or leave the setting out.",
+        )
+    return found
+
+
+def run_key(config: Config, data: Run, parent: Parent | None = None, pools: Sequence[Run] = ()) -> dict[str, Any]:
+    """What names the run: every setting that changes the result, the data, the pools it takes, the parent's weights
+    and the seed."""
     check_parent_settings(config.gan)
     settings = dataclasses.asdict(config.gan)
     del settings["checkpoint_seconds"], settings["parent"]
     inputs = {"data": data.digest}
+    if pools:
+        inputs["pools"] = digest_json([run.digest for run in pools])
+    else:
+        del settings["pool"]
     if parent is None:
         for name in OF_PARENT:
             settings.pop(name, None)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from ganfer.data.imageset import read_set
 from ganfer.errors import DataError
 from ganfer.generate.shards import read_image_bytes
 from ganfer.runtime import tables
@@ -55,8 +56,28 @@ class Batch:
         return np.stack(pixels)
 
 
+class PoolBatch(Batch):
+    """The images of a pool, to be looked at as a batch is: nothing was asked of them, and they lie in one array."""
+
+    def images(self, indices: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
+        """The pixels (N, C, H, W) uint8, all or those at the indices."""
+        try:
+            pixels = np.load(self.folder / "images.npy", mmap_mode="r")
+        except (OSError, ValueError) as error:
+            raise DataError(f"{self.folder} is damaged ({error}).", "Remove it and add the pool again.") from error
+        return np.asarray(pixels if indices is None else pixels[np.asarray(list(indices), dtype=np.int64)])
+
+
+def is_pool(run: Run) -> bool:
+    """Whether a run holds real images without labels (`ganfer data add --pool`)."""
+    return run.kind == "pools"
+
+
 def read_batch(run: Run) -> Batch:
-    """The batch in a run's folder. DataError when `metadata.csv` is missing or damaged."""
+    """The batch in a run's folder, or the pool. DataError when `metadata.csv` is missing or damaged."""
+    if is_pool(run):
+        names = tuple(read_set(run.path).ids.tolist())
+        return PoolBatch(run.path, names, ("",) * len(names), ("",) * len(names))
     rows = read_rows(run.path / METADATA)
     if rows and not {"file_name", "asked"} <= rows[0].keys():
         raise DataError(f"{run.path / METADATA} lacks the columns file_name and asked.", "Generate the batch again.")

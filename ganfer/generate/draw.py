@@ -25,7 +25,7 @@ from ganfer.generate import shards
 from ganfer.generate.cards import write_batch_cards
 from ganfer.generate.quota import Quota, plan_counts, plan_quota
 from ganfer.generate.room import already, need_room_for
-from ganfer.generate.source import OWN, GeneratorChoice, gan_source
+from ganfer.generate.source import GeneratorChoice, gan_source
 from ganfer.results import Result
 from ganfer.runtime import ranks
 from ganfer.runtime.console import progress, say
@@ -115,7 +115,7 @@ def draw(
             save_sheet(run.path / "contact.png", _sheet(generator, plan))
             write_csv(run.path / "metadata.csv", ("file_name", "asked", "seed", *facts), _rows(plan, facts))
             told = {**facts, "device": drawn_on(device)}
-            learned_from = data.name if source.kind == OWN else ""
+            learned_from = data.name if source.input == "gan" else ""
             shape = generator.size, generator.channels
             write_batch_cards(run, *shape, form, told, data=learned_from, generator=source.name)
             for note in list(generator.notes()):
@@ -204,7 +204,8 @@ def _missing(folder: Path, names: Sequence[str], indices: np.ndarray) -> np.ndar
 
 
 def _in_finished_shards(folder: Path, config: Config) -> int:
-    return config.generate.shard_size * sum(1 for _ in (folder / shards.FOLDER).glob("*.tar"))
+    whole = (folder / shards.folder_of(config.generate.format)).glob("[!.]*")
+    return config.generate.shard_size * sum(1 for _ in whole)
 
 
 def _share_of(plan: _Draw, size: int) -> np.ndarray:

@@ -15,22 +15,24 @@ _TAR_BLOCK = 512
 
 
 def face_bytes(size: int, channels: int, config: Config) -> int:
-    """What one face takes on the disk: a file of whole blocks, or its part of a tar shard with its JSON."""
+    """What one face takes on the disk: a file of whole blocks, its part of a tar shard, or a row of Parquet."""
     content = _PACKED * channels * size * size + _TEXT
     if config.generate.format == "webdataset":
         return _rounded(content, _TAR_BLOCK) + 2 * _TAR_BLOCK + _ROW  # two headers, without the short JSON
+    if config.generate.format == "parquet":
+        return int(content) + 2 * _ROW
     return _rounded(content, BLOCK) + _ROW
 
 
 def need_room_for(folder: Path, count: int, size: int, channels: int, config: Config) -> None:
     """GanferError where the disk of the folder has no room for so many faces more."""
-    tar = config.generate.format == "webdataset"
+    apart = config.generate.format == "png"
     need_room(
         folder,
         count * face_bytes(size, channels, config),
         f"{count:,} faces of {channels} x {size} x {size} pixels",
         "Ask for fewer, free space, or choose a workspace on another disk with -w DIR.",
-        num_files=0 if tar else count,
+        num_files=count if apart else 0,
     )
 
 

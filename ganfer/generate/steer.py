@@ -31,7 +31,7 @@ from ganfer.generate.judge import judge_settings
 from ganfer.generate.quota import Quota
 from ganfer.generate.redraw import CODES
 from ganfer.generate.room import need_room_for
-from ganfer.generate.source import OWN, GeneratorChoice
+from ganfer.generate.source import GeneratorChoice
 from ganfer.generate.spaces import latent_space
 from ganfer.metrics.diversity import relative_entropy_to_uniform
 from ganfer.results import Result, table
@@ -154,7 +154,7 @@ def generate_steered(
         device = resolve_device(config.device)
         facts = {**generator.facts, "generator": generator.digest, "device": drawn_on(device)}
         _write(run, kept, facts)
-        learned_from = data.name if source.kind == OWN else ""
+        learned_from = data.name if source.input == "gan" else ""
         shape = generator.size, generator.channels
         write_batch_cards(run, *shape, "png", facts, data=learned_from, generator=source.name)
         figures = {

@@ -19,19 +19,27 @@ BLANK_SPREAD = 4.0  # standard deviation in grey levels below which a picture sh
 
 
 def classwise_thresholds(
-    probabilities: np.ndarray, labels: np.ndarray, beta: float = 0.5, *, balanced: bool = False
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    beta: float = 0.5,
+    *,
+    balanced: bool = False,
+    shares: np.ndarray | None = None,
 ) -> np.ndarray:
     """The confidence each predicted class needs: the one that maximises F-beta on validation data.
 
     probabilities: (N, K) calibrated. labels: (N,) true classes. Returns (K,) in 0..1. beta < 1 values precision over
-    recall. balanced: every class weighs the same, as in a batch that asks for all equally often. A single threshold
-    would empty the classes a classifier is rarely sure of (Zhang et al. 2021, FlexMatch). A class that validation
-    never shows or never predicts gets the largest of the other thresholds.
+    recall. balanced: every class weighs the same, as in a batch that asks for all equally often; shares: (K,), each
+    weighs as much as it has of the batch. A single threshold would empty the classes a classifier is rarely sure of
+    (Zhang et al. 2021, FlexMatch). A class that validation never shows or never predicts gets the largest of the other
+    thresholds.
     """
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     count = probabilities.shape[1]
     tally = np.bincount(labels, minlength=count)
     weights = 1.0 / tally[labels] if balanced else np.ones(len(labels))
+    if shares is not None:
+        weights = shares[labels] / tally[labels]
     thresholds = np.full(count, np.nan)
     for k in range(count):
         mine = np.flatnonzero(predicted == k)

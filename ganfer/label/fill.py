@@ -26,7 +26,7 @@ from ganfer.generate.cards import write_batch_cards
 from ganfer.generate.draw import draw_more
 from ganfer.generate.room import need_room_for
 from ganfer.generate.shards import file_of
-from ganfer.generate.source import OWN, GeneratorChoice, gan_source, network_source
+from ganfer.generate.source import GeneratorChoice, gan_source, network_source
 from ganfer.label.labels import KEPT
 from ganfer.label.screener import ImageFacts, Screener, image_facts
 from ganfer.label.stage import LOOKS, label_run
@@ -126,18 +126,27 @@ class _Filling:
             self.rows.append({"file_name": name, "asked": wanted, "seed": str(seed), **shown})
 
 
-def fill(workspace: Workspace, config: Config, batch_run: Run, classifier_run: Run, data: Run) -> Run:
+def fill(
+    workspace: Workspace,
+    config: Config,
+    batch_run: Run,
+    classifier_run: Run,
+    data: Run,
+    *,
+    wanted: Mapping[str, int] | None = None,
+) -> Run:
     """A batch with as many screened faces of each class as `batch_run` was asked for, as far as they can be had.
 
+    wanted: so many of each class instead, in a run of the kind `fresh`, which no command takes for the newest batch.
     Resumes an interrupted one. GanferError for a batch whose generator cannot go on: images from a folder, steered
     faces, a network that is not the one named now.
     """
-    if "fill" in batch_run.figures:
+    if wanted is None and "fill" in batch_run.figures:
         return batch_run
     if ranks.count() > 1:
         raise GanferError("--fill runs in one process.", "Give the command without torchrun.")
     source = source_of(workspace, config, batch_run)
-    quota = quota_of(batch_run)
+    quota = quota_of(batch_run) if wanted is None else dict(wanted)
     settings = {"counts": quota, **source.settings, "label": dataclasses.asdict(config.label)}
     inputs = {
         "data": data.digest,
@@ -147,7 +156,7 @@ def fill(workspace: Workspace, config: Config, batch_run: Run, classifier_run: R
     }
     seed = int(batch_run.record["key"].get("seed", config.seed))
     key = {"config": settings, "inputs": inputs, "seed": seed}
-    run = workspace.run("synthetic", "filled", key)
+    run = workspace.run(*(("synthetic", "filled") if wanted is None else ("fresh", "faces")), key)
     with run.work("generate") as record:
         if record.get("status") == "complete":
             return run
@@ -164,7 +173,7 @@ def fill(workspace: Workspace, config: Config, batch_run: Run, classifier_run: R
         tallies, stops = _rounds(filling, screener, quota, config.label.draws, looks)
         columns = list(dict.fromkeys(name for row in (filling.rows[0], filling.rows[-1]) for name in row))
         write_csv(run.path / "metadata.csv", columns, filling.rows)
-        learned_from = data.name if source.kind == OWN else ""
+        learned_from = data.name if source.input == "gan" else ""
         shape = generator.size, generator.channels
         write_batch_cards(run, *shape, "png", facts, data=learned_from, generator=source.name)
         shutil.copyfile(batch_run.path / "contact.png", run.path / "contact.png")

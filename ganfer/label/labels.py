@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ganfer.errors import DataError
-from ganfer.generate.batch import METADATA, Batch, read_rows
+from ganfer.generate.batch import METADATA, Batch, PoolBatch, read_rows
 from ganfer.runtime.files import write_csv
 from ganfer.workspace import Run
 
@@ -44,10 +44,12 @@ class Labels:
         return self.reason == KEPT
 
 
-def newest_labels(batch: Run) -> Run | None:
-    """The most recent finished labelling of a batch, or None."""
+def newest_labels(batch: Run, data: Run | None = None) -> Run | None:
+    """The most recent finished labelling of a batch, or None. data: by a classifier of this data set only."""
     folder = batch.path / "labels"
     runs = [Run(path) for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    if data is not None:
+        runs = [run for run in runs if run.record.get("key", {}).get("inputs", {}).get("data") == data.digest]
     finished = sorted((run for run in runs if run.complete), key=lambda run: run.record["finished"])
     return finished[-1] if finished else None
 
@@ -73,7 +75,7 @@ def read_labels(run: Run, class_names: Sequence[str]) -> Labels:
 
 
 def write_labels(run: Run, batch: Batch, labels: Labels, more: Mapping[str, Sequence[str]] | None = None) -> None:
-    """Write `labels.csv` and refresh the batch's `metadata.csv` with what was decided.
+    """Write `labels.csv` and refresh the batch's `metadata.csv` (a pool has none) with what was decided.
 
     more: further columns of labels.csv by name, N texts each.
     """
@@ -94,6 +96,8 @@ def write_labels(run: Run, batch: Batch, labels: Labels, more: Mapping[str, Sequ
     columns = ["file_name", "asked", "predicted", "confidence", "keep", "reason", *more]
     columns += [f"p_{name}" for name in names]
     write_csv(run.path / LABELS, columns, decided)
+    if isinstance(batch, PoolBatch):
+        return
     public = ["label", "confidence", "keep", "reason"]
     rows = read_rows(batch.folder / METADATA)
     for row, new in zip(rows, decided, strict=True):

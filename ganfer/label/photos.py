@@ -42,7 +42,7 @@ class ConfidenceScreener(Screener):
         self.names = tuple(self.classifier.class_names)
         self.settings = dataclasses.replace(config.label, manifold=0.0, copies=False)
         self.training_rows = np.array([], np.int64)
-        self._equal = self._index = None
+        self._equal = self._index = self.assumed = None
         self._manifolds = [None] * len(self.names)
         count = len(self.names)
         if config.label.min_confidence == "auto":

@@ -6,14 +6,14 @@ labelling goes on; `decide` goes over all that was seen.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 
-from classifiers.prior_shift import EqualShares
+from classifiers.prior_shift import EqualShares, shares_of, under_shares
 from ganfer.classifier.opened import open_classifier
 from ganfer.classifier.train import real_only, training_prior
 from ganfer.config import Config, LabelConfig
@@ -39,6 +39,7 @@ from ganfer.workspace import Run
 
 _HELD_BACK = 2000  # validation images that the copy rule is made from, at most
 _PICTURES = 8192  # in memory while near-duplicates are looked for: 75 MB
+_ESTIMATED = 5000  # images that a pool's class shares are estimated from, at most
 _UNIT = 127.0  # thumbnails are stored as int8
 
 
@@ -107,6 +108,7 @@ class Screener:
         self._balanced = config.label.prior == "balanced"
         self._shares = training_prior(self.classifier, images)
         self._equal: EqualShares | None = None
+        self.assumed: np.ndarray | None = None  # class shares of the images to look at, where they are not equal ones
         train = np.flatnonzero((images.split == "train") & (images.source == "real") & (images.labels >= 0))
         self.training_rows = train
         self._manifolds: list[Manifold | None] = [None] * len(self.names)
@@ -148,18 +150,42 @@ class Screener:
             copies, likeness = float(rule.copies(held).mean()), float(np.median(held.likeness))
         if self._balanced:
             self._equal = EqualShares.fit(found, labels, self._shares)
+        self._held_back = found
         self.held_back_probabilities, self.held_back_labels = self._posterior(found), labels
         thresholds = self._thresholds(self.held_back_probabilities, labels)
         off = float(np.mean(realism < limits[labels])) if len(val) else 0.0
         return Limits(thresholds, limits, rule, copies, likeness, off)
 
+    def estimate_shares(self, count: int, read: Callable[[Sequence[int]], np.ndarray]) -> None:
+        """Take the images to look at for a sample of the world: estimate their class shares, and judge by them.
+
+        Nobody asked for classes there, so neither are all equally common, nor are they as in training. read: the pixels
+        at some of `count` places. Where the settings assume the shares of the training, those stay.
+        """
+        if self._equal is None or not count:
+            return
+        some = np.unique(np.linspace(0, count - 1, min(count, _ESTIMATED)).astype(np.int64))
+        parts = [
+            self._equal(features_and_probabilities(self.classifier, read(some[part].tolist()))[1])
+            for part in chunks(len(some))
+        ]
+        self.assumed = shares_of(np.concatenate(parts))
+        self.held_back_probabilities = self._posterior(self._held_back)
+        thresholds = self._thresholds(self.held_back_probabilities, self.held_back_labels)
+        self.limits = replace(self.limits, thresholds=thresholds)
+
     def _thresholds(self, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
         if self.settings.min_confidence == "auto":
-            return classwise_thresholds(probabilities, labels, self.settings.beta, balanced=self._balanced)
+            return classwise_thresholds(
+                probabilities, labels, self.settings.beta, balanced=self._balanced, shares=self.assumed
+            )
         return np.full(len(self.names), float(self.settings.min_confidence))
 
     def _posterior(self, probabilities: np.ndarray) -> np.ndarray:
-        return probabilities if self._equal is None else self._equal(probabilities)
+        if self._equal is None:
+            return probabilities
+        equal = self._equal(probabilities)
+        return equal if self.assumed is None else under_shares(equal, self.assumed).astype(np.float32)
 
     def _realism(self, features: np.ndarray, classes: np.ndarray) -> np.ndarray:
         """(N,) realism in the manifold of each image's class; NaN where the class has none."""

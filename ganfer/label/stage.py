@@ -19,7 +19,7 @@ from ganfer.data.imageset import ImageSet, read_set
 from ganfer.data.provenance import picture_text
 from ganfer.data.sheets import contact_sheet
 from ganfer.errors import DataError
-from ganfer.generate.batch import Batch, read_batch
+from ganfer.generate.batch import Batch, is_pool, read_batch
 from ganfer.label.held_out import copies_of_held_out, from_elsewhere
 from ganfer.label.labels import COPY, HELD_OUT, REASONS, Labels, newest_labels, write_labels
 from ganfer.label.photos import ConfidenceScreener
@@ -51,10 +51,12 @@ def label_run(
     data: Run | None,
     *,
     elsewhere: bool = False,
+    pool: bool = False,
 ) -> Run:
     """The run of this labelling inside the batch's folder.
 
-    elsewhere: no GAN of this workspace drew the batch, so it is compared with validation and test as well.
+    elsewhere: no GAN of this workspace drew the batch, so it is compared with validation and test as well. pool: it is
+    one of real images, whose class shares are estimated.
     """
     settings = {name: value for name, value in dataclasses.asdict(config.label).items() if name != "draws"}
     key = {
@@ -65,6 +67,7 @@ def label_run(
             "data": data.digest if data else starter.NAME,
         },
         **({"held_out": "compared"} if elsewhere and data else {}),
+        **({"shares": "estimated"} if pool else {}),
     }
     return Run(batch / "labels" / f"{classifier_run.name.split('-')[0]}-{digest_json(key)[:8]}", key)
 
@@ -74,7 +77,10 @@ def label(config: Config, batch_run: Run, classifier_run: Run, data: Run | None)
 
     data: None for photographs that only the starter reads.
     """
-    run = label_run(config, batch_run.path, batch_run.digest, classifier_run, data, elsewhere=from_elsewhere(batch_run))
+    run = label_run(
+        config, batch_run.path, batch_run.digest, classifier_run, data,
+        elsewhere=from_elsewhere(batch_run), pool=is_pool(batch_run),
+    )  # fmt: skip
     with run.work("label") as record:
         if record.get("status") == "complete":
             return _result(run, batch_run, "was already labelled")
@@ -84,6 +90,8 @@ def label(config: Config, batch_run: Run, classifier_run: Run, data: Run | None)
         images = read_set(data.path) if data else starter.no_images()
         with ranks.leader_first():
             screener = Screener(config, classifier_run, data, images) if data else ConfidenceScreener(config)
+            if is_pool(batch_run):
+                screener.estimate_shares(len(batch), batch.images)
         with progress("label", len(batch)) as advance:
             look = image_facts(screener, len(batch), batch.images, run.path / LOOKS, advance)
         if ranks.leads():
@@ -139,6 +147,9 @@ def _figures(labels: Labels, asked: np.ndarray, screener: Screener, classifier: 
     def by_name(counts: np.ndarray) -> dict[str, int]:
         return {name: int(n) for name, n in zip(names, counts, strict=True)}
 
+    def by_share(shares: np.ndarray) -> dict[str, float]:
+        return {name: round(float(share), 4) for name, share in zip(names, shares, strict=True)}
+
     def reasons(chosen: np.ndarray) -> dict[str, int]:
         tally = Counter(labels.reason[chosen].tolist())
         return {reason: tally[reason] for reason in REASONS if tally[reason]}
@@ -152,6 +163,7 @@ def _figures(labels: Labels, asked: np.ndarray, screener: Screener, classifier: 
             "before": {"counts": by_name(before), "entropy": relative_entropy_to_uniform(before)},
             "after": {"counts": by_name(after), "entropy": relative_entropy_to_uniform(after)},
             "thresholds": thresholds,
+            **({} if screener.assumed is None else {"shares": by_share(screener.assumed)}),
         },
         "screen": {
             "asked": by_name(wanted) if wanted.any() else by_name(before),
@@ -170,7 +182,8 @@ def _figures(labels: Labels, asked: np.ndarray, screener: Screener, classifier: 
 
 def _result(run: Run, batch: Run, what: str) -> Result:
     figures = run.figures
-    names = list(figures["labelling"]["before"]["counts"])
+    labelling = figures["labelling"]
+    names = list(labelling["before"]["counts"])
     before, after, asked = (
         figures["labelling"]["before"]["counts"],
         figures["labelling"]["after"]["counts"],
@@ -194,10 +207,15 @@ def _result(run: Run, batch: Run, what: str) -> Result:
         *table(["class", "asked", "labelled", "share", "threshold", "kept", "share"], rows),
         *_criteria(figures["screen"]),
         f"entropy of the labels relative to uniform: {entropy[0]:.3f} before screening, {entropy[1]:.3f} after",
+        *([f"class shares of the pool, estimated: {_shares(labelling['shares'])}"] if "shares" in labelling else []),
         *batch.figures.get("fill", {}).get("lines", []),
         f"in {run.path}",
     ]
     return Result("ganfer label", run.path, figures, lines)
+
+
+def _shares(shares: dict[str, float]) -> str:
+    return ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
 
 
 def _criteria(screen: dict[str, Any]) -> list[str]:

@@ -231,8 +231,8 @@ def test_a_loss_that_explodes_stops_and_keeps_the_best(tmp_path: Path, monkeypat
 
     real = training._backward
 
-    def poisoned(run, images, targets):  # type: ignore[no-untyped-def]
-        return real(run, images * float("nan") if run.step >= 4 else images, targets)
+    def poisoned(run, images, *rest):  # type: ignore[no-untyped-def]
+        return real(run, images * float("nan") if run.step >= 4 else images, *rest)
 
     monkeypatch.setattr(training, "_backward", poisoned)
     with pytest.raises(ClassifierError, match=r"no longer finite at step 6 of 6: lower lr \(now 0.01\)") as caught:
@@ -342,8 +342,8 @@ def test_weights_that_become_infinite_under_a_finite_loss_are_never_kept(
 
     real = training._backward
 
-    def ruinous(run, images, targets):  # type: ignore[no-untyped-def]
-        loss = real(run, images, targets)
+    def ruinous(run, *given):  # type: ignore[no-untyped-def]
+        loss = real(run, *given)
         if run.step == 1:
             run.model.head[1].weight.grad.fill_(float("inf"))
         return loss

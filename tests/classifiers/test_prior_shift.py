@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from classifiers.prior_shift import EqualShares
+from classifiers.prior_shift import EqualShares, shares_of, under_shares
 
 SHARES = np.array([0.8, 0.195, 0.005])
 
@@ -62,3 +62,14 @@ def test_a_class_without_held_back_images_keeps_to_its_share() -> None:
     fitted = EqualShares.fit(said, labels, SHARES)
     assert np.isfinite(fitted.shifts).all()
     assert fitted.shifts[2] - fitted.shifts[0] > np.log(SHARES[0] / SHARES[2]) - 3
+
+
+def test_the_shares_of_a_batch_are_found_whatever_the_training_had() -> None:
+    _, equal, labels = seen((3000, 1000, 400))
+    found = shares_of(equal)
+    assert found == pytest.approx(np.bincount(labels) / len(labels), abs=0.03)
+    assert found.sum() == pytest.approx(1.0)
+    assert np.abs(equal.mean(axis=0) - found).max() > 0.1  # counting what the posteriors say would be far off
+    right = (under_shares(equal, found).argmax(axis=1) == labels).mean()
+    assert right > (equal.argmax(axis=1) == labels).mean()
+    assert shares_of(np.zeros((0, 3))) == pytest.approx(np.full(3, 1 / 3))

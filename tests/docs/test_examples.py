@@ -121,6 +121,8 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     project.label()
     project.retrain()
+    write_pictures(root / "people", 1, 6, 70)
+    project.add(root / "people", pool=True)
     return root
 
 

@@ -53,6 +53,10 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
+ABSENT = ("oracle", "pool", "pool+best")  # nothing was thinned, and there is no pool
+ALL = tuple(name for name in ARMS if name not in ABSENT[1:])
+
+
 def results_of(project: Project) -> dict[str, Any]:
     return dict(project.retrain().figures)
 
@@ -60,7 +64,7 @@ def results_of(project: Project) -> dict[str, Any]:
 def test_every_arm_is_trained_alike(everything: Project) -> None:
     results = results_of(everything)
     arms = {arm["name"]: arm for arm in results["arms"]}
-    assert list(arms) == [name for name in ARMS if name != "oracle"]  # nothing was thinned
+    assert list(arms) == [name for name in ARMS if name not in ABSENT]
     assert len({arm["steps"] for arm in arms.values()}) == 1
     cards = {
         path.parent.name: json.loads(path.read_text())["config"]
@@ -89,7 +93,7 @@ def test_choices_are_made_on_validation_and_only_what_was_chosen_sees_the_test(e
     assert results["settings"]["ratio"] in [point["ratio"] for point in tuning["ratios"] if point["chosen"]]
     folders = {path.name for path in (everything.retrain().path or Path()).glob("trainings/*")}
     looked = {path.parent.name for path in (everything.retrain().path or Path()).glob("trainings/*/test.npz")}
-    trained = [arm for arm in ARMS.values() if arm.after != "free" and arm.name != "oracle"]
+    trained = [arm for arm in ARMS.values() if arm.after != "free" and arm.name not in ABSENT]
     assert len(looked) == len(trained) * 2  # one look per trained model
     tuned_out = {name for name in folders - looked if name.startswith("synthetic-")}
     assert len(tuned_out) == 2 * 2  # the other ratio and the other weight, two seeds each
@@ -105,7 +109,7 @@ def test_every_arm_is_decided_for_balanced_accuracy_too(everything: Project) -> 
     results = results_of(everything)
     equal = results["equal_shares"]
     rows = {row["name"]: row for row in equal["arms"]}
-    assert list(rows) == [name for name in ARMS if name != "oracle"]
+    assert list(rows) == [name for name in ARMS if name not in ABSENT]
     assert ARMS[equal["best"]].role in ("baseline", "cheap", "copies")
     assert [name for name, row in rows.items() if row["change"] is None] == [equal["best"]]
     base = rows[equal["best"]]["metrics"]["accuracy"]["mean"]
@@ -171,7 +175,7 @@ def test_the_budget_is_said_before_the_start(tmp_path: Path, capfd: pytest.Captu
     assert "(from the classifier trained before)" in said
 
 
-@pytest.mark.parametrize(("given", "arms"), [(["--quick"], QUICK), (["--arms", "all"], tuple(ARMS)), ([], None)])
+@pytest.mark.parametrize(("given", "arms"), [(["--quick"], QUICK), (["--arms", "all"], ALL), ([], None)])
 def test_the_command_line_takes_lists_of_arms(given: list[str], arms: tuple[str, ...] | None, tmp_path: Path) -> None:
     from click.testing import CliRunner
 

@@ -95,7 +95,7 @@ def test_arms_build_what_they_say() -> None:
     soft = replace(drawn, soft_labels=np.full((7, 3), 1 / 3, np.float32))
     material = Material(
         real, drawn, raw, weight=0.5, best="oversample", held_back=real, teacher=teacher, plausible=(soft,),
-        moved={"m2m": (real.select([0]), "")},
+        moved={"m2m": (real.select([0]), "")}, pool=real,
     )  # fmt: skip
     built = {name: arm.build(material, config) for name, arm in ARMS.items() if name != "clean"}
     assert len(built["original"].images) == len(real)
@@ -106,6 +106,7 @@ def test_arms_build_what_they_say() -> None:
     assert built["distilled"].images.soft_labels is not None
     assert built["distilled"].images.soft_labels[0].tolist() == pytest.approx([2 / 3, 1 / 6, 1 / 6])
     assert built["oracle"].images.counts() == {"angry": 42, "happy": 60, "sad": 15}
+    assert built["pool"].images.counts() == built["pool+best"].images.counts() == built["oracle"].images.counts()
     assert built["half"].images.counts() == {"angry": 40, "happy": 60, "sad": 5}  # only sad is rare
     assert built["quarter"].images.counts()["sad"] == 2
     assert built["logit-adjusted"].config.loss == "logit-adjusted"
@@ -124,7 +125,7 @@ def test_arms_build_what_they_say() -> None:
     assert [pixels[image.tobytes()] for image in copies.images] == copies.labels.tolist()
     assert len({image.tobytes() for image in copies.images}) == 7  # every image once before one twice
     assert set(copies.source) == {"real"}
-    for name in ("synthetic+best", "duplicated+best"):
+    for name in ("synthetic+best", "duplicated+best", "pool+best"):
         assert built[name].config.sampler == "balanced"
     assert built["synthetic"].config == config
 
@@ -140,9 +141,13 @@ def test_lists_of_arms_by_name() -> None:
     assert len(QUICK) == 4
     default = ["original", "oversample", "logit-adjusted", "synthetic", "synthetic+best"]
     assert [arm.name for arm in chosen_arms(fast_config().retrain.arms)] == default
-    assert [arm.name for arm in chosen_arms("all")] == list(ARMS)
-    assert [arm.name for arm in chosen_arms("all", thinned=True)] == [n for n in ARMS if n not in ("half", "quarter")]
-    assert [arm.name for arm in chosen_arms("all", thinned=False)] == [n for n in ARMS if n != "oracle"]
+    assert [arm.name for arm in chosen_arms("all", pooled=True)] == list(ARMS)
+    without = [name for name in ARMS if name not in ("pool", "pool+best")]
+    assert [arm.name for arm in chosen_arms("all")] == without
+    assert [arm.name for arm in chosen_arms("all", thinned=True)] == [
+        n for n in without if n not in ("half", "quarter")
+    ]
+    assert [arm.name for arm in chosen_arms("all", thinned=False)] == [n for n in without if n != "oracle"]
     assert [arm.name for arm in chosen_arms("original,class-weighted")] == ["original", "deferred-weights"]
     with pytest.raises(ConfigError, match="needs real training images that were taken away"):
         chosen_arms("original,oracle", thinned=False)

@@ -19,9 +19,10 @@ from ganfer.config import Config, load_config
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.data.provenance import read_facts
 from ganfer.errors import DataError, GanferError
-from ganfer.gan.encoder import encoder_run, open_encoder, train_encoder
+from ganfer.gan.encoder import Encoder, encoder_loss, encoder_run, fresh_encoder, open_encoder, train_encoder
 from ganfer.gan.identity import IdentitySettings, drawn_people, identity_run, open_identity, train_identity
-from ganfer.gan.sampling import open_gan
+from ganfer.gan.networks import NetworkSpec, build_generator
+from ganfer.gan.sampling import GanGenerator, open_gan
 from ganfer.gan.train import train_gan
 from ganfer.generate.changing import ALREADY, COPY, IDENTITY, KEPT, Changer
 from ganfer.generate.quota import Quota
@@ -309,6 +310,31 @@ def test_identity_and_encoder_are_trained_resumed_and_opened(
     encoder = open_encoder(encoder_run(workspace, config, data, made, people), generator, config)
     assert encoder.encode(images.images[:3], np.zeros(3, np.int64)).shape == (3, 1, 8)
     assert "finds" in str(train_encoder(workspace, config, data, made, people))
+
+
+def test_an_encoder_learns_to_find_latents_and_to_keep_what_it_is_weighted_for() -> None:
+    torch.manual_seed(1)
+    spec = NetworkSpec("resgan", 16, 1, 3, latent_dim=4, base_channels=4)
+    generator = GanGenerator(build_generator(spec), spec, NAMES)
+    config = settings(encoder__batch_size=32, encoder__channels=8, encoder__identity=0.1)
+    network = fresh_encoder(generator, config)
+    real = generator.sample(np.arange(64), np.arange(64) % 3)
+    loss = encoder_loss(network, generator, alike(), real, np.arange(64) % 3, config)
+    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+    z, labels = generator.latents(np.arange(500, 600)), np.arange(100) % 3
+    drawn = generator.sample_latents(z, labels)
+
+    def error() -> float:
+        return float(np.square(Encoder(network, "cpu").encode(drawn, labels)[:, 0] - z).mean())
+
+    before = error()
+    for i in range(80):
+        network.train().requires_grad_(True)
+        optimizer.zero_grad()
+        loss(i).backward()
+        optimizer.step()
+    assert error() < 0.6 * before
+    assert float(loss(3).detach()) == float(loss(3).detach())  # a function of the seed and the step alone
 
 
 def test_generate_from_faces_trains_what_is_missing_and_label_goes_on(

@@ -45,7 +45,7 @@ class Striped(Generator):
 @dataclass(frozen=True)
 class FakeSource:
     generator: Striped
-    input = "gan"
+    input, name = "gan", "fake"
     digest = "g"
     settings: dict[str, object]
 
