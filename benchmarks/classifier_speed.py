@@ -1,9 +1,12 @@
 """Training and labelling with `classifiers` against the usual way, in one run, turn by turn.
 
     python benchmarks/classifier_speed.py [--images 4096] [--rounds 3] [--device auto] [--model compact]
+                                          [--batches 128 512] [--workers N]
 
-Training, the usual way: torchvision's ImageFolder and DataLoader (a worker per core), per-image transforms of the same
-kinds and ranges, a plain loop with AdamW. Ours: `classifiers.train`. Same network, batch size, epochs and images.
+Training, the usual way: torchvision's ImageFolder and DataLoader (a worker per core unless --workers says otherwise),
+per-image transforms of the same kinds and ranges, a plain loop in float32 with AdamW. Ours: `classifiers.train`, in
+float32 and, on a processor, in the precision that "auto" comes to for long trainings (bfloat16 where it is clearly
+faster). Same network, batch sizes, epochs and images; the ratio is taken round by round.
 Labelling, the usual way: one file after another, opened, transformed and passed through the network alone, as
 deepface and fer do. Ours: the files read by a pool of threads, one batched pass. Images are smooth random textures in
 PNG files of 48x48 grey pixels: speed doesn't depend on what they show. Beside them stands a bound: how many images a
@@ -33,6 +36,7 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from classifiers import Classifier, Samples, TrainConfig, create_model, train
+from classifiers.probe import faster
 
 SIZE, CLASSES, BATCH = 48, 7, 128
 NAMES = [f"class-{k}" for k in range(CLASSES)]
@@ -91,13 +95,15 @@ def usual_training(
     return seen / (time.perf_counter() - started)
 
 
-def our_training(folder: Path, epochs: int, device: str, model: str, scratch: Path) -> float:
+def our_training(
+    folder: Path, epochs: int, device: str, model: str, scratch: Path, batch: int = BATCH, precision: str = "auto"
+) -> float:
     """Images per second of the whole call: reading the files, training, validating, calibrating, writing."""
     started = time.perf_counter()
     files = sorted(folder.rglob("*.png"))
     images, labels = read_all(files), np.array([NAMES.index(path.parent.name) for path in files])
     val = Samples(images[:CLASSES], np.arange(CLASSES))
-    config = TrainConfig(model=model, epochs=epochs, batch_size=BATCH, tensorboard=False)
+    config = TrainConfig(model=model, epochs=epochs, batch_size=batch, tensorboard=False, precision=precision)
     train(config, Samples(images, labels), val, NAMES, scratch, device=device, resume=False)
     return epochs * len(files) / (time.perf_counter() - started)
 
@@ -134,6 +140,12 @@ def bound(model: str, device: torch.device, size: int = 2048, repeats: int = 10)
     return {"gflop_per_image": flop / 1e9, "matrix_product_gflop_per_s": fastest / 1e9, "images_per_s": fastest / flop}
 
 
+def ratio(ours: list[float], usual: list[float]) -> dict[str, float]:
+    """Round by round."""
+    each = [a / b for a, b in zip(ours, usual, strict=True)]
+    return {"median": statistics.median(each), "lowest": min(each), "highest": max(each)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--images", type=int, default=4096)
@@ -141,30 +153,50 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--model", default="compact")
+    parser.add_argument("--batches", type=int, nargs="+", default=[128, 512])
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="of the usual loader")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "classifier_speed.json")
     options = parser.parse_args()
     cuda = options.device != "cpu" and torch.cuda.is_available()
     device = torch.device("cuda" if cuda else "cpu")
-    rates: dict[str, list[float]] = {"train usual": [], "train ours": [], "label usual": [], "label ours": []}
+    # what "auto" comes to in a training long enough to measure it
+    settled = "auto" if cuda else faster(options.model, CLASSES, 1, SIZE, BATCH, torch.get_num_threads())
+    ways = {"ours": settled, **({"ours in float32": "32-true"} if settled != "32-true" else {})}
+    rates: dict[str, list[float]] = {}
+
+    def note(what: str, rate: float) -> None:
+        rates.setdefault(what, []).append(rate)
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "images"
         make_folder(folder, options.images)
         files = sorted(folder.rglob("*.png"))
         classifier = Classifier(create_model(options.model, CLASSES, 1, SIZE), NAMES, device=device)
         for number in range(options.rounds):
-            scratch = Path(name) / f"run-{number}"
-            rates["train usual"].append(usual_training(folder, options.epochs, device, options.model))
-            rates["train ours"].append(our_training(folder, options.epochs, str(device), options.model, scratch))
-            rates["label usual"].append(usual_labelling(files[:512], classifier.model, device))
-            rates["label ours"].append(our_labelling(files, classifier))
+            for batch in options.batches:
+                usual = usual_training(folder, options.epochs, device, options.model, options.workers, batch)
+                note(f"train usual, batch {batch}", usual)
+                for way, precision in ways.items():
+                    scratch = Path(name) / f"run-{number}-{batch}-{precision}"
+                    rate = our_training(folder, options.epochs, str(device), options.model, scratch, batch, precision)
+                    note(f"train {way}, batch {batch}", rate)
+            note("label usual", usual_labelling(files[:512], classifier.model, device))
+            note("label ours", our_labelling(files, classifier))
             print({key: round(values[-1]) for key, values in rates.items()}, flush=True)
+    ratios = {
+        f"training, {way}, batch {batch}": ratio(
+            rates[f"train {way}, batch {batch}"], rates[f"train usual, batch {batch}"]
+        )
+        for batch in options.batches
+        for way in ways
+    }
     report: dict[str, Any] = {
         "unit": "images per second",
         "bound": bound(options.model, device),
         "rates": rates,
-        "training ratio (median)": statistics.median(rates["train ours"]) / statistics.median(rates["train usual"]),
-        "labelling ratio (median)": statistics.median(rates["label ours"]) / statistics.median(rates["label usual"]),
-        "model": options.model, "images": options.images, "epochs": options.epochs, "batch": BATCH,
+        "ratios": ratios | {"labelling": ratio(rates["label ours"], rates["label usual"])},
+        "model": options.model, "images": options.images, "epochs": options.epochs, "loader workers": options.workers,
+        "precision": {"usual": "float32", **ways}, "threads": torch.get_num_threads(), "load": os.getloadavg(),
         "device": torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine(),
         "cores": os.cpu_count(), "torch": torch.__version__,
     }  # fmt: skip

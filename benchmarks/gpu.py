@@ -3,9 +3,11 @@
     python benchmarks/gpu.py [--minutes 40] [--only NAME ...] [--dry]
 
 Each goal runs in a process of its own, so that one that fails or hangs costs itself alone, and its outcome goes into
-benchmarks/results/gpu.json at once; a finished goal is not run again (remove the file, or name it with --only). What
-needs FER2013 looks for it in the folder named by --shared and is left out, with the reason, where it is absent.
---dry runs the whole command with tiny sizes and writes no result: on a processor, or in the tests.
+benchmarks/results/gpu.json at once; a finished goal is not run again (remove the file, or name it with --only). Long
+trainings are kept in the folder named by --work and go on where they were. What needs FER2013 looks for it in the
+folder named by --shared and is left out, with the reason, where it is absent. --dry runs every goal with tiny sizes, on
+a drawn set of FER2013's layout, and writes no result: on a processor, or in the tests. StyleGAN2 beside NVIDIA's own
+generate.py needs its code: benchmarks/stylegan_speed.py --reference DIR --device cuda --resolution 1024 --graphs.
 
 The usual loop of the training goal is torchvision's ImageFolder and DataLoader with per-image transforms and AdamW; the
 number of its workers is part of the goal. Images of the speed goals are smooth random textures: what they show does not
@@ -29,6 +31,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "gpu.json"
 Figures = dict[str, Any]
+EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,15 @@ DRY = Sizes("cpu", "compact-small", 70, 16, 1, 16, 1, 32, 64)
 
 @dataclass(frozen=True)
 class Goal:
-    """run(sizes, shared folder, scratch) gives figures; minutes: its share of the time at most."""
+    """run(sizes, shared folder, scratch) gives figures; minutes: its share of the time at most.
+
+    keeps: the name of a scratch folder that stays, where trainings go on; without, it is a fresh one.
+    """
 
     run: Callable[[Sizes, Path, Path], Figures]
     minutes: float
     wanted: str
+    keeps: str = ""
 
 
 def textures(number: int, side: int, channels: int = 1) -> Any:
@@ -175,21 +182,38 @@ def ten_seeds(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
     return {"one": seconds[0], "together": seconds[1], "ratio": seconds[1] / seconds[0]}
 
 
+def archive_of(sizes: Sizes, shared: Path, scratch: Path) -> Path | None:
+    """FER2013 in the shared folder, if it is there; when dry a tiny set of the same layout."""
+    if sizes is not DRY:
+        archive = shared / "data" / "fer2013.tar.xz"
+        return archive if archive.is_file() else None
+    import numpy as np
+    from PIL import Image
+
+    folder = scratch / "fer2013"
+    noise = np.random.default_rng(0).integers(0, 120, (24, len(EXPRESSIONS), 48, 48))
+    for i, pictures in enumerate(noise):
+        for k, name in enumerate(EXPRESSIONS):
+            path = folder / ("test" if i % 4 == 0 else "train") / name / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((pictures[k] + 20 * k).astype(np.uint8)).save(path)
+    return folder
+
+
 def fer2013(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
     """The 60-second recipe on FER2013's public test split, mirror averaged, by the shipped recipe."""
-    archive = shared / "data" / "fer2013.tar.xz"
-    if not archive.is_file():
-        return {"left_out": f"no {archive}"}
-    if sizes is DRY:
-        return {"left_out": "dry"}
-    out = scratch / "recipe.json"
-    command = [
-        sys.executable, str(ROOT / "benchmarks" / "recipes.py"), "fer2013-compact-minute", "--fer", str(archive),
-        "--workspace", str(scratch / "work"), "--out", str(out),
-    ]  # fmt: skip
+    import recipes
+
+    archive = archive_of(sizes, shared, scratch)
+    if archive is None:
+        return {"left_out": f"no FER2013 in {shared}"}
+    tiny = {"classifier.model": sizes.model, "classifier.steps": 2, "classifier.batch_size": 16}
     began = time.perf_counter()
-    subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
-    return {"seconds_with_import_and_start": time.perf_counter() - began, "recipe": json.loads(out.read_text())}
+    record = recipes.run(
+        recipes.BY_NAME["fer2013-compact-minute"], {"fer": archive}, scratch / "work", short=False,
+        also={"device": sizes.device, **(tiny if sizes is DRY else {})},
+    )  # fmt: skip
+    return {"seconds_with_data_and_start": time.perf_counter() - began, "recipe": record}
 
 
 def drawing(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
@@ -275,37 +299,77 @@ def retraining(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
     return {"trainings": len(jobs), "seconds": time.perf_counter() - began}
 
 
-def long_gan(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
-    """The residual GAN for five million images, on textures or FER2013: steps a second, snapshots included."""
-    import numpy as np
-    from gan_common import workspace_of
+def snapshots(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
+    """What a training waits for at a snapshot: KID by NumPy and on the device, the resume point at once and aside."""
+    import gan_snapshots
+    import torch
 
+    return gan_snapshots.measure(torch.device(sizes.device), 5 if sizes.device == "cuda" else 1, scratch)
+
+
+def _long_tail(sizes: Sizes, shared: Path, scratch: Path) -> Any:
+    """A project of FER2013 thinned to a long tail, with the residual GAN's and the experiment's settings; or None."""
     from ganfer.config import load_config
-    from ganfer.gan import train_gan
+    from ganfer.pipeline import Project
 
-    side = 48 if sizes.device == "cuda" else 16
-    names = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-    images = textures(sizes.images, side)
-    workspace, data = workspace_of(scratch, images, np.arange(len(images)) % 7, names)
-    batch = 256 if sizes.device == "cuda" else 8
-    settings = {"batch_size": batch, "steps": sizes.gan_images // batch, "snapshot_every": 2500, "guide_epochs": 1}
-    if sizes.device == "cpu":
-        settings |= {"base_channels": 4}
-    config = load_config(None, {"device": sizes.device, **{f"gan.{name}": value for name, value in settings.items()}})
-    result = train_gan(workspace, config, data)
+    dry = sizes is DRY
+    batch = 8 if dry else 256
+    settings: Figures = {
+        "device": sizes.device, "gan.batch_size": batch, "gan.steps": sizes.gan_images // batch,
+        "gan.snapshot_every": 2500, "retrain.arms": "quick", "retrain.seeds": 3,
+    }  # fmt: skip
+    if dry:
+        settings |= {"data.size": 16, "gan.base_channels": 4, "gan.latent_dim": 8, "gan.guide_epochs": 1,
+                     "retrain.seeds": 2, "classifier.model": sizes.model, "classifier.epochs": 1,
+                     "classifier.batch_size": 16, "classifier.tensorboard": False, "label.require_match": False,
+                     "label.min_confidence": "0", "label.manifold": 0.0, "label.copies": False}  # fmt: skip
+    project = Project(scratch / "work", load_config(None, settings))
+    if project.workspace.active_data is None:
+        archive = archive_of(sizes, shared, scratch)
+        if archive is None:
+            return None
+        project.add(archive)
+        project.check(drop=True)
+        project.thin(imbalance=2 if dry else 100)
+    return project
+
+
+def long_gan(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
+    """The residual GAN for five million images of FER2013's long tail: its speed, snapshots included, and its KID."""
+    project = _long_tail(sizes, shared, scratch)
+    if project is None:
+        return {"left_out": f"no FER2013 in {shared}"}
+    result = project.train_gan()
     return {name: result.figures[name] for name in ("steps", "images", "images_per_second", "score", "alarms")}
+
+
+def experiment(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
+    """Whether that GAN's faces help: `ganfer retrain` on the long tail, the four arms that matter most, three seeds."""
+    project = _long_tail(sizes, shared, scratch)
+    if project is None:
+        return {"left_out": f"no FER2013 in {shared}"}
+    project.train_gan()  # found, or gone on with
+    began = time.perf_counter()
+    project.generate(to=20 if sizes is DRY else 3000)
+    project.label(fill=sizes is not DRY)
+    results = project.retrain().figures
+    arms = {arm["name"]: arm["metrics"]["balanced_accuracy"] for arm in results["arms"]}
+    return {"seconds": time.perf_counter() - began, "verdict": results["verdict"]["sentence"], "arms": arms,
+            "comparisons": results["comparisons"]}  # fmt: skip
 
 
 GOALS = {
     "blockers": Goal(blockers, 4, "all scenarios run"),
     "training": Goal(training_speed, 5, "ratio >= 12 with 16 workers, >= 20 with 8"),
-    "fer2013": Goal(fer2013, 3, "public test >= 71.5% in 60 s"),
-    "ten seeds": Goal(ten_seeds, 4, "ratio < 2"),
-    "drawing": Goal(drawing, 2, ">= 50,000 faces a second"),
-    "dcgan": Goal(gan_speed, 5, "ratio >= 5"),
+    "fer2013": Goal(fer2013, 3, "public test >= 71.5% in 60 s", "minute"),
+    "ten seeds": Goal(ten_seeds, 3, "ratio < 2"),
+    "drawing": Goal(drawing, 1, ">= 50,000 faces a second"),
+    "dcgan": Goal(gan_speed, 4, "ratio >= 5"),
     "stylegan2": Goal(stylegan, 2, "images a second at 1024 px"),
-    "retrain": Goal(retraining, 7, "50 trainings in 300 s"),
-    "gan": Goal(long_gan, 8, "five million images"),
+    "retrain": Goal(retraining, 6, "50 trainings in 300 s"),
+    "snapshots": Goal(snapshots, 1, "what a training waits for at a snapshot"),
+    "gan": Goal(long_gan, 5, "five million images", "long tail"),
+    "experiment": Goal(experiment, 6, "FER2013's long tail with that GAN's faces", "long tail"),
 }
 
 
@@ -319,14 +383,16 @@ def machine() -> Figures:
             "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()}  # fmt: skip
 
 
-def one(name: str, sizes: Sizes, shared: Path) -> None:
-    """Run a goal in this process; its figures are the last line of stdout."""
+def one(name: str, sizes: Sizes, shared: Path, work: Path) -> Figures:
+    """Run a goal in this process."""
+    goal = GOALS[name]
     with tempfile.TemporaryDirectory(prefix="ganfer-gpu-") as scratch:
-        figures = GOALS[name].run(sizes, shared, Path(scratch))
-    print(json.dumps(figures))
+        folder = work / goal.keeps if goal.keeps else Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        return goal.run(sizes, shared, folder)
 
 
-def run_goals(names: list[str], minutes: float, shared: Path, dry: bool) -> Figures:
+def run_goals(names: list[str], minutes: float, shared: Path, work: Path, dry: bool) -> Figures:
     """Every goal not yet finished, as far as the time goes; what is known after each is written at once."""
     ends = time.monotonic() + 60 * minutes
     known: Figures = json.loads(RESULT.read_text()) if RESULT.is_file() and not dry else {"goals": {}}
@@ -340,7 +406,7 @@ def run_goals(names: list[str], minutes: float, shared: Path, dry: bool) -> Figu
             print(f"{name}: no time left; run the same command again", file=sys.stderr)
             break
         began = time.monotonic()
-        known["goals"][name] = outcome = {"wanted": GOALS[name].wanted, **_in_a_process(name, left, shared, dry)}
+        known["goals"][name] = outcome = {"wanted": GOALS[name].wanted, **_in_a_process(name, left, shared, work, dry)}
         outcome["seconds"] = round(time.monotonic() - began, 1)
         print(f"{name}: {json.dumps(outcome)}", file=sys.stderr)
         if not dry:
@@ -349,8 +415,9 @@ def run_goals(names: list[str], minutes: float, shared: Path, dry: bool) -> Figu
     return known
 
 
-def _in_a_process(name: str, seconds: float, shared: Path, dry: bool) -> Figures:
-    command = [sys.executable, __file__, "--one", name, "--shared", str(shared), *(["--dry"] if dry else [])]
+def _in_a_process(name: str, seconds: float, shared: Path, work: Path, dry: bool) -> Figures:
+    places = ["--shared", str(shared), "--work", str(work)]
+    command = [sys.executable, __file__, "--one", name, *places, *(["--dry"] if dry else [])]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
@@ -365,17 +432,21 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=40.0)
     parser.add_argument("--only", nargs="+", choices=GOALS, default=list(GOALS))
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
+    parser.add_argument("--work", type=Path, default=ROOT / "ganfer-work" / "gpu", help="where long trainings are kept")
     parser.add_argument("--dry", action="store_true")
     parser.add_argument("--one", choices=GOALS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        one(arguments.one, DRY if arguments.dry else FULL, arguments.shared)
+        figures = one(arguments.one, DRY if arguments.dry else FULL, arguments.shared, arguments.work)
+        print(json.dumps(figures))  # the last line of stdout
         return
     import torch
 
     if not arguments.dry and not torch.cuda.is_available():
         sys.exit("No CUDA GPU here; --dry shows that everything runs.")
-    known = run_goals(arguments.only, arguments.minutes, arguments.shared, arguments.dry)
+    with tempfile.TemporaryDirectory(prefix="ganfer-gpu-") as scratch:
+        work = Path(scratch) if arguments.dry else arguments.work
+        known = run_goals(arguments.only, arguments.minutes, arguments.shared, work, arguments.dry)
     failed = [name for name, outcome in known["goals"].items() if "error" in outcome]
     if arguments.dry:
         print(json.dumps(known))

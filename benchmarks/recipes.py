@@ -157,9 +157,11 @@ def main() -> None:
         print(f"{recipe.config}: {results[recipe.config]['figures']}", flush=True)
 
 
-def run(recipe: Recipe, sources: dict[str, Path], root: Path, *, short: bool) -> dict[str, Any]:
-    """Train and measure a recipe in the workspace of its data; returns the record."""
-    changes = dict(recipe.short) if short else {}
+def run(
+    recipe: Recipe, sources: dict[str, Path], root: Path, *, short: bool, also: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Train and measure a recipe in the workspace of its data; returns the record. also: other settings."""
+    changes = (dict(recipe.short) if short else {}) | (also or {})
     folds = changes.pop("folds", recipe.folds)
     config = load_config(recipe.config, {"data.size": recipe.size, **changes})
     tta = "none" if short and recipe.short else recipe.tta
@@ -177,7 +179,7 @@ def run(recipe: Recipe, sources: dict[str, Path], root: Path, *, short: bool) ->
     return {
         **kept,
         "theirs": recipe.theirs, "bars": recipe.bars, "reached": reached, "note": recipe.note,
-        "shortened": recipe.short if short else {}, "tta": tta, "seed": config.seed,
+        "shortened": (recipe.short if short else {}) | (also or {}), "tta": tta, "seed": config.seed,
         "counts": {split: images.counts(split) for split in ("train", "val", "test")}, **_machine(),
     }  # fmt: skip
 

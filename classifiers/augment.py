@@ -170,26 +170,33 @@ def shrink(x: Tensor, side: int) -> Tensor:
     return F.interpolate(x, size=(side, side), mode="bilinear", antialias=True)
 
 
-def mix(x: Tensor, targets: Tensor, mixup: float, cutmix: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """mixup (Zhang et al. 2018) or CutMix (Yun et al. 2019) of a batch with its own reverse order.
+def draw_mixing(mixup: float, cutmix: float, h: int, w: int, rng: np.random.Generator) -> tuple[str, np.ndarray]:
+    """How a batch of h x w pixels is mixed, "mixup", "cutmix" or "" (not at all), and the numbers (5,) float32 of it.
 
-    x (B, C, H, W) float, targets (B, K); an alpha of 0 is off, with both on each batch draws one of the two.
+    mixup (Zhang et al. 2018) or CutMix (Yun et al. 2019); an alpha of 0 is off, with both on each batch draws one.
     """
     if not (mixup or cutmix):
-        return x, targets
+        return "", np.zeros(5, np.float32)
     if cutmix and (not mixup or rng.random() < 0.5):
-        h, w = x.shape[2:]
         side = math.sqrt(1 - rng.beta(cutmix, cutmix))
         cy, cx = rng.random(2)
         top, bottom = (int(np.clip(round((cy + s * side / 2) * h), 0, h)) for s in (-1, 1))
         left, right = (int(np.clip(round((cx + s * side / 2) * w), 0, w)) for s in (-1, 1))
-        patch = x[:, :, top:bottom, left:right].flip(0)
-        x = x.clone()
-        x[:, :, top:bottom, left:right] = patch
         share = 1 - (bottom - top) * (right - left) / (h * w)
-    else:
-        share = float(rng.beta(mixup, mixup))
+        return "cutmix", np.array([share, top, bottom, left, right], np.float32)
+    return "mixup", np.array([rng.beta(mixup, mixup), 0, 0, 0, 0], np.float32)
+
+
+def mix(x: Tensor, targets: Tensor, how: str, numbers: Tensor) -> tuple[Tensor, Tensor]:
+    """A batch mixed with its own reverse order: x (B, C, H, W) float, targets (B, K); `how` and `numbers` (5,) as
+    `draw_mixing` gives them, the numbers on the device: a recorded step gets others every time."""
+    share, top, bottom, left, right = numbers
+    if how == "mixup":
         x = torch.lerp(x.flip(0), x, share)
+    else:
+        rows, columns = (torch.arange(n, device=x.device) for n in x.shape[2:])
+        inside = ((rows >= top) & (rows < bottom)).view(-1, 1) & ((columns >= left) & (columns < right))
+        x = torch.where(inside, x.flip(0), x)
     return x, torch.lerp(targets.flip(0), targets, share)
 
 

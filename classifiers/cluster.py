@@ -111,7 +111,7 @@ class Cluster(Mailbox):
                 now -= self._meet(new)
         except (OSError, TimeoutError) as error:
             raise self._gone() from error
-        if not now:
+        if not now and self._own is None:
             self._say(f"no worker has joined the Dask scheduler at {self._address}: waiting for one")
         self._workers, self._looked = now, monotonic()
 

@@ -26,13 +26,21 @@ class Imbalance:
     Everything depends on (seed, step) alone, so that a resumed training goes on exactly.
     """
 
-    def __init__(self, config: TrainConfig, labels: np.ndarray, mass: np.ndarray, total: int) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        labels: np.ndarray,
+        mass: np.ndarray,
+        total: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """device: where the batches are; what they are compared with lies there, too, or every step would wait."""
         self.config, self.total = config, total
         self.deferred = math.floor(config.defer * total) if config.defer else 0
         self.refit = total - math.floor(config.refit * total) if config.refit else total
         weights = balanced_class_weights(mass)
-        self._class_weights = torch.from_numpy(weights) if late_weights(config) else None
-        self._rare = torch.from_numpy(rare(np.bincount(labels, minlength=len(mass))))
+        self._class_weights = torch.from_numpy(weights).to(device) if late_weights(config) else None
+        self._rare = torch.from_numpy(rare(np.bincount(labels, minlength=len(mass)))).to(device)
         self._strength = make_strength(config.rare_augment) if config.rare_augment else None
         self._by_class = [np.flatnonzero(labels == k) for k in np.unique(labels)] if config.cmo else []
 
@@ -76,13 +84,13 @@ class Imbalance:
         """Targets (B, K) times their classes' weights, from where these set in (DRW, Cao et al. 2019)."""
         if self._class_weights is None or step < self.deferred or self.last_on_real(step):
             return targets
-        return targets * self._class_weights.to(targets.device)
+        return targets * self._class_weights
 
     def changed(self, images: Tensor, plain: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
         """A batch as it was augmented, (B, C, H, W) float, its rare classes' images (uint8) changed more strongly."""
         if self._strength is None:
             return plain
-        rows = self._rare.to(targets.device)[targets.argmax(1)]
+        rows = self._rare[targets.argmax(1)]
         strong = augment(images, self._strength, generator)
         return torch.where(rows.view(-1, 1, 1, 1), strong, plain)
 

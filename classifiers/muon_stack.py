@@ -19,18 +19,19 @@ def as_matrix(p: Tensor) -> Tensor:
     return (p.movedim(1, -1) if p.ndim == 4 else p).flatten(1)
 
 
-def orthogonalised(matrix: Tensor, iterations: int = 5) -> Tensor:
+def orthogonalised(matrix: Tensor, iterations: int = 5, *, half: bool = False) -> Tensor:
     """The nearest matrix with orthonormal rows (or columns), roughly: singular values end up around 0.7 to 1.2.
 
     (R, C), or (N, R, C) with zero-padded wide matrices. A Newton-Schulz iteration of the fifth order whose coefficients
-    were chosen for speed; bfloat16 on CUDA. Entries below a billionth of the norm count as zero: the momentum of units
-    that died decays into denormal numbers, with which a CPU multiplies a hundred times more slowly.
+    were chosen for speed; in bfloat16 where `half`, and on CUDA. Entries below a billionth of the norm count as zero:
+    the momentum of units that died decays into denormal numbers, which a CPU multiplies a hundred times more slowly.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = matrix.shape[-2] > matrix.shape[-1]
     x = matrix.mT if tall else matrix
     x = x.bfloat16() if x.is_cuda else x
     x = F.hardshrink(x / (torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True) + 1e-7), _NEGLIGIBLE)
+    x = x.bfloat16() if half else x
     add_product = torch.addmm if x.ndim == 2 else torch.baddbmm
     for _ in range(iterations):
         gram = x @ x.mT

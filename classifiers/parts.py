@@ -121,11 +121,12 @@ def set_lr(group: dict[str, Any], lr: float, recorded: bool, device: torch.devic
 
 
 def make_optimizer(
-    config: TrainConfig, model: ImageClassifier, beside: Iterable[nn.Parameter] = ()
+    config: TrainConfig, model: ImageClassifier, beside: Iterable[nn.Parameter] = (), *, half: bool = False
 ) -> torch.optim.Optimizer:
     """The setting's optimiser, else the model's own; weight decay on kernels and matrices; body and head apart.
 
-    beside: further gains and biases, which learn as the body's do.
+    beside: further gains and biases, which learn as the body's do. half: the network trains in bfloat16, and so may
+    Muon's products.
     """
     kind = config.optimizer or model.optimizer
     lr = default_lr(kind, model) if config.lr is None else config.lr
@@ -140,7 +141,7 @@ def make_optimizer(
                 group["muon"] = matrices and part is model.body
             groups.append(group)
     if kind == "muon":
-        return Muon(groups, lr=lr)
+        return Muon(groups, lr=lr, half=half)
     # One kernel per group on a GPU. Float16's gradient scaler lets no fused optimiser clip, and is rare.
     device = next(model.parameters()).device
     fused = True if device.type == "cuda" and resolve_precision(config.precision, device) != "16-mixed" else None

@@ -53,9 +53,12 @@ class Recorder:
         self._aside = torch.cuda.Stream(device) if active else None
 
     def __call__(self, kind: Hashable, step: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-        """step(*inputs), whose tensor the next call may overwrite. kind: all else that its launches depend on."""
+        """step(*inputs), whose tensor the next call may overwrite. kind: all else that its launches depend on; None
+        for a step that is like no other."""
         if not self.active:
             return step(*inputs)
+        if kind is None:
+            return self._on_the_side(step, inputs)
         kind = (kind, *((x.shape, x.dtype, x.stride()) for x in inputs))
         recording = self._recordings.get(kind)
         if recording is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import io
 import logging
 import time
+from collections.abc import Hashable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +17,13 @@ from torch import Tensor, nn
 
 from classifiers.augment import augment, early_side, make_strength
 from classifiers.config import TrainConfig, about_synthetic
+from classifiers.device import has_bf16
 from classifiers.device_set import DeviceSet
 from classifiers.errors import ClassifierError
 from classifiers.files import UNREADABLE, save_history, seal, unseal, write_atomic
 from classifiers.imbalance import PASTED, Imbalance, late_weights, make_order
 from classifiers.losses import Loss, balanced_class_weights, make_loss, smoothing_shares
+from classifiers.memory import Statistics
 from classifiers.models import ImageClassifier, create_model
 from classifiers.parts import Average, make_optimizer, quick_figures, total_steps, validation_steps
 from classifiers.prediction import map_batches
@@ -77,7 +81,8 @@ class Run:
         elif config.compile:
             self.notes.append("with batch norm of their own for synthetic images the network is not compiled")
         beside = list(self.split.auxiliary.parameters()) if self.split else []
-        self.net, self.optimizer = fabric.setup(net, make_optimizer(config, self.model, beside))
+        half = self.precision == "bf16-mixed" and has_bf16(device)
+        self.net, self.optimizer = fabric.setup(net, make_optimizer(config, self.model, beside, half=half))
         self.counts = class_counts(train.labels, len(names))
         # An image of weight 0.25 is a quarter of one, for class weights and priors as well as in the loss.
         mass = class_mass(train, len(names), real=config.prior == "real")
@@ -94,7 +99,7 @@ class Run:
         self.total = total_steps(config, len(train))
         labels = np.asarray(train.labels)
         self.order = make_order(config, labels, seed, train.weights, self.total, self.synthetic)
-        self.imbalance = Imbalance(apart, labels, mass, self.total)
+        self.imbalance = Imbalance(apart, labels, mass, self.total, device)
         self.strength = make_strength(
             config.augment, rotate=config.rotate, shift=config.shift, zoom=config.zoom, shear=config.shear,
             flip=config.flip, cutout=config.cutout, magnitude=config.magnitude,
@@ -105,6 +110,7 @@ class Run:
         self.early_steps = round(self._progressive(channels) * self.total)
         self.validation_steps = set(validation_steps(config, len(train)))
         self.micro_batches = 1
+        self.statistics, self.tried = Statistics(self.split or self.model), collections.Counter[bool]()
         self.step, self.since_best, self._steps_summed = 0, 0, 0
         self.loss_sum = torch.zeros((), device=device)
         self.history: list[dict[str, float]] = []
@@ -113,12 +119,20 @@ class Run:
         self._seconds_before, self._started, self._saved = 0.0, time.monotonic(), time.monotonic()
 
     def _can_be_recorded(self) -> bool:
-        """Whether steps are alike but for their images: nothing drawn on the CPU, scaled, frozen or shared."""
+        """Whether steps of a kind are alike but for their inputs.
+
+        Not where one waits for what the device found (float16 asks whether its gradients are finite), for other
+        processes, or takes more images by chance.
+        """
         config, alone = self.config, self.fabric.world_size == 1
-        plain = not (config.mixup or config.cutmix or config.freeze or config.compile)
-        plain = plain and not (config.refit or config.cmo or config.rare_augment)
-        plain = plain and self.split is None and not config.mixup_across
+        plain = not (config.compile or config.cmo or config.mixup_across) and self.split is None
         return wanted(self.fabric.device) and alone and plain and self.precision != "16-mixed"
+
+    def kind(self, early: bool, how: str) -> Hashable:
+        """What the coming step's launches depend on, besides its inputs; None while layers are still to be unfrozen."""
+        if self.config.freeze and self.step < self.config.freeze * self.total:
+            return None
+        return early, how, self.micro_batches, self.step >= self.imbalance.refit
 
     def _split_norm(self) -> SplitNorm | None:
         """Batch norm of their own for synthetic images, where there are some and the configuration asks for it."""
@@ -189,10 +203,9 @@ class Run:
 
     def note_micro_batches(self) -> None:
         """Say, and keep for the card, that memory is too small for the batch, and what that changes."""
-        same = not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.model.modules())
         effect = (
             "with the same gradients"
-            if same
+            if not self.statistics.present
             else "whose own statistics batch norm uses: results differ from those of a GPU with more memory"
         )
         about = "out of GPU memory"

@@ -17,15 +17,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from classifiers.augment import augment, mix, mix_across, shrink
+from classifiers.augment import augment, draw_mixing, mix, mix_across, shrink
+from classifiers.backward import backward
 from classifiers.calibration import fit_temperature, softmax
 from classifiers.config import TrainConfig, about_synthetic, identifying
 from classifiers.device import make_fabric, resolve_device
+from classifiers.device_set import to_device
 from classifiers.errors import ClassifierError
 from classifiers.evaluation import evaluate
 from classifiers.files import json_bytes, read_weights, save_history, save_weights, write_atomic
 from classifiers.losses import smooth
-from classifiers.memory import is_out_of_memory
 from classifiers.parts import set_lr, unfreeze
 from classifiers.plots import plot_curves
 from classifiers.prediction import WEIGHTS, Classifier, load_classifier
@@ -147,8 +148,10 @@ def _fit(run: Run, advance: Advance, watch: Watch | None, curves: Curves) -> Non
             if run.step + 1 < run.total and not config.cmo:  # which takes others in between
                 run.data.prefetch(run.places(run.step + 1))
             early = run.step < run.early_steps
-            step = partial(_step, run, random, early, run.sources(index))
-            loss = run.recorder((early, run.micro_batches), step, images, targets)
+            how, numbers = draw_mixing(config.mixup, config.cutmix, images.shape[2], images.shape[3], random)
+            mixing = [to_device(torch.from_numpy(numbers), run.fabric.device)] if how else []
+            step = partial(_step, run, random, early, run.sources(index), how)
+            loss = run.recorder(run.kind(early, how), step, images, targets, *mixing)
             run.step += 1
             if run.average is not None:
                 run.average.update(run.step)
@@ -172,70 +175,40 @@ def _fit(run: Run, advance: Advance, watch: Watch | None, curves: Curves) -> Non
 
 
 def _step(
-    run: Run, random: np.random.Generator, early: bool, synthetic: np.ndarray | None, images: Tensor, targets: Tensor
+    run: Run,
+    random: np.random.Generator,
+    early: bool,
+    synthetic: np.ndarray | None,
+    how: str,
+    images: Tensor,
+    targets: Tensor,
+    *mixing: Tensor,
 ) -> Tensor:
-    """One optimiser step on images (B, C, H, W) uint8 and targets (B, K); returns the loss. Nothing here may ask the
-    device for a value: the step is recorded where that is possible.
+    """One optimiser step on images (B, C, H, W) uint8 and targets (B, K), mixed as was drawn; returns the loss.
 
-    synthetic: (B,) which images are, None where nothing asks.
+    Nothing here may ask the device for a value: the step is recorded where that is possible. synthetic: (B,) which
+    images are, None where nothing asks.
     """
     config = run.config
     plain = augment(images, run.strength, run.generator)
     images = run.imbalance.changed(images, plain, targets, run.generator)
     images, targets = run.paste(images, targets)
-    images, targets = mix(images, targets, config.mixup, config.cutmix, random)
+    if how:
+        images, targets = mix(images, targets, how, *mixing)
     if synthetic is not None:
-        if config.mixup or config.cutmix:  # an image that is partly synthetic is not real
+        if how:  # an image that is partly synthetic is not real
             synthetic = synthetic | synthetic[::-1]
         images, targets = mix_across(images, targets, synthetic, config.mixup_across, random)
     if early:
         images = shrink(images, run.early_side)
     images = images.contiguous(memory_format=torch.channels_last)
-    loss = _backward(run, images, smooth(targets, config.label_smoothing, run.aim()[1]), synthetic)
+    targets = smooth(targets, config.label_smoothing, run.aim()[1])
+    loss = backward(run, images, targets, synthetic, early=early)
     if config.clip_norm:
         run.fabric.clip_gradients(run.net, run.optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
     run.optimizer.step()
     run.optimizer.zero_grad()
     return loss
-
-
-def _backward(run: Run, images: Tensor, targets: Tensor, synthetic: np.ndarray | None = None) -> Tensor:
-    """Gradients of the batch's weighted mean loss, in as many micro-batches as memory demands; returns the loss."""
-    weight = run.fabric.all_reduce(targets.sum(), reduce_op="mean").clamp_min(1e-8)  # all of a batch may weigh nothing
-    while True:
-        try:
-            return _in_micro_batches(run, images, targets, weight, synthetic)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-        # outside of the handler, whose traceback holds the tensors that are to be freed
-        if run.micro_batches >= len(images):
-            raise ClassifierError("out of GPU memory for a single image: use a smaller model or size")
-        if run.fabric.world_size > 1:  # the other processes wait for this one's gradients
-            raise ClassifierError(
-                f"out of GPU memory at batch_size = {run.config.batch_size} on {run.fabric.world_size} processes: "
-                "set a smaller batch_size"
-            )
-        run.optimizer.zero_grad()
-        run.micro_batches *= 2
-        run.note_micro_batches()
-        torch.cuda.empty_cache()
-
-
-def _in_micro_batches(
-    run: Run, images: Tensor, targets: Tensor, weight: Tensor, synthetic: np.ndarray | None
-) -> Tensor:
-    """One pass over the batch in `run.micro_batches` pieces; returns the loss."""
-    total, begin, objective = torch.zeros((), device=images.device), 0, run.aim()[0]
-    pieces = list(zip(images.chunk(run.micro_batches), targets.chunk(run.micro_batches), strict=True))
-    for i, (x, t) in enumerate(pieces, 1):
-        with run.fabric.no_backward_sync(run.net, enabled=i < len(pieces)):
-            apart = () if run.split is None or synthetic is None else (synthetic[begin : begin + len(x)],)
-            loss = objective(run.net(x, *apart).float(), t).sum() / weight
-            run.fabric.backward(loss)
-        total += loss.detach()
-        begin += len(x)
-    return total
 
 
 def _stop_if_diverged(run: Run, loss: float) -> None:

@@ -4,6 +4,8 @@
 Importing `ganfer` loads neither torch nor numpy; the heavy modules are loaded when first used.
 """
 
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ganfer.version import __version__
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
     from ganfer.config import Config
     from ganfer.errors import GanferError
     from ganfer.pipeline import Project, open
+
+if sys.platform == "darwin":  # operations that Apple's GPUs lack run on the processor; torch names each in a warning
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # read when torch is loaded
 
 __all__ = ["Config", "GanferError", "Project", "__version__", "open"]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 
 @contextmanager
@@ -21,3 +22,8 @@ def exact(device: torch.device) -> Iterator[None]:
             yield
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def in_double(x: Tensor) -> Tensor:
+    """x in float64; on the processor where it is an Apple GPU's, which has none."""
+    return (x.cpu() if x.device.type == "mps" else x).double()

@@ -67,7 +67,7 @@ WRONG = {
     "tune --storage sqlite:///nowhere/x.db": "there is no folder",
     "tune --storage mysql://u@h/db": "needs the driver MySQLdb",
     "data thin --class nope=5": "class 'nope'",
-    "data audit junk --out full.png": "--out full.png: full.png is a file",
+    "data audit junk --out full.png/x": "--out full.png/x: full.png is a file",
     "data audit junk --out full.png/x --dry-run": "full.png is a file",
     "review --export full.png/x.csv": "--export full.png/x.csv: full.png is a file",
     "predict nowhere.png": "does not exist",

@@ -59,7 +59,10 @@ class GanConfig:
     ada_target: float = setting(
         0.6, "augment only as often as keeps the discriminator's lead at this (ADA's 0.6); 0 = always", low=0, high=0.95
     )
-    batch_size: int = setting(64, "images per step", low=2, high=65_536)
+    batch_size: int = setting(
+        0, "images per step, 2 or more; 0 = 64, on a GPU 256 for dcgan and resgan of up to 32 base channels",
+        low=0, high=65_536,
+    )  # fmt: skip
     steps: int = setting(4000, "optimiser steps of the generator", low=1)
     minutes: float = setting(0.0, "stop after this much training time; 0 = no limit", low=0)
     lr_generator: float = setting(1e-3, "Adam's learning rate, generator", low=0, high=1)
@@ -82,7 +85,9 @@ class GanConfig:
     checkpoint_seconds: float = setting(60.0, "seconds between resume points besides those at snapshots", low=0)
     holdout: float = setting(0.1, "share of the training images held back to choose the best snapshot", low=0, high=0.5)
     precision: str = setting(
-        "auto", "bf16 on CUDA where it has it, else fp32", choices=("auto", "fp32", "bf16", "fp16")
+        "auto",
+        "auto is bf16 on CUDA that has it, else fp32; fastest measures on a processor whether bf16 is faster, too",
+        choices=("auto", "fp32", "bf16", "fp16", "fastest"),
     )
     parent: str = setting(
         "",

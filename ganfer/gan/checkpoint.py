@@ -50,6 +50,7 @@ class State:
     seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
     best: Best | None = None
+    arithmetic: str = "fp32"  # the precision the training goes on in; loading leaves it alone
 
     def _parts(self) -> dict[str, Any]:
         names = ("generator", "discriminator", "average", "optimizer_g", "optimizer_d", "precision")
@@ -64,6 +65,7 @@ class State:
             "ada": self.ada.cpu(),
             "step": self.step,
             "seconds": self.seconds,
+            "arithmetic": self.arithmetic,
             "history": self.history,
             "best": None if self.best is None else dict(vars(self.best)),
         }

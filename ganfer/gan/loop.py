@@ -35,11 +35,13 @@ from ganfer.gan.transfer import Start, release
 from ganfer.metrics import features
 from ganfer.runtime import ranks
 from ganfer.runtime.console import Advance, progress, say
-from ganfer.runtime.device import average_gradients, resolve_precision, wide_float
+from ganfer.runtime.device import wide_float
+from ganfer.runtime.gradients import GradientMean
 from ganfer.tracking import Tracked
 from ganfer.version import __version__
 from ganfer.workspace import Run
 
+CHECKPOINT = "checkpoint.pt"
 LOG_EVERY = 25  # steps per logged row; losses are read from the device no more often than that
 AGREE_EVERY = 10  # steps between agreements of several processes
 _RECALIBRATION = 10_000_000  # batches for batch-norm statistics are drawn from steps that no training reaches
@@ -53,12 +55,13 @@ class Training:
 
     def __init__(
         self, run: Run, config: GanConfig, seed: int, plan: TrainingPlan, spec: NetworkSpec, fabric: Fabric,
-        guide: Guide | None, began: float, track: Tracked, start: Start | None = None,
+        guide: Guide | None, began: float, precision: str, track: Tracked, start: Start | None = None,
     ) -> None:  # fmt: skip
         """began: when this process started to train, the guide included, on the monotonic clock: budgets count it.
 
-        start: a parent's weights.
+        precision: what the setting comes to here (`ganfer.gan.settle`). start: a parent's weights.
         """
+        self.precision = precision
         self.run, self.config, self.seed, self.plan, self.spec, self.fabric = run, config, seed, plan, spec, fabric
         self.guide = guide
         self.device = fabric.device
@@ -71,16 +74,18 @@ class Training:
         self._frozen = start.frozen if start else frozenset()
         self.scorer = SnapshotScorer(plan, self.device)
         recorded = wanted(self.device) and ranks.count() == 1 and self.batches.images is not None
-        recorded = recorded and resolve_precision(config.precision, self.device) != "fp16"  # no loss is scaled
+        recorded = recorded and precision != "fp16"  # whose steps wait to hear whether gradients are finite
         self.recorder = Recorder(self.device, [self.batches.rng], active=recorded)
         self._strength = torch.zeros((), device=self.device)
         self.state = new_state(spec, config, seed, fabric, start)
-        self.saver = Saver(run.path / "checkpoint.pt", aside=self.device.type == "cuda")
+        self.state.arithmetic = precision
+        self.saver = Saver(run.path / CHECKPOINT, aside=self.device.type == "cuda")
         if self.saver.path.is_file():
             self.state.load(self.saver.path)
             say(f"Resuming at step {self.state.step:,} of {config.steps:,}.")
         track.start({"gan": dataclasses.asdict(config), "seed": seed}, self.state.step)
         self.journal = Journal(run.path, plan.names, track, silent=not ranks.leads())
+        self.means = GradientMean(self.state.generator), GradientMean(self.state.discriminator)
         self._agreed: tuple[float, float] | None = None  # of several processes: the leader's clock, its snapshots' time
         self._began, self._seconds_before = began, self.state.seconds
         self._saved = time.monotonic()
@@ -156,7 +161,7 @@ class Training:
             total_d = loss_d + (0.5 * config.r1_gamma * config.r1_interval) * penalty
         state.optimizer_d.zero_grad(set_to_none=True)
         fabric.backward(total_d)
-        average_gradients(discriminator)
+        self.means[1].finish()
         state.optimizer_d.step()
 
         # the discriminator's own gradients would be thrown away, so they are not computed
@@ -169,7 +174,7 @@ class Training:
         loss_g = loss.generator(logits.float(), real_again)
         state.optimizer_g.zero_grad(set_to_none=True)
         fabric.backward(loss_g + (config.guidance * strength) * guided)
-        average_gradients(generator)
+        self.means[0].finish()
         state.optimizer_g.step()
         release(discriminator, self._frozen)
 
@@ -332,7 +337,7 @@ class Training:
             self._write_generator({})
             kept = f"The best snapshot, of step {best.step:,}, is kept in {self.run.path / FILE}."
         remedies = "lower gan.lr_generator and gan.lr_discriminator"
-        if self.config.precision in ("auto", "fp16", "bf16") and self.device.type == "cuda":
+        if self.precision != "fp32":
             remedies += ", or set gan.precision=fp32"
         if self.config.regulariser == "none":
             remedies += ", or set gan.regulariser=spectral"

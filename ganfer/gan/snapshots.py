@@ -10,7 +10,7 @@ from ganfer.data.sheets import row_sheet
 from ganfer.gan.plan import TrainingPlan
 from ganfer.gan.sampling import GanGenerator
 from ganfer.metrics.features import RandomConvFeatures, Standardiser, spread
-from ganfer.metrics.kid import mmd2_on
+from ganfer.metrics.kid import mmd2_on, within_on
 from ganfer.runtime.seeding import image_seeds, stream
 
 GRID_COLUMNS = 10
@@ -42,6 +42,11 @@ class SnapshotScorer:
         self.real_spread = [spread(self.standardise(f)) if len(f) > 1 else None for f in reference]
         self.held = self.standardise(self.features(plan.held_images))
         self.held_counts = np.bincount(plan.held_labels, minlength=len(plan.names))
+        self._held_by_class = [self.held[plan.held_labels == label] for label in range(len(plan.names))]
+        # every snapshot is compared with the same held-back images, whose distances among themselves never change
+        self._within = [
+            within_on(held, device) if len(held) > 1 else None for held in (self.held, *self._held_by_class)
+        ]
         self.labels = np.repeat(np.arange(len(plan.names)), np.maximum(self.held_counts, _SAMPLES))
 
     def _reference(self, label: int) -> np.ndarray:
@@ -60,11 +65,14 @@ class SnapshotScorer:
             mine, held = fake[self.labels == label], int(self.held_counts[label])
             as_held.append(mine[:held])
             if held >= _JUDGED and self.plan.class_names:
-                by_class[name] = mmd2_on(self.held[self.plan.held_labels == label], mine, self.device)
+                held_back, within = self._held_by_class[label], self._within[label + 1]
+                by_class[name] = mmd2_on(held_back, mine, self.device, within_x=within)
             real = self.real_spread[label]
             if real:
                 diversity[name] = spread(mine) / real
-        overall = mmd2_on(self.held, np.concatenate(as_held), self.device) if len(self.held) >= 2 else None
+        overall: float | None = None
+        if len(self.held) >= 2:
+            overall = mmd2_on(self.held, np.concatenate(as_held), self.device, within_x=self._within[0])
         score = float(np.mean(list(by_class.values()))) if by_class else overall
         return SnapshotScore(score, overall, by_class, diversity)
 

@@ -17,11 +17,12 @@ from ganfer.data.unlabelled import pools_of, read_pools
 from ganfer.errors import DataError, GanferError
 from ganfer.gan.diffaugment import parse_policies
 from ganfer.gan.guide import FOLDER, train_guide
-from ganfer.gan.loop import Training, fresh_networks, own_batch
+from ganfer.gan.loop import CHECKPOINT, Training, fresh_networks, own_batch
 from ganfer.gan.model_card import generator_facts
 from ganfer.gan.networks import NetworkSpec, check_size
 from ganfer.gan.parent import Parent, is_distant, open_parent
 from ganfer.gan.plan import TrainingPlan, plan_lines, plan_training, resized
+from ganfer.gan.settle import settled_batch, settled_precision
 from ganfer.gan.transfer import Start, child_spec, prepare
 from ganfer.page.numbers import duration
 from ganfer.results import Result
@@ -44,6 +45,8 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
     Resumes an interrupted run and returns a finished one at once. GanferError when the losses stop being numbers
     (the best snapshot so far is kept in the folder), when the images' size fits no network, or when there are none.
     """
+    place = resolve_device(config.device)
+    config = dataclasses.replace(config, gan=settled_batch(config.gan, place))
     pools = used_pools(workspace, config, data)
     parent = open_parent(workspace, config.gan) if config.gan.parent else None
     key = run_key(config, data, parent, pools)
@@ -58,12 +61,13 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
         spec = network_spec(images, plan, config.gan, parent)
         plan = resized(plan, spec.size)
         start = None if parent is None else start_from(parent, spec, plan, config)
-        fabric = make_fabric(config.device, config.gan.precision)
         for line in [*plan_lines(plan, config.gan), *(start.lines if start else ())]:
             say(line)
         if parent is not None and ranks.leads():
             write_json(run.path / PARENT, {"path": config.gan.parent, "name": parent.name, "digest": parent.digest})
         began = time.monotonic()
+        precision = settled_precision(config.gan, spec, place, run.path / CHECKPOINT)
+        fabric = make_fabric(config.device, precision)
         memory = NamingTheSetting(
             f"gan.batch_size = {config.gan.batch_size} with gan.base_channels = {config.gan.base_channels} is too much",
             "Set a smaller gan.batch_size; or free the GPU, and the same command resumes.",
@@ -71,12 +75,14 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
         with tracked(run, config, "train gan") as track:
             with memory:
                 guide = train_guide(run.path / FOLDER, plan, config.gan, config.seed, fabric.device)
-                trainer = Training(run, config.gan, config.seed, plan, spec, fabric, guide, began, track, start)
+                trainer = Training(
+                    run, config.gan, config.seed, plan, spec, fabric, guide, began, precision, track, start
+                )
             gpus = [fabric.device] if fabric.device.type == "cuda" else []  # of others the state is left alone
             with graceful_stop() as stop, torch.random.fork_rng(devices=gpus), memory:
                 trainer.train(stop)
             if ranks.leads():
-                facts = {"data": data.digest} | ({"parent": parent.digest} if parent else {})
+                facts = {"data": data.digest, "precision": precision} | ({"parent": parent.digest} if parent else {})
                 digest, figures = trainer.export(facts), trainer.figures()
                 write_model_card(run.path, generator_facts(run, config, plan, spec, figures, data))
                 track.metrics(figures_of({"best": {name: figures[name] for name in _TOLD}}))
@@ -106,9 +112,10 @@ def train_several(workspace: Workspace, config: Config, data: Run, number: int) 
 
 def check_settings(data: Run | None, config: Config) -> None:
     """GanferError for a device, or settings, that cannot be trained with. data: None where it is yet to be drawn."""
-    resolve_precision(config.gan.precision, resolve_device(config.device))
+    place = resolve_device(config.device)
+    resolve_precision(config.gan.precision, place)
     parse_policies(config.gan.augment)
-    own_batch(config.gan.batch_size)
+    own_batch(settled_batch(config.gan, place).batch_size)
     check_parent_settings(config.gan)
     if not config.gan.parent:  # which brings its own size
         check_size(config.gan.network, config.data.size if data is None else read_set(data.path).size)
@@ -129,6 +136,7 @@ def plan_steps(
     """
     check_settings(data, config)
     steps: list[str] = []
+    config = dataclasses.replace(config, gan=settled_batch(config.gan, resolve_device(config.device)))
     if is_distant(config.gan.parent) and not is_cached(config.gan.parent):
         return [f"download {config.gan.parent}, a StyleGAN2, and go on from it", f"{config.gan.steps:,} steps."]
     parent = open_parent(workspace or Workspace(), config.gan) if config.gan.parent else None
@@ -161,8 +169,8 @@ def used_pools(workspace: Workspace, config: Config, data: Run) -> list[Run]:
 
 
 def run_key(config: Config, data: Run, parent: Parent | None = None, pools: Sequence[Run] = ()) -> dict[str, Any]:
-    """What names the run: every setting that changes the result, the data, the pools it takes, the parent's weights
-    and the seed."""
+    """What names the run: every setting that changes the result (the batch size settled), the data, the pools it takes,
+    the parent's weights and the seed."""
     check_parent_settings(config.gan)
     settings = dataclasses.asdict(config.gan)
     del settings["checkpoint_seconds"], settings["parent"]

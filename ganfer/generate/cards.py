@@ -1,7 +1,7 @@
 """The card and the Croissant metadata of a batch: what was drawn, by what, trained on what."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ganfer.cards.dataset import write_cards
@@ -17,6 +17,7 @@ _COLUMNS = {
     "seed": "the seed that the image is drawn from",
     "generator": "SHA-256 of the generator's weights",
     "device": "the kind of processor that drew it, on which it is drawn again bit for bit",
+    "source_image": "the training image that it was made from",
     "origin": "its name in the folder it came from",
 }
 _PARQUET = {"image": "the image", "label": "the class that was asked for", "synthetic": "always true"}
@@ -24,12 +25,13 @@ _PATTERNS = {"png": "images/*.png", "webdataset": f"{shards.FOLDER}/*.tar", "par
 
 
 def write_batch_cards(
-    run: Run, size: int, channels: int, form: str, facts: Mapping[str, Any], *, data: str, generator: str
-) -> None:
+    run: Run, size: int, channels: int, form: str, facts: Mapping[str, Any], *, data: str, generator: str,
+    notes: Sequence[str] = (),
+) -> None:  # fmt: skip
     """Write README.md and croissant.json of a batch whose metadata.csv is there.
 
     facts: what every image says of its making. data: the data set that the generator learned from, "" where that is
-    unknown. generator: its name.
+    unknown. generator: its name. notes: further limits.
     """
     counts = Counter(row["asked"] for row in read_rows(run.path / METADATA))
     told = {"file_name", "asked", "seed", *facts}
@@ -52,5 +54,6 @@ def write_batch_cards(
         synthetic=counts.total(),
         made=made,
         columns=columns,
+        notes=notes,
     )
     write_cards(run.path, cards)

@@ -24,6 +24,7 @@ from ganfer.errors import GanferError
 from ganfer.gan.encoder import open_encoder
 from ganfer.gan.identity import open_identity
 from ganfer.gan.sampling import GanGenerator
+from ganfer.generate.cards import write_batch_cards
 from ganfer.generate.changing import KEPT, PASSES, WORDS, Changed, Changer
 from ganfer.generate.draw import SHEET_FACES, image_name, writers
 from ganfer.generate.quota import Quota
@@ -39,6 +40,10 @@ from ganfer.runtime.files import digest_json, digest_of, write_bytes, write_csv,
 from ganfer.workspace import Run, Workspace
 
 _PARTS = "parts"
+_PEOPLE = (
+    "Each face was made from the photograph of a person in the training images and is meant to look like them, with "
+    "another expression: it is as personal as the photograph, and source_image names that."
+)
 _HOPELESS = 0.02  # a class whose yield after a full round is below this is given up
 
 
@@ -102,7 +107,8 @@ def generate_from_faces(
                 "Raise transfer.tries or transfer.identity, or lower transfer.confidence.",
             )
         device = resolve_device(config.device)
-        _write(run, kept, images, {**generator.facts, "generator": generator.digest, "device": drawn_on(device)})
+        facts = {**generator.facts, "generator": generator.digest, "device": drawn_on(device)}
+        _write(run, data, kept, images, facts)
         figures = _figures(kept, tallies, quota, sources, changer) | {
             "gan": source.name, "generator": generator.digest, "guide": helpers.guide.name, "judge": helpers.judge.name,
             "auc_drawn": helpers.identity.figures["auc_drawn"],
@@ -193,7 +199,7 @@ def _batch(
         return Changed(**{name: stored[name] for name in stored.files})
 
 
-def _write(run: Run, kept: list[_Kept], images: ImageSet, facts: Mapping[str, Any]) -> None:
+def _write(run: Run, data: Run, kept: list[_Kept], images: ImageSet, facts: Mapping[str, Any]) -> None:
     """The codes, the PNGs, metadata.csv and the sheet of real faces with what became of them."""
     write_npy(run.path / CODES, np.stack([face.code for face in kept]))
     facts = {**facts, "codes": digest_of(run.path / CODES)}
@@ -217,6 +223,9 @@ def _write(run: Run, kept: list[_Kept], images: ImageSet, facts: Mapping[str, An
             done.result()
     shown = {name: value for name, value in facts.items() if name != "codes"}
     write_csv(run.path / "metadata.csv", [*rows[0], *shown], [{**row, **shown} for row in rows])
+    told = {"method": "from-face", "source_image": "", **shown}
+    shape, generator = (images.size, images.channels), str(facts.get("generator", ""))
+    write_batch_cards(run, *shape, "png", told, data=data.name, generator=generator, notes=(_PEOPLE,))
     sheet = []
     for name in dict.fromkeys(face.asked for face in kept):
         mine = [face for face in kept if face.asked == name][:SHEET_FACES]

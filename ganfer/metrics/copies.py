@@ -9,14 +9,16 @@ near held-back real images come to theirs.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 
 from ganfer.data.damage import grey_chunks
 from ganfer.data.duplicates import NEAR, SIDE, band_pass, similarity
-from ganfer.metrics.neighbours import Device, nearest
+from ganfer.metrics.neighbours import Device
 from ganfer.metrics.pictures import correlations, pictures
+from ganfer.metrics.search import Search
 
 SHARE = 0.01  # of held-back images that each of the two criteria takes for too near
 _THUMBNAIL = 16
@@ -91,14 +93,22 @@ class TrainingIndex:
             small[part] = thumbnails(np.asarray(images[rows[part]]))
         return cls(images, rows, features, small)
 
+    @cached_property
+    def _ready(self) -> dict[str, tuple[Search, Search]]:
+        return {}
+
+    def _searches(self, device: Device) -> tuple[Search, Search]:
+        """By features and by thumbnails, prepared once."""
+        if str(device) not in self._ready:
+            self._ready[str(device)] = Search(self.features, device), Search(self.thumbnails, device)
+        return self._ready[str(device)]
+
     def look(self, images: np.ndarray, features: np.ndarray, *, device: Device = "cpu") -> Nearest:
         """The nearest training image of each of these (n, C, H, W) uint8, with features (n, d)."""
-        distances, by_features = nearest(features, self.features, _NEXT + 1, device=device, dtype=torch.float32)
+        by_feature, by_pixel = self._searches(device)
+        distances, by_features = by_feature.nearest(features, _NEXT + 1)
         small = thumbnails(images)
-        by_pixels = [
-            nearest(part, self.thumbnails, _BY_PIXELS, device=device, dtype=torch.float32)[1]
-            for part in (small, mirrored_thumbnails(small))
-        ]
+        by_pixels = [by_pixel.nearest(part, _BY_PIXELS)[1] for part in (small, mirrored_thumbnails(small))]
         by_features = by_features[:, :_BY_FEATURES]
         candidates = np.concatenate([by_features, by_features, *by_pixels], axis=1).astype(np.int64)
         flips = np.repeat([False, True, False, True], [by_features.shape[1]] * 2 + [p.shape[1] for p in by_pixels])

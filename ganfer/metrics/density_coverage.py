@@ -36,4 +36,4 @@ def density_coverage(
         within = distances <= reach
         inside += int(within.sum())
         covered |= within.any(dim=0)
-    return DensityCoverage(inside / (k * len(fake)), float(covered.double().mean()))
+    return DensityCoverage(inside / (k * len(fake)), float(covered.cpu().double().mean()))

@@ -63,7 +63,7 @@ def nearest(
         slab = as_tensor(references[low : low + _SLAB], device, dtype)
         for rows, block in _blocks(queries, slab):
             near, index = block.topk(min(k, len(slab)), dim=1, largest=False)
-            joined = np.concatenate([distances[rows], near.double().cpu().numpy()], axis=1)
+            joined = np.concatenate([distances[rows], near.cpu().double().numpy()], axis=1)
             places = np.concatenate([indices[rows], index.cpu().numpy() + low], axis=1)
             order = np.argsort(joined, axis=1, kind="stable")[:, :k]
             distances[rows] = np.take_along_axis(joined, order, axis=1)

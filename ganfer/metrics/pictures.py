@@ -50,7 +50,8 @@ def correlations(of: Tensor, to: Tensor, pairs: np.ndarray, flipped: np.ndarray)
     middle = ours[:, :, SHIFT:-SHIFT, SHIFT:-SHIFT]
     middle = middle - middle.mean((2, 3), keepdim=True)
     length = middle.square().sum((2, 3)).sqrt()
-    waves = torch.fft.rfft2(middle, s=(SIDE, SIDE)).conj()  # zeros beyond the middle: no shift wraps around
+    # zeros beyond the middle: no shift wraps around
+    waves = torch.conj_physical(torch.fft.rfft2(middle, s=(SIDE, SIDE)))
     others = torch.fft.rfft2(to)
     sums, squares = (_window_sums(x) for x in (to, to.square()))
     spread = (squares - sums.square() / _MIDDLE**2).clamp_min(0).sqrt()

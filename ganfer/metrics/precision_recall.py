@@ -37,7 +37,7 @@ def precision_recall(
     for rows, distances in distance_blocks(fake, real, device=device):
         inside += int((distances <= real_reach).any(dim=1).sum())
         reached |= (distances <= fake_reach[rows]).any(dim=0)
-    return PrecisionRecall(inside / len(fake), float(reached.double().mean()))
+    return PrecisionRecall(inside / len(fake), float(reached.cpu().double().mean()))
 
 
 def require_more_than(k: int, fake: np.ndarray, real: np.ndarray) -> None:
@@ -73,5 +73,5 @@ class Manifold:
         for rows, distances in distance_blocks(features, self.centres, device=device, dtype=torch.float32):
             ratio = reach / distances
             ratio[torch.isnan(ratio)] = torch.inf  # a ball of radius 0: the real image has equals, and so has this one
-            found[rows] = ratio.amax(dim=1).double().cpu().numpy()
+            found[rows] = ratio.amax(dim=1).cpu().double().numpy()
         return found

@@ -10,7 +10,7 @@ from types import FrameType
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from classifiers.device import has_bf16, prepare
 from ganfer.errors import GanferError
@@ -50,8 +50,9 @@ def wide_float(device: torch.device) -> torch.dtype:
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """`auto` as the precision used on the device: bf16 on CUDA that has it in hardware, else fp32."""
-    if precision == "auto":
+    """`auto` as the precision used on the device: bf16 on CUDA that has it in hardware, else fp32; `fastest` likewise,
+    where nothing is measured."""
+    if precision in ("auto", "fastest"):
         return "bf16" if device.type == "cuda" and has_bf16(device) else "fp32"
     if precision == "fp16" and device.type != "cuda":
         raise GanferError("precision fp16 needs a CUDA GPU.", "Use precision fp32 (or bf16).")
@@ -75,17 +76,6 @@ def make_fabric(device: str = "auto", precision: str = "auto") -> Fabric:
     fabric.launch()
     prepare(fabric.device)
     return fabric
-
-
-def average_gradients(network: nn.Module) -> None:
-    """Replace every gradient by its mean over all processes; nothing to do for one."""
-    if ranks.count() == 1:
-        return
-    gradients = [p.grad for p in network.parameters() if p.grad is not None]
-    together = torch.cat([gradient.flatten() for gradient in gradients])
-    mean_(together)
-    parts = together.split([g.numel() for g in gradients])
-    torch._foreach_copy_(gradients, [part.view_as(g) for g, part in zip(gradients, parts, strict=True)])
 
 
 def mean_(tensor: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from stylegan_bridge.exact import in_double
 from stylegan_bridge.steering.spaces import Prior
 
 #: Images (N, C, H, W) float32 0..255 -> logits (N, K).
@@ -42,13 +43,13 @@ def fit_direction(prior: Prior, codes: Tensor, margins: Tensor) -> Direction:
     The normal of a linear boundary, as InterFaceGAN's (Shen et al. 2020), but fitted to the margin itself rather than
     to two labels: it needs no example on the far side, which a rare class may not have.
     """
-    x = prior.whitened(codes).mean(dim=1).double()
+    x = in_double(prior.whitened(codes).mean(dim=1))
     x = x - x.mean(dim=0)
-    y = (margins - margins.mean()).double()
+    y = in_double(margins - margins.mean())
     ridge = x.shape[1] * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
     slope = torch.linalg.solve(x.t() @ x + ridge, x.t() @ y)
     norm = slope.norm().clamp_min(1e-12)
-    return Direction((slope / norm).float(), float(norm))
+    return Direction((slope / norm).float().to(codes.device), float(norm))
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from stylegan_bridge.errors import BridgeError
+from stylegan_bridge.exact import in_double
 from stylegan_bridge.generator import Generator, latents
 
 
@@ -124,13 +125,13 @@ class Prior:
         if len(codes) < 2:
             raise BridgeError(f"{len(codes)} codes are too few to know how the generator's lie; draw a larger pool")
         self.space = space
-        points = space.gaussian(codes)[:, 0].double()
+        points = in_double(space.gaussian(codes)[:, 0])
         mean = points.mean(dim=0)
         covariance = (points - mean).t() @ (points - mean) / (len(points) - 1)
         values, vectors = torch.linalg.eigh(covariance)
         deviations = values.clamp_min(float(values.max()) * 1e-4 + 1e-12).sqrt()
-        self.mean = mean.float()
-        self._whiten, self._colour = (vectors / deviations).float(), (vectors * deviations).t().contiguous().float()
+        parts = mean, vectors / deviations, (vectors * deviations).t().contiguous()
+        self.mean, self._whiten, self._colour = (part.float().to(codes.device) for part in parts)
         #: The distance of the furthest plain code.
         self.reach = float(self.distance(self.whitened(codes)).max())
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from bars_data import bars
 
-from classifiers.augment import OPERATIONS, STRENGTHS, Strength, augment, make_strength, mix
+from classifiers.augment import OPERATIONS, STRENGTHS, Strength, augment, draw_mixing, make_strength, mix
 
 
 def run(images: torch.Tensor, strength: Strength, seed: int = 0) -> torch.Tensor:
@@ -151,7 +151,8 @@ def test_mixup_mixes_labels_in_the_share_of_the_pixels() -> None:
     x = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 1, 6, 6).clone()
     targets = torch.eye(2)
     for seed in range(5):
-        mixed, t = mix(x, targets, 1.0, 0.0, np.random.default_rng(seed))
+        how, numbers = draw_mixing(1.0, 0.0, 6, 6, np.random.default_rng(seed))
+        mixed, t = mix(x, targets, how, torch.from_numpy(numbers))
         assert torch.allclose(mixed.mean((1, 2, 3)), t[:, 1], atol=1e-6)
         assert torch.allclose(t.sum(1), torch.ones(2))
         assert mixed.std((1, 2, 3)).max() == 0
@@ -161,7 +162,8 @@ def test_cutmix_pastes_a_rectangle_and_shares_the_label_by_area() -> None:
     x = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 1, 12, 12).clone()
     shares = set()
     for seed in range(10):
-        mixed, t = mix(x, torch.eye(2), 0.0, 1.0, np.random.default_rng(seed))
+        how, numbers = draw_mixing(0.0, 1.0, 12, 12, np.random.default_rng(seed))
+        mixed, t = mix(x, torch.eye(2), how, torch.from_numpy(numbers))
         assert set(mixed.unique().tolist()) <= {0.0, 1.0}
         assert torch.allclose(mixed.mean((1, 2, 3)), t[:, 1], atol=1e-6)
         shares.add(round(float(t[0, 0]), 4))
@@ -170,7 +172,33 @@ def test_cutmix_pastes_a_rectangle_and_shares_the_label_by_area() -> None:
 
 
 def test_off_is_off() -> None:
-    x, t = torch.rand(4, 1, 5, 5), torch.eye(4)
-    mixed, targets = mix(x, t, 0.0, 0.0, np.random.default_rng(0))
-    assert mixed is x
-    assert targets is t
+    before = np.random.default_rng(0)
+    assert draw_mixing(0.0, 0.0, 5, 5, before)[0] == ""
+    assert before.bit_generator.state == np.random.default_rng(0).bit_generator.state, "a number was drawn"
+
+
+def test_mixing_is_what_plain_slices_and_shares_give() -> None:
+    """Bit for bit: a training that was interrupted before steps were recorded goes on as it would have."""
+    x, targets = torch.rand(6, 1, 12, 10), torch.rand(6, 4)
+    kinds = set()
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        how, numbers = draw_mixing(0.4, 1.0, 12, 10, rng)
+        mixed, t = mix(x, targets, how, torch.from_numpy(numbers))
+        kinds.add(how)
+        again = np.random.default_rng(seed)
+        if again.random() < 0.5:
+            side, (cy, cx) = np.sqrt(1 - again.beta(1.0, 1.0)), again.random(2)
+            rows, columns = (
+                slice(*(int(np.clip(round((c + s * side / 2) * n), 0, n)) for s in (-1, 1)))
+                for c, n in ((cy, 12), (cx, 10))
+            )
+            expected = x.clone()
+            expected[:, :, rows, columns] = x[:, :, rows, columns].flip(0)
+            share = 1 - (rows.stop - rows.start) * (columns.stop - columns.start) / 120
+        else:
+            share = float(again.beta(0.4, 0.4))
+            expected = torch.lerp(x.flip(0), x, share)
+        assert torch.equal(mixed, expected)
+        assert torch.equal(t, torch.lerp(targets.flip(0), targets, share))
+    assert kinds == {"mixup", "cutmix"}

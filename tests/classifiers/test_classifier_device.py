@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import torch
 from bars_data import NAMES, bars, quick
-from torch import Tensor
+from torch import Tensor, nn
 
-from classifiers import ClassifierError, load_classifier, many, prediction, train, training
+from classifiers import ClassifierError, load_classifier, many, prediction, state, train
+from classifiers import backward as gradients
 from classifiers import device as devices
+from classifiers.files import read_weights
 from classifiers.memory import is_out_of_memory
 from classifiers.models import ImageClassifier
 from classifiers.parts import Order
@@ -90,15 +92,39 @@ def test_a_batch_is_split_until_it_fits_and_the_card_says_so(tmp_path: Path, mon
         train(quick(epochs=1), bars(32), bars(12, seed=1), NAMES, tmp_path / "other", device="cpu")
 
 
-def test_one_of_several_processes_does_not_split_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: Any) -> Tensor:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+def test_a_pass_that_ran_out_of_memory_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in batch norm's statistics nor in the dropout of the pass that follows."""
+    real = state.Run.__init__
 
-    monkeypatch.setattr(training, "_in_micro_batches", refuse)
+    def trained_in_four(name: str, *, limited: bool) -> dict[str, Tensor]:
+        def raising(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+            if limited and len(output) > 4:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+
+        def made(self: Any, *args: Any, **kwargs: Any) -> None:
+            real(self, *args, **kwargs)
+            self.model.head[0].register_forward_hook(raising)  # dropout: all layers have seen the batch by then
+            self.micro_batches = 1 if limited else 4
+
+        with monkeypatch.context() as patched:
+            patched.setattr(state.Run, "__init__", made)
+            result = train(quick(epochs=1), bars(32), bars(12, seed=1), NAMES, tmp_path / name, device="cpu")
+        assert result.card["micro_batches"] == 4
+        return read_weights(tmp_path / name / "model.safetensors")[0]
+
+    found, given = trained_in_four("found", limited=True), trained_in_four("given", limited=False)
+    assert any("running_var" in name for name in given)
+    assert all(torch.equal(found[name], given[name]) for name in given)
+
+
+def test_memory_that_runs_out_later_on_several_processes_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gradients, "_tried", lambda *_, **__: None)
     fabric = SimpleNamespace(world_size=2, all_reduce=lambda x, reduce_op: x)
     run: Any = SimpleNamespace(fabric=fabric, micro_batches=1, config=SimpleNamespace(batch_size=64))
-    with pytest.raises(ClassifierError, match="batch_size = 64 on 2 processes: set a smaller batch_size"):
-        training._backward(run, torch.zeros(64, 1, 4, 4), torch.ones(64, 2))
+    with pytest.raises(
+        ClassifierError, match="batch_size = 64 on 2 processes, in the middle.*set a smaller batch_size"
+    ):
+        gradients.backward(run, torch.zeros(64, 1, 4, 4), torch.ones(64, 2))
 
 
 def test_a_prediction_is_halved_in_all_words_too(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,8 +185,33 @@ config = quick(epochs=1, batch_size=12, freeze=0.9)
 print(train(config, bars(48), bars(12, seed=1), NAMES, sys.argv[1], device="cpu").steps)
 """
 
+_SMALL_RANK = """
+import os, sys, torch
+from bars_data import NAMES, bars, quick
+from classifiers import backward, state, train
+from classifiers.models import ImageClassifier
+torch.set_num_threads(1)
+backward._LIMITED = ("cpu",)
+forward, made = ImageClassifier.forward, state.Run.__init__
+def limited(self, images):
+    if os.environ["RANK"] == "1" and self.training and len(images) > 3:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    return forward(self, images)
+def in_two(self, *args):
+    made(self, *args)
+    self.micro_batches = 2
+for name, method in (("found", limited), ("given", forward)):
+    ImageClassifier.forward = method
+    if name == "given":
+        state.Run.__init__ = in_two
+    config = quick(epochs=1, batch_size=12, progressive=0.5)
+    done = train(config, bars(48), bars(12, seed=1), NAMES, f"{sys.argv[1]}/{name}", device="cpu")
+    print(done.card["micro_batches"])
+"""
 
-def test_frozen_layers_train_on_several_processes(tmp_path: Path) -> None:
+
+def _in_two_processes(program: str, folder: Path) -> list[list[str]]:
+    """What each of two processes says, in words."""
     root = Path(__file__).parents[2]
     common = os.environ | {
         "PYTHONPATH": f"{root}{os.pathsep}{Path(__file__).parent}", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
@@ -168,12 +219,25 @@ def test_frozen_layers_train_on_several_processes(tmp_path: Path) -> None:
     }  # fmt: skip
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", _RANK, str(tmp_path)], env=common | {"RANK": str(n), "LOCAL_RANK": str(n)},
+            [sys.executable, "-c", program, str(folder)], env=common | {"RANK": str(n), "LOCAL_RANK": str(n)},
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for n in range(2)
     ]  # fmt: skip
+    said = []
     for process in processes:
         out, errors = process.communicate(timeout=150)
         assert process.returncode == 0, errors[-2000:]
-        assert out.split()[-1] == "4"
+        said.append(out.split())
+    return said
+
+
+def test_frozen_layers_train_on_several_processes(tmp_path: Path) -> None:
+    assert [words[-1] for words in _in_two_processes(_RANK, tmp_path)] == ["4", "4"]
+
+
+def test_several_processes_split_together_where_one_lacks_memory(tmp_path: Path) -> None:
+    said = _in_two_processes(_SMALL_RANK, tmp_path)
+    assert [words[-2:] for words in said] == [["2", "2"], ["2", "2"]]
+    found, given = (read_weights(tmp_path / name / "model.safetensors")[0] for name in ("found", "given"))
+    assert all(torch.equal(found[name], given[name]) for name in found)

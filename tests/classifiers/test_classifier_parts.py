@@ -199,6 +199,22 @@ def test_orthogonalised_brings_singular_values_near_one_and_keeps_directions(sha
     assert (inner > 0.5).all(), "each singular direction is kept, only its length changes"
 
 
+def test_muon_in_bfloat16_turns_where_it_turns_in_float32() -> None:
+    torch.manual_seed(0)
+    weight = torch.randn(32, 16, 3, 3) * torch.logspace(0, -2, 32).view(-1, 1, 1, 1)
+    weight[3] = 1e-40  # a unit that died: denormal, with which processors multiply slowly
+    steps = []
+    for half in (False, True):
+        p = torch.nn.Parameter(weight.clone())
+        optimizer = Muon([{"params": [p], "muon": True}], lr=0.01, half=half)
+        p.grad = weight.clone()
+        optimizer.step()
+        steps.append((p.detach() - weight).flatten())
+        assert optimizer.state[p]["momentum"].dtype == p.dtype == torch.float32
+    assert torch.nn.functional.cosine_similarity(*steps, 0) > 0.999
+    assert not torch.equal(*steps)
+
+
 def test_muon_splits_kernels_from_the_rest_and_its_adam_is_torchs() -> None:
     model = create_model("compact", 3, size=16)
     made = make_optimizer(TrainConfig(optimizer="muon", weight_decay=0.0), model)

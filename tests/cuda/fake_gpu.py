@@ -7,6 +7,8 @@
 Every dispatch key is CUDA's, so autocast, fused optimisers, Fabric, generators and graphs take the CUDA branch; what
 CUDA refuses (operands on two devices, a CPU generator, a wait during capture) is refused; every kernel and every wait
 of the host is counted. No kernels run: numerics, cuDNN's refusals and real memory are not covered.
+
+FakeCuda(kind="mps") is Apple's GPU instead: tensors say `mps:0`, torch.cuda is not there, and float64 is refused.
 """
 
 from __future__ import annotations
@@ -21,7 +23,6 @@ from fake_log import Log
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-CUDA = torch.device("cuda", 0)
 _SYNCS = {  # the host waits for a result: sizes, or LAPACK's info
     "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive", "equal", "linalg_eigh", "_linalg_eigh",
     "_linalg_svd", "linalg_inv_ex", "_linalg_solve_ex", "linalg_lu_factor_ex", "linalg_cholesky_ex", "is_nonzero",
@@ -35,16 +36,21 @@ _ZERO_DIM_OK = {  # take a CPU scalar beside CUDA tensors
 
 
 class CudaTensor(torch.Tensor):
-    """A tensor that is on cuda:0 as far as anybody can see; `inner` holds the numbers."""
+    """A tensor that is on the GPU as far as anybody can see; `inner` holds the numbers."""
 
     inner: torch.Tensor
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @staticmethod
     def __new__(cls: type[CudaTensor], inner: torch.Tensor) -> CudaTensor:
+        assert FakeCuda.active is not None
+        if FakeCuda.active.kind == "mps" and inner.dtype in (torch.float64, torch.complex128):
+            raise TypeError(
+                "Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64."
+            )
         made = torch.Tensor._make_wrapper_subclass(
             cls, inner.size(), strides=inner.stride(), storage_offset=inner.storage_offset(), dtype=inner.dtype,
-            layout=inner.layout, device=CUDA, requires_grad=False,
+            layout=inner.layout, device=FakeCuda.active.device, requires_grad=False,
         )  # fmt: skip
         made.inner = inner
         return made
@@ -75,13 +81,14 @@ class CudaTensor(torch.Tensor):
 
 
 class CudaGenerator(torch.Generator):
-    """torch.Generator("cuda"): the CPU's numbers, and refused where CUDA would refuse it."""
+    """torch.Generator("cuda") or ("mps"): the CPU's numbers, and refused where the GPU would refuse it."""
 
     known: ClassVar[set[int]] = set()  # by their C++ object: dispatch hands over another Python object
 
     @property
     def device(self) -> torch.device:  # type: ignore[override]
-        return CUDA
+        assert FakeCuda.active is not None
+        return FakeCuda.active.device
 
 
 class Mode(TorchDispatchMode):
@@ -96,15 +103,19 @@ class Mode(TorchDispatchMode):
 
 
 class FakeCuda:
-    """A GPU while the block runs. oom_above: convolutions of more images run out of memory, saying `oom_words`."""
+    """A GPU while the block runs. oom_above: convolutions of more images run out of memory, saying `oom_words`.
+
+    kind: cuda or mps.
+    """
 
     active: ClassVar[FakeCuda | None] = None
     _installed: ClassVar[bool] = False
 
     def __init__(
         self, *, devices: int = 1, capability: tuple[int, int] = (9, 0), free_bytes: int = 78 << 30, oom_above: int = 0,
-        oom_words: str = "",
+        oom_words: str = "", kind: str = "cuda",
     ) -> None:  # fmt: skip
+        self.kind, self.device = kind, torch.device(kind, 0)
         self.devices, self.capability, self.free_bytes = devices, capability, free_bytes
         self.oom_above, self.oom_words = oom_above, oom_words
         self.capture: list[Any] | None = None
@@ -113,14 +124,15 @@ class FakeCuda:
         self._pinned: dict[int, Any] = {}
 
     def __enter__(self) -> FakeCuda:
-        from fake_surface import patch_torch
+        from fake_surface import patch_apple, patch_torch
 
         if not FakeCuda._installed:
             importlib.import_module("torch._dynamo")  # before the patches: it annotates with torch.Generator
             fake_hooks.install()
             FakeCuda._installed = True
+        fake_hooks.choose(self.kind)
         self._undo = contextlib.ExitStack()
-        patch_torch(self, self._undo)
+        (patch_apple if self.kind == "mps" else patch_torch)(self, self._undo)
         self._undo.enter_context(torch.autograd.set_multithreading_enabled(False))
         self._undo.callback(torch._C._set_only_lift_cpu_tensors, torch._C._only_lift_cpu_tensors())
         torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor([...], device="cuda") is made on the CPU, then copied
@@ -152,7 +164,7 @@ class FakeCuda:
             return self._to_copy(func, args, kwargs, device)
         if name == "copy_":
             return self._copy(func, args, kwargs)
-        if not ours and (device is None or device.type != "cuda"):
+        if not ours and (device is None or device.type != self.kind):
             pinned = kwargs.pop("pin_memory", False)
             made = func(*args, **kwargs)
             return self.pin(made) if pinned else made
@@ -217,7 +229,7 @@ class FakeCuda:
     def _to_copy(self, func: Any, args: Any, kwargs: dict[str, Any], device: torch.device | None) -> Any:
         source = args[0]
         here = isinstance(source, CudaTensor)
-        there = here if device is None else device.type == "cuda"
+        there = here if device is None else device.type == self.kind
         if here and there:
             self.log.launch(func, "_to_copy", 1)
             return self._execute(func, args, kwargs)
@@ -277,6 +289,8 @@ class FakeCuda:
                 )
 
     def _check_generator(self, name: str, generator: Any, device: torch.device | None, ours: list[Any]) -> None:
-        target = "cuda" if ours or (device is not None and device.type == "cuda") else "cpu"
-        if generator is not None and target != (kind := "cuda" if generator._cdata in CudaGenerator.known else "cpu"):
+        target = self.kind if ours or (device is not None and device.type == self.kind) else "cpu"
+        if generator is not None and target != (
+            kind := self.kind if generator._cdata in CudaGenerator.known else "cpu"
+        ):
             raise RuntimeError(f"Expected a '{target}' device type for generator but found '{kind}' ({name})")

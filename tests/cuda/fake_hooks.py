@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -20,8 +21,20 @@ def why_not() -> str:
     return "" if torch.version.cuda else "needs a CUDA build of torch; a GPU is not needed"
 
 
+def choose(kind: str) -> None:
+    """Which GPU autograd is told of: cuda or mps."""
+    ctypes.CDLL(str(_library())).choose(kind == "mps")
+
+
 def install() -> None:
-    """Replace the device guard and the CUDA hooks of this process."""
+    """Replace the device guards and the hooks of this process."""
+    ctypes.CDLL(str(_library())).install()
+    torch._C._ensureCUDADeviceGuardSet = lambda: None  # a fake-tensor mode would put another guard there
+
+
+@cache
+def _library() -> Path:
+    """The hooks, built."""
     root = Path(torch.__file__).parent
     name = hashlib.sha256(_SOURCE.read_bytes() + torch.__version__.encode()).hexdigest()[:16]
     library = Path(tempfile.gettempdir()) / f"fake-cuda-{os.getuid()}" / f"{name}.so"
@@ -31,5 +44,4 @@ def install() -> None:
         options = ["-O1", "-std=c++20", "-shared", "-fPIC", f"-I{root}/include", f"-L{root}/lib"]
         subprocess.run(["g++", *options, str(_SOURCE), "-o", str(made), "-ltorch_cpu", "-lc10"], check=True)
         made.replace(library)
-    ctypes.CDLL(str(library)).install()
-    torch._C._ensureCUDADeviceGuardSet = lambda: None  # a fake-tensor mode would put another guard there
+    return library

@@ -9,6 +9,7 @@ from unittest import mock
 
 import torch
 from fake_gpu import CudaGenerator, CudaTensor, FakeCuda
+from lightning_fabric.accelerators import MPSAccelerator
 from torch.optim import optimizer as optimizers
 from torch.utils import _foreach_utils
 from torch.utils import _pytree as pytree
@@ -53,6 +54,28 @@ def patch_torch(gpu: FakeCuda, undo: contextlib.ExitStack) -> None:
         ipc_collect=lambda: None,
     )
     _patch_streams(gpu, put)
+    _patch_common(gpu, put, undo)
+
+
+def patch_apple(gpu: FakeCuda, undo: contextlib.ExitStack) -> None:
+    """The same for Apple's GPUs: torch.backends.mps and torch.mps in place of torch.cuda, nothing pinned."""
+
+    def put(target: Any, **values: Any) -> None:
+        for name, value in values.items():
+            undo.enter_context(mock.patch.object(target, name, value, create=True))
+
+    put(torch.cuda, is_available=lambda: False, device_count=lambda: 0)
+    put(torch.backends.mps, is_available=lambda: True, is_built=lambda: True)
+    put(MPSAccelerator, is_available=lambda: True)  # what Fabric found out it remembers
+    put(
+        torch.mps, manual_seed=lambda seed: None, synchronize=lambda: gpu.log.sync("torch.mps.synchronize"),
+        empty_cache=lambda: None, _is_in_bad_fork=lambda: False, device_count=lambda: 1,
+        get_rng_state=lambda: torch.get_rng_state(), set_rng_state=lambda state: None,
+    )  # fmt: skip
+    _patch_common(gpu, put, undo)
+
+
+def _patch_common(gpu: FakeCuda, put: Any, undo: contextlib.ExitStack) -> None:
     _patch_tensors(gpu, put)
     _patch_files(gpu, put)
     for module in (optimizers, _foreach_utils):
@@ -131,7 +154,7 @@ def _patch_tensors(gpu: FakeCuda, put: Any) -> None:
     plain_generator = torch.Generator
 
     def make_generator(device: Any = "cpu") -> torch.Generator:
-        if torch.device(device).type != "cuda":
+        if torch.device(device).type != gpu.kind:
             return plain_generator(device)
         made = CudaGenerator("cpu")
         CudaGenerator.known.add(made._cdata)
@@ -151,7 +174,7 @@ def _patch_files(gpu: FakeCuda, put: Any) -> None:
 
     def loading(path: Any, map_location: Any = None, **rest: Any) -> Any:
         content = load(path, map_location="cpu", **rest)
-        if map_location is not None and torch.device(map_location).type == "cuda":
+        if map_location is not None and torch.device(map_location).type == gpu.kind:
             return pytree.tree_map(lambda a: CudaTensor(a) if isinstance(a, torch.Tensor) else a, content)
         return content
 

@@ -1,6 +1,10 @@
 """What a GAN's training and drawing ask of a device, as far as a processor can tell."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,6 +134,20 @@ def test_devices_are_this_process_own_or_refused(monkeypatch):
     assert (wide_float(torch.device("mps")), wide_float(torch.device("cpu"))) == (torch.float32, torch.float64)
     with pytest.raises(GanferError, match="fp16 needs a CUDA GPU"):
         resolve_precision("fp16", torch.device("mps"))
+
+
+@pytest.mark.parametrize(
+    ("platform", "given", "expected"), [("darwin", "", "1"), ("darwin", "0", "0"), ("linux", "", "None")]
+)
+def test_what_apples_gpus_lack_runs_on_the_processor(platform, given, expected):
+    """Torch reads the variable when it is loaded, so ganfer sets it before."""
+    program = f"import os, sys; sys.platform = {platform!r}; import ganfer; assert 'torch' not in sys.modules; "
+    program += "print(os.environ.get('PYTORCH_ENABLE_MPS_FALLBACK'))"
+    environment = {k: v for k, v in os.environ.items() if k != "PYTORCH_ENABLE_MPS_FALLBACK"}
+    environment |= {"PYTORCH_ENABLE_MPS_FALLBACK": given} if given else {}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    said = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == expected
 
 
 def test_the_grid_of_a_snapshot_is_drawn_in_one_call(workspace, data, make_config, monkeypatch):
