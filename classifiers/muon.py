@@ -24,7 +24,7 @@ class Muon(torch.optim.Optimizer):
     The step's size is scaled to AdamW's (Liu et al. 2025: 0.2 sqrt(max(rows, columns))), so that learning rates and
     weight decays carry over. batched: work on all matrices at once; none does so on CUDA. A group's "lr" may there be
     a tensor, which a recorded step reads anew. half: orthogonalise in bfloat16, as its authors do and as CUDA always
-    does; worth it on processors that have it in hardware.
+    does, on a processor too.
     """
 
     def __init__(

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from classifiers.augment import augment, early_side, make_strength
 from classifiers.config import TrainConfig, about_synthetic
-from classifiers.device import has_bf16
 from classifiers.device_set import DeviceSet
 from classifiers.errors import ClassifierError
 from classifiers.files import UNREADABLE, save_history, seal, unseal, write_atomic
@@ -81,8 +80,7 @@ class Run:
         elif config.compile:
             self.notes.append("with batch norm of their own for synthetic images the network is not compiled")
         beside = list(self.split.auxiliary.parameters()) if self.split else []
-        half = self.precision == "bf16-mixed" and has_bf16(device)
-        self.net, self.optimizer = fabric.setup(net, make_optimizer(config, self.model, beside, half=half))
+        self.net, self.optimizer = fabric.setup(net, make_optimizer(config, self.model, beside))
         self.counts = class_counts(train.labels, len(names))
         # An image of weight 0.25 is a quarter of one, for class weights and priors as well as in the loss.
         mass = class_mass(train, len(names), real=config.prior == "real")
