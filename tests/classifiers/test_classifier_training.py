@@ -229,12 +229,12 @@ def test_a_class_without_training_images_is_allowed_and_said(tmp_path: Path) -> 
 def test_a_loss_that_explodes_stops_and_keeps_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from classifiers import training
 
-    real = training._backward
+    real = training.backward
 
-    def poisoned(run, images, *rest):  # type: ignore[no-untyped-def]
-        return real(run, images * float("nan") if run.step >= 4 else images, *rest)
+    def poisoned(run, images, *rest, **how):  # type: ignore[no-untyped-def]
+        return real(run, images * float("nan") if run.step >= 4 else images, *rest, **how)
 
-    monkeypatch.setattr(training, "_backward", poisoned)
+    monkeypatch.setattr(training, "backward", poisoned)
     with pytest.raises(ClassifierError, match=r"no longer finite at step 6 of 6: lower lr \(now 0.01\)") as caught:
         train(quick(), bars(32), bars(16), NAMES, tmp_path, device="cpu")
     assert "\n" not in caught.value.message
@@ -340,15 +340,15 @@ def test_weights_that_become_infinite_under_a_finite_loss_are_never_kept(
     """The last step before a validation ruins the weights: its own loss was still fine."""
     from classifiers import training
 
-    real = training._backward
+    real = training.backward
 
-    def ruinous(run, *given):  # type: ignore[no-untyped-def]
-        loss = real(run, *given)
+    def ruinous(run, *given, **how):  # type: ignore[no-untyped-def]
+        loss = real(run, *given, **how)
         if run.step == 1:
             run.model.head[1].weight.grad.fill_(float("inf"))
         return loss
 
-    monkeypatch.setattr(training, "_backward", ruinous)
+    monkeypatch.setattr(training, "backward", ruinous)
     with pytest.raises(ClassifierError, match="no longer finite at step 2 of 6.*no weights were good enough"):
         train(quick(clip_norm=0.0), bars(32), bars(16), NAMES, tmp_path, device="cpu")
     assert not list(tmp_path.glob("*.safetensors"))

@@ -229,6 +229,7 @@ def test_inception_stands_beside_where_its_weights_are(
 
     (tmp_path / "weights.pth").write_bytes(b"")
     monkeypatch.setattr(inception, "InceptionFeatures", Stand)
+    monkeypatch.setattr(inception, "require_known", lambda path: None)  # a stand-in is no published file
     found = measured(workspace, striped(GOOD, seed=14), "published", quality__inception=str(tmp_path / "weights.pth"))
     assert set(found.figures["inception"]) == {"all", *NAMES}
     assert found.figures["inception"]["all"]["fid"] != found.figures["groups"]["all"]["fid"]

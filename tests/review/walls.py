@@ -33,12 +33,14 @@ def labelled_batch(workspace: Workspace, data: Run, faces: int, *, size: int = 1
     run = workspace.run("synthetic", "test", {"config": {"n": faces}, "inputs": {"data": data.digest}, "seed": seed})
     names: list[str] = []
     with run.work("generate"):
-        for shard in range(-(-faces // PER_SHARD)):
+        shards = -(-faces // PER_SHARD)
+        for shard in range(shards):
             members = range(shard * PER_SHARD, min(faces, (shard + 1) * PER_SHARD))
             pixels = striped(asked[members.start : members.stop], seed=seed + shard, size=size, noise=40)
             samples = [(f"{i:06d}", encode_png(p, {"seed": i}), {}) for i, p in zip(members, pixels, strict=True)]
-            write_shard(run.path / shard_name(shard), samples)
-            names += [f"{shard_name(shard)}{SEPARATOR}{i:06d}.png" for i in members]
+            file = shard_name(shard, shards, "webdataset")
+            write_shard(run.path / file, samples)
+            names += [f"{file}{SEPARATOR}{i:06d}.png" for i in members]
         rows = [
             {"file_name": name, "asked": NAMES[k], "seed": i}
             for i, (name, k) in enumerate(zip(names, asked, strict=True))
