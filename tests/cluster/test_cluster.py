@@ -97,7 +97,7 @@ def jobs_below(folder: Path, number: int) -> list[Job]:
     return [Job(config, data, val, NAMES, folder / str(seed), seed) for seed in range(number)]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_three_workers_write_the_report_that_one_process_writes(three: Processes, tmp_path: Path) -> None:
     reports = []
     for name, cluster in (("alone", ""), ("together", three.address)):
@@ -187,7 +187,7 @@ def test_questions_are_answered_and_a_failure_stays_the_tasks_own(three: Process
     assert isinstance(found["1"], ClassifierError)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_scheduler_that_is_gone_is_one_line_and_nothing_finished_is_lost(tmp_path: Path) -> None:
     """The worker here does not see the folder, so that data and results travel through Dask, too."""
     (tmp_path / "dask").mkdir()

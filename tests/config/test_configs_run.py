@@ -50,7 +50,9 @@ def test_a_config_runs_through(name: str, tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("name", CLASSIFIER_ONLY)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] * ("resnet152" in name)) for name in CLASSIFIER_ONLY]
+)
 def test_a_classifiers_config_trains_its_network(name: str, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     images = tiny_set((8, 8, 8), val=2, test=2)

@@ -12,6 +12,7 @@ import pytest
 from scenarios import SCENARIOS
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.skipif(bool(fake_hooks.why_not()), reason=fake_hooks.why_not() or "here it can be"),
     pytest.mark.timeout(600),  # all scenarios run before the first test: 40 s on a quiet core
 ]

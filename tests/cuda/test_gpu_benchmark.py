@@ -20,6 +20,7 @@ def gpu(monkeypatch):
     return gpu
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_every_goal_runs_on_tiny_sizes(gpu, tmp_path):
     """In one process, to load torch once."""
