@@ -1,8 +1,10 @@
 """What more real images would bring, and so what faces are worth: by the real images that thinning took away (the arm
 `oracle`), else by a learning curve (`half`, `quarter`).
 
-Balanced accuracy is taken to rise by the same step with every doubling of the rare classes' images, which learning
-curves do over a factor of four and stop doing over a hundred: figures beyond twice the images are extrapolations.
+Every model's class biases are fitted on validation first: faces that only move a threshold, which costs nothing, would
+else pass for thousands of images. Balanced accuracy is taken to rise by the same step with every doubling of the rare
+classes' images, which learning curves do over a factor of four and stop doing over a hundred: figures beyond twice the
+images are extrapolations.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +17,7 @@ import numpy as np
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.experiment.arms import CURVE, Material, Outcome
 from ganfer.experiment.comparisons import LEVEL, PRIMARY
+from ganfer.experiment.fitted import cross_fitted
 from ganfer.experiment.portions import rare_classes
 from ganfer.experiment.trainings import Trainings
 from ganfer.runtime.console import say
@@ -83,7 +86,12 @@ def say_ceiling(trainings: Trainings, folders: Mapping[str, str], material: Mate
     found = trainings.validated([folders[name] for name in names])
     val = trainings.val
     measured = {
-        name: verdict.measure(val.labels, found[folders[name]].argmax(axis=2), val.class_names, resamples=resamples)
+        name: verdict.measure(
+            val.labels,
+            np.stack([cross_fitted(each, val.labels) for each in found[folders[name]]]),
+            val.class_names,
+            resamples=resamples,
+        )
         for name in names
     }
     rise = _rise(measured, material, PRIMARY)
@@ -104,7 +112,7 @@ def say_ceiling(trainings: Trainings, folders: Mapping[str, str], material: Mate
 
 def exchange(outcomes: Sequence[Outcome], measured: Sequence[Measured], material: Material) -> dict[str, Any] | None:
     """For `results.json`: how many real images the faces were worth, what more would bring, and the most that perfect
-    faces would. None where no arm tells."""
+    faces would. None where no arm tells. measured: of the outcomes, with every model's class biases fitted."""
     by_name = {outcome.arm.name: one for outcome, one in zip(outcomes, measured, strict=True)}
     rise = _rise(by_name, material, PRIMARY)
     if rise is None:
@@ -126,7 +134,7 @@ def exchange(outcomes: Sequence[Outcome], measured: Sequence[Measured], material
         gain = verdict.changes(by_name["synthetic"], by_name["original"], LEVEL, among=measured)[PRIMARY]
         worth = _worth(gain, rise, rare, shared=-0.5 if "oracle" not in by_name else 0.5)
         found["worth"] = worth
-        sentences.insert(0, _worth_words(faces, worth))
+        sentences.insert(0, _worth_words(faces, worth, gain))
     more = _more_of_the_rarest(by_name, material)
     if more:
         found["more"] = more
@@ -177,15 +185,23 @@ def _worth(gain: Estimate, rise: Rise, rare: int, *, shared: float) -> dict[str,
     return {"mean": images(gain.mean / step.mean), "low": images(float(low)), "high": images(float(high))}
 
 
-def _worth_words(faces: int, worth: Mapping[str, float | None]) -> str:
+def _worth_words(faces: int, worth: Mapping[str, float | None], gain: Estimate) -> str:
     mean, low, high = (worth[part] for part in ("mean", "low", "high"))
+    if gain.mean <= 0:
+        return (
+            f"Your {faces:,} faces were worth no real ones: with class biases fitted on validation in every arm, they "
+            f"change balanced accuracy by {points(gain)} points."
+        )
     if low is None and mean is None:
         return (
             f"What your {faces:,} faces were worth in real images is not known: more real images themselves did not "
             "bring a clear gain."
         )
     ends = [_count(low), _count(high) if high is not None else "no limit"]
-    return f"Your {faces:,} faces were worth {_count(mean)} [{ends[0]}, {ends[1]}] real ones."
+    return (
+        f"Your {faces:,} faces were worth {_count(mean)} [{ends[0]}, {ends[1]}] real ones (with class biases fitted on "
+        "validation in every arm)."
+    )
 
 
 def _count(value: float | None) -> str:

@@ -72,7 +72,7 @@ def experiment_results(
     ]
     compared = compare(outcomes, measured, truth, selection)
     about, baselines = claimed(outcomes, selection)
-    equal, fitted = at_equal_shares(
+    equal, fitted, alike = at_equal_shares(
         experiment.val, experiment.test, outcomes, settings.resamples, config.seed, groups=subjects
     )
     decided = decide(
@@ -108,7 +108,7 @@ def experiment_results(
             "validation": selection.validation,
         },
         "recommendation": recommendation(outcomes, compared, selection, decided),
-        "exchange": exchange(outcomes, measured, experiment.material),
+        "exchange": exchange(outcomes, [alike[outcome.arm.name] for outcome in outcomes], experiment.material),
         "tuning": dict(experiment.selected.curve) or None,
         "equal_shares": equal,
         "groups": group_tables(experiment.test, outcomes, about, decided["baseline"], settings.resamples, config.seed),

@@ -41,11 +41,11 @@ def mean_of_cross_fitted(validation: np.ndarray, val: ImageSet) -> float:
     validation: (S, V, K), what each seed's model says of `val`. As the biases are chosen on the same images, the plain
     figure would be too good beside arms that learned nothing there.
     """
-    return mean_level(val, [_cross_fitted(each, val.labels) for each in validation])
+    return mean_level(val, [cross_fitted(each, val.labels) for each in validation])
 
 
-def _cross_fitted(validation: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(V,) classes."""
+def cross_fitted(validation: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(V,) classes, each decided by biases that were fitted without the image. validation: (V, K)."""
     part = np.zeros(len(labels), np.int64)
     for k in np.unique(labels):  # the classes are spread evenly over the parts
         members = stream(0, "cross-fitted biases", int(k)).permutation(np.flatnonzero(labels == k))

@@ -15,7 +15,7 @@ from ganfer.experiment.arms import Outcome
 from ganfer.experiment.comparisons import LEVEL, WITHOUT, mean_level
 from ganfer.experiment.fitted import fit_biases
 from ganfer.statistics import verdict
-from ganfer.statistics.verdict import Estimate
+from ganfer.statistics.verdict import Estimate, Measured
 
 _METRICS = ("balanced_accuracy", "accuracy")
 
@@ -27,14 +27,15 @@ def at_equal_shares(
     resamples: int,
     seed: int,
     groups: np.ndarray | None = None,
-) -> tuple[dict[str, Any], dict[str, Estimate]]:
+) -> tuple[dict[str, Any], dict[str, Estimate], dict[str, Measured]]:
     """Of every arm the figures, and their change from the best arm without faces (by validation, decided alike).
 
     Every model's class biases are fitted on `val` (`classifiers.prior_shift`, the probabilities taken as they are) and
     used on its test probabilities. The first value is for `results.json`: "best" is that arm's name, its own row has no
-    change. The second holds each other arm's change of balanced accuracy.
+    change. The second holds each other arm's change of balanced accuracy, the third what was measured of every arm.
     """
-    decided, on_val = {}, {}
+    decided: dict[str, Measured] = {}
+    on_val: dict[str, float] = {}
     for outcome in outcomes:
         pairs = [_decided(val.labels, each.validation, each.probabilities) for each in outcome.trained]
         on_val[outcome.arm.name] = mean_level(val, [own for own, _ in pairs])
@@ -64,7 +65,7 @@ def at_equal_shares(
             for name, measured in decided.items()
         ],
     }
-    return table, {name: change["balanced_accuracy"] for name, change in changes.items()}
+    return table, {name: change["balanced_accuracy"] for name, change in changes.items()}, decided
 
 
 def _decided(labels: np.ndarray, validation: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from tiny import fast_config, tiny_set
 
-from ganfer.experiment.arms import ARMS, Outcome, Trained, TrainingData
+from ganfer.experiment.arms import ARMS, Material, Outcome, Trained, TrainingData
+from ganfer.experiment.ceiling import exchange
 from ganfer.experiment.operating_point import at_equal_shares
 
 VAL, TEST = (tiny_set((0, 0, 0), val=100, test=100).of(split) for split in ("val", "test"))
@@ -38,7 +39,7 @@ def test_a_moved_threshold_is_no_gain_and_something_learned_is() -> None:
     ]
     plain = {o.arm.name: np.mean([(t.probabilities.argmax(1) == TEST.labels).mean() for t in o.trained]) for o in arms}
     assert plain["synthetic"] - plain["original"] > 0.03  # the classes of the test are equally common
-    found, changes = at_equal_shares(VAL, TEST, arms, resamples=200, seed=0)
+    found, changes, _ = at_equal_shares(VAL, TEST, arms, resamples=200, seed=0)
     assert "synthetic" in changes
     rows = {row["name"]: row for row in found["arms"]}
     assert found["best"] in ("original", "oversample")
@@ -55,5 +56,21 @@ def test_the_best_arm_without_faces_is_chosen_on_validation() -> None:
     weak, strong = outcome("original", skill=1.0), outcome("oversample", skill=2.0)
     swapped = [replace(t, probabilities=w.probabilities) for t, w in zip(strong.trained, weak.trained, strict=True)]
     arms = [weak, replace(strong, trained=tuple(swapped)), outcome("synthetic", skill=3.0)]
-    found, _ = at_equal_shares(VAL, TEST, arms, resamples=50, seed=0)
+    found, _, _ = at_equal_shares(VAL, TEST, arms, resamples=50, seed=0)
     assert found["best"] == "oversample"  # better on validation alone
+
+
+def test_faces_that_only_move_a_threshold_are_worth_no_real_images() -> None:
+    """Beside plain training they gain balanced accuracy, and would pass for thousands of images by that figure."""
+    real, few = tiny_set((100, 100, 10)).of("train"), tiny_set((0, 40, 40)).of("train")
+    arms = [outcome("original"), outcome("half", skill=1.0), outcome("synthetic", shares=np.full(3, 1 / 3))]
+    measured = [at_equal_shares(VAL, TEST, arms, resamples=200, seed=0)[2][arm.arm.name] for arm in arms]
+    found = exchange(arms, measured, Material(real, few, few))
+    assert found is not None
+    assert found["doubling"]["low"] > 0  # more real images do bring something
+    assert abs(found["worth"]["mean"]) < 0.2 * found["real"]
+    learned = [*arms[:2], outcome("synthetic", skill=2.2)]
+    measured = [at_equal_shares(VAL, TEST, learned, resamples=200, seed=0)[2][arm.arm.name] for arm in learned]
+    found = exchange(learned, measured, Material(real, few, few))
+    assert found is not None
+    assert found["worth"]["mean"] > 0.5 * found["real"], "what was learned is worth images"
