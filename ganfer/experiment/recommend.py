@@ -45,7 +45,8 @@ def _lower(title: str) -> str:
 
 def _cost(accuracy: Estimate) -> str:
     if accuracy.mean < 0:
-        return f"which costs {points(Estimate(-accuracy.mean, -accuracy.high, -accuracy.low))} points of accuracy"
+        cost = points(Estimate(-accuracy.mean, -accuracy.high, -accuracy.low)).replace("+", "")
+        return f"which costs {cost} points of accuracy"
     return f"accuracy {points(accuracy)}"
 
 
