@@ -232,10 +232,12 @@ def _in_two_processes(program: str, folder: Path) -> list[list[str]]:
     return said
 
 
+@pytest.mark.long
 def test_frozen_layers_train_on_several_processes(tmp_path: Path) -> None:
     assert [words[-1] for words in _in_two_processes(_RANK, tmp_path)] == ["4", "4"]
 
 
+@pytest.mark.long
 def test_several_processes_split_together_where_one_lacks_memory(tmp_path: Path) -> None:
     said = _in_two_processes(_SMALL_RANK, tmp_path)
     assert [words[-2:] for words in said] == [["2", "2"], ["2", "2"]]

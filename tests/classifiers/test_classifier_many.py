@@ -58,6 +58,7 @@ def test_one_worker_needs_no_process_and_finishes_the_rest_after_a_failure(tmp_p
     assert torch.get_num_threads() == threads
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_a_worker_that_is_killed_in_the_middle_of_a_training_changes_nothing(tmp_path: Path) -> None:
     data, val = bars(40), bars(20, seed=1)

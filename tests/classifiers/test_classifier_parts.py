@@ -318,6 +318,7 @@ def test_a_unit_that_died_leaves_no_denormal_numbers_behind() -> None:
     assert torch.equal(found[6], torch.zeros(10))
 
 
+@pytest.mark.long
 def test_a_wide_network_starts_with_smaller_steps_and_learns() -> None:
     """At the rate of `compact`, `compact-large` had a loss of 7.6 after 20 steps, four times that of guessing."""
     rates = {name: default_lr("muon", create_model(name, 7)) for name in ("compact-small", "compact", "compact-large")}

@@ -225,6 +225,7 @@ class closing_bar:  # noqa: N801
         return None
 
 
+@pytest.mark.long
 def test_processes_of_local_n_end_with_the_one_that_asked(tmp_path: Path) -> None:
     """Neither does the script run again (it has no main guard), nor does anything outlive a kill -9."""
     script = tmp_path / "script.py"

@@ -598,7 +598,7 @@ def test_ck_of_the_shared_data_keeps_subjects_apart(shared: Path) -> None:
 
 
 @pytest.mark.shared
-@pytest.mark.slow
+@pytest.mark.long
 def test_fer2013_of_the_shared_data(shared: Path) -> None:
     result, images = added(shared / "data" / "fer2013.tar.xz", load_config())
     assert images.counts("test")["disgust"] == 56

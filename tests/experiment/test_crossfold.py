@@ -198,7 +198,7 @@ def test_a_dry_run_says_what_every_fold_does(tmp_path: Path) -> None:
     assert not (tmp_path / "empty").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_whole_story_in_two_folds(tmp_path: Path) -> None:
     """GAN, labeller and arms really are trained anew in each fold."""
     config = fast_config(

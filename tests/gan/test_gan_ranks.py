@@ -71,6 +71,7 @@ def torchrun(folder: Path, environment: dict[str, str]) -> subprocess.CompletedP
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
 
 
+@pytest.mark.long
 def test_two_processes_train_one_gan_and_draw_the_files_of_one(tmp_path: Path, child_environment) -> None:
     store(Workspace(tmp_path / "shared"), tiny_set(dict.fromkeys(NAMES, 30)))
     done = torchrun(tmp_path, child_environment)

@@ -41,7 +41,7 @@ def ganfer(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_generate_label_retrain_in_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "fast.toml").write_text(SETTINGS)
 

@@ -122,6 +122,7 @@ def test_an_experiment_is_one_run_with_a_run_per_arm(told, tmp_path):
     assert [entry[0] for entry in told if entry[1] == "end"] == ["original", "synthetic", name]
 
 
+@pytest.mark.long
 def test_measurements_tell_too(told, tmp_path):
     made = project(tmp_path / "w", quality__cas=False, quality__halvings=2, crossval__folds=2)
     made.train_classifier()
