@@ -122,7 +122,7 @@ def number(row: Mapping[str, str], column: str, what: str, line: int) -> float:
 
 def named(code: float, names: Sequence[str], what: str, line: int, first: int = 0) -> str:
     """The class name of a code that starts at `first`. DataError naming file, line and code."""
-    index = int(code) - first if isfinite(code) else -1
+    index = int(code) - first if isinstance(code, int) or isfinite(code) else -1  # an int may exceed every float
     if index != code - first or not 0 <= index < len(names):
         raise DataError(f"{what}, line {line}: class {code:g}.", f"It must be {first} to {first + len(names) - 1}.")
     return names[index]
