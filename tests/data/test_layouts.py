@@ -12,6 +12,7 @@ from making_sources import FORMS, classes, encoded, face, folder, packed, pixels
 from ganfer.data.decode import Target, Task, decode_chunk
 from ganfer.data.sources import KINDS, open_source
 from ganfer.data.sources.items import Item, Note, ReadOptions, Refused
+from ganfer.data.sources.tables import named
 from ganfer.errors import DataError
 
 
@@ -540,3 +541,10 @@ def test_an_unknown_kind_is_answered_with_the_nearest(tmp_path: Path) -> None:
         open_source(path, "rafdb")
     with pytest.raises(DataError, match="does not look like expw"):
         open_source(path, "expw")
+
+
+@pytest.mark.parametrize("code", [10**400, -(10**400), float("inf"), float("nan"), 7, 0.5])
+def test_a_code_of_no_class_is_one_line_however_long(code: float) -> None:
+    with pytest.raises(DataError, match=r"^label.lst, line 3: class ") as caught:
+        named(code, ("happy", "sad"), "label.lst", 3)
+    assert len(str(caught.value)) < 200

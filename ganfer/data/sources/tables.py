@@ -124,7 +124,8 @@ def named(code: float, names: Sequence[str], what: str, line: int, first: int = 
     """The class name of a code that starts at `first`. DataError naming file, line and code."""
     index = int(code) - first if isinstance(code, int) or isfinite(code) else -1  # an int may exceed every float
     if index != code - first or not 0 <= index < len(names):
-        raise DataError(f"{what}, line {line}: class {code:g}.", f"It must be {first} to {first + len(names) - 1}.")
+        said = f"{code:g}" if abs(code) < 10**9 else f"of {len(str(code))} characters"
+        raise DataError(f"{what}, line {line}: class {said}.", f"It must be {first} to {first + len(names) - 1}.")
     return names[index]
 
 
