@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from classifiers.errors import ClassifierError
-from classifiers.files import json_bytes, read_weights, save_weights, write_atomic
-from classifiers.prediction import WEIGHTS, load_classifier
+from classifiers.files import read_weights
+from classifiers.prediction import WEIGHTS, load_classifier, write_folder
 
 
 def save_with_biases(
@@ -33,11 +32,5 @@ def save_with_biases(
         tensors[key] = tensors[key] + tensors[key].new_tensor(np.asarray(shifts) * temperature)
         card = {**card, "temperature": temperature, "prior": "balanced"}
     card = {**card, **(note or {})}
-    target = Path(target)
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ClassifierError(f"{target}: cannot be made ({error.strerror}); choose another folder") from error
-    save_weights(target / WEIGHTS, tensors, card)
-    write_atomic(target / "card.json", json_bytes(card))
+    write_folder(Path(target), tensors, card)
     return moved

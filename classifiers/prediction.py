@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -19,7 +19,7 @@ from classifiers.cards import build, read_card
 from classifiers.device import computes_in, resolve_device
 from classifiers.device_set import to_device
 from classifiers.errors import ClassifierError
-from classifiers.files import read_weights
+from classifiers.files import json_bytes, make_folder, read_weights, save_weights, write_atomic
 from classifiers.memory import is_out_of_memory
 from classifiers.models import ImageClassifier
 from classifiers.samples import check_images
@@ -199,6 +199,13 @@ def _five_crops(images: Tensor) -> list[Tensor]:
     places = [(0, 0), (0, far), (far, 0), (far, far), (middle, middle)]
     crops = [x[:, :, top : top + side, left : left + side] for top, left in places]
     return [F.interpolate(crop, size=(size, size), mode="bilinear", align_corners=False) for crop in crops]
+
+
+def write_folder(folder: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> None:
+    """A classifier's weights and card, as `load_classifier` reads them. ClassifierError where that cannot be."""
+    make_folder(folder)
+    save_weights(folder / WEIGHTS, tensors, card)
+    write_atomic(folder / "card.json", json_bytes(card))
 
 
 def load_classifier(path: str | Path, device: str = "auto") -> Classifier:

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from classifiers.calibration import fit_temperature, softmax
 from classifiers.errors import ClassifierError
 from classifiers.evaluation import evaluate
-from classifiers.files import json_bytes, read_weights, save_weights, write_atomic
-from classifiers.prediction import WEIGHTS, Classifier, load_classifier
+from classifiers.files import read_weights
+from classifiers.prediction import WEIGHTS, Classifier, load_classifier, write_folder
 from classifiers.samples import Samples
 
 _PENALTY = 0.01  # of the head's squared weights on standardised features, beside a mean loss
@@ -121,13 +121,7 @@ def refit_on_features(
     figures = evaluate(softmax(logits, temperature), np.asarray(val.labels), classifier.class_names).to_json()
     card = {**card, "temperature": temperature, "validation": figures, "history": []}
     card |= {"prior": "balanced", "identity": "head on features"}  # classes are filled up, and it is no training
-    target = Path(target)
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ClassifierError(f"{target}: cannot be made ({error.strerror}); choose another folder") from error
-    save_weights(target / WEIGHTS, tensors, card)
-    write_atomic(target / "card.json", json_bytes(card))
+    write_folder(Path(target), tensors, card)
     return card
 
 

@@ -25,11 +25,11 @@ from classifiers.device import make_fabric, resolve_device
 from classifiers.device_set import to_device
 from classifiers.errors import ClassifierError
 from classifiers.evaluation import evaluate
-from classifiers.files import json_bytes, read_weights, save_history, save_weights, write_atomic
+from classifiers.files import make_folder, read_weights, save_history, save_weights
 from classifiers.losses import smooth
 from classifiers.parts import set_lr, unfreeze
 from classifiers.plots import plot_curves
-from classifiers.prediction import WEIGHTS, Classifier, load_classifier
+from classifiers.prediction import WEIGHTS, Classifier, load_classifier, write_folder
 from classifiers.probe import precision_of
 from classifiers.records import make_card, tensorboard
 from classifiers.samples import Samples, check_samples, class_counts, fingerprint, source_digest, synthetic_mask
@@ -103,10 +103,7 @@ def train(
         return done
     notes = _check(config, train, val, names)
     identity = _identity(config, train, val, names, seed)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ClassifierError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from error
+    make_folder(folder)
     precision = config.precision
     if precision == "auto":
         place = resolve_device(device)
@@ -239,8 +236,7 @@ def _finish(run: Run, notes: list[str]) -> TrainResult:
         save_history(run.folder, run.history)
         if run.config.tensorboard:
             plot_curves(run.history, run.folder / "curves.png")
-        save_weights(run.folder / WEIGHTS, run.best, card)
-        write_atomic(run.folder / "card.json", json_bytes(card))
+        write_folder(run.folder, run.best, card)
         (run.folder / RESUME).unlink(missing_ok=True)
     run.fabric.barrier()
     return TrainResult(run.folder, card, run.history, run.step, run.seconds(), notes)

@@ -1,92 +1,34 @@
 """The arms of the experiment: what each trains on and how, and what came of it. The registry is a dict."""
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from classifiers.config import TrainConfig
-from ganfer.data.imageset import ImageSet
 from ganfer.errors import ConfigError, did_you_mean
-from ganfer.experiment.cleaned import cleaned, installed, refuse_without_cleanlab
-from ganfer.experiment.placebos import copies, shuffled
-from ganfer.experiment.portions import in_order, joined, portion, thinned
-from ganfer.experiment.ways import PLAIN, learned, words
-
-# settings of images that are pushed into rare classes (M2m): the paper's, and surer ones
-MOVED: Mapping[str, Mapping[str, float]] = {
-    "m2m": {"beta": 0.999, "lam": 0.5, "confidence": 0.9},
-    "m2m-sure": {"beta": 0.999, "lam": 0.1, "confidence": 0.99},
-}
+from ganfer.experiment.builds import (
+    distilled,
+    distilled_with_faces,
+    duplicated,
+    label_cleaned,
+    less,
+    mislabelled,
+    moved,
+    on_features,
+    oracle,
+    pool,
+    real_only,
+    unscreened,
+    with_faces,
+)
+from ganfer.experiment.cleaned import installed, refuse_without_cleanlab
+from ganfer.experiment.material import Build, Material, TrainingData
 
 # copies: of real images, so no synthetic one. ceiling: real images that the others do not have, or fewer of them. pool:
 # more real images, whose labels are the labeller's; no *helps* rests on such an arm.
 Role = Literal["baseline", "cheap", "synthetic", "pool", "copies", "placebo", "ceiling"]
-
-
-@dataclass(frozen=True)
-class Material:
-    """What arms are made of.
-
-    real: the real training images. kept: the synthetic faces that the screen kept, with their labels. unscreened: as
-    many of each class from the whole batch, labelled as what they were asked to be. weight: loss weight of a synthetic
-    face. seed: of the placebos' draws. best: the rebalancing arm (and setting) that is best on validation, "" until
-    that is known. held_back: real training images that thinning took away, None where none were. teacher: (N, K) what
-    an ensemble of the original says of the real images, None until it is trained. turns: the kept faces of several
-    generators, as many of each class, which the seeds take turns with; `kept` is the first, empty for one generator.
-    pool: the real faces of the pool that the screen kept, with the labeller's labels, None where no arm wants them.
-    fresh: for each of the turns (or for `kept` alone) further sets of faces for the later passes, as large as it is.
-    way: how the classifier learns from faces (`ganfer.experiment.ways`). plausible: by generator, the faces that
-    nothing but their label speaks against, with what the ensemble says of them once it is trained. moved: by setting,
-    real images pushed into rare classes, and how many in words, once the original is trained. out_of_fold: gives
-    (N, K), what models that were not trained on them say of the real images; trains those that are missing.
-    """
-
-    real: ImageSet
-    kept: ImageSet
-    unscreened: ImageSet
-    weight: float = 1.0
-    seed: int = 0
-    best: str = ""
-    held_back: ImageSet | None = None
-    teacher: np.ndarray | None = None
-    turns: tuple[ImageSet, ...] = ()
-    pool: ImageSet | None = None
-    fresh: tuple[tuple[ImageSet, ...], ...] = ()
-    way: str = PLAIN
-    plausible: tuple[ImageSet, ...] = ()
-    moved: Mapping[str, tuple[ImageSet, str]] = field(default_factory=dict)
-    out_of_fold: Callable[[], np.ndarray] | None = None
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """What an arm trains on: the images, each one's loss weight (N,) float32, and how it is trained.
-
-    turns: the images by generator, as many of each class in each, where the seeds take turns; the first is `images`.
-    added: (N,) bool, which images are faces or stand in their place; none where nothing was added. told: what belongs
-    to the arm's description. head: settings of the features that a head is fitted on, where nothing else is trained.
-    fresh: for each of them sets that stand in the place of its last images in the later passes.
-    """
-
-    images: ImageSet
-    weights: np.ndarray
-    config: TrainConfig
-    turns: tuple[ImageSet, ...] = ()
-    added: np.ndarray | None = None
-    told: str = ""
-    head: Mapping[str, float] | None = None
-    fresh: tuple[tuple[ImageSet, ...], ...] = ()
-
-    def of_seed(self, place: int) -> ImageSet:
-        """What the seed at this place trains on."""
-        return self.turns[place % len(self.turns)] if self.turns else self.images
-
-    def fresh_of_seed(self, place: int) -> tuple[ImageSet, ...]:
-        """The faces of its later passes, where they differ."""
-        return self.fresh[place % len(self.fresh)] if self.fresh else ()
 
 
 @dataclass(frozen=True)
@@ -103,10 +45,6 @@ class Trained:
     seconds: float
     device: str
     history: tuple[float, ...] = ()
-
-
-# material, common settings -> training data
-Build = Callable[[Material, TrainConfig], TrainingData]
 
 
 @dataclass(frozen=True)
@@ -150,37 +88,6 @@ class Outcome:
     trained: tuple[Trained, ...]
 
 
-def plain(images: ImageSet, config: TrainConfig) -> TrainingData:
-    """Real images, each of weight 1."""
-    return TrainingData(images, np.ones(len(images), np.float32), config)
-
-
-def _real_only(**changes: Any) -> Build:
-    return lambda material, config: plain(material.real, dataclasses.replace(config, **changes))
-
-
-def with_faces(material: Material, config: TrainConfig, faces: ImageSet | None = None) -> TrainingData:
-    """The real images and the faces (none: the kept ones), these with the material's weight."""
-    faces = material.kept if faces is None else faces
-    turns = material.turns if faces is material.kept else ()
-    data = _beside(material, config, material.real, faces, turns)
-    if faces is material.kept and material.fresh:
-        sets = zip(material.fresh, turns or (faces,), strict=True)
-        data = dataclasses.replace(data, fresh=tuple(in_order(later, one) for later, one in sets))
-    return data
-
-
-def _beside(
-    material: Material, config: TrainConfig, real: ImageSet, faces: ImageSet, turns: Sequence[ImageSet]
-) -> TrainingData:
-    """Real images and faces beside them, learned from in the material's way."""
-    added = np.arange(len(real) + len(faces)) >= len(real)
-    weights = np.where(added, material.weight, 1.0).astype(np.float32)
-    several = tuple(joined(real, other) for other in turns)
-    told, config = words(config, material.way), learned(config, material.way)
-    return TrainingData(several[0] if several else joined(real, faces), weights, config, several, added, told)
-
-
 def build_of(name: str) -> Build:
     """How the training of an arm, in the setting that this folder's name means, is made."""
     if name in ARMS:
@@ -197,168 +104,86 @@ def _with_best(material: Material, config: TrainConfig) -> TrainingData:
     return with_faces(material, _rebalanced(material, config))
 
 
-def _pool(material: Material, config: TrainConfig) -> TrainingData:
-    """As many real faces of each class from the pool as there are synthetic ones, as far as they reach."""
-    assert material.pool is not None, "chosen only where there is one"
-    wanted = [material.kept.counts()[name] for name in material.real.class_names]
-    return plain(joined(material.real, portion(material.pool, wanted, material.seed)), config)
-
-
 def _pool_with_best(material: Material, config: TrainConfig) -> TrainingData:
-    return _pool(material, _rebalanced(material, config))
-
-
-def _copies(material: Material, config: TrainConfig) -> TrainingData:
-    return with_faces(material, config, copies(material.real, material.kept.counts(), material.seed))
+    return pool(material, _rebalanced(material, config))
 
 
 def _copies_with_best(material: Material, config: TrainConfig) -> TrainingData:
-    return _copies(material, _rebalanced(material, config))
-
-
-def _shuffled(material: Material, config: TrainConfig) -> TrainingData:
-    return with_faces(material, config, shuffled(material.kept, material.seed))
-
-
-def _unscreened(material: Material, config: TrainConfig) -> TrainingData:
-    return with_faces(material, config, material.unscreened)
-
-
-def _distilled(share: float) -> Build:
-    """`share` of each target from the ensemble, the rest from the label (Hinton et al. 2015; Li et al. 2021)."""
-
-    def build(material: Material, config: TrainConfig) -> TrainingData:
-        assert material.teacher is not None, "the original is trained first"
-        real = material.real
-        hard = np.eye(len(real.class_names), dtype=np.float32)[real.labels]
-        soft = (share * material.teacher + (1 - share) * hard).astype(np.float32)
-        soft /= soft.sum(axis=1, keepdims=True)
-        return plain(dataclasses.replace(real, soft_labels=soft), config)
-
-    return build
-
-
-def _distilled_with_faces(share: float) -> Build:
-    """The same, and the plausible faces with the ensemble's opinion alone: no label of theirs is used.
-
-    The teacher's opinion is of the image as it is, for real images and faces alike; of the very view that the student
-    sees it would teach more (Beyer et al. 2022).
-    """
-
-    def build(material: Material, config: TrainConfig) -> TrainingData:
-        faces = material.plausible
-        assert faces
-        assert all(one.soft_labels is not None for one in faces)
-        real = _distilled(share)(material, config).images
-        return _beside(material, config, real, faces[0], faces if len(faces) > 1 else ())
-
-    return build
-
-
-def _moved(setting: str) -> Build:
-    def build(material: Material, config: TrainConfig) -> TrainingData:
-        made, told = material.moved[setting]
-        return dataclasses.replace(plain(joined(material.real, made), config), told=told)
-
-    return build
-
-
-def _on_features(**settings: float) -> Build:
-    return lambda material, config: dataclasses.replace(plain(material.real, config), head=settings)
-
-
-def _cleaned(*, relabel: bool) -> Build:
-    def build(material: Material, config: TrainConfig) -> TrainingData:
-        assert material.out_of_fold is not None
-        images, told = cleaned(material.real, material.out_of_fold(), relabel=relabel)
-        return dataclasses.replace(plain(images, config), told=told)
-
-    return build
-
-
-def _oracle(material: Material, config: TrainConfig) -> TrainingData:
-    """As many held-back real images of each class as there are kept faces, as far as they reach."""
-    assert material.held_back is not None, "chosen only where there are some"
-    wanted = [material.kept.counts()[name] for name in material.real.class_names]
-    return plain(joined(material.real, portion(material.held_back, wanted, material.seed)), config)
-
-
-def _less(share: float) -> Build:
-    return lambda material, config: plain(thinned(material.real, share, material.seed), config)
+    return duplicated(material, _rebalanced(material, config))
 
 
 _ALL = (
-    Arm("original", "Original", "the real training images as they are", _real_only(), "baseline"),
+    Arm("original", "Original", "the real training images as they are", real_only(), "baseline"),
     Arm(
-        "oversample", "Oversampling", "real images, every class drawn equally often", _real_only(sampler="balanced"),
-        other=("-root", _real_only(sampler="root")),
+        "oversample", "Oversampling", "real images, every class drawn equally often", real_only(sampler="balanced"),
+        other=("-root", real_only(sampler="root")),
     ),
     Arm(
         "logit-adjusted", "Logit adjustment", "real images, logits shifted by the class priors (Menon et al. 2021)",
-        _real_only(loss="logit-adjusted"), other=("-half", _real_only(loss="logit-adjusted", logit_tau=0.5)),
+        real_only(loss="logit-adjusted"), other=("-half", real_only(loss="logit-adjusted", logit_tau=0.5)),
     ),
     Arm(
         "fitted-biases", "Fitted class biases", "the original's models, class biases fitted on validation",
-        _real_only(), after="free",
+        real_only(), after="free",
     ),
     Arm(
         "deferred-weights", "Deferred class weights",
         "real images, loss weighted by class in the last fifth of the steps (DRW, Cao et al. 2019)",
-        _real_only(loss="class-weighted", defer=0.8),
-        other=("-early", _real_only(loss="class-weighted", defer=0.6)),
+        real_only(loss="class-weighted", defer=0.8),
+        other=("-early", real_only(loss="class-weighted", defer=0.6)),
     ),
     Arm(
         "deferred-sampling", "Deferred oversampling",
         "real images, every class drawn equally often in the last fifth of the steps (DRS, Cao et al. 2019)",
-        _real_only(sampler="balanced", defer=0.8), other=("-early", _real_only(sampler="balanced", defer=0.6)),
+        real_only(sampler="balanced", defer=0.8), other=("-early", real_only(sampler="balanced", defer=0.6)),
     ),
     Arm(
         "ldam", "LDAM with deferred weights",
         "real images, larger margins for rare classes, class weights late (LDAM-DRW, Cao et al. 2019)",
-        _real_only(loss="ldam", defer=0.8), other=("-wide", _real_only(loss="ldam", defer=0.8, ldam_margin=2.0)),
+        real_only(loss="ldam", defer=0.8), other=("-wide", real_only(loss="ldam", defer=0.8, ldam_margin=2.0)),
     ),
     Arm(
         "head-refit", "Head fitted again",
         "real images; over the last fifth of the steps a new head on frozen features, classes drawn equally often "
         "(cRT, Kang et al. 2020)",
-        _real_only(refit=0.2), other=("-long", _real_only(refit=0.4)),
+        real_only(refit=0.2), other=("-long", real_only(refit=0.4)),
     ),
     Arm(
-        "mixup", "mixup", "real images, mixed in pairs (Zhang et al. 2018)", _real_only(mixup=0.2),
-        other=("-strong", _real_only(mixup=0.8)),
+        "mixup", "mixup", "real images, mixed in pairs (Zhang et al. 2018)", real_only(mixup=0.2),
+        other=("-strong", real_only(mixup=0.8)),
     ),
     Arm(
         "cmo", "Rare images pasted", "real images, patches of rare classes pasted into others (CMO, Park et al. 2022)",
-        _real_only(cmo=0.5), other=("-rarely", _real_only(cmo=0.25)),
+        real_only(cmo=0.5), other=("-rarely", real_only(cmo=0.25)),
     ),
     Arm(
         "rare-augment", "Rare classes augmented", "real images, those of rare classes changed more strongly",
-        _real_only(rare_augment="strong"), other=("-randaugment", _real_only(rare_augment="randaugment")),
+        real_only(rare_augment="strong"), other=("-randaugment", real_only(rare_augment="randaugment")),
     ),
     Arm(
         "strong-augment", "Strong augmentation", "real images, RandAugment with mixup or CutMix",
-        _real_only(augment="randaugment", mixup=0.2, cutmix=1.0),
-        other=("-plain", _real_only(augment="strong")),
+        real_only(augment="randaugment", mixup=0.2, cutmix=1.0),
+        other=("-plain", real_only(augment="strong")),
     ),
     Arm(
         "distilled", "Distilled ensemble", "real images, half of each target from an ensemble of the original's seeds",
-        _distilled(0.5), other=("-mostly", _distilled(0.8)), after="teacher",
+        distilled(0.5), other=("-mostly", distilled(0.8)), after="teacher",
     ),
     Arm(
         "m2m", "Moved images", "real images and, in rare classes, larger classes' images pushed there along the "
-        "original's gradient (M2m, Kim, Jeong & Shin 2020)", _moved("m2m"), other=("-sure", _moved("m2m-sure")),
+        "original's gradient (M2m, Kim, Jeong & Shin 2020)", moved("m2m"), other=("-sure", moved("m2m-sure")),
         after="teacher",
     ),
     Arm(
         "features", "Drawn features",
         "the original's models, the head fitted on their features and on drawn ones of rare classes "
         "(after TailCalibX, Vigneswaran et al. 2021)",
-        _on_features(), other=("-wide", _on_features(spread=2.0)), after="teacher",
+        on_features(), other=("-wide", on_features(spread=2.0)), after="teacher",
     ),
     Arm(
         "clean", "Cleaned labels",
         "real images, their labels cleaned by confident learning (Northcutt et al. 2021)",
-        _cleaned(relabel=False), other=("-relabelled", _cleaned(relabel=True)),
+        label_cleaned(relabel=False), other=("-relabelled", label_cleaned(relabel=True)),
     ),
     Arm("synthetic", "Real + synthetic", "real images and the kept synthetic faces", with_faces, "synthetic"),
     Arm(
@@ -368,7 +193,7 @@ _ALL = (
     ),
     Arm(
         "pool", "Real + pool", "real images and, in place of the faces, as many real ones from the pool",
-        _pool, "pool",
+        pool, "pool",
     ),
     Arm(
         "pool+best", "Pool + best",
@@ -378,12 +203,12 @@ _ALL = (
     Arm(
         "distilled+synthetic", "Distilled + synthetic",
         "as the distilled ensemble, and plausible synthetic faces of all classes with the ensemble's opinion alone",
-        _distilled_with_faces(0.5), "synthetic", other=("-mostly", _distilled_with_faces(0.8)), after="teacher",
+        distilled_with_faces(0.5), "synthetic", other=("-mostly", distilled_with_faces(0.8)), after="teacher",
         rival="distilled",
     ),
     Arm(
         "duplicated", "Placebo: duplicates", "copies of real images in place of the synthetic faces",
-        _copies, "copies", placebo_of="synthetic",
+        duplicated, "copies", placebo_of="synthetic",
     ),
     Arm(
         "duplicated+best", "Duplicates + best",
@@ -392,16 +217,16 @@ _ALL = (
     ),
     Arm(
         "shuffled", "Placebo: shuffled", "the synthetic faces, every label a wrong one",
-        _shuffled, "placebo", placebo_of="synthetic",
+        mislabelled, "placebo", placebo_of="synthetic",
     ),
     Arm(
         "unscreened", "Placebo: unscreened", "as many faces that no screen has seen",
-        _unscreened, "placebo", placebo_of="synthetic",
+        unscreened, "placebo", placebo_of="synthetic",
     ),
     Arm("oracle", "Held-back real images", "real images and, in place of the faces, real ones that thinning took away",
-        _oracle, "ceiling"),
-    Arm("half", "Half of the rare", "real images, half as many of each rare class", _less(0.5), "ceiling"),
-    Arm("quarter", "A quarter of the rare", "real images, a quarter as many of each rare class", _less(0.25),
+        oracle, "ceiling"),
+    Arm("half", "Half of the rare", "real images, half as many of each rare class", less(0.5), "ceiling"),
+    Arm("quarter", "A quarter of the rare", "real images, a quarter as many of each rare class", less(0.25),
         "ceiling"),
 )  # fmt: skip
 ARMS: Mapping[str, Arm] = {arm.name: arm for arm in _ALL}

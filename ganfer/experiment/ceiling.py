@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from ganfer.data.imageset import ImageSet, read_set
-from ganfer.experiment.arms import CURVE, Material, Outcome
+from ganfer.experiment.arms import CURVE, Outcome
 from ganfer.experiment.comparisons import LEVEL, PRIMARY
 from ganfer.experiment.fitted import cross_fitted
+from ganfer.experiment.material import Material
 from ganfer.experiment.portions import rare_classes
 from ganfer.experiment.trainings import Trainings
 from ganfer.runtime.console import say

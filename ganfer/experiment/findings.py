@@ -11,12 +11,13 @@ from sklearn.metrics import confusion_matrix
 from classifiers.calibration import ece, reliability
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet
-from ganfer.experiment.arms import Material, Outcome
+from ganfer.experiment.arms import Outcome
 from ganfer.experiment.budget import Budget
 from ganfer.experiment.ceiling import exchange
 from ganfer.experiment.comparisons import LEVEL, Selection, claimed, compare, decide, predictions, rows
 from ganfer.experiment.fresh import fresh_figures
 from ganfer.experiment.groups import group_tables
+from ganfer.experiment.material import Material
 from ganfer.experiment.operating_point import at_equal_shares
 from ganfer.experiment.preflight import Leaks
 from ganfer.experiment.recommend import recommendation

@@ -15,8 +15,8 @@ from classifiers.parts import total_steps
 from ganfer.config import Config, LabelConfig
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.errors import GanferError
-from ganfer.experiment.arms import Material
 from ganfer.experiment.faces import kept_faces
+from ganfer.experiment.material import Material
 from ganfer.experiment.portions import joined
 from ganfer.generate.batch import read_batch
 from ganfer.label.fill import fill, source_of

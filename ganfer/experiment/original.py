@@ -9,7 +9,8 @@ import numpy as np
 from classifiers import Classifier
 from classifiers.major_to_minor import pushed, usual_confidence
 from ganfer.data.imageset import ImageSet
-from ganfer.experiment.arms import MOVED, Material
+from ganfer.experiment.builds import MOVED
+from ganfer.experiment.material import Material
 from ganfer.experiment.portions import filled, joined
 from ganfer.experiment.trainings import Trainings
 from ganfer.runtime.console import progress

@@ -12,7 +12,8 @@ from typing import Literal
 from classifiers.config import TrainConfig
 from ganfer.config import RetrainConfig
 from ganfer.errors import ConfigError
-from ganfer.experiment.arms import ARMS, Arm, Build
+from ganfer.experiment.arms import ARMS, Arm
+from ganfer.experiment.material import Build
 from ganfer.experiment.ways import PLAIN, parsed, suffix, tellable, ways_of
 
 SYNTHETIC = "synthetic"  # the arm whose ratio and weight of the faces every other arm with faces takes

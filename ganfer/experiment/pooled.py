@@ -10,10 +10,11 @@ import numpy as np
 
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set
-from ganfer.experiment.arms import ARMS, Arm, Outcome, Trained, TrainingData
+from ganfer.experiment.arms import ARMS, Arm, Outcome, Trained
 from ganfer.experiment.comparisons import PRIMARY, Selection, claimed, compare, decide, predictions, rows, selected
 from ganfer.experiment.findings import FORMAT, arm_figures, arm_notes, rising, seeds_words, size_notes, subjects_of
 from ganfer.experiment.fitted import shifted
+from ganfer.experiment.material import TrainingData
 from ganfer.experiment.recommend import recommendation
 from ganfer.experiment.trainings import seeds_of, stored_trained
 from ganfer.results import Result

@@ -12,7 +12,7 @@ from ganfer.classifier.train import real_only
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.experiment import ways
-from ganfer.experiment.arms import Arm, Material, chosen_arms
+from ganfer.experiment.arms import Arm, chosen_arms
 from ganfer.experiment.budget import Budget, budget_of
 from ganfer.experiment.ceiling import held_back, is_thinned
 from ganfer.experiment.cleaned import out_of_fold
@@ -25,6 +25,7 @@ from ganfer.experiment.faces import (
     unscreened_faces,
 )
 from ganfer.experiment.fresh import with_fresh
+from ganfer.experiment.material import Material
 from ganfer.experiment.original import alike_in_all
 from ganfer.experiment.plan import Plan, plan_of, ratios_of
 from ganfer.experiment.preflight import Leaks, leaks_of, refuse_too_few

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ganfer.experiment.arms import Material
+from ganfer.experiment.material import Material
 from ganfer.experiment.portions import portion, rare_first
 
 

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet
 from ganfer.data.unlabelled import pools_of
-from ganfer.experiment.arms import Arm, Material, Outcome
+from ganfer.experiment.arms import Arm, Outcome
 from ganfer.experiment.comparisons import AGAINST_POOL, PRIMARY, Compared
 from ganfer.experiment.faces import kept_faces
+from ganfer.experiment.material import Material
 from ganfer.experiment.portions import joined
 from ganfer.label.labels import newest_labels
 from ganfer.statistics.verdict import points

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from classifiers.config import TrainConfig
-from ganfer.experiment.arms import REBALANCING, Arm, Material, TrainingData
+from ganfer.experiment.arms import REBALANCING, Arm
 from ganfer.experiment.comparisons import LEVEL, PRIMARY, mean_level
+from ganfer.experiment.material import Material, TrainingData
 from ganfer.experiment.original import after_original
 from ganfer.experiment.plan import REBALANCED, Choice, Plan, Planned
 from ganfer.experiment.ratios import Portion

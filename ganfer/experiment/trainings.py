@@ -19,7 +19,8 @@ from classifiers.training import Progress, find_finished
 from ganfer.classifier.train import samples, with_fresh
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet
-from ganfer.experiment.arms import Trained, TrainingData
+from ganfer.experiment.arms import Trained
+from ganfer.experiment.material import TrainingData
 from ganfer.experiment.portions import filled
 from ganfer.runtime.console import Advance, progress, say
 from ganfer.runtime.files import write_bytes

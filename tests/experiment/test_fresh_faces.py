@@ -9,7 +9,8 @@ from tiny import NAMES, add_batch, add_set, fast_config, striped, tiny_set
 from ganfer.config import Config
 from ganfer.errors import GanferError
 from ganfer.experiment import fresh
-from ganfer.experiment.arms import Material, with_faces
+from ganfer.experiment.builds import with_faces
+from ganfer.experiment.material import Material
 from ganfer.experiment.portions import in_order
 from ganfer.gan.generator import Generator
 from ganfer.label import fill

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from tiny import fast_config, tiny_set
 
-from ganfer.experiment.arms import ARMS, Material, Outcome, Trained, TrainingData
+from ganfer.experiment.arms import ARMS, Outcome, Trained
 from ganfer.experiment.ceiling import exchange
+from ganfer.experiment.material import Material, TrainingData
 from ganfer.experiment.operating_point import at_equal_shares
 
 VAL, TEST = (tiny_set((0, 0, 0), val=100, test=100).of(split) for split in ("val", "test"))

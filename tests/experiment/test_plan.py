@@ -16,7 +16,9 @@ from ganfer.data.imageset import ImageSet
 from ganfer.experiment import original as original_module
 from ganfer.experiment import prepare as prepare_module
 from ganfer.experiment import retrain as retrain_module
-from ganfer.experiment.arms import ARMS, MOVED, Arm, Material, Trained, TrainingData, chosen_arms
+from ganfer.experiment.arms import ARMS, Arm, Trained, chosen_arms
+from ganfer.experiment.builds import MOVED
+from ganfer.experiment.material import Material, TrainingData
 from ganfer.experiment.plan import plan_of, ratios_of
 from ganfer.experiment.prepare import Prepared
 from ganfer.experiment.ratios import portions_of

@@ -15,7 +15,8 @@ from tiny import NAMES, add_batch, add_set, fast_config, tiny_set
 
 from ganfer.errors import ConfigError, DataError
 from ganfer.experiment import retrain as retrain_module
-from ganfer.experiment.arms import ARMS, QUICK, Material, chosen_arms
+from ganfer.experiment.arms import ARMS, QUICK, chosen_arms
+from ganfer.experiment.material import Material
 from ganfer.experiment.portions import joined, portion, rare_first
 from ganfer.pipeline import Project
 from ganfer.workspace import Workspace

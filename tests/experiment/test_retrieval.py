@@ -11,7 +11,8 @@ from tiny import NAMES, add_batch, add_set, fast_config, striped, tiny_set
 from ganfer.config import Config
 from ganfer.data.drawn import drawn_set
 from ganfer.errors import ConfigError, DataError, GanferError
-from ganfer.experiment.arms import Material, chosen_arms
+from ganfer.experiment.arms import chosen_arms
+from ganfer.experiment.material import Material
 from ganfer.experiment.retrain import retrain
 from ganfer.pipeline import Project
 from ganfer.runtime.files import digest_json

@@ -16,10 +16,11 @@ from ganfer.data.imageset import ImageSet
 from ganfer.errors import ConfigError, GanferError
 from ganfer.experiment import cleaned as cleaned_module
 from ganfer.experiment import original as original_module
-from ganfer.experiment.arms import ARMS, Material, Outcome, Trained, TrainingData, chosen_arms
+from ganfer.experiment.arms import ARMS, Outcome, Trained, chosen_arms
 from ganfer.experiment.cleaned import cleaned, out_of_fold
 from ganfer.experiment.comparisons import Compared, Selection, claimed, decide, selected
 from ganfer.experiment.faces import plausible_faces
+from ganfer.experiment.material import Material, TrainingData
 from ganfer.experiment.original import alike_in_all, moved_images, softly_labelled
 from ganfer.experiment.plan import plan_of
 from ganfer.experiment.portions import filled

@@ -9,7 +9,8 @@ import pytest
 from tiny import fast_config, tiny_set
 
 from ganfer.errors import ConfigError
-from ganfer.experiment.arms import ARMS, Material, chosen_arms
+from ganfer.experiment.arms import ARMS, chosen_arms
+from ganfer.experiment.material import Material
 from ganfer.experiment.plan import parse_list, plan_of, ratios_of
 from ganfer.experiment.ratios import portions_of
 from ganfer.experiment.select import Choices

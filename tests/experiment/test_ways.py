@@ -13,7 +13,9 @@ from tiny import add_batch, add_set, fast_config, tiny_set
 from classifiers import ClassifierError, TrainConfig
 from ganfer.config import RetrainConfig
 from ganfer.errors import ConfigError
-from ganfer.experiment.arms import ARMS, Material, chosen_arms, with_faces
+from ganfer.experiment.arms import ARMS, chosen_arms
+from ganfer.experiment.builds import with_faces
+from ganfer.experiment.material import Material
 from ganfer.experiment.plan import plan_of
 from ganfer.experiment.ratios import portions_of
 from ganfer.experiment.select import Choices
