@@ -7,6 +7,7 @@ import secrets
 import signal
 import socket
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class Listening:
         return f"{self.url}/?token={self.token}" if self.token else f"{self.url}/"
 
 
-class Listener:
+class Listener(ABC):
     """A server without its application: `run` it in the foreground, or use `background` around other work."""
 
     def __init__(
@@ -103,9 +104,9 @@ class Listener:
         if failure:
             raise failure[0]
 
+    @abstractmethod
     async def _serve(self, started: Callable[[Listening], None]) -> None:
         """Make the application, `_listen` with it, take it down."""
-        raise NotImplementedError
 
     async def _listen(self, app: Any, started: Callable[[Listening], None]) -> None:
         server = uvicorn.Server(self._settings(app))
