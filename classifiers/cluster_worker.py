@@ -91,7 +91,7 @@ def work(packed: bytes, topic: str, scratch: str, data: dict[str, Any] | None) -
         order: Order = pickle.loads(packed)
     except (ImportError, AttributeError) as error:
         raise ClassifierError(
-            f"the worker {worker.address} cannot run this ({error}); install the same there"
+            f"the worker {worker.address} cannot run this ({error}); install the same version there"
         ) from error
     key = worker.get_current_task()
 
