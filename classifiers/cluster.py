@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import sys
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -52,6 +53,7 @@ class Cluster(Mailbox):
             self._release()
             raise
         self._client.subscribe_topic(self._topic, self._hear)
+        warnings.filterwarnings("ignore", "Sending large graph", UserWarning)  # a part of a batch is tens of MB
 
     def slots(self) -> int:
         """The workers now."""
