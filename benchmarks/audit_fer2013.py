@@ -9,7 +9,8 @@ the doubted drawn at random with seed 0, into the audit's folder, to be looked a
     python benchmarks/audit_fer2013.py WORKSPACE --model compact-small --epochs 8 --clean-arm 5
 
 trains the arm `clean` of the experiment beside plain training with 5 seeds instead (WORKSPACE has a labelled batch,
-which these arms do not use, and copies of validation and test images are dropped). Writes benchmarks/results/clean_arm.json.
+which these arms do not use, and copies of validation and test images are dropped). Writes
+benchmarks/results/clean_arm.json.
 """
 
 import argparse
