@@ -19,6 +19,7 @@ grids to look at stay in the workspace.
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,7 @@ def told_by(options: argparse.Namespace, generator: str, base: Project, judge: C
     images = read_set(data.path)
     names, each, knows = images.class_names, PER_CLASS[options.full], config.gan.conditional
     asked = {"classes": dict.fromkeys(names, each)} if knows else {"n": each * len(names)}
-    drawn = _run(project.generate(gan=gan.name, **asked))  # type: ignore[arg-type]
+    drawn = _run(project.generate(gan=gan.name, **asked))
     measured = project.quality(drawn.name)
     found = {
         "gan": {name: gan.figures.get(name) for name in ("steps", "images", "images_per_second", "best_step", "kid")},
@@ -161,7 +162,7 @@ def told_by(options: argparse.Namespace, generator: str, base: Project, judge: C
     }
     if options.arms:
         wanted = {"to": options.to} if knows else {"n": options.to * len(names)}
-        batch = _run(project.generate(gan=gan.name, **wanted))  # type: ignore[arg-type]
+        batch = _run(project.generate(gan=gan.name, **wanted))
         batch = fill(workspace, config, batch, labeller, data) if knows else batch
         labelled = label(config, batch, labeller, data)
         found["labelling"] = labelled.figures
@@ -213,7 +214,7 @@ def experiment(report: Result) -> dict[str, Any]:
     }
 
 
-def ensemble(run: Run, results: dict[str, Any], data: ImageSet) -> dict[str, Any]:
+def ensemble(run: Run, results: Mapping[str, Any], data: ImageSet) -> dict[str, Any]:
     """The arm without faces whose seeds together are best on validation, as one classifier with fitted biases, of those
     that lose no accuracy there (against the original's mean; all arms, where each loses some).
 
