@@ -151,7 +151,7 @@ def test_a_death_names_the_images_and_an_error_stays_what_it_is() -> None:
         list(results([Task("images 0 to 50", read)], _Ends(ZeroDivisionError())))
 
 
-@pytest.mark.parametrize("name", ["compact", "cnn", "mobilenet_v3_small"])
+@pytest.mark.parametrize("name", ["compact", "cnn"])
 def test_networks_travel(name: str) -> None:
     model = create_model(name, 3, size=48)
     again = pickle.loads(pickle.dumps(model))
