@@ -47,6 +47,7 @@ class ConfidenceScreener(Screener):
         self._equal = self._index = self.assumed = None
         self._manifolds = [None] * len(self.names)
         count = len(self.names)
+        self.held_back_probabilities, self.held_back_labels = np.zeros((0, count)), np.array([], np.int64)
         if config.label.min_confidence == "auto":
             if config.label.beta != card["thresholds"]["beta"]:
                 raise GanferError(

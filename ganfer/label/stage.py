@@ -36,6 +36,8 @@ __all__ = ["label", "label_run", "labelled"]
 LOOKS = "looks"
 _SHEET = 12  # faces per class on the sheet
 _COPIES = 48  # copies on their sheet, at most
+_BLIND = 0.2  # a class of which less of the held-back images is recognised is named
+_TELLING = 5  # held-back images that tell anything about a class
 
 
 def labelled(batch: Run) -> bool:
@@ -167,6 +169,7 @@ def _figures(labels: Labels, asked: np.ndarray, screener: Screener, classifier: 
             "after": {"counts": by_name(after), "entropy": relative_entropy_to_uniform(after)},
             "thresholds": thresholds,
             **({} if screener.assumed is None else {"shares": by_share(screener.assumed)}),
+            "held_back_recall": dict(zip(names, _recall(screener, count), strict=True)),
         },
         "screen": {
             "asked": by_name(wanted) if wanted.any() else by_name(before),
@@ -181,6 +184,32 @@ def _figures(labels: Labels, asked: np.ndarray, screener: Screener, classifier: 
             "held_back": {"off the manifold": limits.held_back_off, "copy": limits.held_back_copies},
         },
     }
+
+
+def _recall(screener: Screener, classes: int) -> list[dict[str, float]]:
+    """Of the held-back real images of each class, how many there are and the share that is recognised, judged alike."""
+    labels = screener.held_back_labels
+    right = screener.held_back_probabilities.argmax(axis=1) == labels
+    count = np.bincount(labels, minlength=classes)
+    shares = np.bincount(labels, weights=right, minlength=classes) / np.maximum(count, 1)
+    return [{"images": int(n), "recall": round(float(share), 4)} for n, share in zip(count, shares, strict=True)]
+
+
+def _blind(labelling: dict[str, Any]) -> list[str]:
+    """A line where the classifier hardly knows a class: what it labels so, or does not, tells little."""
+    known = labelling.get("held_back_recall", {}).items()
+    named = [
+        f"{name} {one['recall']:.0%} of {one['images']:,}"
+        for name, one in known
+        if one["images"] >= _TELLING and one["recall"] < _BLIND
+    ]
+    if not named:
+        return []
+    return [
+        f"Of held-back real images the classifier recognises few of some classes: {', '.join(named)}. What it labels "
+        "so, or does not, tells little. Label with one that was trained for rare classes: the best of a retrain "
+        "(--classifier best), or ganfer train classifier --set classifier.loss=logit-adjusted."
+    ]
 
 
 def _result(run: Run, batch: Run, what: str) -> Result:
@@ -211,6 +240,7 @@ def _result(run: Run, batch: Run, what: str) -> Result:
         *_criteria(figures["screen"]),
         f"entropy of the labels relative to uniform: {entropy[0]:.3f} before screening, {entropy[1]:.3f} after",
         *([f"class shares of the pool, estimated: {_shares(labelling['shares'])}"] if "shares" in labelling else []),
+        *_blind(labelling),
         *batch.figures.get("fill", {}).get("lines", []),
         f"in {run.path}",
     ]

@@ -1,6 +1,7 @@
 """Labelling: counts, reasons, thresholds, and batches that cannot be used."""
 
 import csv
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,21 @@ def test_good_images_are_kept_and_bad_ones_rejected_with_the_reason(project: Pro
     assert sum(screen["reasons"].values()) == 66
     assert 0.9 < result.figures["labelling"]["before"]["entropy"] <= 1
     assert "relative to uniform" in str(result)
+    assert "recognises few" not in str(result)
     assert (run.path / "sheet.png").is_file()
+
+
+def test_a_class_that_the_classifier_does_not_know_is_named(tmp_path: Path) -> None:
+    workspace, real = Workspace(tmp_path), tiny_set()
+    unseen = np.flatnonzero((real.split == "val") & (real.labels == 2))
+    images = real.images.copy()
+    images[unseen] = images[np.flatnonzero((real.split == "val") & (real.labels == 1))[0]]  # they show another class
+    data = add_set(workspace, dataclasses.replace(real, images=images))
+    add_batch(workspace, data, ASKED, striped(ASKED, seed=4))
+    project = Project(workspace, fast_config(classifier__epochs=12))
+    result = project.label()
+    assert result.figures["labelling"]["held_back_recall"]["sad"] == {"images": len(unseen), "recall": 0.0}
+    assert f"recognises few of some classes: sad 0% of {len(unseen)}. What it labels so" in str(result)
 
 
 def test_the_probabilities_are_calibrated_and_sum_to_one(project: Project) -> None:
