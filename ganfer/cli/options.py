@@ -178,5 +178,8 @@ def parse_counts(pairs: tuple[str, ...], option: str) -> dict[str, int]:
             raise click.UsageError(f"{option} {pair!r} is not CLASS=COUNT. Write it like {option} fear=100.")
         if len(number.strip().lstrip("0")) > _MOST_DIGITS:
             raise click.UsageError(f"{option} {pair!r} is out of range. At most {10**_MOST_DIGITS - 1:,}.")
-        counts[name.strip().lower()] = int(number)
+        name = name.strip().lower()
+        if name in counts:
+            raise click.UsageError(f"{option} gives {name} twice. Give it once.")
+        counts[name] = int(number)
     return counts

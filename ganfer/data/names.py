@@ -67,11 +67,14 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def parse_renames(pairs: Iterable[str]) -> dict[str, str]:
-    """`["anger=angry"]` as a dict. Raises DataError for a pair without '='."""
+    """`["anger=angry"]` as a dict. Raises DataError for a pair without '=' and a name given twice."""
     renames: dict[str, str] = {}
     for pair in pairs:
         old, equals, new = pair.partition("=")
         if not (old.strip() and equals and new.strip()):
             raise DataError(f"--rename {pair!r} is not OLD=NEW.", "Write it like --rename anger=angry.")
-        renames[old.strip().lower()] = new.strip().lower()
+        name = old.strip().lower()
+        if name in renames:
+            raise DataError(f"--rename gives {name} twice.", "Give it once.")
+        renames[name] = new.strip().lower()
     return renames

@@ -38,8 +38,7 @@ def plan_lines(config: Config, workspace: Workspace | None = None, data: Run | N
     """What `retrain` will train, in words, and how long that takes where an earlier record tells."""
     if config.retrain.batches and workspace is not None and not config.retrain.folds:  # which refuse them
         newest = workspace.latest("synthetic", data=data.digest) if data else None
-        if newest is not None or not config.retrain.batches.strip().isdigit():
-            several_batches(workspace, config.retrain.batches, config.retrain.seeds, newest)
+        several_batches(workspace, config.retrain.batches, config.retrain.seeds, newest)
     thinned = None if data is None else is_thinned(data)
     arms = chosen_arms(config.retrain.arms, thinned=thinned, pooled=has_pool(config, workspace, data))
     refuse(config.retrain, config.classifier)
