@@ -7,6 +7,7 @@ import numpy as np
 
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet
+from ganfer.data.text import folded
 from ganfer.errors import DataError, GanferError, did_you_mean
 from ganfer.generate.quota import Quota
 from ganfer.runtime import ranks
@@ -52,7 +53,7 @@ def check_from_faces(
 
 def source_names(given: Sequence[str]) -> tuple[str, ...]:
     """The classes to start from, as the data writes them."""
-    return tuple(dict.fromkeys(name.strip().lower() for name in given if name.strip()))
+    return tuple(dict.fromkeys(folded(name) for name in given if name.strip()))
 
 
 def check_sources(
