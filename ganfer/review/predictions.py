@@ -1,4 +1,4 @@
-"""A table of somebody else's predictions: a column `label` (or `true`), and `p_CLASS` with its probability per class."""
+"""A table of somebody else's predictions: a column `label` (or `true`), and per class `p_CLASS`, its probability."""
 
 from dataclasses import dataclass
 from pathlib import Path
