@@ -541,12 +541,12 @@ class Project:
         self, folder: str | Path | None = None, *, classifiers: Sequence[str] = (), dry_run: bool = False
     ) -> Result:
         """Measure the newest classifier, or several as one, on the test split (`evaluate.split`), or on a folder."""
-        from ganfer.classifier.catalogue import listed
+        from ganfer.classifier.catalogue import together as as_one
         from ganfer.classifier.early import check_class_folders, check_device, check_evaluation, check_training
         from ganfer.classifier.evaluate import evaluate
         from ganfer.classifier.subject import image_files
 
-        paths: list[Any] = list(listed(self.workspace, classifiers)) if classifiers else []
+        paths: list[Any] = list(as_one(self.workspace, classifiers)) if classifiers else []
         check_evaluation(self.workspace, self.config, paths)
         check_device(self.config)
         files = image_files(Path(folder))[0] if folder else []

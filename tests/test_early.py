@@ -86,6 +86,7 @@ WRONG = {
     "train gan --pool": "no data yet that a pool",
     "generate --set gan.pool=true": "no data yet that a pool",
     "retrain --batches 3": "there is no batch for the active data",
+    "retrain --keep ensemble --seeds 1": "one seed",
     "retrain --batches 0": "there is no batch for the active data",
     "data add junk --rename a=b --rename A=c": "--rename gives a twice",
     "evaluate junk": "holds no usable image of",
