@@ -23,9 +23,9 @@ def check_source_settings(config: Config, kind: str, gan: str | None, *, moved: 
     """
     given = _changed(config.stylegan)
     if kind == OWN:
-        if given:
+        if said := stylegan_settings(config):
             raise GanferError(
-                f"{_named(given[0])} is of a StyleGAN2 network; the workspace's own GAN draws these faces.",
+                f"{said[0]} is of a StyleGAN2 network; the workspace's own GAN draws these faces.",
                 "Add --source stylegan2, or leave it out.",
             )
         return
@@ -52,6 +52,11 @@ def check_source_settings(config: Config, kind: str, gan: str | None, *, moved: 
             f"{_named(seeded[0])} is of faces drawn by their seeds; steered or changed ones have latents of their own.",
             "Leave it out, or ask with --n or --no-steer.",
         )
+
+
+def stylegan_settings(config: Config) -> list[str]:
+    """The settings of a StyleGAN2 network that were given, by option."""
+    return [_named(name) for name in _changed(config.stylegan)]
 
 
 def check_names(quota: Quota, names: Sequence[str] | None, seeds: Sequence[int] | None, kind: str) -> None:
