@@ -212,6 +212,7 @@ class Project:
         from ganfer.gan.train import check_settings
         from ganfer.generate.draw import draw, plan_lines
         from ganfer.generate.quota import check_request, plan_counts, plan_seeds
+        from ganfer.generate.request import check_names, check_source_settings, unused
         from ganfer.generate.room import check_room
         from ganfer.generate.source import OWN, GeneratorChoice, gan_source, preview, registered
         from ganfer.generate.sources import check_from_faces
@@ -230,10 +231,12 @@ class Project:
                 "--generators draws from the workspace's own GANs, as many as it says.",
                 "Leave out --gan, --source and --from-faces.",
             )
+        asks_classes = balance or to is not None or bool(classes)
+        check_source_settings(self.config, source, gan, moved=bool(steer) or from_faces is not None)
         there = self.workspace.find("gans", gan) if gan else self.needs.newest("gans") if own else None
         known = preview(source, there, self.config, fetch=not dry_run)  # what is wrong with it is said at once
-        asks_classes = balance or to is not None or bool(classes)
         steered = steer if steer is not None else asks_classes and known.class_names is None
+        check_source_settings(self.config, source, gan, moved=steered or from_faces is not None)
         if steered and ranks.count() > 1:
             raise GanferError("Steering runs in one process.", "Give the command without torchrun.")
         if from_faces is not None:
@@ -253,23 +256,21 @@ class Project:
             say(f"Steered faces are written as PNG files; --format {self.config.generate.format} is not used.")
         needed = ["data", *(["gan"] if own and not gan else []), *(["classifier", "judge"] if steered else [])]
         more = [] if generators == 1 else [f"from each of {generators} GANs (missing ones are trained first)"]
-        if there is None and own:  # no batch can have been begun
-            check_room(self.workspace, self.config, n, seeds, classes or {})
-        if dry_run and self.workspace.active_data is None:
-            count = len(seeds) if seeds is not None else n or self.config.generate.n
-            drawn = "generate the faces asked for, by class" if asks_classes else f"generate {count:,} faces"
-            return self._plan("generate", needed, [*known.steps, drawn, *more])
-        if not dry_run:
-            self.needs.announce(*needed)
-        data = self.needs.data()
         request: dict[str, Any] = {"n": n, "balance": balance, "to": to, "classes": classes or {}}
-        quota = plan_counts(data, self.config, **request) if seeds is None else plan_seeds(seeds, steered, **request)
-        if there is None and own:
+        self.workspace.check_active()
+        planned = self.workspace.active_data
+        quota = plan_counts(planned, self.config, **request) if seeds is None else plan_seeds(seeds, steered, **request)
+        check_names(quota, known.class_names if not steered else None, seeds, source)
+        if there is None and own:  # no batch can have been begun
             check_room(self.workspace, self.config, quota.total)
+        for line in unused(self.config, steered=steered, from_faces=False):
+            say(line)
         if dry_run:
             steering = [*quota.lines(), *steering_lines(self.config.steering, quota), "judge the faces independently"]
             steps = steering if steered else plan_lines(quota, known.class_names)
             return self._plan("generate", needed, [*known.steps, *steps, *more])
+        self.needs.announce(*needed)
+        data = self.needs.data()
         if generators > 1:
             sources = [gan_source(run, self.config) for run in self.needs.gans(generators)]
         else:
@@ -291,23 +292,28 @@ class Project:
         """Real faces changed; the sources are looked at before anything is trained."""
         from ganfer.data.imageset import read_set
         from ganfer.generate.from_faces import Helpers, generate_from_faces, plan_lines
-        from ganfer.generate.quota import plan_counts
+        from ganfer.generate.quota import plan_counts, train_counts
+        from ganfer.generate.request import unused
         from ganfer.generate.source import gan_source
-        from ganfer.generate.sources import plan_sources
+        from ganfer.generate.sources import check_sources, plan_sources, source_names
 
         there = self.workspace.find("gans", gan) if gan else self.needs.newest("gans") if own else None
         encoder = ["encoder"] if own and self.needs.encoder_of(there) is None else []
         needed = ["data", *(["gan"] if own and not gan else []), "classifier", "judge", "identity", *encoder]
-        data = self.workspace.active_data if dry_run else self.needs.data()
-        if data is None:
-            return self._plan("generate", needed, [*known.steps, "change real training faces"])
+        names, classes = source_names(given), known.source.class_names if known.source else None
+        self.workspace.check_active()
+        data = self.workspace.active_data
         quota = plan_counts(data, self.config, **request)
         if request["balance"] or request["to"] is not None:  # the classes to start from are not filled
-            counts = {name: count for name, count in quota.counts.items() if name not in given}
+            counts = {name: count for name, count in quota.counts.items() if name not in names}
             quota = dataclasses.replace(quota, counts=counts)
-        sources = plan_sources(
-            read_set(data.path), given, quota, self.config, known.source.class_names if known.source else None
-        )
+        check_sources(train_counts(data, self.config), names, quota, self.config, classes)
+        for line in unused(self.config, steered=False, from_faces=True):
+            say(line)
+        if dry_run and data is None:
+            return self._plan("generate", needed, [*known.steps, *quota.lines(), "change real training faces"])
+        data = data or self.needs.data()
+        sources = plan_sources(read_set(data.path), given, quota, self.config, classes)
         if dry_run:
             steps = [*quota.lines(), *plan_lines(sources, quota, self.config, encoded=own)]
             return self._plan("generate", needed, [*known.steps, *steps])
@@ -537,12 +543,12 @@ class Project:
         self, folder: str | Path | None = None, *, classifiers: Sequence[str] = (), dry_run: bool = False
     ) -> Result:
         """Measure the newest classifier, or several as one, on the test split (`evaluate.split`), or on a folder."""
-        from ganfer.classifier.catalogue import listed
+        from ganfer.classifier.catalogue import together as as_one
         from ganfer.classifier.early import check_class_folders, check_device, check_evaluation, check_training
         from ganfer.classifier.evaluate import evaluate
         from ganfer.classifier.subject import image_files
 
-        paths: list[Any] = list(listed(self.workspace, classifiers)) if classifiers else []
+        paths: list[Any] = list(as_one(self.workspace, classifiers)) if classifiers else []
         check_evaluation(self.workspace, self.config, paths)
         check_device(self.config)
         files = image_files(Path(folder))[0] if folder else []

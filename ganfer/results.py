@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ganfer.runtime.text import one_line
+
 
 @dataclass(frozen=True)
 class Result:
@@ -42,7 +44,7 @@ def together(what: str, results: Sequence[Result]) -> Result:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]], align: str = "") -> list[str]:
     """Lines of a plain-text table; `align` has one of `<>` per column (default: first left, others right)."""
-    cells = [[str(cell) for cell in row] for row in (header, *rows)]
+    cells = [[one_line(str(cell)) for cell in row] for row in (header, *rows)]  # names of files and classes, too
     align = align or "<" + ">" * (len(header) - 1)
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     lines = [

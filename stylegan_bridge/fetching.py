@@ -166,6 +166,7 @@ class _Download:
             raise BridgeError(
                 f"{self.url} gave a file of sha256 {actual}, wanted is {wanted}; it was dropped."
                 " The publisher may have changed it, or the connection is tampered with"
+                + ("" if self.sha256 else f"; to take what is there now on sight, remove {self.record}")
             )
         if self.sha256 is None and wanted is not None:  # downloaded again: what was seen first counts
             _write_json(self.record, recorded)

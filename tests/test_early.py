@@ -58,6 +58,37 @@ WRONG = {
     "generate --steer --class happy=2 --set steering.layers=x": "steering.layers 'x'",
     "generate --class happy=2 --n 5": "goes with none of --n",
     "generate --class happy=0": "Every count given is 0",
+    "generate --to 20": "every class has 20 real images or more",
+    "generate --to 99999999999": "takes about",
+    "generate --from-faces happy --to 20": "every class has 20 real images or more",
+    "generate --from-faces nope --class sad=3": "the data has no class 'nope'",
+    "generate --from-faces happy --class happy=3": "both a class to start from and one to fill",
+    "generate --from-faces disgust --class happy=30": "there is no majority",
+    "generate --from-faces happy --class sad=300000": "at most 4 times",
+    "generate --seeds 0-3": "--seeds draws from a generator without classes",
+    "generate --n 4 --mix-seeds 1-5": "--mix-seeds .* is of a StyleGAN2 network",
+    "generate --n 4 --mix-layers 3-": "--mix-layers .* is of a StyleGAN2 network",
+    "generate --n 4 --network ffhq-256": "--network .* is of a StyleGAN2 network",
+    "generate --n 4 --truncation-psi 0.5": "--truncation-psi .* is of a StyleGAN2 network",
+    "generate --n 4 --network-class 3": "--network-class .* is of a StyleGAN2 network",
+    "generate --n 4 --network-classes a,b": "--network-classes .* is of a StyleGAN2 network",
+    "generate --n 4 --face-crop detect": "--face-crop .* is of a StyleGAN2 network",
+    "generate --n 4 --set stylegan.noise=random": "stylegan.noise is of a StyleGAN2 network",
+    "generate --source stylegan2 --network ffhq-256 --gan x": "--gan names a GAN of the workspace",
+    "generate --source stylegan2 --network ffhq-256 --truncation 1": "--truncation is of ganfer's own GANs",
+    "generate --source stylegan2 --network ffhq-256 --mix-layers 3-": "--mix-layers without --mix-seeds",
+    "generate --source stylegan2 --network ffhq-256 --detector-model x": "for --face-crop detect alone",
+    "generate --source stylegan2 --network ffhq-256 --steer --class sad=2 --mix-seeds 1": "latents of their own",
+    "generate --source stylegan2 --network ffhq-256 --seeds 5000000000 --dry-run": "above 4294967295",
+    "generate --source stylegan2 --network cifar10 --network-classes a,b --class sad=2 --dry-run": "no class 'sad'",
+    "generate --seed 4294967296": "at most 2000000000",
+    "train gan --number 2 --seed 9223372036854775807": "at most 2000000000",
+    "train gan --pool": "no data yet that a pool",
+    "generate --set gan.pool=true": "no data yet that a pool",
+    "retrain --batches 3": "there is no batch for the active data",
+    "retrain --keep ensemble --seeds 1": "one seed",
+    "retrain --batches 0": "there is no batch for the active data",
+    "data add junk --rename a=b --rename A=c": "--rename gives a twice",
     "evaluate junk": "holds no usable image of",
     "export full.png/model.onnx": "is a file",
     "export there.onnx": "exists already",
@@ -165,3 +196,19 @@ def test_a_databases_driver_is_named_as_the_failed_import_names_it() -> None:
     assert _missing_driver(outer, "postgresql+psycopg://u@h/db") == "psycopg"
     outer.__cause__ = ModuleNotFoundError("No module named 'MySQLdb'", name="MySQLdb")
     assert _missing_driver(outer, "mysql://u@h/db") == "MySQLdb"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("generate --class happy=3 --class Happy=4", "--class gives happy twice"),
+        ("data thin --class happy=3 --class happy=4", "--class gives happy twice"),
+        ("data add full.png --column image=a --column image=b", "--column gives image twice"),
+    ],
+)
+def test_what_is_given_twice_is_not_half_taken(line: str, said: str) -> None:
+    Path("full.png").touch()
+    outcome = CliRunner().invoke(cli, [*line.split(), "-w", "work"])
+    assert outcome.exit_code == 2
+    assert said in outcome.output
+    assert not Path("work").exists()

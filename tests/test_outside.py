@@ -24,6 +24,7 @@ from ganfer.label.labels import newest_labels
 from ganfer.live.journal import NAME as JOURNAL
 from ganfer.live.journal import Journal
 from ganfer.page.sheet import _environment
+from ganfer.results import table
 from ganfer.runtime import files
 from ganfer.runtime.extras import require
 from ganfer.runtime.files import atomic_path, create_npy, read_object, remove_abandoned, write_csv, write_npy_parts
@@ -338,3 +339,9 @@ def test_a_missing_extra_is_said_before_any_plan(monkeypatch: pytest.MonkeyPatch
     require("this", "test", "json")
     with pytest.raises(GanferError, match=r"this needs no_such_module.*pip install 'ganfer\[gaze\]'"):
         require("this", "gaze", "json", "no_such_module")
+
+
+def test_a_table_keeps_every_row_in_its_line() -> None:
+    lines = table(["file", "class"], [["a\nb.png", "\x1b[31msad"], ["c.png", "happy"]], "<<")
+    assert len(lines) == 4
+    assert lines[2].split() == ["a\\nb.png", "\\x1b[31msad"]

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ganfer.classifier import starter
 from ganfer.data.sets import drawn_digests
 from ganfer.errors import GanferError, WorkspaceError
 from ganfer.page.node import RESULTS, read_results
+from ganfer.runtime.console import say
 from ganfer.runtime.files import digest_of
 from ganfer.runtime.text import one_line
 from ganfer.workspace import Run, Workspace
@@ -57,16 +59,46 @@ def listed(workspace: Workspace, wanted: Sequence[str] = ()) -> list[ServedModel
     GanferError for one that is not there, or when two have one name.
     """
     if wanted:
-        found = [find(workspace, text) for text in wanted]
-        names = [each.name for each in found]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice:
-            raise GanferError(f"Two classifiers are called {twice!r}.", "Name one of them: --classifier OTHER=RUN.")
-        return found
+        return _each_once([find(workspace, text) for text in wanted])
     newest = for_people(workspace)
     found = [replace(newest, name=NEWEST)] if newest else []
     report = _newest_report(workspace)
     return found + (_compared(report) if report else [])
+
+
+def together(workspace: Workspace, wanted: Sequence[str]) -> list[ServedModel]:
+    """The models that are measured as one: those wanted, all seeds of a `best` that was kept as an ensemble."""
+    return _each_once([each for text in wanted for each in _members(workspace, text)])
+
+
+def _each_once(found: list[ServedModel]) -> list[ServedModel]:
+    names = [each.name for each in found]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise GanferError(f"Two classifiers are called {twice!r}.", "Name one of them: --classifier OTHER=RUN.")
+    return found
+
+
+def _members(workspace: Workspace, text: str) -> list[ServedModel]:
+    shown, name = _split(text)
+    report = _newest_report(workspace) if name == BEST else None
+    folders = [] if report is None else _ensemble(report)
+    if report is None or not folders:
+        return [find(workspace, text)]
+    note = f"{report.name}: one of {len(folders)} seeds kept as an ensemble"
+    return [
+        _of_file(f"{shown or BEST} {place.name}", place / _WEIGHTS, note, report)
+        for place in (report.path / folder for folder in folders)
+    ]
+
+
+def _ensemble(report: Run) -> list[str]:
+    """The folders of an ensemble's models; empty where the report kept one model."""
+    kept = read_results(report.path).get("classifiers")
+    folders = kept.get("ensemble") if isinstance(kept, Mapping) else None
+    found = [str(folder) for folder in folders] if isinstance(folders, list) else []
+    there = all((report.path / folder / _WEIGHTS).is_file() for folder in found)
+    return found if len(found) > 1 and there else []
 
 
 def for_people(workspace: Workspace) -> ServedModel | None:
@@ -206,7 +238,18 @@ def recommended(report: Run) -> ServedModel:
     chosen = results.get("recommendation")
     entry = {**(chosen if isinstance(chosen, Mapping) else {}), **entry}
     about = ", ".join(f"{key} {entry[key]}" for key in ("arm", "seed") if entry.get(key) is not None)
+    if seeds := len(_ensemble(report)):
+        _say_one_of(report.name, seeds)
     return _of_file(BEST, file, f"{report.name}{', ' + about if about else ''}: recommended", report)
+
+
+@cache
+def _say_one_of(report: str, seeds: int) -> None:
+    """Once, that one model is not the ensemble."""
+    say(
+        f"{report} kept {BEST} as an ensemble of {seeds}; taken is the one that is best on validation. All together: "
+        f"ganfer evaluate --classifier {BEST}."
+    )
 
 
 def _compared(report: Run) -> list[ServedModel]:

@@ -6,12 +6,14 @@ are known the figure by subject stands beside it, and is the one to quote for pe
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from classifiers import CrossvalResult, Samples
 from classifiers import crossval as run_folds
+from classifiers.folds import assign_folds
 from classifiers.plots import plot_confusion
 from ganfer.classifier.crossval_page import crossval_lines, crossval_page
 from ganfer.classifier.figures import LEVEL, bounds
@@ -32,11 +34,23 @@ _FIGURES = ("accuracy", "balanced_accuracy", "macro_f1")
 
 
 def plan_lines(config: Config, data: Run | None) -> list[str]:
-    """What `crossval` will train, in words."""
+    """What `crossval` will train, in words. ClassifierError for more folds than images of a class, or subjects."""
     settings = config.crossval
-    ways = chosen_ways(read_set(data.path), settings.by) if data else [settings.by]
+    ways = [settings.by]
+    if data is not None:
+        images = read_set(data.path)
+        ways = chosen_ways(images, settings.by)
+        check_folds(images, ways, settings.folds, settings.splits)
     folds = " and ".join(f"{settings.folds} {'random folds' if way == 'random' else 'folds by ' + way}" for way in ways)
     return [f"train {config.classifier.model} on {folds}"]
+
+
+def check_folds(images: ImageSet, ways: Sequence[str], folds: int, splits: str) -> None:
+    """ClassifierError for folds of one way that cannot be made, before those of another are trained."""
+    rows = np.flatnonzero(_folded(images, splits))
+    groups = _subjects(images.group[rows], images.ids[rows])
+    for way in ways:
+        assign_folds(images.labels[rows], folds, images.class_names, groups=groups if way == "group" else None)
 
 
 def chosen_ways(images: ImageSet, by: str) -> list[str]:
@@ -98,17 +112,22 @@ def crossval_result(run: Run) -> Result:
 
 def _images(images: ImageSet, splits: str) -> ImageSet:
     """The labelled real images to fold, in memory."""
-    wanted = (images.source == "real") & (images.labels >= 0)
-    if splits == "train":
-        wanted &= images.split != "test"
-    return images.select(np.flatnonzero(wanted)).labelled()
+    return images.select(np.flatnonzero(_folded(images, splits)))
+
+
+def _folded(images: ImageSet, splits: str) -> np.ndarray:
+    wanted: np.ndarray = (images.source == "real") & (images.labels >= 0)
+    return wanted & (images.split != "test") if splits == "train" else wanted
+
+
+def _subjects(group: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Whom folds by subject keep together: an image without a subject is a group of its own."""
+    return np.where(group == "", np.char.add("image ", ids), group)
 
 
 def _fold(run: Run, config: Config, images: ImageSet, way: str) -> CrossvalResult:
     settings = config.crossval
-    groups = None
-    if way == "group":  # an image without a subject is a group of its own
-        groups = np.where(images.group == "", np.char.add("image ", images.ids), images.group)
+    groups = _subjects(images.group, images.ids) if way == "group" else None
     tta: Any = settings.tta
     return run_folds(
         config.classifier,

@@ -221,11 +221,13 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _meanings(pairs: tuple[str, ...]) -> dict[str, str]:
     meanings = ("image", "label", "split", "group")
-    found = {}
+    found: dict[str, str] = {}
     for pair in pairs:
         meaning, equals, name = pair.partition("=")
         if meaning not in meanings or not equals or not name:
             raise click.UsageError(f"--column {pair!r} is not MEANING=NAME, with one of {', '.join(meanings)}.")
+        if meaning in found:
+            raise click.UsageError(f"--column gives {meaning} twice. Give it once.")
         found[meaning] = name
     return found
 

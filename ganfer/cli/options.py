@@ -171,6 +171,8 @@ def _taken_settings(values: dict[str, Any]) -> list[str]:
 
 def parse_counts(pairs: tuple[str, ...], option: str) -> dict[str, int]:
     """`("fear=100", "disgust=50")` as a dict; a usage error for anything else."""
+    from ganfer.data.text import folded
+
     counts: dict[str, int] = {}
     for pair in pairs:
         name, equals, number = pair.partition("=")
@@ -178,5 +180,8 @@ def parse_counts(pairs: tuple[str, ...], option: str) -> dict[str, int]:
             raise click.UsageError(f"{option} {pair!r} is not CLASS=COUNT. Write it like {option} fear=100.")
         if len(number.strip().lstrip("0")) > _MOST_DIGITS:
             raise click.UsageError(f"{option} {pair!r} is out of range. At most {10**_MOST_DIGITS - 1:,}.")
-        counts[name.strip().lower()] = int(number)
+        name = folded(name)
+        if name in counts:
+            raise click.UsageError(f"{option} gives {name} twice. Give it once.")
+        counts[name] = int(number)
     return counts

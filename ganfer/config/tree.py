@@ -25,7 +25,8 @@ from ganfer.config.using import LiveConfig, ServeConfig, TrackingConfig
 class Config:
     """All settings of one workspace run; `classifier` is the `classifiers` package's own `TrainConfig`."""
 
-    seed: int = setting(0, "seed of everything that is random", low=0)
+    # two seeds share no image: a batch's seed is the upper half of its images' 64 bits
+    seed: int = setting(0, "seed of everything that is random", low=0, high=2_000_000_000)
     device: str = setting("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
     cluster: str = setting(
         "", "Dask cluster for many jobs: tcp://HOST:8786, a scheduler's .json file, or local:N; empty = this machine"

@@ -23,7 +23,7 @@ from ganfer.data.sources import DatasetSource, source_stem
 from ganfer.data.sources.items import Item, Note, Refused
 from ganfer.data.sources.words import expression_in
 from ganfer.data.splits import NO_GROUP, Splits, assign
-from ganfer.data.text import printable
+from ganfer.data.text import composed, folded, printable
 from ganfer.data.writer import SCRATCH, Row, SetWriter
 from ganfer.runtime.console import progress, say
 from ganfer.runtime.room import need_room
@@ -198,7 +198,8 @@ class Importer:
             if reason:
                 self._skip(listed, item.id, reason, item.label)
                 continue
-            group = f"{self.prefix}{item.group}" if item.group else ""
+            subject = composed(item.group).strip()
+            group = f"{self.prefix}{subject}" if subject else ""
             rows.append(
                 Row(f"{self.prefix}{item.id}", item.label, item.split, group, synthetic, item.votes, item.attributes)
             )
@@ -273,7 +274,7 @@ class Importer:
         notes = []
         for name, raw in self.raw.items():
             written = sorted(raw)
-            distinct = {each.strip().lower() for each in raw}
+            distinct = {folded(each) for each in raw}
             if len(distinct) > 1:
                 keep = min(distinct - {name})
                 notes.append(

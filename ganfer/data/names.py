@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Iterable
 
+from ganfer.data.text import folded
 from ganfer.errors import DataError
 
 EXPRESSIONS: tuple[str, ...] = (
@@ -41,7 +42,7 @@ def canonical(name: str, present: Container[str] = ()) -> str:
 
     present: the classes there are; a loose synonym (calm) stays a class of its own beside the expression itself.
     """
-    cleaned = name.strip().lower()
+    cleaned = folded(name)
     loose = _LOOSE.get(cleaned)
     if loose is not None:
         return cleaned if loose in present or cleaned in present else loose
@@ -50,13 +51,13 @@ def canonical(name: str, present: Container[str] = ()) -> str:
 
 def is_loose(name: str, expression: str) -> bool:
     """Whether a class is only loosely named like the expression it is read as."""
-    return _LOOSE.get(name.strip().lower()) == expression
+    return _LOOSE.get(folded(name)) == expression
 
 
 def class_named(name: str, class_names: Container[str]) -> str:
     """The class, of those given, that a folder's name means; "" for none. A class of just that name comes first."""
-    cleaned = name.strip().lower()
-    return next((found for found in (cleaned, canonical(name)) if found in class_names), "")
+    written = name.strip().lower()  # as sets that were made before names were composed may have it
+    return next((found for found in (folded(name), canonical(name), written) if found in class_names), "")
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
@@ -67,11 +68,14 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def parse_renames(pairs: Iterable[str]) -> dict[str, str]:
-    """`["anger=angry"]` as a dict. Raises DataError for a pair without '='."""
+    """`["anger=angry"]` as a dict. Raises DataError for a pair without '=' and a name given twice."""
     renames: dict[str, str] = {}
     for pair in pairs:
         old, equals, new = pair.partition("=")
         if not (old.strip() and equals and new.strip()):
             raise DataError(f"--rename {pair!r} is not OLD=NEW.", "Write it like --rename anger=angry.")
-        renames[old.strip().lower()] = new.strip().lower()
+        name = folded(old)
+        if name in renames:
+            raise DataError(f"--rename gives {name} twice.", "Give it once.")
+        renames[name] = folded(new)
     return renames

@@ -11,7 +11,7 @@ from ganfer.data.imageset import SPLITS
 from ganfer.data.names import canonical, in_order
 from ganfer.data.sources import DatasetSource
 from ganfer.data.splits import NO_GROUP
-from ganfer.data.text import printable
+from ganfer.data.text import folded, printable
 from ganfer.errors import DataError, did_you_mean
 
 ASIDE = frozenset(("not an image", "a table that was not read", "hidden file", "hidden folder"))  # files, not images
@@ -33,8 +33,8 @@ class Selection:
         """The user's choice among a source's classes. DataError for a name that the source does not have."""
         labels = source.labels()
         raw = None if labels is None else {printable(label) for label in labels}
-        present = frozenset(label.strip().lower() for label in raw or ()) & {"neutral"}
-        renames = {old.strip().lower(): new.strip().lower() for old, new in renames.items()}
+        present = frozenset(folded(label) for label in raw or ()) & {"neutral"}
+        renames = {folded(old): folded(new) for old, new in renames.items()}
         wanted = tuple(canonical(name, {*present, *renames.values()}) for name in classes)
         selection = cls(wanted, renames, present)
         if raw is not None and (classes or renames):
@@ -44,7 +44,7 @@ class Selection:
     def name(self, label: str) -> str:
         """The class a source's label becomes; a name that the user gave stays as it is."""
         own = canonical(printable(label), self.present)
-        return self.renames.get(printable(label).strip().lower()) or self.renames.get(own) or own
+        return self.renames.get(folded(printable(label))) or self.renames.get(own) or own
 
     def takes(self, name: str) -> bool:
         """Whether images of this class are wanted."""
@@ -55,7 +55,7 @@ def _demand(selection: Selection, raw: set[str], names: set[str], path: Path) ->
     for name in selection.classes:
         if name not in names:
             raise DataError(f"{path} has no class {name!r}.", did_you_mean(name, in_order(names)))
-    known = {label.strip().lower() for label in raw} | {canonical(label) for label in raw}
+    known = {folded(label) for label in raw} | {canonical(label) for label in raw}
     for old in selection.renames:
         if old not in known:
             raise DataError(f"{path} has no class {old!r} to rename.", did_you_mean(old, in_order(known)))

@@ -16,6 +16,7 @@ from ganfer.runtime.seeding import stream
 
 TRAIN, VAL, TEST = range(3)
 NO_GROUP = -1
+HELD = "images held out of train by"
 _FOLDS = 20  # subjects are held out by twentieths
 
 
@@ -66,7 +67,7 @@ def assign(
         codes[held] = split
         if len(held):
             by = "subject" if (groups[free] != NO_GROUP).any() else "class"
-            notes.append(f"{SPLITS[split]}: {len(held):,} images held out of train by {by} (seed {seed}).")
+            notes.append(f"{SPLITS[split]}: {len(held):,} {HELD} {by} (seed {seed}).")
     return Splits(codes, notes)
 
 

@@ -1,4 +1,6 @@
-"""Names from anywhere as text that can be printed and written."""
+"""Names from anywhere as text that can be printed, written and compared."""
+
+import unicodedata
 
 
 def printable(name: str) -> str:
@@ -10,3 +12,13 @@ def printable(name: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def composed(name: str) -> str:
+    """A name as most systems write it (NFC): a Mac's files have their accents apart, and look the same."""
+    return unicodedata.normalize("NFC", name)
+
+
+def folded(name: str) -> str:
+    """A name as names of classes are compared: composed, without space around it, in lower case."""
+    return composed(name).strip().lower()

@@ -59,7 +59,7 @@ def add_pool(workspace: Workspace, config: Config, path: Path, *, dry_run: bool 
     refuse_own(path)
     settings = settings_of_set(config.data, data, "A pool has the set's size and channels; leave yours out.")
     tree = open_tree(path)
-    reading = _reading(tree)
+    reading = _reading(tree, path)
     if dry_run:
         return _plan(path, data, settings, reading)
     for line in reading:
@@ -116,12 +116,12 @@ def pool_lines(workspace: Workspace, data: Run) -> list[str]:
     return lines
 
 
-def _reading(tree: Tree) -> list[str]:
+def _reading(tree: Tree, path: Path) -> list[str]:
     """How the source is read. DataError when it holds no image file."""
     seen = survey(tree.names())
     if not seen.images:
-        raise DataError(f"{tree.path} holds no image files.", "--pool takes a folder, zip or tar of images.")
-    lines = [printable(f"{tree.path} is read as a pool: images without labels.")]
+        raise DataError(printable(f"{path} holds no image files."), "--pool takes a folder, zip or tar of images.")
+    lines = [printable(f"{path} is read as a pool: images without labels.")]
     if seen.in_classes:
         lines.append(
             f"  {seen.in_classes:,} images lie in folders named like expressions: those labels are ignored."

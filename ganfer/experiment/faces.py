@@ -128,6 +128,11 @@ def several_batches(workspace: Workspace, names: str, seeds: int, newest: Run | 
 
     names: of the batches; or their number: of the newest one and those drawn as it was by GANs of other seeds.
     """
+    if names.strip().isdigit() and newest is None:
+        raise ConfigError(
+            f"retrain.batches = {names!r}: there is no batch for the active data.",
+            f"Draw them: ganfer generate --generators {max(2, int(names))}; then ganfer label.",
+        )
     if names.strip().isdigit() and newest is not None:
         number, found = int(names), companions(workspace, newest)
         if len(found) < number:

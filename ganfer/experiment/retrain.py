@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from ganfer.config import Config
+from ganfer.errors import ConfigError
 from ganfer.experiment.arms import chosen_arms
 from ganfer.experiment.best import keep_best, write_best_card
 from ganfer.experiment.board import track_experiment
@@ -38,8 +39,9 @@ def plan_lines(config: Config, workspace: Workspace | None = None, data: Run | N
     """What `retrain` will train, in words, and how long that takes where an earlier record tells."""
     if config.retrain.batches and workspace is not None and not config.retrain.folds:  # which refuse them
         newest = workspace.latest("synthetic", data=data.digest) if data else None
-        if newest is not None or not config.retrain.batches.strip().isdigit():
-            several_batches(workspace, config.retrain.batches, config.retrain.seeds, newest)
+        several_batches(workspace, config.retrain.batches, config.retrain.seeds, newest)
+    if config.retrain.keep == "ensemble" and config.retrain.seeds == 1:
+        raise ConfigError("retrain.keep = 'ensemble' and one seed.", "Give --seeds 2 or more, or keep a single model.")
     thinned = None if data is None else is_thinned(data)
     arms = chosen_arms(config.retrain.arms, thinned=thinned, pooled=has_pool(config, workspace, data))
     refuse(config.retrain, config.classifier)

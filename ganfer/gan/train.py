@@ -117,6 +117,11 @@ def check_settings(data: Run | None, config: Config) -> None:
     parse_policies(config.gan.augment)
     own_batch(settled_batch(config.gan, place).batch_size)
     check_parent_settings(config.gan)
+    if config.gan.pool and data is None:
+        raise DataError(
+            "gan.pool = true, and there is no data yet that a pool could stand beside.",
+            "Add labelled images (ganfer data add PATH), then the pool (ganfer data add FOLDER --pool).",
+        )
     if not config.gan.parent:  # which brings its own size
         check_size(config.gan.network, config.data.size if data is None else read_set(data.path).size)
 

@@ -52,7 +52,13 @@ def child_spec(parent: Parent, images: ImageSet, num_classes: int, config: GanCo
             "Leave that setting out, or take a parent without classes.",
         )
     if spec.network != "stylegan2":
-        if spec.size != size or config.resolution not in (0, size):
+        if config.resolution not in (0, spec.size):
+            raise GanferError(
+                f"gan.resolution = {config.resolution}: {parent.name} is a {spec.network} of {spec.size} pixels, and "
+                "only a StyleGAN2 can be cut to another size.",
+                "Leave --resolution out.",
+            )
+        if spec.size != size:
             raise GanferError(
                 f"{parent.name} draws {spec.size}×{spec.size} pixels; the data is {size}×{size}.",
                 f"Add the data again with --size {spec.size}; only a StyleGAN2 can be cut to another size.",

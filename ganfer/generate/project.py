@@ -19,10 +19,11 @@ from ganfer.data.decode import Target
 from ganfer.data.pool import decode_items
 from ganfer.data.provenance import png_base64, write_png
 from ganfer.data.sources.items import Item
-from ganfer.data.text import printable
+from ganfer.data.text import folded, printable
 from ganfer.errors import DataError, GanferError
 from ganfer.gan.sampling import open_gan
 from ganfer.generate.foreign import image_files
+from ganfer.generate.request import stylegan_settings
 from ganfer.generate.spaces import GanSpace
 from ganfer.generate.stylegan2 import find_network
 from ganfer.metrics.perceptual import Perceptual, open_perceptual
@@ -69,6 +70,11 @@ def open_network(workspace: Workspace, config: Config, gan: str | None, of_class
     if gan is not None:
         if config.projection.noise:
             raise GanferError("projection.noise: only StyleGAN2 files have noise images to find.", "Leave it out.")
+        if said := stylegan_settings(config):
+            raise GanferError(
+                f"{said[0]} is of a StyleGAN2 network, and --gan names one of ganfer's own.", "Leave one of them out."
+            )
+        of_class = None if of_class is None else folded(of_class)
         path = Path(gan) if Path(gan).exists() else workspace.find("gans", gan).path
         own = open_gan(path, str(device))
         names = own.class_names
@@ -109,7 +115,7 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
             files.append(path)
         else:
             raise DataError(f"{path} is not there.", "Give image files, or folders of them.")
-    return files
+    return list({path.resolve(): path for path in reversed(files)}.values())[::-1]  # each once, where it came first
 
 
 def read_images(files: Sequence[Path], size: int, channels: int, workers: int) -> np.ndarray:

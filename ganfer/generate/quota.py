@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ganfer.config import Config
+from ganfer.data.drawn import long_tailed_counts
 from ganfer.data.imageset import read_set
 from ganfer.errors import DataError, GanferError, did_you_mean
 from ganfer.results import table
@@ -35,8 +36,18 @@ class Quota:
         return [f"generate {self.total:,} faces:", *table(["class", "real", "to draw", "together"], rows)]
 
 
+def train_counts(data: Run | None, config: Config) -> dict[str, int]:
+    """Real training images per class; without data those of the faces that would be drawn."""
+    if data is None:
+        return long_tailed_counts(config.drawn.total)
+    images = read_set(data.path)
+    train = (images.split == "train") & (images.source == "real") & (images.labels >= 0)
+    tally = np.bincount(images.labels[train], minlength=len(images.class_names))
+    return {name: int(count) for name, count in zip(images.class_names, tally, strict=True)}
+
+
 def plan_counts(
-    data: Run,
+    data: Run | None,
     config: Config,
     *,
     n: int | None = None,
@@ -44,14 +55,13 @@ def plan_counts(
     to: int | None = None,
     classes: Mapping[str, int] | None = None,
 ) -> Quota:
-    """The quota for a data set's training split; see `plan_quota`. `config.generate.n` when nothing is asked for."""
-    images = read_set(data.path)
-    train = (images.split == "train") & (images.source == "real") & (images.labels >= 0)
-    tally = np.bincount(images.labels[train], minlength=len(images.class_names))
-    counts = {name: int(count) for name, count in zip(images.class_names, tally, strict=True)}
+    """The quota for a data set's training split; see `plan_quota`. `config.generate.n` when nothing is asked for.
+
+    data: None for the faces that would be drawn.
+    """
     if n is None and not balance and to is None and not classes:
         n = config.generate.n
-    return plan_quota(counts, n=n, balance=balance, to=to, classes=classes or {})
+    return plan_quota(train_counts(data, config), n=n, balance=balance, to=to, classes=classes or {})
 
 
 def check_request(*, n: int | None, balance: bool, to: int | None, classes: Mapping[str, int]) -> None:

@@ -1,6 +1,5 @@
 """How much disk a batch of faces takes, about."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ganfer.config import Config
@@ -36,15 +35,8 @@ def need_room_for(folder: Path, count: int, size: int, channels: int, config: Co
     )
 
 
-def check_room(
-    workspace: Workspace,
-    config: Config,
-    n: int | None,
-    seeds: Sequence[int] | None = None,
-    classes: Mapping[str, int] | None = None,
-) -> None:
-    """GanferError where what is asked for by number does not fit, before a GAN is trained to draw it."""
-    count = len(seeds) if seeds is not None else sum((classes or {}).values()) or n or 0
+def check_room(workspace: Workspace, config: Config, count: int) -> None:
+    """GanferError where so many faces do not fit, before a GAN is trained to draw them."""
     data = workspace.active_data
     shape = (config.data.size, config.data.channels)
     if data is not None:

@@ -1,12 +1,13 @@
 """Which real faces are changed into which class: looked at before anything is made."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet
+from ganfer.data.text import folded
 from ganfer.errors import DataError, GanferError, did_you_mean
 from ganfer.generate.quota import Quota
 from ganfer.runtime import ranks
@@ -50,19 +51,27 @@ def check_from_faces(
         raise GanferError("--from-faces runs in one process.", "Give the command without torchrun.")
 
 
-def plan_sources(
-    images: ImageSet, given: Sequence[str], quota: Quota, config: Config, known: Sequence[str] | None = None
-) -> Sources:
-    """The sources for a quota. GanferError for a class that is none, that is wanted too, or that is no majority.
+def source_names(given: Sequence[str]) -> tuple[str, ...]:
+    """The classes to start from, as the data writes them."""
+    return tuple(dict.fromkeys(folded(name) for name in given if name.strip()))
 
-    known: the classes of the generator, where it draws by class and is there already.
+
+def check_sources(
+    tally: Mapping[str, int],
+    names: Sequence[str],
+    quota: Quota,
+    config: Config,
+    known: Sequence[str] | None = None,
+) -> None:
+    """GanferError for a class that is none, that is wanted too, or that is no majority, and for too many faces.
+
+    tally: real training images per class. known: the classes of the generator, where it draws by class and is there.
     """
-    names = tuple(dict.fromkeys(name.strip().lower() for name in given if name.strip()))
     if not names:
-        raise GanferError("--from-faces names no class.", f"Name classes of the data: {', '.join(images.class_names)}.")
+        raise GanferError("--from-faces names no class.", f"Name classes of the data: {', '.join(tally)}.")
     for name in names:
-        if name not in images.class_names:
-            raise GanferError(f"--from-faces: the data has no class {name!r}.", did_you_mean(name, images.class_names))
+        if name not in tally:
+            raise GanferError(f"--from-faces: the data has no class {name!r}.", did_you_mean(name, tally))
         if name in quota.counts:
             raise GanferError(
                 f"{name} is both a class to start from and one to fill.", "Leave it out of one of the two."
@@ -75,10 +84,6 @@ def plan_sources(
             f"The generator has no class {lacking[0]!r}; it knows {', '.join(known or ())}.",
             "Leave it out, or take a generator that was trained on data with that class.",
         )
-    train = (images.split == "train") & (images.source == "real")
-    tally = {
-        name: int((train & (images.labels == images.class_names.index(name))).sum()) for name in images.class_names
-    }
     empty = [name for name in names if not tally[name]]
     if empty:
         raise DataError(f"{empty[0]} has no real training image.", "Start from a class that has some.")
@@ -97,5 +102,17 @@ def plan_sources(
             f"{most:,}.",
             "Ask for fewer, name more classes, or raise transfer.styles.",
         )
+
+
+def plan_sources(
+    images: ImageSet, given: Sequence[str], quota: Quota, config: Config, known: Sequence[str] | None = None
+) -> Sources:
+    """The sources for a quota; what `check_sources` says is wrong with it."""
+    names = source_names(given)
+    train = (images.split == "train") & (images.source == "real")
+    tally = {
+        name: int((train & (images.labels == images.class_names.index(name))).sum()) for name in images.class_names
+    }
+    check_sources(tally, names, quota, config, known)
     members = np.flatnonzero(train & np.isin(images.labels, [images.class_names.index(name) for name in names]))
     return Sources(names, stream(config.seed, "from-faces").permutation(members))

@@ -184,7 +184,7 @@ def fill(
             "fill": {
                 "of": batch_run.name,
                 "classes": {name: {**dataclasses.asdict(t), "stop": stops[name]} for name, t in tallies.items()},
-                "lines": _lines(tallies, stops, before, len(filling.rows)),
+                "lines": _lines(tallies, stops, before, len(filling.rows), matched=config.label.require_match),
             },
         }
         run.finish(digest=digest, figures=figures, device=describe(device))
@@ -294,10 +294,15 @@ def source_of(workspace: Workspace, config: Config, batch_run: Run) -> Generator
     )
 
 
-def _lines(tallies: Mapping[str, Tally], stops: Mapping[str, str], before: int, drawn: int) -> list[str]:
-    """What filling brought, for the terminal."""
+def _lines(
+    tallies: Mapping[str, Tally], stops: Mapping[str, str], before: int, drawn: int, *, matched: bool
+) -> list[str]:
+    """What filling brought, for the terminal. matched: whether all that passed of a class was asked to be of it, so
+    that there is a yield of the class.
+    """
     rows = [
-        [name, t.asked, t.drawn, t.kept, f"{t.kept / t.drawn:.1%}" if t.drawn else "-"] for name, t in tallies.items()
+        [name, t.asked, t.drawn, t.kept, f"{t.kept / t.drawn:.1%}" if matched and t.drawn else "-"]
+        for name, t in tallies.items()
     ]
     given_up = [f"{name}: given up: {stop}." for name, stop in stops.items() if stop != FILLED]
     for line in given_up:

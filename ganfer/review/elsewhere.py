@@ -5,6 +5,7 @@ Nothing enters the workspace: the images are read into a folder that is removed 
 
 import dataclasses
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,14 @@ from ganfer.data.duplicates import NEAR, find_duplicates
 from ganfer.data.examine import conflicts, examine, summarise
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.data.ingest import add
-from ganfer.errors import DataError
-from ganfer.generate.batch import read_rows
+from ganfer.data.splits import HELD
 from ganfer.results import Result, table
 from ganfer.review.confident import doubted_labels
+from ganfer.review.predictions import read_predictions
 from ganfer.runtime.files import write_csv
 from ganfer.workspace import Workspace
 
 TURNS = (-15, -8, 8, 15)  # degrees by which copies of the held-out images are looked for
-_TRAINING = ("train", "training")
 _SHOWN = 20  # doubted labels in the terminal
 _TOO_GOOD = 0.995  # accuracy from which predictions were probably made of images trained on
 
@@ -60,7 +60,8 @@ def _splits(config: Config, path: Path) -> tuple[dict[str, Any], list[dict[str, 
         add(workspace, dataclasses.replace(config, data=settings), path, allow_synthetic=True)
         data = workspace.active_data
         assert data is not None
-        images = _as_given(read_set(data.path).select(np.arange(int(data.figures["images"]))))
+        images = read_set(data.path).select(np.arange(int(data.figures["images"])))
+        images = _as_given(images, data.figures["notes"])
     found = examine(images)
     differ = conflicts(images, found)
     figures = summarise(images, found)
@@ -80,10 +81,10 @@ def _splits(config: Config, path: Path) -> tuple[dict[str, Any], list[dict[str, 
     return figures, [*pairs, *turned]
 
 
-def _as_given(images: ImageSet) -> ImageSet:
-    """The splits as the folder has them: the importer's own share for validation goes back to training."""
-    first = np.array([name.replace("\\", "/").partition("/")[0].lower() for name in images.ids.tolist()])
-    return dataclasses.replace(images, split=np.where(np.isin(first, _TRAINING), "train", images.split))
+def _as_given(images: ImageSet, notes: Sequence[str]) -> ImageSet:
+    """The splits as the source has them: what the importer itself held out, as its notes say, goes back to training."""
+    held = [split for split in ("val", "test") if any(note.startswith(f"{split}: ") and HELD in note for note in notes)]
+    return dataclasses.replace(images, split=np.where(np.isin(images.split, held), "train", images.split))
 
 
 def _turned(images: ImageSet) -> list[dict[str, Any]]:
@@ -136,10 +137,13 @@ def _split_lines(path: Path, figures: dict[str, Any]) -> list[str]:
     sizes = ", ".join(f"{split} {count:,}" for split, count in figures["splits"].items() if count)
     rows = [[route.replace("-", " → "), f"{count:,}"] for route, count in figures["leaks"]["by_splits"].items()]
     rows.append(["turned copies of val or test in train", f"{figures['turned_copies']:,}"])
+    leaks = table(["images found in two splits (equal, alike, mirrored)", "images"], rows)
+    if not figures["splits"]["val"] + figures["splits"]["test"]:
+        leaks = ["It names no splits, so nothing can leak between them; what is equal in it is counted."]
     return [
         f"{path}: {figures['images']:,} images ({sizes})",
         *(f"not looked at: {count:,} {reason}" for reason, count in figures["skipped"].items() if count),
-        *table(["images found in two splits (equal, alike, mirrored)", "images"], rows),
+        *leaks,
         f"equal images with different labels: {figures['conflicts']['exact_groups']:,} groups",
         f"alike from a similarity of {NEAR:g} on",
     ]
@@ -147,44 +151,25 @@ def _split_lines(path: Path, figures: dict[str, Any]) -> list[str]:
 
 def _labels(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Figures of a table of predictions, and its doubted rows, the least likely label first."""
-    rows = read_rows(path)
-    names = [name.removeprefix("p_") for name in (rows[0] if rows else {}) if name.startswith("p_")]
-    given = next((column for column in ("label", "true") if rows and column in rows[0]), None)
-    if len(names) < 2 or given is None:
-        raise DataError(
-            f"{path} needs a column label (or true) and a column p_CLASS per class.",
-            "ganfer crossval writes such tables (out_of_fold-*.csv).",
-        )
-    labels = np.zeros(len(rows), np.int64)
-    probabilities = np.zeros((len(rows), len(names)))
-    for i, row in enumerate(rows):
-        try:
-            labels[i] = names.index(row[given])
-            probabilities[i] = [float(row[f"p_{name}"]) for name in names]
-        except ValueError as error:
-            raise DataError(f"{path}, row {i + 2}: {error}.", "Mend that row.") from error
-    total = probabilities.sum(axis=1)
-    wrong = np.flatnonzero(~np.isfinite(probabilities).all(axis=1) | (probabilities < 0).any(axis=1) | (total <= 0))
-    if len(wrong):
-        raise DataError(f"{path}, row {wrong[0] + 2}: the probabilities are none.", "They are numbers from 0 to 1.")
-    found = doubted_labels(labels, probabilities)
-    key = next((column for column in ("id", "file_name") if column in rows[0]), None)
+    given = read_predictions(path)
+    found = doubted_labels(given.labels, given.probabilities)
     doubted = [
         {
-            "row": int(i) + 2,
-            "id": rows[i][key] if key else "",
-            "label": names[labels[i]],
-            "suggested": names[suggested],
+            "row": given.rows[i],
+            "id": given.ids[i],
+            "label": given.names[given.labels[i]],
+            "suggested": given.names[suggested],
             "confidence": f"{confidence:.4f}",
         }
         for i, suggested, confidence in zip(found.index, found.suggested, found.confidence, strict=True)
     ]
-    accuracy = float((probabilities.argmax(axis=1) == labels).mean())
-    return {"images": len(rows), "doubted": len(doubted), "accuracy": accuracy}, doubted
+    accuracy = float((given.probabilities.argmax(axis=1) == given.labels).mean())
+    figures = {"images": len(given.rows), "doubted": len(doubted), "accuracy": accuracy, "notes": list(given.notes)}
+    return figures, doubted
 
 
 def _label_lines(path: Path, figures: dict[str, Any], doubted: list[dict[str, Any]]) -> list[str]:
-    lines = [f"{path}: {figures['doubted']:,} of {figures['images']:,} labels are doubtful"]
+    lines = [f"{path}: {figures['doubted']:,} of {figures['images']:,} labels are doubtful", *figures["notes"]]
     if figures["accuracy"] >= _TOO_GOOD:
         lines.append(
             f"The predictions are right for {figures['accuracy']:.1%}: if the model trained on these images, it cannot "

@@ -11,6 +11,7 @@ from evaluation_tiny import small_config
 from pages import checked_text
 from tiny import NAMES, add_set, tiny_set
 
+from classifiers.errors import ClassifierError
 from ganfer.data.imageset import read_set
 from ganfer.errors import DataError
 from ganfer.pipeline import Project
@@ -109,6 +110,12 @@ def test_the_plan_says_which_folds(work: Path) -> None:
 
 
 @pytest.mark.shared
+def test_folds_that_one_way_cannot_have_are_refused_before_another_is_trained(work: Path) -> None:
+    people = len(set(read_set(next((work / "data").glob("tiny-*"))).group.tolist()) - {""})
+    with pytest.raises(ClassifierError, match=f"only {people} groups; use fewer folds"):
+        project(work, crossval__by="both", crossval__folds=people + 1).crossval(dry_run=True)
+
+
 def test_ck_plus_is_folded_by_its_subjects(shared: Path, tmp_path: Path) -> None:
     settings = {"classifier__model": "fnn", "classifier__epochs": 1, "crossval__folds": 3}
     whole = project(tmp_path / "w", **settings)

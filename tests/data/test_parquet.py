@@ -18,6 +18,8 @@ from ganfer.config import load_config  # noqa: E402
 from ganfer.data.imageset import ImageSet, read_set  # noqa: E402
 from ganfer.data.ingest import add  # noqa: E402
 from ganfer.data.sources import parquet_files, parquet_probe  # noqa: E402
+from ganfer.data.sources.several import missing_shards  # noqa: E402
+from ganfer.data.unlabelled import add_pool  # noqa: E402
 from ganfer.errors import DataError  # noqa: E402
 from ganfer.results import Result  # noqa: E402
 from ganfer.workspace import Workspace  # noqa: E402
@@ -133,7 +135,7 @@ def test_every_row_that_cannot_be_used_is_listed(tmp_path: Path) -> None:
     assert len(found) == 15
     assert skipped(result) == {
         "faces/row-4": "unreadable (not an image)",
-        "elsewhere/4.png": "no image in the row",
+        "elsewhere/4.png": "only a file's name in the row, no image",
         "faces/row-6": "no image in the row",
         "faces/row-7": "no class in the row",
         "faces/row-8": "no class in the row",
@@ -269,3 +271,45 @@ def test_a_file_in_an_archive_is_named(tmp_path: Path) -> None:
     inside = zipped(tmp_path / "a.zip", {"data/train.parquet": parquet(tmp_path / "b.parquet").read_bytes()})
     with pytest.raises(DataError, match=r"train.parquet is in an archive\. Unpack it"):
         imported(inside)
+
+
+def test_a_shard_that_is_not_there_is_named(tmp_path: Path) -> None:
+    for i in (0, 2):
+        parquet(tmp_path / "hub" / f"train-{i:05d}-of-00004.parquet", 20, 100 * i)
+    result, _ = imported(tmp_path / "hub")
+    line = "left out: of train-...-of-00004, 2 of 4 files are not there (00001, 00003)"
+    assert line in result.figures["notes"]
+    assert missing_shards(["a/train-0-of-1.tar", "b/train-00000-of-00001-0f.parquet", "s-3.tar"]) == []
+    assert missing_shards(["t-9-of-3"]) == ["left out: of t-...-of-3, 3 of 3 files are not there (0, 1, 2)"]
+
+
+@pytest.mark.parametrize(
+    ("values", "holds"),
+    [([0.0, 1.0] * 10, "neither text nor whole numbers"), ([True, False] * 10, "neither"), ([["sad"]] * 20, "lists")],
+)
+def test_a_column_of_classes_that_holds_none_is_not_called_absent(values: list, holds: str, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    file = parquet(tmp_path / "a.parquet", label=values, metadata=None)
+    with pytest.raises(DataError, match=f"column 'label' holds {holds}"):
+        imported(file)
+
+
+def test_of_two_columns_of_classes_the_one_that_is_taken_is_said(tmp_path: Path) -> None:
+    file = parquet(tmp_path / "a.parquet", emotion=["sad", "fear"] * 10)
+    result, images = imported(file)
+    assert images.class_names == ("angry", "happy")
+    assert any("--column label=emotion" in note for note in result.figures["notes"])
+    chosen, other = imported(file, columns={"label": "emotion"})
+    assert other.class_names == ("fear", "sad")
+    assert not any("--column label" in note for note in chosen.figures["notes"])
+
+
+def test_rows_with_a_files_name_alone_say_so(tmp_path: Path) -> None:
+    cells = [{"bytes": png(i) if i else None, "path": f"{i}.png"} for i in range(20)]
+    result, _ = imported(parquet(tmp_path / "a.parquet", image=cells))
+    assert skipped(result) == {"angry/0.png": "only a file's name in the row, no image"}
+
+
+def test_a_pool_of_parquet_is_refused_by_its_name(tmp_path: Path) -> None:
+    imported(parquet(tmp_path / "a.parquet"))
+    with pytest.raises(DataError, match=r"more.parquet holds no image files"):
+        add_pool(Workspace("w"), CONFIG, parquet(tmp_path / "more.parquet", 6, 900))

@@ -132,7 +132,8 @@ def test_the_plan_says_what_it_takes_and_leaves() -> None:
         "class: folder level 3 (happy, sad)",
         "split: train from train; test from test",
         "no split: 3 images lie in no split's folder and stay in train (unseen/: 3)",
-        "not used: folder level 2 (ann, bob); --subject-level 2 makes it the subject",
+        "not used: folder level 2 (ann, bob); --subject-level 2 makes it the subject; "
+        "a split's folder is named train, val or test",
         "left out: 2 images in no class folder (docs/: 2)",
     )
 

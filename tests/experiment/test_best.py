@@ -9,6 +9,7 @@ import pytest
 from tiny import add_batch, add_set, fast_config, tiny_set
 
 from classifiers import load_classifier
+from ganfer.classifier.catalogue import find, together
 from ganfer.data.imageset import read_set
 from ganfer.experiment.ceiling import Rise, _worth, held_back, is_thinned
 from ganfer.experiment.fitted import fit_biases
@@ -16,7 +17,7 @@ from ganfer.experiment.unfinished import still_rising, unfinished, words
 from ganfer.pipeline import Project
 from ganfer.statistics.luck import Part
 from ganfer.statistics.verdict import Estimate
-from ganfer.workspace import Workspace
+from ganfer.workspace import Run, Workspace
 
 ANY_FACE = {  # the screen has tests of its own
     "label__min_confidence": "0", "label__manifold": 0.0, "label__copies": False, "label__diverse": False,
@@ -94,6 +95,20 @@ def test_the_recommended_classifier_is_kept_with_its_biases(thinned: Project) ->
     val = read_set(data.path).of("val").labelled()
     plain = load_classifier(source, "cpu").probabilities(val.images)
     assert best.probabilities(val.images) == pytest.approx(fit_biases(val.labels, plain)(plain), abs=2e-3)
+
+
+def test_an_ensemble_is_measured_together_and_one_of_it_is_said_to_be_one(
+    thinned: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, results = results_of(thinned)
+    both = together(thinned.workspace, ["best"])
+    assert [each.file.parent.name for each in both] == [Path(each).name for each in results["classifiers"]["ensemble"]]
+    assert len({each.name for each in both}) == 2
+    evaluated = thinned.evaluate(classifiers=["best"])
+    assert evaluated.path is not None
+    assert len(Run(evaluated.path).record["key"]["inputs"]["classifiers"]) == 2
+    assert find(thinned.workspace, "best").file.parent.name == "best"
+    assert "kept best as an ensemble of 2; taken is the one" in capsys.readouterr().err
 
 
 def arm_folder(results: dict[str, Any], name: str) -> str:

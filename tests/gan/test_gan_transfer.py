@@ -278,7 +278,7 @@ def test_what_cannot_be_gone_on_from_is_said_in_a_line(tmp_path, workspace, data
         (run, {"gan__parent_classes": "happy"}, "name their classes"),
         (run, {"gan__network": "dcgan"}, "is a resgan"),
         (run, {"gan__conditional": False}, "draws by class"),
-        (run, {"gan__resolution": 32}, "draws 16×16 pixels"),
+        (run, {"gan__resolution": 32}, "of 16 pixels, and only a StyleGAN2 can be cut"),
         (small, {}, "less than the data's 16×16"),
         (small, {"gan__resolution": 12}, "power of two"),
     ):

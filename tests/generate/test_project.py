@@ -86,12 +86,17 @@ def test_one_of_ganfer_s_own_gans_gives_its_z(tmp_path, images):
     save_generator(folder, build_generator(spec).state_dict(), spec, ("angry", "happy"), {})
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "face.png")
-    project = project_of(Path(""))
-    result = project.project([tmp_path / "face.png"], gan=str(folder), of_class="happy")
-    assert np.load(result.path / "latents.npz")["z"].shape == (1, 1, 8)
+    project = project_of(Path(), stylegan__network="")
+    result = project.project([tmp_path / "face.png", tmp_path / "face.png"], gan=str(folder), of_class="Happy")
+    assert np.load(result.path / "latents.npz")["z"].shape == (1, 1, 8)  # a file that is given twice is one
     for of_class, words in ((None, "its classes are angry, happy"), ("sad", "its classes are angry, happy")):
         with pytest.raises(GanferError, match=words):
             project.project([tmp_path / "face.png"], gan=str(folder), of_class=of_class)
+    for setting in ({"stylegan__class_index": 2}, {"stylegan__network": "x.pkl"}):
+        with pytest.raises(GanferError, match="and --gan names one of ganfer's own"):
+            project_of(Path(), **({"stylegan__network": ""} | setting)).project(
+                [tmp_path / "face.png"], gan=str(folder)
+            )
     with pytest.raises(GanferError, match="noise images"):
         project_of(Path(""), projection__noise=True).project([tmp_path / "face.png"], gan=str(folder), of_class="happy")
 

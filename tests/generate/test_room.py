@@ -67,7 +67,7 @@ LINES = {
     "generate --n 1000000 --format webdataset": "1,000,000 faces",
     "generate --n 1000000 --dry-run": "1,000,000 faces",
     "generate --class happy=9999999": "free in",
-    "generate --seeds 0-99999": "100,000 faces",
+    "generate --set gan.conditional=false --seeds 0-99999": "100,000 faces",
     "predict photo.bmp": "The annotated copies",
     "data add classes --size 1024": "4 images of 1 x 1024 x 1024 pixels",
 }

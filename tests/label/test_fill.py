@@ -11,7 +11,7 @@ from tiny import NAMES, add_batch, add_set, fast_config, striped, tiny_set
 from ganfer.errors import GanferError
 from ganfer.gan.generator import Generator
 from ganfer.generate.batch import read_batch
-from ganfer.label.fill import Tally, fill, next_step, quota_of, source_of
+from ganfer.label.fill import Tally, _lines, fill, next_step, quota_of, source_of
 from ganfer.label.labels import newest_labels, read_labels
 from ganfer.pipeline import Project
 from ganfer.workspace import Run, Workspace
@@ -229,3 +229,9 @@ def test_batches_without_a_generator_are_refused(tmp_path: Path) -> None:
 def test_the_command_says_what_it_would_do(trained: Workspace) -> None:
     plan = project(trained).label(fill=True, dry_run=True)
     assert "draw more faces until" in str(plan)
+
+
+def test_a_class_that_gets_faces_asked_to_be_others_has_no_yield() -> None:
+    tallies, stops = {"sad": Tally(1, 1, 3)}, {"sad": "filled"}
+    assert _lines(tallies, stops, 2, 3, matched=False)[3].split() == ["sad", "1", "1", "3", "-"]
+    assert _lines({"sad": Tally(1, 4, 3)}, stops, 2, 4, matched=True)[3].split()[-1] == "75.0%"

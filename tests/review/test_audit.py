@@ -1,6 +1,7 @@
 """Doubtful labels: by hand, in a set with planted mistakes, in somebody else's splits and predictions."""
 
 import dataclasses
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -174,3 +175,59 @@ def test_somebody_elses_predictions(tmp_path: Path) -> None:
         project.audit(predictions=table)
     with pytest.raises(GanferError, match="--apply changes the active set"):
         project.audit(predictions=table, apply="all")
+
+
+def test_predictions_as_a_spreadsheet_and_other_programs_write_them(tmp_path: Path) -> None:
+    file = tmp_path / "predictions.csv"
+    rows = ["a,happy,0.9,0.1"] * 5 + ["odd,happy,0.05,0.95"] + ["b,müde,0.1,0.9"] * 5
+    plain = "\n".join(["id,label,p_happy,p_müde", *rows]) + "\n"
+    comma = plain.replace(",", ";").replace("0.", "0,")
+    for text, encoding in (
+        (plain, "utf-8-sig"), (comma, "utf-8"), (plain.replace(",", " , "), "utf-16"),
+        (plain.replace("p_happy", "P_Happy").replace("label", "True"), "utf-8"),
+        (unicodedata.normalize("NFD", plain[:30]) + plain[30:], "utf-8"),
+        (plain.replace("0.9,0.1", "90,10"), "utf-8"),
+    ):  # fmt: skip
+        file.write_bytes(text.encode(encoding))
+        assert Project(tmp_path / "work").audit(predictions=file).figures["labels"]["doubted"] == 1, text
+    file.write_text(plain.replace("0.9,0.1", "0.9,0.9"))
+    lines = Project(tmp_path / "work").audit(predictions=file).lines
+    assert any("5 rows the probabilities do not add up to 1" in line for line in lines)
+    for text, said in (
+        (plain.replace("p_müde", "p_happy"), "two columns 'p_happy'"),
+        (plain.replace("p_müde", "p_Happy"), "two columns of one class"),
+        (plain + "c,angry,0.5,0.5\n", "no column p_angry"),
+        (plain + "c,happy\n", "row 13: '' is no probability"),
+        (plain.replace("label,", "label,true,").replace("happy,0", "happy,sad,0"), "label and true say other classes"),
+    ):
+        file.write_text(text)
+        with pytest.raises(DataError, match=said):
+            Project(tmp_path / "work").audit(predictions=file)
+    file.write_bytes(plain.encode("latin-1"))
+    with pytest.raises(DataError, match="Save it again as UTF-8"):
+        Project(tmp_path / "work").audit(predictions=file)
+
+
+def test_classes_of_a_table_keep_to_their_line(tmp_path: Path) -> None:
+    file = tmp_path / "predictions.csv"
+    rows = ['a,"s\nad",0.9,0.1'] * 5 + ['odd,"s\nad",0.05,0.95'] + ["b,happy,0.1,0.9"] * 5
+    file.write_text("\n".join(['id,label,"p_s\nad",p_happy', *rows]) + "\n")
+    assert not any("\n" in line for line in Project(tmp_path / "work").audit(predictions=file).lines)
+
+
+@pytest.mark.parametrize(("train", "test"), [("Trainingsdaten", "Testdaten"), ("data/train", "data/test")])
+def test_somebody_elses_splits_are_those_of_their_folders(train: str, test: str, tmp_path: Path) -> None:
+    theirs = folder_of(tmp_path / "theirs")
+    for name, split in ((train, "train"), (test, "test")):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (theirs / split).rename(tmp_path / "set" / name)
+    figures = Project(tmp_path / "work", fast_config()).audit(tmp_path / "set").figures["splits"]
+    assert figures["splits"] == {"train": 16, "val": 0, "test": 12}
+    assert figures["leaks"]["by_splits"]["train-test"] == 2
+
+
+def test_a_folder_without_splits_leaks_nothing(tmp_path: Path) -> None:
+    theirs = folder_of(tmp_path / "theirs")
+    result = Project(tmp_path / "work", fast_config()).audit(theirs / "train")
+    assert result.figures["splits"]["splits"] == {"train": 16, "val": 0, "test": 0}
+    assert any("names no splits" in line for line in result.lines)

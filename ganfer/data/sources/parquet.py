@@ -5,7 +5,7 @@ The classes are those of the file's `huggingface` metadata. The split is a colum
 not grow with them. FER2013 as Parquet has its grey values as text in `pixels`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from ganfer.data.sources.huggingface import GROUP, LABEL
 from ganfer.data.sources.items import Item, Note, Pixels, ReadOptions, Refused, Stream
 from ganfer.data.sources.parquet_files import Field, ParquetFile, image_bytes, image_path
+from ganfer.data.sources.several import missing_shards
 from ganfer.data.sources.survey import Survey, split_of
 from ganfer.data.sources.tables import split_column, split_value
 from ganfer.data.sources.trees import Tree
@@ -24,6 +25,8 @@ SUFFIX = ".parquet"
 _IMAGE = ("image", "img", "face", "picture", "photo")
 MEANINGS = ("image", "label", "split", "group")
 _NO_IMAGE, _NO_CLASS = "no image in the row", "no class in the row"
+_NAME_ALONE = "only a file's name in the row, no image"
+_HOLDS = {"image": "images", "bytes": "bytes", "list": "lists", "other": "neither text nor whole numbers"}
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def lines(tree: Tree, seen: Survey, options: ReadOptions) -> list[str]:
         )
     if len(unlike) > 1:
         head.append("columns: not the same in all files; each is read by its own")
-    return [*head, *dict.fromkeys(plain)]
+    return [*head, *dict.fromkeys(plain), *missing_shards(seen.parquet)]
 
 
 def labels(tree: Tree, seen: Survey, options: ReadOptions) -> Iterator[str]:
@@ -175,6 +178,8 @@ def _roles(file: ParquetFile, options: ReadOptions) -> Roles:
     rest = [name for name in fields if name not in (image, label)]
     group = options.columns.get("group") or next((name for name in rest if "".join(words(name)) in GROUP), "")
     split, notes = _split(file, rest, group, options)
+    others = [name for name in _named(fields, image) if name != label and "label" not in options.columns]
+    notes += [f"The class is the column {label!r}; --column label={name} takes {name!r}." for name in others]
     scalar = [name for name in rest if fields[name].kind in ("text", "whole", "other") and name not in (group, split)]
     nested = [name for name in rest if fields[name].kind in ("image", "bytes", "list")]
     if nested:
@@ -220,7 +225,7 @@ def _label(file: ParquetFile, image: str, options: ReadOptions) -> str:
         if chosen not in usable:
             raise DataError(f"{file.what}: column {chosen!r} holds no classes.", "Name another: --column label=NAME.")
         return chosen
-    named = [name for wanted in LABEL for name in usable if name.lower() in (wanted, f"{wanted}s")]
+    named = _named(fields, image)
     classes = [name for name in usable if fields[name].names]
     both = [name for name in named if name in classes]
     for found in (both, named):
@@ -228,10 +233,25 @@ def _label(file: ParquetFile, image: str, options: ReadOptions) -> str:
             return found[0]
     if len(classes) == 1:
         return classes[0]
+    if unlike := next((name for name in fields if name != image and _is_label(name)), ""):
+        raise DataError(
+            f"{file.what}: column {unlike!r} holds {_HOLDS.get(fields[unlike].kind, 'no classes')}.",
+            "Write the classes as text or whole numbers, or name another column: --column label=NAME.",
+        )
     raise DataError(
         f"{file.what} has no column {', '.join(LABEL)} (it has: {', '.join(map(printable, fields))}).",
         "Name the one with the classes: --column label=NAME.",
     )
+
+
+def _is_label(name: str, wanted: Sequence[str] = LABEL) -> bool:
+    return name.lower() in {*wanted, *(f"{each}s" for each in wanted)}
+
+
+def _named(fields: Mapping[str, Field], image: str) -> list[str]:
+    """The columns that are called as a class's column is and can be one, in the order of `LABEL`."""
+    usable = [name for name, field in fields.items() if field.kind in ("whole", "text") and name != image]
+    return [name for wanted in LABEL for name in usable if _is_label(name, (wanted,))]
 
 
 def _split(file: ParquetFile, rest: Sequence[str], group: str, options: ReadOptions) -> tuple[str, list[str]]:
@@ -265,7 +285,7 @@ def _item(row: dict[str, Any], roles: Roles, place: str, name: str, what: str, n
     if path:
         name = path if "/" in path else f"{label or 'unlabelled'}/{path}"
     if data is None:
-        return Refused(name, _NO_IMAGE, label)
+        return Refused(name, _NAME_ALONE if path else _NO_IMAGE, label)
     if not label:
         return Refused(name, _NO_CLASS)
     told = _text(row[roles.split], roles.split_names) if roles.split else ""

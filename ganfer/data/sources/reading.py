@@ -277,7 +277,8 @@ def _lines(
                 if (name, i) not in used:
                     unused[i + 1].add(part)
     lines += [
-        f"not used: folder level {at} ({_some(names)}); --subject-level {at} makes it the subject"
+        f"not used: folder level {at} ({_some(names)}); --subject-level {at} makes it the subject; "
+        "a split's folder is named train, val or test"
         for at, names in sorted(unused.items())
         if len(names) > 1
     ]

@@ -4,7 +4,8 @@ import glob
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ganfer.data.sources.items import Refused
@@ -15,6 +16,7 @@ from ganfer.errors import DataError
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _CHOICE = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _MOST = 100_000  # files that a pattern may name
+_SHARD = re.compile(r"(.*?)(\d+)-of-(\d+)")
 
 
 class FilesTree:
@@ -89,6 +91,23 @@ def named_files(paths: Sequence[Path]) -> tuple[Path, list[Path]]:
     return Path(os.path.commonpath([file.parent for file in files])), files
 
 
+def missing_shards(names: Iterable[str]) -> list[str]:
+    """A line for every row of files called NUMBER-of-COUNT of which some are not there."""
+    there: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for name in names:
+        if match := _SHARD.match(name):
+            there[match[1], match[3]].add(int(match[2]))
+    lines = []
+    for (start, count), numbers in sorted(there.items()):
+        total = min(int(count), _MOST)
+        if lost := [number for number in range(total) if number not in numbers]:
+            shown = ", ".join(f"{number:0{len(count)}d}" for number in lost[:3]) + (", ..." if len(lost) > 3 else "")
+            lines.append(
+                f"left out: of {start}...-of-{count}, {len(lost):,} of {total:,} files are not there ({shown})"
+            )
+    return lines
+
+
 def is_pattern(path: Path) -> bool:
     """Whether a path that is not there names files by `*`, `?`, `[...]` or `{...}`."""
     return not path.exists() and any(mark in str(path) for mark in "*?[{")
@@ -119,7 +138,7 @@ def _braces(text: str) -> list[str]:
         if match := _RANGE.search(each):
             first, last = int(match[1]), int(match[2])
             if not 0 <= last - first < _MOST:
-                raise DataError(f"{text}: {match[0]} is no range of at most {_MOST:,} numbers.", "Write {{000..099}}.")
+                raise DataError(f"{text}: {match[0]} is no range of at most {_MOST:,} numbers.", "Write {000..099}.")
             parts = [f"{number:0{len(match[1])}d}" for number in range(first, last + 1)]
         elif match := _CHOICE.search(each):
             parts = match[1].split(",")

@@ -13,7 +13,7 @@ from ganfer.data.sources.items import Item, Note, Refused, Stream
 from ganfer.data.sources.survey import is_image
 from ganfer.data.sources.trees import Entry, Tree
 from ganfer.data.sources.words import EVAL, SPLIT_COLUMNS, is_split_column, split_word
-from ganfer.data.text import printable
+from ganfer.data.text import composed, printable
 from ganfer.errors import DataError, did_you_mean
 from ganfer.runtime.tables import delimiter_of, encoding_of
 
@@ -180,11 +180,18 @@ def joined(
     rows = dict(rows)
     total = len(rows)
     used: set[str] = set()
-    for entry in tree.files(lambda name: among(name) and (key_of(name) in rows or key_of(name) in used)):
+    as_written = {composed(key): key for key in rows}
+
+    def key_in(name: str) -> str:
+        """The key of a file; one that is written with its accents apart is the one that looks so."""
+        key = key_of(name)
+        return key if key in rows or key in used else as_written.get(composed(key), key)
+
+    for entry in tree.files(lambda name: among(name) and (key_in(name) in rows or key_in(name) in used)):
         if isinstance(entry, Refused):
             yield entry
             continue
-        key = key_of(entry.name)
+        key = key_in(entry.name)
         if key in used:
             yield Refused(entry.name, "another image of that name was used")
             continue

@@ -12,7 +12,7 @@ from typing import Any
 
 from ganfer.data.sources.huggingface import GROUP, LABEL
 from ganfer.data.sources.items import Item, ReadOptions, Refused, Stream
-from ganfer.data.sources.several import ShardsTree
+from ganfer.data.sources.several import ShardsTree, missing_shards
 from ganfer.data.sources.survey import Survey, is_image, split_of
 from ganfer.data.sources.tables import json_of, split_value
 from ganfer.data.sources.trees import Entry, Tree, is_tar
@@ -69,6 +69,7 @@ def lines(tree: Tree, seen: Survey, options: ReadOptions) -> list[str]:
         f"split: by the shards' names ({'; '.join(told)}), or `split` in KEY.json"
         if told
         else "split: `split` in KEY.json, where it has one",
+        *missing_shards(_stem(shard) for shard in splits.shards),
     ]
 
 
@@ -77,7 +78,7 @@ class _Splits:
 
     def __init__(self, tree: Tree) -> None:
         inner = getattr(tree, "inner", tree)
-        shards = list(inner.shards) if isinstance(inner, ShardsTree) else []
+        self.shards = shards = list(inner.shards) if isinstance(inner, ShardsTree) else []
         found = {shard: split_and_rest(PurePosixPath(_stem(shard)).name)[0] or split_of(shard) for shard in shards}
         measured = "val" if "test" in found.values() and "val" not in found.values() else "test"
         self._of = {shard: measured if split == EVAL else split for shard, split in found.items()}

@@ -1,6 +1,7 @@
 """What the words in folder, file and column names say: a split, an expression, a subject, or nothing."""
 
 import re
+import unicodedata
 from functools import cache
 
 from ganfer.data.names import EXPRESSIONS, canonical
@@ -12,17 +13,28 @@ _SPLITS = {
     **dict.fromkeys(("test", "testing", "tst", "heldout", "holdout"), "test"),
     **dict.fromkeys(("eval", "evaluation"), EVAL),
 }
+# The same in other languages, without accents; a word that means something else beside it is left out.
+_FOREIGN = {
+    "train": "trainings entrenamiento treino treinamento entrainement apprentissage addestramento trenowanie egitim "
+    "обучение обучающая тренировка 训练 训练集 訓練 訓練集 学習 学習用 훈련 학습",
+    "val": "validierung validierungs validacion validacao validazione validatie walidacja dogrulama валидация "
+    "валидационная 验证 验证集 驗證 驗證集 検証 検証用 검증",
+    "test": "tests prueba pruebas teste testes testowanie тест тестовая тестирование 测试 测试集 測試 測試集 テスト "
+    "評価用 테스트 시험",
+}
+_SPLITS |= {word: split for split, listed in _FOREIGN.items() for word in listed.split()}
 _FILLERS = """
     data dataset datasets set sets image images img imgs picture pictures pic pics photo photos face faces folder
     folders split splits part subset samples sample files dir class classes emotion emotions expression expressions
-    the of a my raw full all final new crop cropped aligned resized
+    the of a my raw full all final new crop cropped aligned resized daten datensatz menge bilder datos conjunto imagenes
+    dados imagens donnees dati immagini dane выборка
 """
 _FILLER = frozenset(_FILLERS.split())
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
 _HELD_OUT = re.compile(r"(hold|held)[\s_-]?out", re.IGNORECASE)
 _JOINED = re.compile(
-    r"(train|training|val|valid|validation|dev|test|testing|eval)"
-    r"(data|dataset|set|images?|imgs?|faces?|pics?|photos?|split|folder)"
+    r"(train|trainings?|val|valid|validation|validierungs?|dev|test|testing|eval)"
+    r"(data|dataset|set|images?|imgs?|faces?|pics?|photos?|split|folder|daten|datensatz|menge|bilder)"
 )
 _PUBLIC = {
     "public": "val",
@@ -44,8 +56,14 @@ SPLIT_COLUMNS = frozenset(("split", "usage", "subset", "set", "partition", "fold
 @cache
 def words(name: str) -> tuple[str, ...]:
     """The lower-case words of a name: `TestData`, `test-data` and `test_data` alike give test, data."""
-    joined = _HELD_OUT.sub(" holdout ", name)
+    joined = _HELD_OUT.sub(" holdout ", _plain(name))
     return tuple(part.lower() for word in _WORD.findall(joined) for part in (_parts(word)))
+
+
+def _plain(name: str) -> str:
+    """Letters without their accents, so that `entraînement` is one word however it is written."""
+    apart = unicodedata.normalize("NFKD", name)
+    return unicodedata.normalize("NFC", "".join(c for c in apart if not unicodedata.combining(c)))
 
 
 def _parts(word: str) -> tuple[str, ...]:
