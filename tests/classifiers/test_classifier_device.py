@@ -15,7 +15,7 @@ import torch
 from bars_data import NAMES, bars, quick
 from torch import Tensor, nn
 
-from classifiers import ClassifierError, load_classifier, many, prediction, state, train
+from classifiers import ClassifierError, TrainConfig, load_classifier, many, prediction, state, train
 from classifiers import backward as gradients
 from classifiers import device as devices
 from classifiers.files import read_weights
@@ -115,6 +115,31 @@ def test_a_pass_that_ran_out_of_memory_leaves_nothing_behind(tmp_path: Path, mon
     found, given = trained_in_four("found", limited=True), trained_in_four("given", limited=False)
     assert any("running_var" in name for name in given)
     assert all(torch.equal(found[name], given[name]) for name in given)
+
+
+def test_why_steps_are_not_recorded_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ganfer.gan import loop
+
+    def recorded(processes: int = 1, **settings: Any) -> tuple[bool, list[str]]:
+        fabric = SimpleNamespace(world_size=processes, device=torch.device("cuda", 0))
+        run: Any = SimpleNamespace(config=TrainConfig(**settings), fabric=fabric, split=None, notes=[], precision="")
+        return state.Run._can_be_recorded(run), run.notes
+
+    monkeypatch.setenv("CLASSIFIERS_CUDA_GRAPHS", "off")
+    assert recorded(2, cmo=0.5) == (False, []), "nothing is recorded anyway"
+    monkeypatch.delenv("CLASSIFIERS_CUDA_GRAPHS")
+    assert recorded(precision="16-mixed", mixup=0.2, freeze=0.5) == (True, [])
+    plain, notes = recorded(2, cmo=0.5)
+    assert not plain
+    assert notes == ["with several processes and cmo steps are not recorded as CUDA graphs: they run plainly"]
+
+    training: Any = SimpleNamespace(device=torch.device("cuda", 0), batches=SimpleNamespace(images=1))
+    assert loop.Training._can_be_recorded(training)
+    monkeypatch.setattr(loop.ranks, "count", lambda: 2)
+    assert not loop.Training._can_be_recorded(training)
+    assert "not recorded as CUDA graphs, since there are several processes" in capsys.readouterr().err
 
 
 def test_memory_that_runs_out_later_on_several_processes_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
