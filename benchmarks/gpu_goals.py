@@ -221,14 +221,14 @@ def ten_seeds(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
     few = Samples(samples.images[:70], samples.labels[:70])
     config = TrainConfig(model=sizes.model, epochs=sizes.epochs, batch_size=128 if sizes.epochs > 1 else 16,
                          validations=1, tensorboard=False)  # fmt: skip
-    seconds = []
+    seconds, said = [], list[str]()
     for number in (1, 10 if sizes.device == "cuda" else 2):
         jobs = [Job(config, samples, few, [str(k) for k in range(7)], scratch / f"{number}-{n}", n)
                 for n in range(number)]  # fmt: skip
         began = time.perf_counter()
-        train_many(jobs, device=sizes.device)
+        train_many(jobs, device=sizes.device, say=said.append)
         seconds.append(time.perf_counter() - began)
-    return {"one": seconds[0], "together": seconds[1], "ratio": seconds[1] / seconds[0]}
+    return {"one": seconds[0], "together": seconds[1], "ratio": seconds[1] / seconds[0], "how": said}
 
 
 def archive_of(sizes: Sizes, shared: Path, scratch: Path) -> Path | None:
@@ -365,9 +365,9 @@ def retraining(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
     config = TrainConfig(model=sizes.model, epochs=30 if full else 1, batch_size=128 if full else 16, tensorboard=False)
     names = [str(k) for k in range(7)]
     jobs = [Job(config, samples, few, names, scratch / str(n), n) for n in range(50 if full else 2)]
-    began = time.perf_counter()
-    train_many(jobs, device=sizes.device)
-    return {"trainings": len(jobs), "seconds": time.perf_counter() - began}
+    began, said = time.perf_counter(), list[str]()
+    train_many(jobs, device=sizes.device, say=said.append)
+    return {"trainings": len(jobs), "seconds": time.perf_counter() - began, "how": said}
 
 
 def snapshots(sizes: Sizes, shared: Path, scratch: Path) -> Figures:

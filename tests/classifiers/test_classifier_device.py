@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,17 @@ import torch
 from bars_data import NAMES, bars, quick
 from torch import Tensor, nn
 
-from classifiers import ClassifierError, TrainConfig, load_classifier, many, prediction, state, train
+from classifiers import (
+    ClassifierError,
+    TrainConfig,
+    load_classifier,
+    many,
+    prediction,
+    processes,
+    sharing,
+    state,
+    train,
+)
 from classifiers import backward as gradients
 from classifiers import device as devices
 from classifiers.files import read_weights
@@ -52,6 +63,24 @@ def test_workers_are_spread_over_the_gpus(monkeypatch: pytest.MonkeyPatch) -> No
     assert many._default_workers("cuda", 1) == 10
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
     assert many._default_workers("cuda", 1) == 1
+
+
+def test_no_more_trainings_share_a_gpu_than_fit_into_its_memory() -> None:
+    def fit(taken: float, free: float, most: int = 10, gpus: int = 1) -> int:
+        return sharing.workers_for(sharing.Need(int(taken * 2**30), int(free * 2**30), "Fake H100"), most, gpus)
+
+    assert fit(2, 79) == 10, "the cores' number"
+    assert fit(2, 16) == 4  # 0.9 of 16 GiB over 2 and a process's own 1
+    assert fit(2, 16, gpus=2) == 8
+    assert fit(40, 16) == 1
+    need = sharing.Need(2 * 10**9, 16 * 10**9, "Fake T4")
+    assert sharing.in_words(4, need, overlap=False) == (
+        "4 trainings at a time on the GPU of Fake T4; each takes 2.0 of 16.0 GB: taking turns on it."
+    )
+    assert sharing.in_words(1, None, overlap=False) == "1 training at a time on the GPU: one after the other."
+    with closing(processes.Local(3)) as engine:
+        engine.limit(2)
+        assert engine.slots() == 2
 
 
 @pytest.mark.parametrize(

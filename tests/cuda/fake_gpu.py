@@ -127,6 +127,7 @@ class FakeCuda:
     ) -> None:  # fmt: skip
         self.kind, self.device = kind, torch.device(kind, 0)
         self.devices, self.capability, self.free_bytes = devices, capability, free_bytes
+        self.reserved = 3 << 30  # what a process is said to have taken at most
         self.oom_above, self.oom_words = oom_above, oom_words
         self.capture: list[Any] | None = None
         self.overwritten: list[tuple[torch.Tensor, torch.Tensor]] = []

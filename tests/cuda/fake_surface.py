@@ -42,6 +42,8 @@ def patch_torch(gpu: FakeCuda, undo: contextlib.ExitStack) -> None:
         mem_get_info=lambda device=None: (gpu.free_bytes, 80 << 30),
         memory_allocated=lambda device=None: 0,
         max_memory_allocated=lambda device=None: 0,
+        max_memory_reserved=lambda device=None: gpu.reserved,
+        reset_peak_memory_stats=lambda device=None: None,
         empty_cache=lambda: None,
         _lazy_init=lambda: None,
         init=lambda: None,

@@ -126,6 +126,39 @@ def refused(gpu: FakeCuda, folder: Path) -> Figures:
     return {"syncs": 0.0}
 
 
+def many(gpu: FakeCuda, folder: Path) -> Figures:
+    """Trainings side by side: as many as fit into its memory, by a few steps of the one with the largest batch."""
+    from classifiers import Job, TrainConfig, many, train_many
+    from classifiers.tasks import Here
+
+    class Inside(Here):
+        """Workers of this process, which is on the stand-in."""
+
+        overlaps, limited = True, list[int]()
+
+        def limit(self, workers: int) -> None:
+            self.limited.append(workers)
+
+    engine, said = Inside(), list[str]()
+    jobs = [
+        Job(TrainConfig(model="compact-small", steps=3, batch_size=batch, tensorboard=False, freeze=0.5), samples(48),
+            samples(12, seed=1), NAMES, folder / str(batch))
+        for batch in (8, 12, 16, 9)
+    ]  # fmt: skip
+    with contextlib.ExitStack() as patched:
+        patched.enter_context(mock.patch.object(many, "opened", return_value=contextlib.nullcontext(engine)))
+        patched.enter_context(mock.patch.object(many, "Local", Inside))
+        patched.enter_context(mock.patch.object(many, "_default_workers", return_value=10))
+        done = train_many(jobs, device="cuda", say=said.append)
+    assert [result.steps for result in done] == [3] * 4
+    assert engine.limited == [3]
+    (line,) = said
+    assert line == (
+        "3 trainings at a time on the GPU of Fake H100; each takes 3.2 of 18.3 GB: at the same time, by NVIDIA's MPS."
+    )
+    return {"syncs": 0.0}
+
+
 class Stop(Exception):
     """Ends a training from outside."""
 
@@ -346,6 +379,7 @@ SCENARIOS = {
     ),
     "classifier recorded AdamW": Scenario(recorded, {"optimizer": "adamw", "dropout": 0.3}, graphs="auto"),
     "classifier not to be recorded": Scenario(refused),
+    "classifiers side by side": Scenario(many, machine={"free_bytes": 16 << 30}, graphs="auto"),
     "classifier AdamW": Scenario(classifier, {"optimizer": "adamw"}),
     "classifier SGD": Scenario(classifier, {"optimizer": "sgd"}),
     "classifier without bf16": Scenario(classifier, machine={"capability": (7, 5)}),
