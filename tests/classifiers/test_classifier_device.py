@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from contextlib import closing
@@ -63,6 +64,35 @@ def test_workers_are_spread_over_the_gpus(monkeypatch: pytest.MonkeyPatch) -> No
     assert many._default_workers("cuda", 1) == 10
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
     assert many._default_workers("cuda", 1) == 1
+
+
+_FAULTS = """
+import resource, torch
+from classifiers.memory import kept
+def faults(rounds):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(rounds):
+        blocks = [torch.ones(2_000_000) for _ in range(8)]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults(2)
+outside = faults(4)
+with kept(torch.device("cpu")):
+    faults(2)
+    inside = faults(4)
+print(outside, inside)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives freed memory back at once")
+@pytest.mark.parametrize("told", [False, True])
+def test_a_training_keeps_the_memory_that_its_steps_free(told: bool) -> None:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_TUN"))}
+    paths = {"PYTHONPATH": str(Path(__file__).parents[2]), **({"MALLOC_TRIM_THRESHOLD_": "0"} if told else {})}
+    done = subprocess.run(
+        [sys.executable, "-c", _FAULTS], env=plain | paths, capture_output=True, text=True, check=True
+    )
+    outside, inside = map(int, done.stdout.split())
+    assert (inside < outside / 10) != told, "what the user has told malloc stays"
 
 
 def test_no_more_trainings_share_a_gpu_than_fit_into_its_memory() -> None:

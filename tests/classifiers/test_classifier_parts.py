@@ -218,6 +218,22 @@ def test_muon_in_bfloat16_turns_where_it_turns_in_float32() -> None:
     assert not torch.equal(*steps)
 
 
+@pytest.mark.parametrize("shape", [(32, 288), (3, 16, 100), (400, 24)])
+def test_muon_by_gram_matrices_is_the_iteration_itself(shape: tuple[int, ...]) -> None:
+    """As near to the iteration in float64 as float32 comes, for singular values over five powers of ten."""
+    torch.manual_seed(0)
+    matrix = torch.randn(shape)
+    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    size = min(shape[-2:])
+    matrix = u @ torch.diag_embed(torch.logspace(0, -5, size).expand(*shape[:-2], size)) @ v
+    matrix[..., 3, :] = 0.0  # of a unit that died
+    found = orthogonalised(matrix)
+    expected = orthogonalised(matrix.double())  # whose products are those of the matrices
+    assert found.dtype == torch.float32
+    assert torch.allclose(found.double(), expected, atol=2e-4)
+    assert not found[..., 3, :].any()
+
+
 def test_muon_splits_kernels_from_the_rest_and_its_adam_is_torchs() -> None:
     model = create_model("compact", 3, size=16)
     made = make_optimizer(TrainConfig(optimizer="muon", weight_decay=0.0), model)
