@@ -5,6 +5,12 @@
 WORKSPACE holds FER2013 as its active set (ganfer data add fer2013.tar.xz). Each setting trains one model per fold (an
 interrupted run goes on). Adds a row to benchmarks/results/audit_fer2013.json and writes `random-100.png`, a hundred of
 the doubted drawn at random with seed 0, into the audit's folder, to be looked at; no picture leaves the workspace.
+
+    python benchmarks/audit_fer2013.py WORKSPACE --model compact-small --epochs 8 --clean-arm 5
+
+trains the arm `clean` of the experiment beside plain training with 5 seeds instead (WORKSPACE has a labelled batch,
+which these arms do not use, and copies of validation and test images are dropped). Writes
+benchmarks/results/clean_arm.json.
 """
 
 import argparse
@@ -49,6 +55,25 @@ def measured(project: Project, model: str, epochs: int, folds: int) -> dict[str,
     }
 
 
+def clean_arm(project: Project, seeds: int) -> dict[str, Any]:
+    """What `retrain --arms original,clean` found."""
+    told = project.retrain()
+    print(told)
+    found = told.figures
+    return {
+        "seeds": seeds,
+        "arms": [
+            {name: arm[name] for name in ("name", "description", "train_counts", "steps", "metrics", "per_class")}
+            for arm in found["arms"]
+        ],
+        "comparisons": found["comparisons"],
+        "equal_shares": found["equal_shares"],
+        "verdict": found["verdict"],
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, no GPU, other work beside it",
+        "ganfer": ganfer.__version__,
+    }
+
+
 def draw_sheet(data: Run) -> Path:
     """A hundred of the doubted at random, each with its label and the likelier one."""
     images, rows = read_set(data.path), list(doubted_rows(data))
@@ -67,6 +92,7 @@ def main() -> None:
     parser.add_argument("--model", default="compact-small")
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--clean-arm", type=int, default=0, metavar="SEEDS")
     given = parser.parse_args()
     settings = {
         "classifier.model": given.model,
@@ -75,8 +101,15 @@ def main() -> None:
         "classifier.precision": "bf16-mixed",
         "crossval.workers": 1,
         "audit.folds": given.folds,
+        "retrain.arms": "original,clean",
+        "retrain.seeds": given.clean_arm or 3,
+        "retrain.workers": 1,
     }
     project = Project(given.workspace, load_config(overrides=settings))
+    if given.clean_arm:
+        asked = {name: getattr(given, name) for name in ("model", "epochs", "folds")}
+        write_json(OUT.with_name("clean_arm.json"), {**asked, **clean_arm(project, given.clean_arm)})
+        return
     row = measured(project, given.model, given.epochs, given.folds)
     rows = json.loads(OUT.read_text()) if OUT.is_file() else []
     same = [(r["model"], r["epochs"], r["folds"]) for r in rows]

@@ -2,6 +2,7 @@
 
     python benchmarks/fer2013.py fer2013.tar.xz --workspace DIR [--minutes 30]
     python benchmarks/fer2013.py fer2013.tar.xz --workspace DIR --thin 100 --generators resgan --arms all --seeds 5
+    python benchmarks/fer2013.py fer2013.tar.xz --workspace DIR --thin 100 --pool removed --gan-pool --arms default,...
     python benchmarks/fer2013.py fer2013.tar.xz --workspace DIR --full          # for a GPU: the full recipes
 
 The archive holds class folders under train/ and test/ (the public test serves as the test split). Duplicates of
@@ -9,17 +10,21 @@ validation and test images are dropped from training first; `--thin` then leaves
 classic DCGAN (unconditional), ganfer's DCGAN and resgan are trained for the same time, on the same data and with the
 same labeller. Measured of each: `ganfer quality` of as many faces per class; how often a referee sees the class asked
 for, beside held-back real images; and, with `--arms`, the experiment (`ganfer retrain`) with faces that `ganfer label
---fill` screened. The referee is another network than guide and labeller, trained on the same training split. Everything
-resumes where it was and what is done is not done again. Figures, without any picture, go to results/fer2013_NAME.json;
-the grids to look at stay in the workspace.
+--fill` screened. The referee is another network than guide and labeller, trained on the same training split. `--pool
+removed` adds what thinning took away as a pool without labels (see fer2013_pool.py), and `--gan-pool` a generator that
+learned from it as well. Everything resumes where it was and what is done is not done again, so that arms and a pool can
+be added to a workspace whose other arms are trained. Figures, without any picture, go to results/fer2013_NAME.json; the
+grids to look at stay in the workspace.
 """
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fer2013_pool import OF_POOL, add_removed, print_pool, told_of_pool
 from gan_common import RESULTS, environment
 from PIL import Image
 
@@ -54,11 +59,12 @@ METRICS = ("balanced_accuracy", "accuracy", "macro_f1")
 
 def settings(options: argparse.Namespace, generator: str) -> Config:
     """The generator's config, at the common time, with the common classifier."""
-    short, full = GENERATORS[generator]
+    short, full = GENERATORS[generator.removesuffix(OF_POOL)]
     common: dict[str, Any] = {
         "gan.steps": 10_000_000,
         "gan.minutes": options.minutes,
         "gan.snapshot_every": options.snapshots,
+        "gan.pool": generator.endswith(OF_POOL),
         "classifier.model": "compact" if options.full else "compact-small",
         "classifier.epochs": options.epochs,
         "retrain.arms": options.arms or "quick",
@@ -84,6 +90,8 @@ def prepared(options: argparse.Namespace) -> Project:
         if options.thin:
             project.thin(imbalance=options.thin)
     project.needs.classifier()
+    if options.pool:
+        add_removed(project)
     return project
 
 
@@ -129,6 +137,12 @@ def referee(options: argparse.Namespace, data: ImageSet) -> Classifier:
     return train(recipe, *sets, data.class_names, where, seed=77, progress=progress).load()
 
 
+def generators(options: argparse.Namespace) -> list[str]:
+    """Their names in order, each followed by the same with the pool where that is asked for."""
+    names = options.generators.split(",")
+    return [name + with_pool for name in names for with_pool in (("", OF_POOL) if options.gan_pool else ("",))]
+
+
 def told_by(options: argparse.Namespace, generator: str, base: Project, judge: Classifier) -> dict[str, Any]:
     """One generator's training, quality and experiment."""
     workspace, config = base.workspace, settings(options, generator)
@@ -138,7 +152,7 @@ def told_by(options: argparse.Namespace, generator: str, base: Project, judge: C
     images = read_set(data.path)
     names, each, knows = images.class_names, PER_CLASS[options.full], config.gan.conditional
     asked = {"classes": dict.fromkeys(names, each)} if knows else {"n": each * len(names)}
-    drawn = _run(project.generate(gan=gan.name, **asked))  # type: ignore[arg-type]
+    drawn = _run(project.generate(gan=gan.name, **asked))
     measured = project.quality(drawn.name)
     found = {
         "gan": {name: gan.figures.get(name) for name in ("steps", "images", "images_per_second", "best_step", "kid")},
@@ -148,7 +162,7 @@ def told_by(options: argparse.Namespace, generator: str, base: Project, judge: C
     }
     if options.arms:
         wanted = {"to": options.to} if knows else {"n": options.to * len(names)}
-        batch = _run(project.generate(gan=gan.name, **wanted))  # type: ignore[arg-type]
+        batch = _run(project.generate(gan=gan.name, **wanted))
         batch = fill(workspace, config, batch, labeller, data) if knows else batch
         labelled = label(config, batch, labeller, data)
         found["labelling"] = labelled.figures
@@ -200,8 +214,9 @@ def experiment(report: Result) -> dict[str, Any]:
     }
 
 
-def ensemble(run: Run, results: dict[str, Any], data: ImageSet) -> dict[str, Any]:
-    """The arm without faces whose seeds together are best on validation, as one classifier with fitted biases.
+def ensemble(run: Run, results: Mapping[str, Any], data: ImageSet) -> dict[str, Any]:
+    """The arm without faces whose seeds together are best on validation, as one classifier with fitted biases, of those
+    that lose no accuracy there (against the original's mean; all arms, where each loses some).
 
     The change is against the mean of the original's seeds, with an interval over the test images; the luck of the seeds
     in the ensemble is not in it.
@@ -213,13 +228,21 @@ def ensemble(run: Run, results: dict[str, Any], data: ImageSet) -> dict[str, Any
         if ARMS[arm["name"]].role in ("baseline", "cheap") and ARMS[arm["name"]].after != "free"
     }
     said = {name: np.mean([each.validation for each in trained], axis=0) for name, trained in models.items()}
-    level = {name: mean_level(val, [cross_fitted(each, val.labels)]) for name, each in said.items()}
-    best = max(level, key=lambda name: level[name])
+    guesses = {name: cross_fitted(each, val.labels) for name, each in said.items()}
+    level = {name: mean_level(val, [each]) for name, each in guesses.items()}
+    right = {name: float((each == val.labels).mean()) for name, each in guesses.items()}
+    least = float(np.mean([each.validation.argmax(axis=1) == val.labels for each in models["original"]]))
+    best = max([name for name in level if right[name] >= least] or level, key=lambda name: level[name])
     together = np.mean([each.probabilities for each in models[best]], axis=0)
     decided = fit_biases(val.labels, said[best])(together).argmax(axis=1)
     plain = np.stack([each.probabilities.argmax(axis=1) for each in models["original"]])
     one, many = (measure(test.labels, rows, test.class_names, resamples=10_000) for rows in (decided[None], plain))
-    found: dict[str, Any] = {"arm": best, "models": len(models[best]), "validation": level}
+    found: dict[str, Any] = {
+        "arm": best,
+        "models": len(models[best]),
+        "validation": level,
+        "validation_accuracy": right,
+    }
     for metric in METRICS:
         own, change = one.resampled[metric][0], one.resampled[metric][0] - many.resampled[metric].mean(axis=0)
         for what, mean, draws in (
@@ -263,6 +286,8 @@ def print_tables(record: dict[str, Any]) -> None:
     for name, one in told.items():
         groups = one["quality"]["groups"]
         _row(name, [_beside(groups[c]["fid"], 1, 1) if c in groups else "–" for c in classes])
+    if "pool" in record:
+        print_pool(record["pool"])
     for name, one in told.items():
         if "experiment" in one:
             print_experiment(name, one["experiment"])
@@ -284,7 +309,7 @@ def print_experiment(name: str, found: dict[str, Any]) -> None:
     print()
     _rows(("change of", "against", *METRICS, *found["counts"]))
     for name, baseline in dict.fromkeys((c["arm"], c["baseline"]) for c in found["comparisons"]):
-        if name.startswith("synthetic"):
+        if "synthetic" in name:
             measured = (*METRICS, *(f"recall:{c}" for c in found["counts"]))
             _row(name, [baseline, *(_change(changes.get((name, baseline, m))) for m in measured)])
     if as_one := found.get("ensemble"):
@@ -345,9 +370,15 @@ def main() -> None:
     parser.add_argument("--to", type=int, default=3000, help="real and synthetic images per class, for the experiment")
     parser.add_argument("--ratios", default="")
     parser.add_argument("--weights", default="")
+    parser.add_argument("--pool", choices=["removed"], help="what --thin takes away is a pool without labels")
+    parser.add_argument("--gan-pool", action="store_true", help="after each generator, one that learned from the pool")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="other settings")
     parser.add_argument("--table", action="store_true", help="print what is recorded, for docs/fer2013.md")
     options = parser.parse_args()
+    if options.pool and not options.thin:
+        parser.error("--pool removed needs --thin")
+    if options.gan_pool and not options.pool:
+        parser.error("--gan-pool needs --pool removed")
     name = f"fer2013_{f'imbalance{options.thin:g}' if options.thin else 'natural'}{'_full' if options.full else ''}"
     out = RESULTS / f"{name}.json"
     if options.table:
@@ -364,8 +395,10 @@ def main() -> None:
         "labeller": base.needs.classifier().figures,
         "referee": {"model": judge.card["architecture"], **_validated(judge, data)},
     }
+    if options.pool:
+        common["pool"] = told_of_pool(base, base.needs.classifier().name)
     shown = {k: str(v) for k, v in vars(options).items() if k not in ("archive", "workspace", "referee", "generators")}
-    for generator in options.generators.split(","):
+    for generator in generators(options):
         told = told_by(options, generator, base, judge)
         told |= {"options": shown, "machine": environment(str(judge.device))}
         result: dict[str, Any] = json.loads(out.read_text()) if out.is_file() else {"generators": {}}

@@ -201,7 +201,7 @@ def decide(
         "synthetic": faces,
         "synthetic+best": f"{faces}, with {title.get(selection.best_rebalancing, '')},",
         "distilled+synthetic": f"{faces}, labelled by the ensemble,",
-    }.get(about, f"The arm {about}")
+    }.get(about, f"The changes of the arm {about}")
 
     def judged(baseline: str) -> rule.Verdict:
         evidence = Evidence(

@@ -8,6 +8,8 @@ and screened as the synthetic faces are, and as many of each class are taken, as
 import functools
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet
 from ganfer.data.unlabelled import pools_of
@@ -69,13 +71,30 @@ def pool_words(outcomes: Sequence[Outcome], compared: Sequence[Compared]) -> lis
 
 
 def pool_notes(material: Material, workspace: Workspace, data: Run) -> list[str]:
-    """Classes of which the pool holds fewer faces than the batch, and pools that nobody labelled."""
+    """Classes of which the pool holds fewer faces than the batch, what else the arm `oracle` has of the pool's images,
+    and pools that nobody labelled."""
     if material.pool is None:
         return []
     wanted, there = material.kept.counts(), material.pool.counts()
     short = [f"{name} {there[name]:,} of {n:,}" for name, n in wanted.items() if there[name] < n]
     notes = [f"The pool holds fewer faces than there are synthetic ones of: {', '.join(short)}."] if short else []
+    notes += _same_as_held_back(material)
     unlabelled = [run.name for run in pools_of(workspace, data) if newest_labels(run, data) is None]
     if unlabelled:
         notes.append(f"Not labelled, and so not used: {', '.join(unlabelled)} (ganfer label --pool).")
     return notes
+
+
+def _same_as_held_back(material: Material) -> list[str]:
+    """That pool and `oracle` share images, which is no leak: the two arms differ in what they know of them."""
+    assert material.pool is not None
+    if material.held_back is None:
+        return []
+    taken = {image.tobytes() for image in np.asarray(material.held_back.images)}
+    both = sum(image.tobytes() in taken for image in np.asarray(material.pool.images))
+    if not both:
+        return []
+    return [
+        f"{both:,} of the pool's {len(material.pool):,} kept images are among those that thinning took away: the arm "
+        "oracle has them with their true labels, the pool with the labeller's. No image of either is tested on."
+    ]

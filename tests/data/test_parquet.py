@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 pa = pytest.importorskip("pyarrow", reason="needs pyarrow (extra parquet)")
+import fuzzing  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 from making_parquet import HUB, features, parquet  # noqa: E402
 from making_sources import pixels, png  # noqa: E402
@@ -16,7 +17,7 @@ from ganfer.cli.main import cli  # noqa: E402
 from ganfer.config import load_config  # noqa: E402
 from ganfer.data.imageset import ImageSet, read_set  # noqa: E402
 from ganfer.data.ingest import add  # noqa: E402
-from ganfer.data.sources import parquet_files  # noqa: E402
+from ganfer.data.sources import parquet_files, parquet_probe  # noqa: E402
 from ganfer.errors import DataError  # noqa: E402
 from ganfer.results import Result  # noqa: E402
 from ganfer.workspace import Workspace  # noqa: E402
@@ -233,6 +234,25 @@ def test_damage_is_one_line(damage: str, tmp_path: Path) -> None:
         imported(file)
     assert "\n" not in str(error.value)
     assert not list(Path("w").glob("data/*/images.npy"))
+
+
+def test_a_footer_that_ends_the_process_that_reads_it_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(parquet_probe, "_read_footer", lambda path, limits: __import__("os").abort())
+    file = parquet(tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"a.parquet is damaged or no Parquet file \(its footer ends the process"):
+        imported(file)
+    assert "Fatal" not in capfd.readouterr().err
+    monkeypatch.undo()
+    assert len(imported(file)[1]) == 20, "the next file has a process again"
+
+
+def test_statistics_of_another_size_than_they_say(tmp_path: Path) -> None:
+    """pyarrow 26 aborts at this damage ("Definition level histogram size mismatch")."""
+    (tmp_path / "a.parquet").write_bytes(fuzzing.damaged(fuzzing._parquet_seeds(), 151))
+    with pytest.raises(DataError, match="damaged"):
+        imported(tmp_path / "a.parquet")
 
 
 def test_names_and_classes_from_a_file_do_not_act_on_a_terminal(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ from tiny import NAMES, add_batch, add_set, fast_config, striped, tiny_set
 
 from ganfer.config import Config
 from ganfer.data.drawn import drawn_set
+from ganfer.data.imageset import read_set
 from ganfer.errors import ConfigError, DataError, GanferError
 from ganfer.experiment.arms import chosen_arms
+from ganfer.experiment.ceiling import held_back
 from ganfer.experiment.material import Material
 from ganfer.experiment.retrain import retrain
 from ganfer.pipeline import Project
@@ -24,6 +26,11 @@ LOOSE = {"label__min_confidence": "0", "label__diverse": False, "label__manifold
 def settings(**more: object) -> Config:
     base = {"classifier__epochs": 1, "retrain__arms": "original,oversample,synthetic,pool,synthetic+best,pool+best"}
     return fast_config(**{**base, **LOOSE, **more})
+
+
+def weights(report: Path | None) -> list[Path]:
+    assert report is not None
+    return sorted(report.glob("trainings/*/model.safetensors"))
 
 
 def people(root: Path, count: int, seed: int, size: int = 32) -> Path:
@@ -78,6 +85,37 @@ def test_from_the_pool_to_the_report(tmp_path: Path) -> None:
     assert "Real faces from the pool in their place bring" in verdict["beside"]
     assert "Real + pool" in (Path(str(report.path)) / "index.html").read_text()
     assert workspace.runs("synthetic")[-1].name == batch.name
+
+
+def test_a_pool_of_what_thinning_took_away_leaves_finished_trainings_as_they_are(tmp_path: Path) -> None:
+    """The same images as the arm `oracle` has, without labels: no leak, and the other arms are not trained anew."""
+    workspace = Workspace(tmp_path / "work")
+    images = tiny_set()
+    add_set(workspace, images)
+    Project(workspace, settings()).thin(counts={"happy": 40})
+    data = workspace.active_data
+    assert data is not None
+    add_batch(workspace, data, np.array([0, 1, 2] * 4))
+    first = Project(workspace, settings(retrain__arms="original,oversample,synthetic,oracle"))
+    first.label()
+    before = first.retrain()
+    times = {file.relative_to(before.path): file.stat().st_mtime_ns for file in weights(before.path)}
+    assert len(times) == 4 * 2
+    source = tmp_path / "removed"
+    source.mkdir()
+    for i, picture in enumerate(held_back(data, read_set(data.path)).images):
+        Image.fromarray(picture[0]).save(source / f"{i}.png")
+    later = Project(workspace, settings(retrain__arms="original,oversample,synthetic,oracle,pool", data__size=16))
+    later.add(source, pool=True)
+    later.label(pool=True)
+    report = later.retrain()
+    assert report.path != before.path
+    found = {file.relative_to(report.path): file.stat().st_mtime_ns for file in weights(report.path)}
+    assert {name: found[name] for name in times} == times  # taken over as they were
+    assert len(found) == 5 * 2
+    notes = " ".join(report.figures["data"]["notes"])
+    assert "kept images are among those that thinning took away" in notes
+    assert "also in a split nearer to the test" not in notes
 
 
 def test_an_experiment_without_a_pool_has_the_name_it_had(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The verdict where the truth is known, in short; benchmarks/verdict_truth.py is the long form, with real trainings."""
+"""The verdict where the truth is known, in short; benchmarks/verdict_truth.py is the long form."""
 
 import importlib.util
 import sys

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganfer.data.sources.parquet_probe import survives
 from ganfer.data.sources.trees import MAX_FILE_BYTES, MAX_RATIO, RATIO_FROM_BYTES
 from ganfer.data.text import printable
 from ganfer.errors import DataError
@@ -122,6 +123,8 @@ class ParquetFile:
             "thrift_string_size_limit": MAX_FOOTER_BYTES,
             "thrift_container_size_limit": 10_000_000,
         }
+        if not survives(self.path, limits):
+            raise self._damaged("its footer ends the process that reads it")
         try:
             file = pq.ParquetFile(self.path, **limits)
         except _damage() as error:
