@@ -7,25 +7,29 @@ cluster's machines do, too. Where they run is `scheduler`'s business.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
+from classifiers import sharing
 from classifiers.config import TrainConfig
 from classifiers.device import resolve_device
 from classifiers.errors import ClassifierError
 from classifiers.files import read_weights
+from classifiers.mps import given
 from classifiers.parts import total_steps
 from classifiers.prediction import WEIGHTS
 from classifiers.probe import precision_of
-from classifiers.samples import Samples
-from classifiers.scheduler import Died, Place, Task, Tell, cores, opened, run
+from classifiers.samples import Samples, arrays_of, samples_of
+from classifiers.scheduler import Died, Engine, Local, Place, Task, Tell, cores, opened, run
 from classifiers.training import Advance, Progress, TrainResult, find_finished, silent, train
+
+log = logging.getLogger("classifiers")
 
 _WORKERS_PER_GPU = 10
 
@@ -52,12 +56,14 @@ def train_many(
     resume: bool = True,
     auto_precision: str | None = None,
     cluster: str = "",
+    say: Callable[[str], None] = log.info,
 ) -> list[TrainResult]:
     """`train` every job, `workers` at a time (none: as many as measure well); results in the jobs' order.
 
     auto_precision: what precision "auto" comes to; none is what a finished one of the jobs had, else what is measured
     once for all jobs of one kind. Each result is bit for bit what `train` gives alone at the same number of `threads`.
-    cluster: a Dask scheduler's address, or local:N; none is this machine's processes. When jobs fail, the others are
+    cluster: a Dask scheduler's address, or local:N; none is this machine's processes. say: gets one line on how many
+    trainings share a GPU, which a few steps of the largest one decide. When jobs fail, the others are
     finished first; then ClassifierError names the failures, and the same call again only does what is missing.
 
     Example: `train_many([Job(config, faces, val_faces, names, f"run-{seed}", seed) for seed in range(3)])`.
@@ -74,6 +80,7 @@ def train_many(
     done = next((r.card for r in found if r is not None and r.card["config"].get("precision") == "auto"), None)
     if auto_precision is None and done is not None and str(done.get("device", "")).startswith("cpu"):
         auto_precision = str(done.get("precision", "32-true"))
+    asked, gpu = workers, not cluster and resolve_device(device).type == "cuda"
     if not cluster:
         workers = min(workers or _default_workers(device, threads), len(left))
     bar = nullcontext(silent) if progress is None else progress(f"train {len(jobs)} classifiers", sum(steps))
@@ -87,9 +94,10 @@ def train_many(
             arrays = {**arrays_of("train", job.train), **arrays_of("val", job.val)}
             how = (job.config, list(job.class_names), job.seed, device, threads, resume, settled)
             tasks.append(Task(str(job.folder), _train, how, folders[number], arrays, told, about=number))
-        gpu = not cluster and resolve_device(device).type == "cuda"
         failures, bugs = dict[int, str](), list[Exception]()
         with opened(workers, threads, [folders[number] for number in left], cluster=cluster, gpu=gpu) as engine:
+            if gpu:
+                _share(engine, [jobs[number] for number in left], workers or 1, device, auto_precision, say, asked)
             for task, value in run(tasks, engine):
                 if isinstance(value, ClassifierError):
                     failures[task.about] = f"{task.name}: {value.message}"
@@ -123,6 +131,23 @@ def _default_workers(device: str, threads: int) -> int:
     return max(1, min(_WORKERS_PER_GPU * torch.cuda.device_count(), cores() - 2))
 
 
+def _share(
+    engine: Engine, jobs: Sequence[Job], most: int, device: str, precision: str | None, say: Callable[[str], None],
+    asked: int | None,
+) -> None:  # fmt: skip
+    """Let no more trainings run at a time than fit into the GPUs' memory, and say so."""
+    need, workers = None, most
+    if isinstance(engine, Local) and asked is None and len(jobs) >= sharing.FEWEST:
+        job = max(jobs, key=lambda job: job.config.batch_size)
+        arrays = {**arrays_of("train", job.train), **arrays_of("val", job.val)}
+        how = (job.config, list(job.class_names), device_of(0, device), precision)
+        ((_, found),) = run([Task("memory", sharing.need_of, how, arrays=arrays)], engine)
+        if isinstance(found, sharing.Need):  # what else there is to say, its training says
+            need, workers = found, sharing.workers_for(found, most, 1 if ":" in device else torch.cuda.device_count())
+            engine.limit(workers)
+    say(sharing.in_words(workers, need, overlap=given() or (isinstance(engine, Local) and engine.overlaps)))
+
+
 def _settled(job: Job, device: str, threads: int) -> str | None:
     """What precision "auto" comes to for this job, measured at the threads it will have; bad input is refused later."""
     place = resolve_device(device)
@@ -131,17 +156,6 @@ def _settled(job: Job, device: str, threads: int) -> str | None:
     with with_threads(threads):
         shape = (max(1, len(job.train)), *job.train.images.shape[1:3])
         return precision_of(job.config, shape, len(job.class_names), place)
-
-
-def arrays_of(name: str, samples: Samples) -> dict[str, np.ndarray]:
-    """A set's arrays as a task takes them."""
-    arrays = {f"{name} {field.name}": getattr(samples, field.name) for field in fields(samples)}
-    return {key: array for key, array in arrays.items() if array is not None}
-
-
-def samples_of(name: str, arrays: Mapping[str, np.ndarray]) -> Samples:
-    """The set again, where the task runs."""
-    return Samples(**{key.partition(" ")[2]: array for key, array in arrays.items() if key.startswith(f"{name} ")})
 
 
 def _told(steps: int, advance: Advance) -> Tell:

@@ -31,8 +31,7 @@ sys.exit(cuda.cuInit(0) or cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 
 def overlapping(workers: int) -> Iterator[dict[str, str]]:
     """The environment with which `workers` processes share the GPUs; empty where MPS isn't there or isn't needed."""
     control = shutil.which(CONTROL)
-    given = "CUDA_MPS_PIPE_DIRECTORY" in os.environ  # somebody's daemon, which the workers find by themselves
-    if control is None or workers < 2 or given or os.environ.get(SWITCH) == "off":
+    if control is None or workers < 2 or given() or os.environ.get(SWITCH) == "off":
         yield {}
         return
     with tempfile.TemporaryDirectory(prefix="mps-", ignore_cleanup_errors=True) as folder:
@@ -48,6 +47,11 @@ def overlapping(workers: int) -> Iterator[dict[str, str]]:
         finally:
             if started:
                 _succeeds([control], own, "quit -t 5\n")
+
+
+def given() -> bool:
+    """Whether there is somebody's daemon, which the workers find by themselves."""
+    return "CUDA_MPS_PIPE_DIRECTORY" in os.environ
 
 
 def _succeeds(command: list[str], environment: dict[str, str], said: str = "") -> bool:

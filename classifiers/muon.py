@@ -25,6 +25,9 @@ class Muon(torch.optim.Optimizer):
     weight decays carry over. batched: work on all matrices at once; none does so on CUDA. A group's "lr" may there be
     a tensor, which a recorded step reads anew. half: orthogonalise in bfloat16, as its authors do and as CUDA always
     does, on a processor too.
+
+    torch's gradient scaler sets `grad_scale` and `found_inf` (scalars on the device) for a step in float16: gradients
+    are divided by the one, and where the other is not 0 nothing changes. On CUDA none of it waits for the device.
     """
 
     def __init__(
@@ -39,6 +42,8 @@ class Muon(torch.optim.Optimizer):
     ) -> None:
         super().__init__(groups, {"lr": lr, "momentum": momentum, "betas": betas, "weight_decay": 0.0, "muon": False})
         self._batched, self._half = batched, half
+        #: What torch's scaler asks: with it, it does not wait to hear whether gradients are finite.
+        self._step_supports_amp_scaling = _on_cuda(self.param_groups) if batched is None else batched
         self._stacks: dict[tuple[int, ...], list[MatrixStack]] = {}  # by the parameters that have a gradient
 
     @torch.no_grad()
@@ -73,14 +78,22 @@ class Muon(torch.optim.Optimizer):
         return step.view(ahead.movedim(1, -1).shape).movedim(-1, 1) if ahead.ndim == 4 else step
 
     def _orthogonal_together(self, params: list[Tensor], group: dict[str, Any]) -> None:
+        scale, overflow = self._of_scaler()
+        taken = None if overflow is None else (overflow == 0).to(params[0].dtype)  # 1, or 0: nothing changes
+        rate = group["lr"] if taken is None else group["lr"] * taken
         if group["weight_decay"]:
-            torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
+            torch._foreach_mul_(params, 1 - rate * group["weight_decay"])
         for stack in self._stacks_for(params):
             torch._foreach_copy_(stack.gradients, [p.grad for p in stack.params if p.grad is not None])
-            stack.velocity.lerp_(stack.gradient, 1 - group["momentum"])
+            if taken is not None:
+                stack.gradient.masked_fill_(taken == 0, 0.0)
+            if scale is not None:
+                stack.gradient.div_(scale)
+            share = 1 - group["momentum"]
+            stack.velocity.lerp_(stack.gradient, share if taken is None else share * taken)
             stack.velocity.masked_fill_(stack.velocity.abs() < _VANISHED, 0.0)
             step = orthogonalised(stack.gradient.lerp(stack.velocity, group["momentum"]))
-            torch._foreach_sub_(stack.params, stack.views(step * (stack.scale * group["lr"])))
+            torch._foreach_sub_(stack.params, stack.views(step * (stack.scale * rate)))
 
     def _stacks_for(self, params: list[Tensor]) -> list[MatrixStack]:
         """The stacks of these parameters; their momentum is a view of the stack's, also after a state was loaded."""
@@ -116,9 +129,19 @@ class Muon(torch.optim.Optimizer):
             if not isinstance(state["steps"], Tensor) or state["steps"].device != p.device:
                 state["steps"] = torch.full((), float(state["steps"]), dtype=torch.float32, device=p.device)
         states = [self.state[p] for p in params]
+        scale, overflow = self._of_scaler()
         adamw(
             params, [p.grad for p in params if p.grad is not None],
             [s["mean"] for s in states], [s["square"] for s in states], [], [s["steps"] for s in states],
             fused=True, amsgrad=False, beta1=group["betas"][0], beta2=group["betas"][1], lr=group["lr"],
-            weight_decay=group["weight_decay"], eps=1e-8, maximize=False,
+            weight_decay=group["weight_decay"], eps=1e-8, maximize=False, grad_scale=scale,
+            found_inf=overflow,
         )  # fmt: skip
+
+    def _of_scaler(self) -> tuple[Tensor | None, Tensor | None]:
+        """`grad_scale` and `found_inf`, None where no scaler has set them."""
+        return getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
+
+
+def _on_cuda(groups: Iterable[dict[str, Any]]) -> bool:
+    return any(p.is_cuda for group in groups for p in group["params"])

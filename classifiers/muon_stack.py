@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of x, x x^T x and (x x^T)^2 x
 _NEGLIGIBLE = 1e-9  # of a matrix's norm: entries that the iteration cannot raise to anything that counts
 _CHEAP = 1 << 31  # multiplications per product, padding included, that a GPU does in the time of a few launches
 _WASTE = 2.0  # padded arithmetic over the matrices' own, above that
@@ -26,17 +27,39 @@ def orthogonalised(matrix: Tensor, iterations: int = 5, *, half: bool = False) -
     were chosen for speed; in bfloat16 where `half`, and on CUDA. Entries below a billionth of the norm count as zero:
     the momentum of units that died decays into denormal numbers, which a CPU multiplies a hundred times more slowly.
     """
-    a, b, c = 3.4445, -4.7750, 2.0315
+    a, b, c = _COEFFICIENTS
     tall = matrix.shape[-2] > matrix.shape[-1]
     x = matrix.mT if tall else matrix
     x = x.bfloat16() if x.is_cuda else x
     x = F.hardshrink(x / (torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True) + 1e-7), _NEGLIGIBLE)
     x = x.bfloat16() if half else x
     add_product = torch.addmm if x.ndim == 2 else torch.baddbmm
+    if x.dtype == torch.float32 and x.shape[-1] > 2 * x.shape[-2]:
+        x = _by_gram_matrices(x, iterations)
+        return (x.mT if tall else x).to(matrix.dtype)
     for _ in range(iterations):
         gram = x @ x.mT
         x = add_product(x, add_product(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return (x.mT if tall else x).to(matrix.dtype)
+
+
+def _by_gram_matrices(x: Tensor, iterations: int) -> Tensor:
+    """The same iteration of wide matrices x (R, C), or (N, R, C), on their (R, R) Gram matrices alone.
+
+    Every iterate is a polynomial in x x^T times x, so the long side is multiplied twice, not twice an iteration.
+    bfloat16 has too few bits to square the singular values.
+    """
+    a, b, c = _COEFFICIENTS
+    add_product = torch.addmm if x.ndim == 2 else torch.baddbmm
+    gram, whole = x @ x.mT, None
+    for left in reversed(range(iterations)):
+        factor = add_product(gram, gram, gram, beta=b, alpha=c)
+        factor.diagonal(dim1=-2, dim2=-1).add_(a)
+        whole = factor if whole is None else factor @ whole
+        if left:
+            gram = factor @ gram @ factor
+    assert whole is not None
+    return whole @ x
 
 
 class MatrixStack:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from classifiers.config import TrainConfig
-from classifiers.device import resolve_precision
 from classifiers.models import ImageClassifier
 from classifiers.muon import Muon
 from classifiers.scores import scores
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 DEFAULT_LR = {"adamw": 3e-3, "muon": 1e-2, "sgd": 0.05}
 _MUON_FEATURES = 512  # of `compact`, with which Muon's rate was found
@@ -142,12 +144,21 @@ def make_optimizer(
             groups.append(group)
     if kind == "muon":
         return Muon(groups, lr=lr, half=half)
-    # One kernel per group on a GPU. Float16's gradient scaler lets no fused optimiser clip, and is rare.
-    device = next(model.parameters()).device
-    fused = True if device.type == "cuda" and resolve_precision(config.precision, device) != "16-mixed" else None
+    fused = True if next(model.parameters()).device.type == "cuda" else None  # one kernel per group there
     if kind == "sgd":
         return torch.optim.SGD(groups, lr=lr, momentum=config.momentum, nesterov=config.momentum > 0, fused=fused)
     return torch.optim.AdamW(groups, lr=lr, betas=(config.momentum, 0.99), fused=fused, capturable=bool(fused))
+
+
+def clip_gradients(fabric: Fabric, optimizer: Any, max_norm: float) -> None:
+    """Gradients of at most this norm, together. optimizer: as Fabric wraps it.
+
+    Fabric's own way refuses optimisers that take float16's scale themselves, those that never wait for the device.
+    """
+    plain, scaler = optimizer.optimizer, getattr(fabric.strategy.precision, "scaler", None)
+    if scaler is not None:
+        scaler.unscale_(plain)
+    torch.nn.utils.clip_grad_norm_([p for group in plain.param_groups for p in group["params"]], max_norm)
 
 
 def default_lr(kind: str, model: ImageClassifier) -> float:

@@ -6,6 +6,7 @@ import copy
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -20,7 +21,7 @@ from classifiers.device import computes_in, resolve_device
 from classifiers.device_set import to_device
 from classifiers.errors import ClassifierError
 from classifiers.files import json_bytes, make_folder, read_weights, save_weights, write_atomic
-from classifiers.memory import is_out_of_memory
+from classifiers.memory import is_out_of_memory, kept
 from classifiers.models import ImageClassifier
 from classifiers.samples import check_images
 
@@ -102,7 +103,7 @@ class Classifier(Predictor):
         count, padded = len(images), next((size for size in self.pad_to if size >= len(images)), len(images))
         if padded > count:
             images = np.concatenate([images, np.zeros((padded - count, *images.shape[1:]), np.uint8)])
-        with computes_in(self.precision, self.device):
+        with computes_in(self.precision, self.device), kept(self.device) if count >= batch_size else nullcontext():
             waiting = [to_host(part.float()) for part in map_batches(function, images, self.device, batch_size)]
         return np.concatenate([arrived().numpy() for arrived in waiting])[:count]
 

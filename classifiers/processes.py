@@ -50,6 +50,7 @@ class Local(Mailbox):
     ) -> None:
         super().__init__()
         self._ahead, self._files = ahead, Files(scratch)
+        self.overlaps = bool(environment)  # kernels of several workers run on a GPU at the same time
         environment = {"OMP_NUM_THREADS": str(threads), **(environment or {})}
         self._workers = [_Worker(number, environment, self.post) for number in range(workers)]
         # loky replaces a process that has grown by 300 MB between two tasks, and warns of it
@@ -58,6 +59,11 @@ class Local(Mailbox):
     def slots(self) -> int:
         """The workers, and what may wait at them."""
         return len(self._workers) * (1 + self._ahead)
+
+    def limit(self, workers: int) -> None:
+        """No more than the first so many from now on, where the others have nothing to do yet."""
+        assert not any(worker.busy for worker in self._workers[workers:])
+        self._workers = self._workers[:workers]
 
     def start(self, task: Task) -> None:
         """Hand it to the worker that has least to do."""

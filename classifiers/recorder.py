@@ -22,9 +22,7 @@ from classifiers.errors import ClassifierError
 log = logging.getLogger("classifiers")
 
 SWITCH = "CLASSIFIERS_CUDA_GRAPHS"
-WARM_UP = (
-    3  # plain steps of a kind before it is recorded: libraries choose their algorithms, optimisers make their state
-)
+WARM_UP = 3  # plain steps of a kind first: libraries choose their algorithms, optimisers make their state
 
 
 def wanted(device: torch.device) -> bool:
@@ -51,6 +49,8 @@ class Recorder:
         self._plain: collections.Counter[Hashable] = collections.Counter()
         self._recordings: dict[Hashable, _Recording] = {}
         self._aside = torch.cuda.Stream(device) if active else None
+        # one memory for all: only one of them runs at a time, and what a replay leaves there is read before the next
+        self._memory = torch.cuda.graph_pool_handle() if active else None
 
     def __call__(self, kind: Hashable, step: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
         """step(*inputs), whose tensor the next call may overwrite. kind: all else that its launches depend on; None
@@ -90,12 +90,25 @@ class Recorder:
         for generator in self._generators:
             graph.register_generator_state(generator)
         own = [x.clone() for x in inputs]
+        here, sources = torch.cuda.current_stream(self._device), self._sources()
+        # thread_local: the thread that reads batches ahead may ask the driver for something meanwhile
+        capture = torch.cuda.graph(graph, pool=self._memory, stream=self._aside, capture_error_mode="thread_local")
         try:
-            with torch.cuda.graph(graph, stream=self._aside):
+            with capture:
                 output = step(*own)
         except RuntimeError as error:  # what is wrong with the step itself comes up again where it runs plainly
             self.active = False
             self._recordings.clear()
-            log.warning("the training step cannot be recorded (%s): it runs plainly", str(error).splitlines()[0])
+            # a capture that broke off leaves its stream the current one, and generators that no longer draw
+            torch.cuda.set_stream(here)
+            for generator, state in sources:
+                generator.graphsafe_set_state(state)
+            first = error.__context__ if isinstance(error.__context__, RuntimeError) else error
+            log.warning("the training step cannot be recorded (%s): it runs plainly", str(first).partition("\n")[0])
             return None
         return _Recording(graph, own, output)
+
+    def _sources(self) -> list[tuple[torch.Generator, torch.Generator]]:
+        """Every generator that a recording uses, with a copy of its state."""
+        own = torch.cuda.default_generators[self._device.index or 0]
+        return [(generator, generator.clone_state()) for generator in (own, *self._generators)]

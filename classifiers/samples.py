@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -174,3 +174,14 @@ def synthetic_mask(samples: Samples) -> np.ndarray | None:
     """(N,) bool, None where no image is synthetic."""
     mask = None if samples.synthetic is None else np.array(samples.synthetic, bool)
     return mask if mask is not None and mask.any() else None
+
+
+def arrays_of(name: str, samples: Samples) -> dict[str, np.ndarray]:
+    """A set's arrays as a task takes them."""
+    arrays = {f"{name} {field.name}": getattr(samples, field.name) for field in fields(samples)}
+    return {key: array for key, array in arrays.items() if array is not None}
+
+
+def samples_of(name: str, arrays: Mapping[str, np.ndarray]) -> Samples:
+    """The set again, where the task runs."""
+    return Samples(**{key.partition(" ")[2]: array for key, array in arrays.items() if key.startswith(f"{name} ")})

@@ -117,14 +117,23 @@ class Run:
         self._seconds_before, self._started, self._saved = 0.0, time.monotonic(), time.monotonic()
 
     def _can_be_recorded(self) -> bool:
-        """Whether steps of a kind are alike but for their inputs.
+        """Whether steps of a kind are alike but for their inputs; a note says where they are not.
 
-        Not where one waits for what the device found (float16 asks whether its gradients are finite), for other
-        processes, or takes more images by chance.
+        Not where one waits for other processes, goes through a compiled network or takes images by chance.
         """
-        config, alone = self.config, self.fabric.world_size == 1
-        plain = not (config.compile or config.cmo or config.mixup_across) and self.split is None
-        return wanted(self.fabric.device) and alone and plain and self.precision != "16-mixed"
+        config = self.config
+        reasons = {
+            "several processes": self.fabric.world_size > 1,
+            "compile": config.compile,
+            "cmo": config.cmo > 0,
+            "mixup_across": config.mixup_across > 0,
+            "auxiliary_norm": self.split is not None,
+        }
+        if not wanted(self.fabric.device):
+            return False
+        if found := [name for name, there in reasons.items() if there]:
+            self.notes.append(f"with {' and '.join(found)} steps are not recorded as CUDA graphs: they run plainly")
+        return not found
 
     def kind(self, early: bool, how: str) -> Hashable:
         """What the coming step's launches depend on, besides its inputs; None while layers are still to be unfrozen."""
@@ -270,6 +279,7 @@ class Run:
             "optimizer": self.optimizer.state_dict(),
             **({"auxiliary": self.split.auxiliary.state_dict()} if self.split else {}),
             "loss_sum": self.loss_sum,
+            "scale": self.fabric.strategy.precision.state_dict(),  # of gradients in float16; empty elsewhere
             "best": self.best,
             "plain": {
                 "step": self.step,
@@ -305,6 +315,8 @@ class Run:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.split is not None:
             self.split.auxiliary.load_state_dict(state["auxiliary"])
+        if scale := state.get("scale"):
+            self.fabric.strategy.precision.load_state_dict(scale)
         self.loss_sum = state["loss_sum"].to(self.fabric.device)
         self.best = state["best"]
         plain = state["plain"]

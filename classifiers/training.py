@@ -27,7 +27,8 @@ from classifiers.errors import ClassifierError
 from classifiers.evaluation import evaluate
 from classifiers.files import make_folder, read_weights, save_history, save_weights
 from classifiers.losses import smooth
-from classifiers.parts import set_lr, unfreeze
+from classifiers.memory import kept
+from classifiers.parts import clip_gradients, set_lr, unfreeze
 from classifiers.plots import plot_curves
 from classifiers.prediction import WEIGHTS, Classifier, load_classifier, write_folder
 from classifiers.probe import precision_of
@@ -113,7 +114,8 @@ def train(
     fabric = make_fabric(device, precision, unused_parameters=_leaves_out(config))
     for note in notes:
         log.info(note)  # they are in the result, too
-    with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
+    gpus = [fabric.device] if fabric.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus), kept(fabric.device):
         run = Run(config, train, val, names, folder, seed, fabric, identity)
         if resume:
             notes += run.restore()
@@ -202,7 +204,7 @@ def _step(
     targets = smooth(targets, config.label_smoothing, run.aim()[1])
     loss = backward(run, images, targets, synthetic, early=early)
     if config.clip_norm:
-        run.fabric.clip_gradients(run.net, run.optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
+        clip_gradients(run.fabric, run.optimizer, config.clip_norm)
     run.optimizer.step()
     run.optimizer.zero_grad()
     return loss

@@ -28,7 +28,8 @@ class Recorded:
                 function(self._input)
         torch.cuda.current_stream(like.device).wait_stream(aside)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        # thread_local: what other threads ask the driver for meanwhile does not end the recording
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._output = function(self._input)
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -204,7 +204,7 @@ def _train(wanted: Sequence[tuple[Trainings, str, TrainingData, int]]) -> None:
         with _kept_awake([own.run for own in owners]) as watched:
             results = train_many(
                 [jobs[i] for i in now], device=owners[0].device, workers=owners[0].workers or None, progress=watched,
-                auto_precision=precision, cluster=owners[0].cluster,
+                auto_precision=precision, cluster=owners[0].cluster, say=say,
             )  # fmt: skip
         _say_notes([left[i][1] for i in now], results)
         for i, result in zip(now, results, strict=True):

@@ -73,9 +73,7 @@ class Training:
         )  # fmt: skip
         self._frozen = start.frozen if start else frozenset()
         self.scorer = SnapshotScorer(plan, self.device)
-        recorded = wanted(self.device) and ranks.count() == 1 and self.batches.images is not None
-        recorded = recorded and precision != "fp16"  # whose steps wait to hear whether gradients are finite
-        self.recorder = Recorder(self.device, [self.batches.rng], active=recorded)
+        self.recorder = Recorder(self.device, [self.batches.rng], active=self._can_be_recorded())
         self._strength = torch.zeros((), device=self.device)
         self.state = new_state(spec, config, seed, fabric, start)
         self.state.arithmetic = precision
@@ -183,6 +181,16 @@ class Training:
         seen = (loss_d, loss_g, real_logits, fake_logits, guided)
         state.sums += torch.stack([t.detach().mean() for t in seen])
         return loss_g.detach()
+
+    def _can_be_recorded(self) -> bool:
+        """Whether steps wait neither for the host nor for other processes; said where they do."""
+        if not wanted(self.device):
+            return False
+        reason = "the images do not fit on the GPU" if self.batches.images is None else ""
+        reason = "there are several processes" if ranks.count() > 1 else reason
+        if reason:
+            say(f"Steps are not recorded as CUDA graphs, since {reason}: they run plainly.")
+        return not reason
 
     def _as_tensor(self, strength: float) -> float | Tensor:
         """The conditioning as the step takes it: where steps are recorded in a tensor that stays the same one."""

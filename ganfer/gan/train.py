@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from classifiers.memory import kept
 from ganfer.cards.dataset import CARD
 from ganfer.cards.model import write_model_card
 from ganfer.config import Config, GanConfig
@@ -79,7 +80,7 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
                     run, config.gan, config.seed, plan, spec, fabric, guide, began, precision, track, start
                 )
             gpus = [fabric.device] if fabric.device.type == "cuda" else []  # of others the state is left alone
-            with graceful_stop() as stop, torch.random.fork_rng(devices=gpus), memory:
+            with graceful_stop() as stop, torch.random.fork_rng(devices=gpus), memory, kept(fabric.device):
                 trainer.train(stop)
             if ranks.leads():
                 facts = {"data": data.digest, "precision": precision} | ({"parent": parent.digest} if parent else {})

@@ -75,7 +75,10 @@ def tune(workspace: Workspace, config: Config, data: Run, search: Sequence[str] 
         with progress("tune", max(settings.trials, before)) as advance:
             advance(before)
             work = Search(study, space, settings, base, run.path / "trials", config.seed, advance)
-            with opened(workers, threads or 1, [run.path / "trials"], cluster=config.cluster) as engine:
+            from classifiers.device import resolve_device
+
+            gpu = not config.cluster and resolve_device(config.device).type == "cuda"
+            with opened(workers, threads or 1, [run.path / "trials"], cluster=config.cluster, gpu=gpu) as engine:
                 work.run(engine, splits, config.device, threads)
         say(f"{len(finished(study)) - before} trials added to the {before} that were there.")
         results = _results(run, config, data, space, base, study)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +17,17 @@ import torch
 from bars_data import NAMES, bars, quick
 from torch import Tensor, nn
 
-from classifiers import ClassifierError, load_classifier, many, prediction, state, train
+from classifiers import (
+    ClassifierError,
+    TrainConfig,
+    load_classifier,
+    many,
+    prediction,
+    processes,
+    sharing,
+    state,
+    train,
+)
 from classifiers import backward as gradients
 from classifiers import device as devices
 from classifiers.files import read_weights
@@ -52,6 +64,53 @@ def test_workers_are_spread_over_the_gpus(monkeypatch: pytest.MonkeyPatch) -> No
     assert many._default_workers("cuda", 1) == 10
     monkeypatch.setattr(many, "cores", lambda: 1)
     assert many._default_workers("cuda", 1) == 1
+
+
+_FAULTS = """
+import resource, torch
+from classifiers.memory import kept
+def faults(rounds):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(rounds):
+        blocks = [torch.ones(2_000_000) for _ in range(8)]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults(2)
+outside = faults(4)
+with kept(torch.device("cpu")):
+    faults(2)
+    inside = faults(4)
+print(outside, inside)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives freed memory back at once")
+@pytest.mark.parametrize("told", [False, True])
+def test_a_training_keeps_the_memory_that_its_steps_free(told: bool) -> None:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_TUN"))}
+    paths = {"PYTHONPATH": str(Path(__file__).parents[2]), **({"MALLOC_TRIM_THRESHOLD_": "0"} if told else {})}
+    done = subprocess.run(
+        [sys.executable, "-c", _FAULTS], env=plain | paths, capture_output=True, text=True, check=True
+    )
+    outside, inside = map(int, done.stdout.split())
+    assert (inside < outside / 10) != told, "what the user has told malloc stays"
+
+
+def test_no_more_trainings_share_a_gpu_than_fit_into_its_memory() -> None:
+    def fit(taken: float, free: float, most: int = 10, gpus: int = 1) -> int:
+        return sharing.workers_for(sharing.Need(int(taken * 2**30), int(free * 2**30), "Fake H100"), most, gpus)
+
+    assert fit(2, 79) == 10, "the cores' number"
+    assert fit(2, 16) == 4  # 0.9 of 16 GiB over 2 and a process's own 1
+    assert fit(2, 16, gpus=2) == 8
+    assert fit(40, 16) == 1
+    need = sharing.Need(2 * 10**9, 16 * 10**9, "Fake T4")
+    assert sharing.in_words(4, need, overlap=False) == (
+        "4 trainings at a time on the GPU of Fake T4; each takes 2.0 of 16.0 GB: taking turns on it."
+    )
+    assert sharing.in_words(1, None, overlap=False) == "1 training at a time on the GPU: one after the other."
+    with closing(processes.Local(3)) as engine:
+        engine.limit(2)
+        assert engine.slots() == 2
 
 
 @pytest.mark.parametrize(
@@ -115,6 +174,31 @@ def test_a_pass_that_ran_out_of_memory_leaves_nothing_behind(tmp_path: Path, mon
     found, given = trained_in_four("found", limited=True), trained_in_four("given", limited=False)
     assert any("running_var" in name for name in given)
     assert all(torch.equal(found[name], given[name]) for name in given)
+
+
+def test_why_steps_are_not_recorded_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ganfer.gan import loop
+
+    def recorded(processes: int = 1, **settings: Any) -> tuple[bool, list[str]]:
+        fabric = SimpleNamespace(world_size=processes, device=torch.device("cuda", 0))
+        run: Any = SimpleNamespace(config=TrainConfig(**settings), fabric=fabric, split=None, notes=[], precision="")
+        return state.Run._can_be_recorded(run), run.notes
+
+    monkeypatch.setenv("CLASSIFIERS_CUDA_GRAPHS", "off")
+    assert recorded(2, cmo=0.5) == (False, []), "nothing is recorded anyway"
+    monkeypatch.delenv("CLASSIFIERS_CUDA_GRAPHS")
+    assert recorded(precision="16-mixed", mixup=0.2, freeze=0.5) == (True, [])
+    plain, notes = recorded(2, cmo=0.5)
+    assert not plain
+    assert notes == ["with several processes and cmo steps are not recorded as CUDA graphs: they run plainly"]
+
+    training: Any = SimpleNamespace(device=torch.device("cuda", 0), batches=SimpleNamespace(images=1))
+    assert loop.Training._can_be_recorded(training)
+    monkeypatch.setattr(loop.ranks, "count", lambda: 2)
+    assert not loop.Training._can_be_recorded(training)
+    assert "not recorded as CUDA graphs, since there are several processes" in capsys.readouterr().err
 
 
 def test_memory_that_runs_out_later_on_several_processes_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._pytree import tree_leaves
 
 from classifiers import TrainConfig, create_model
 from classifiers.losses import balanced_class_weights, make_loss, smooth, smoothing_shares
@@ -19,6 +21,7 @@ from classifiers.parts import (
     DEFAULT_LR,
     Average,
     Order,
+    clip_gradients,
     default_lr,
     lr_factor,
     make_optimizer,
@@ -215,6 +218,22 @@ def test_muon_in_bfloat16_turns_where_it_turns_in_float32() -> None:
     assert not torch.equal(*steps)
 
 
+@pytest.mark.parametrize("shape", [(32, 288), (3, 16, 100), (400, 24)])
+def test_muon_by_gram_matrices_is_the_iteration_itself(shape: tuple[int, ...]) -> None:
+    """As near to the iteration in float64 as float32 comes, for singular values over five powers of ten."""
+    torch.manual_seed(0)
+    matrix = torch.randn(shape)
+    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    size = min(shape[-2:])
+    matrix = u @ torch.diag_embed(torch.logspace(0, -5, size).expand(*shape[:-2], size)) @ v
+    matrix[..., 3, :] = 0.0  # of a unit that died
+    found = orthogonalised(matrix)
+    expected = orthogonalised(matrix.double())  # whose products are those of the matrices
+    assert found.dtype == torch.float32
+    assert torch.allclose(found.double(), expected, atol=2e-4)
+    assert not found[..., 3, :].any()
+
+
 def test_muon_splits_kernels_from_the_rest_and_its_adam_is_torchs() -> None:
     model = create_model("compact", 3, size=16)
     made = make_optimizer(TrainConfig(optimizer="muon", weight_decay=0.0), model)
@@ -273,6 +292,48 @@ def test_muon_for_all_matrices_together_is_muon_for_each(options: dict[str, Any]
     shared = {optimizer.state[p]["momentum"].untyped_storage().data_ptr() for p in together.body.parameters()
               if p.ndim > 1}  # fmt: skip
     assert len(shared) < 3, "all momenta lie in a stack or two"
+
+
+@pytest.mark.parametrize("clipped", [True, False])
+def test_muon_takes_float16s_scale_and_leaves_out_a_step_that_overflowed(clipped: bool) -> None:
+    """As torch's gradient scaler asks of optimisers that never wait to hear whether gradients are finite."""
+    torch.manual_seed(0)
+    plain = create_model("compact-small", 3, size=16)
+    scaled = copy.deepcopy(plain)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    pairs = [
+        (network, Muon(make_optimizer(TrainConfig(optimizer="muon"), network).param_groups, lr=0.01, batched=True))
+        for network in (plain, scaled)
+    ]
+    fabric: Any = SimpleNamespace(strategy=SimpleNamespace(precision=SimpleNamespace(scaler=scaler)))
+
+    def step(factor: float) -> None:
+        rng = torch.Generator().manual_seed(1)
+        gradients = [torch.randn(p.shape, generator=rng) * 0.1 for p in plain.parameters()]
+        for network, optimizer in pairs:
+            own = network is scaled
+            for p, gradient in zip(network.parameters(), gradients, strict=True):
+                p.grad = gradient * (float(scaler.scale(torch.ones(()))) * factor if own else 1.0)
+            if not own:
+                if clipped:
+                    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+                optimizer.step()
+                continue
+            if clipped:
+                clip_gradients(fabric, SimpleNamespace(optimizer=optimizer), 1.0)
+            scaler.step(optimizer)
+            scaler.update()
+
+    for _ in range(3):
+        step(1.0)
+    for a, b in zip(plain.parameters(), scaled.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
+    before = copy.deepcopy([list(scaled.parameters()), pairs[1][1].state_dict()["state"]])
+    step(math.inf)
+    assert scaler.get_scale() == 512.0
+    after = [list(scaled.parameters()), pairs[1][1].state_dict()["state"]]
+    for a, b in zip(tree_leaves(before), tree_leaves(after), strict=True):
+        assert torch.equal(torch.as_tensor(a), torch.as_tensor(b))
 
 
 def test_stacks_pad_no_more_than_is_cheap() -> None:

@@ -84,11 +84,21 @@ class CudaGenerator(torch.Generator):
     """torch.Generator("cuda") or ("mps"): the CPU's numbers, and refused where the GPU would refuse it."""
 
     known: ClassVar[set[int]] = set()  # by their C++ object: dispatch hands over another Python object
+    broken: ClassVar[set[int]] = set()  # those that a capture left behind when it broke off
 
     @property
     def device(self) -> torch.device:  # type: ignore[override]
         assert FakeCuda.active is not None
         return FakeCuda.active.device
+
+    def clone_state(self) -> torch.Generator:
+        made = CudaGenerator("cpu")
+        made.set_state(self.get_state())
+        return made
+
+    def graphsafe_set_state(self, state: torch.Generator) -> None:
+        CudaGenerator.broken.discard(self._cdata)
+        self.set_state(state.get_state())
 
 
 class Mode(TorchDispatchMode):
@@ -117,9 +127,11 @@ class FakeCuda:
     ) -> None:  # fmt: skip
         self.kind, self.device = kind, torch.device(kind, 0)
         self.devices, self.capability, self.free_bytes = devices, capability, free_bytes
+        self.reserved = 3 << 30  # what a process is said to have taken at most
         self.oom_above, self.oom_words = oom_above, oom_words
         self.capture: list[Any] | None = None
         self.overwritten: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.stream_lost = False  # a capture that broke off leaves its stream the current one
         self.log = Log()
         self._pinned: dict[int, Any] = {}
 
@@ -289,6 +301,8 @@ class FakeCuda:
                 )
 
     def _check_generator(self, name: str, generator: Any, device: torch.device | None, ours: list[Any]) -> None:
+        if generator is not None and generator._cdata in CudaGenerator.broken and self.capture is None:
+            raise RuntimeError("Offset increment outside graph capture encountered unexpectedly.")
         target = self.kind if ours or (device is not None and device.type == self.kind) else "cpu"
         if generator is not None and target != (
             kind := self.kind if generator._cdata in CudaGenerator.known else "cpu"

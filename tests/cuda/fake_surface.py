@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import types
 from typing import Any
 from unittest import mock
@@ -41,6 +42,8 @@ def patch_torch(gpu: FakeCuda, undo: contextlib.ExitStack) -> None:
         mem_get_info=lambda device=None: (gpu.free_bytes, 80 << 30),
         memory_allocated=lambda device=None: 0,
         max_memory_allocated=lambda device=None: 0,
+        max_memory_reserved=lambda device=None: gpu.reserved,
+        reset_peak_memory_stats=lambda device=None: None,
         empty_cache=lambda: None,
         _lazy_init=lambda: None,
         init=lambda: None,
@@ -130,11 +133,17 @@ def _patch_streams(gpu: FakeCuda, put: Any) -> None:
                         old.copy_(fresh)
 
     @contextlib.contextmanager
-    def graph(made: Graph, *_: Any, **__: Any) -> Any:
+    def graph(made: Graph, *_: Any, capture_error_mode: str = "global", **__: Any) -> Any:
+        if capture_error_mode == "global" and threading.active_count() > 1:
+            raise RuntimeError("operation not permitted when stream is capturing (another thread's)")
         states = [(g, g.get_state()) for g in (torch.default_generator, *made.generators.values())]
         gpu.capture, gpu.log.capturing = made.steps, True
         try:
             yield
+        except RuntimeError as error:  # a capture that is broken cannot be ended either
+            gpu.stream_lost = True
+            CudaGenerator.broken.update(made.generators)
+            raise RuntimeError("operation failed due to a previous error during capture") from error
         finally:
             gpu.capture, gpu.log.capturing = None, False
             for tensor, before in reversed(gpu.overwritten):
@@ -143,8 +152,13 @@ def _patch_streams(gpu: FakeCuda, put: Any) -> None:
             for generator, state in states:
                 generator.set_state(state)
 
+    def set_stream(stream: Stream) -> None:
+        gpu.stream_lost = False
+
     put(
         torch.cuda, Stream=Stream, Event=Event, current_stream=lambda device=None: Stream(), CUDAGraph=Graph,
+        set_stream=set_stream, graph_pool_handle=lambda: (0, 1),
+        default_generators=(CudaGenerator("cpu"),),
         graph=graph, stream=lambda stream: contextlib.nullcontext(),
         is_current_stream_capturing=lambda: gpu.capture is not None,
     )  # fmt: skip

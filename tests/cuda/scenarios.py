@@ -103,20 +103,59 @@ def recorded(gpu: FakeCuda, folder: Path, *, plain: int = 3, **settings: Any) ->
 
 
 def refused(gpu: FakeCuda, folder: Path) -> Figures:
-    """A step that asks the device for a value is not recorded: it goes on plainly, and none is lost or doubled."""
+    """A step that asks the device for a value is not recorded: it goes on plainly, and none is lost or doubled.
+
+    Random numbers go on too, on the stream that was there before.
+    """
     from classifiers.recorder import Recorder
 
-    total = torch.zeros(3, device="cuda")
-    recorder = Recorder(torch.device("cuda", 0), [], active=True)
+    total, source = torch.zeros(3, device="cuda"), torch.Generator("cuda").manual_seed(1)
+    recorder = Recorder(torch.device("cuda", 0), [source], active=True)
 
     def step(given: torch.Tensor) -> torch.Tensor:
         total.add_(given)
-        return total.sum() * float(total[0])
+        drawn = torch.rand(1, device="cuda", generator=source)
+        return torch.cat([total.sum(0, keepdim=True) * float(total[0]), drawn])
 
+    expected = torch.rand(6, generator=torch.Generator().manual_seed(1))
     for number in range(6):
-        found = recorder("kind", step, torch.ones(3, device="cuda"))
-        assert float(found) == 3 * (number + 1) ** 2
+        found = recorder("kind", step, torch.ones(3, device="cuda")).tolist()
+        assert found == [3 * (number + 1) ** 2, float(expected[number])]
     assert not recorder.active
+    assert not gpu.stream_lost
+    return {"syncs": 0.0}
+
+
+def many(gpu: FakeCuda, folder: Path) -> Figures:
+    """Trainings side by side: as many as fit into its memory, by a few steps of the one with the largest batch."""
+    from classifiers import Job, TrainConfig, many, train_many
+    from classifiers.tasks import Here
+
+    class Inside(Here):
+        """Workers of this process, which is on the stand-in."""
+
+        overlaps, limited = True, list[int]()
+
+        def limit(self, workers: int) -> None:
+            self.limited.append(workers)
+
+    engine, said = Inside(), list[str]()
+    jobs = [
+        Job(TrainConfig(model="compact-small", steps=3, batch_size=batch, tensorboard=False, freeze=0.5), samples(48),
+            samples(12, seed=1), NAMES, folder / str(batch))
+        for batch in (8, 12, 16, 9)
+    ]  # fmt: skip
+    with contextlib.ExitStack() as patched:
+        patched.enter_context(mock.patch.object(many, "opened", return_value=contextlib.nullcontext(engine)))
+        patched.enter_context(mock.patch.object(many, "Local", Inside))
+        patched.enter_context(mock.patch.object(many, "_default_workers", return_value=10))
+        done = train_many(jobs, device="cuda", say=said.append)
+    assert [result.steps for result in done] == [3] * 4
+    assert engine.limited == [3]
+    (line,) = said
+    assert line == (
+        "3 trainings at a time on the GPU of Fake H100; each takes 3.2 of 18.3 GB: at the same time, by NVIDIA's MPS."
+    )
     return {"syncs": 0.0}
 
 
@@ -126,7 +165,7 @@ class Stop(Exception):
 
 def resumed(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
     """Interrupt and resume: the optimiser must not wait for the device afterwards."""
-    from classifiers import TrainConfig, train
+    from classifiers import TrainConfig, state, train
 
     config = TrainConfig(
         model="compact-small", epochs=4, batch_size=12, tensorboard=False, checkpoint_seconds=0.0, **settings
@@ -141,6 +180,8 @@ def resumed(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
 
     with contextlib.suppress(Stop):
         train(*arguments, device="cuda", watch=watch)
+    scale = state._read(folder / state.RESUME)["scale"].get("scale")  # of float16's gradients
+    assert (scale is None) == (gpu.capability >= (8, 0))
     with metered_steps(gpu) as meter:
         train(*arguments, device="cuda")
     return meter.per_step(1, 2)  # of the third epoch, in which nothing is validated
@@ -245,6 +286,23 @@ def stylegan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
     return {"kernels": (more[0] - one[0]) / passes, "syncs": (more[1] - one[1]) / passes}
 
 
+def drawing(gpu: FakeCuda, folder: Path) -> Figures:
+    """A few faces are no pass of hundreds, and the same as among many; kernels and waits of one pass."""
+    from ganfer.gan.networks import NetworkSpec, build_generator
+    from ganfer.gan.sampling import GanGenerator
+
+    spec = NetworkSpec("resgan", 16, 1, len(NAMES), 8, 4)
+    generator = GanGenerator(build_generator(spec), spec, NAMES, device="cuda")
+    sizes = list[int]()
+    generator.network.register_forward_hook(lambda module, inputs, output: sizes.append(len(output)))
+    few, many = (generator.sample(np.arange(n), np.arange(n) % len(NAMES)) for n in (10, 300))
+    assert np.array_equal(few, many[:10])
+    assert sizes == [128] * 4
+    gpu.log.reset()
+    generator.sample(np.arange(5), np.arange(5) % len(NAMES))
+    return {"kernels": gpu.log.kernels, "syncs": sum(gpu.log.syncs.values())}
+
+
 def kid(gpu: FakeCuda, folder: Path) -> Figures:
     """KID on the device is KID."""
     from ganfer.metrics.kid import mmd2, mmd2_on
@@ -314,8 +372,14 @@ SCENARIOS = {
         recorded, {"refit": 0.7, "rare_augment": "strong", "plain": 6}, graphs="auto"
     ),
     "classifier with weights that set in late": Scenario(classifier, {"loss": "class-weighted", "defer": 0.1}),
+    "classifier recorded, larger than the GPU": Scenario(recorded, {"steps": 8}, {"free_bytes": 1000}, graphs="auto"),
+    "classifier recorded without bf16": Scenario(recorded, machine={"capability": (7, 5)}, graphs="auto"),
+    "classifier recorded without bf16, SGD": Scenario(
+        recorded, {"optimizer": "sgd", "clip_norm": 0.0, "steps": 8}, {"capability": (7, 5)}, graphs="auto"
+    ),
     "classifier recorded AdamW": Scenario(recorded, {"optimizer": "adamw", "dropout": 0.3}, graphs="auto"),
     "classifier not to be recorded": Scenario(refused),
+    "classifiers side by side": Scenario(many, machine={"free_bytes": 16 << 30}, graphs="auto"),
     "classifier AdamW": Scenario(classifier, {"optimizer": "adamw"}),
     "classifier SGD": Scenario(classifier, {"optimizer": "sgd"}),
     "classifier without bf16": Scenario(classifier, machine={"capability": (7, 5)}),
@@ -329,6 +393,7 @@ SCENARIOS = {
     "classifier larger than the GPU": Scenario(classifier, machine={"free_bytes": 1000}),
     "resumed AdamW": Scenario(resumed, {"optimizer": "adamw"}),
     "resumed Muon": Scenario(resumed, {"optimizer": "muon"}),
+    "resumed without bf16": Scenario(resumed, machine={"capability": (7, 5)}),
     "resgan": Scenario(gan),
     "resgan recorded": Scenario(
         recorded_gan, {"gan.r1_interval": 2, "gan.steps": 12, "gan.snapshot_every": 12}, graphs="auto"
@@ -341,8 +406,14 @@ SCENARIOS = {
     "dcgan out of memory": Scenario(gan_out_of_memory, {"gan.network": "dcgan", "gan.guidance": 0.0}, {"oom_above": 4}),
     "stylegan2": Scenario(gan, {"gan.network": "stylegan2", "gan.guidance": 0.0}),
     "resgan fp16": Scenario(gan, {"gan.precision": "fp16", "gan.guidance": 0.0}),
+    "resgan fp16 recorded": Scenario(
+        recorded_gan,
+        {"gan.precision": "fp16", "gan.guidance": 0.0, "gan.steps": 12, "gan.snapshot_every": 12},
+        graphs="auto",
+    ),
     "resgan fp32": Scenario(gan, {"gan.precision": "fp32", "gan.guidance": 0.0}),
     "StyleGAN2 drawing": Scenario(stylegan),
+    "drawing": Scenario(drawing),
     "serving": Scenario(serve),
     "KID": Scenario(kid),
     "Apple": Scenario(apple, machine={"kind": "mps"}, graphs="auto"),

@@ -25,9 +25,13 @@ LIMITS = {
     "classifier recorded": 20,
     "classifier recorded AdamW": 20,
     "classifier recorded, mixed": 20,
+    "classifier recorded, larger than the GPU": 20,
+    "classifier recorded without bf16": 20,
+    "classifier recorded without bf16, SGD": 20,
     "classifier recorded, thawed": 20,
     "classifier recorded, refitted": 20,
     "resgan recorded": 20,
+    "resgan fp16 recorded": 20,
     "stylegan2 recorded": 20,
     "resgan": 860,
     "resgan fp32": 575,
@@ -36,9 +40,9 @@ LIMITS = {
 }
 # per step, or per pass of a drawing, where there is anything to wait for
 WAITS = {
-    "classifier without bf16": 1,  # the gradient scaler
     "dcgan larger than the GPU": 1,  # which images to send
     "serving": 1,  # the answer
+    "drawing": 1,  # the pixels
     "StyleGAN2 drawing": 2,  # rows of latents go up, pixels come down
 }
 

@@ -1,0 +1,457 @@
+"""The goals of gpu.py, the most important first: what each measures, in which sizes, and what it is to reach."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+DATA = Path("data", "fer2013.tar.xz")
+Figures = dict[str, Any]
+EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large everything is; `dry` ones only show that the goals run."""
+
+    device: str
+    model: str
+    images: int
+    batch: int
+    epochs: int
+    side: int
+    repeats: int
+    large: int  # side of the StyleGAN2
+    gan_images: int
+
+
+FULL = Sizes("cuda", "compact", 28_709, 512, 24, 48, 3, 1024, 5_000_000)
+DRY = Sizes("cpu", "compact-small", 70, 16, 1, 16, 1, 32, 64)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A figure, by its keys, that is to be at least (`least`) or at most (`most`) so much."""
+
+    keys: tuple[str, ...]
+    least: float | None = None
+    most: float | None = None
+
+    def verdict(self, figures: Figures) -> Figures:
+        """What was wanted, what came of it, and whether that is enough."""
+        value: Any = figures
+        for key in self.keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        wanted = f">= {self.least:g}" if self.least is not None else f"<= {self.most:g}"
+        if value is None:  # the figures are worth more than an error
+            return {"figure": " / ".join(self.keys), "wanted": wanted, "found": None, "verdict": "not found"}
+        enough = value >= self.least if self.least is not None else value <= self.most
+        return {
+            "figure": " / ".join(self.keys),
+            "wanted": wanted,
+            "found": value,
+            "verdict": "met" if enough else "missed",
+        }
+
+
+@dataclass(frozen=True)
+class Goal:
+    """run(sizes, shared folder, scratch) gives figures; minutes: its share of the time at most.
+
+    targets: of the full sizes. keeps: the name of a scratch folder that stays, where trainings go on; without, it is a
+    fresh one. data: needs FER2013.
+    """
+
+    run: Callable[[Sizes, Path, Path], Figures]
+    minutes: float
+    wanted: str
+    targets: tuple[Target, ...] = ()
+    keeps: str = ""
+    data: bool = False
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def textures(number: int, side: int, channels: int = 1) -> Any:
+    """Smooth random images (number, channels, side, side) uint8."""
+    import numpy as np
+    import torch
+    import torch.nn.functional as F
+
+    coarse = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (number, channels, 6, 6), np.uint8))
+    parts = [F.interpolate(part.float(), size=(side, side), mode="bilinear").byte() for part in coarse.split(4096)]
+    return torch.cat(parts).numpy()
+
+
+def wait(device: str) -> float:
+    """The time when the device has done everything."""
+    import torch
+
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+class Clock:
+    """A training's progress that times its steps, once it runs evenly, by what the device has really done."""
+
+    def __init__(self, device: str, steps: int) -> None:
+        self._device, self._step = device, 0
+        self._marks = (min(60, steps // 4), steps - 1)  # the last step holds a validation
+        self._times: list[float] = []
+
+    @contextlib.contextmanager
+    def __call__(self, description: str, total: int) -> Iterator[Callable[..., None]]:
+        yield self._advance
+
+    def _advance(self, n: int = 1, note: str = "") -> None:
+        self._step += n
+        if n and self._step in self._marks:
+            self._times.append(wait(self._device))
+
+    @property
+    def steps_per_second(self) -> float:
+        first, last = self._marks
+        return (last - first) / (self._times[-1] - self._times[0])
+
+
+# --- goals, the most important first ----------------------------------------------------------------------------------
+
+
+def blockers(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
+    """Every network of the GAN in every precision, classifiers with every optimiser, StyleGAN2 in float16: it runs."""
+    import numpy as np
+    import torch
+    from gan_common import workspace_of
+
+    from classifiers import Samples, TrainConfig, train
+    from ganfer.config import load_config
+    from ganfer.gan import open_gan, train_gan
+    from stylegan_bridge.config import GeneratorConfig
+    from stylegan_bridge.generator import Generator
+
+    images, labels = textures(200, 16), np.arange(200) % 4
+    names = ("angry", "fear", "happy", "sad")
+    precisions = ("bf16", "fp16", "fp32") if sizes.device == "cuda" else ("bf16",)
+    done = 0
+    for network in ("resgan", "dcgan", "stylegan2"):
+        for precision in precisions if sizes.device == "cuda" or network == "resgan" else ():
+            workspace, data = workspace_of(scratch / f"{network}-{precision}", images, labels, names)
+            settings = {"network": network, "precision": precision, "base_channels": 4, "batch_size": 8, "steps": 12,
+                        "snapshot_every": 12, "guide_epochs": 1, "latent_dim": 8}  # fmt: skip
+            config = load_config(None, {"device": sizes.device, **{f"gan.{k}": v for k, v in settings.items()}})
+            run = train_gan(workspace, config, data)
+            open_gan(run.path, sizes.device).sample(np.arange(3), np.arange(3))
+            done += 1
+    losses: dict[str, float] = {}
+    for optimizer in ("muon", "adamw", "sgd"):
+        for recorded in ("auto", "off") if sizes.device == "cuda" else ("auto",):
+            os.environ["CLASSIFIERS_CUDA_GRAPHS"] = recorded
+            config = TrainConfig(model="compact-small", optimizer=optimizer, steps=12, batch_size=32, tensorboard=False)
+            samples = Samples(images, labels)
+            result = train(config, samples, samples, names, scratch / f"{optimizer}-{recorded}", device=sizes.device)
+            losses[f"{optimizer}, graphs {recorded}"] = result.history[-1]["train_loss"]
+            done += 1
+    shape = GeneratorConfig.standard(sizes.large, num_fp16_res=4 if sizes.device == "cuda" else 0, conv_clamp=256.0)
+    drawn = Generator(shape).to(sizes.device).sample(range(2)) if sizes.device == "cuda" else torch.zeros(1)
+    return {"scenarios": done, "train_loss": losses, "drawn": list(drawn.shape)}
+
+
+def training_speed(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
+    """`compact` against the usual ImageFolder loop with 16 and with 8 workers, images per second, round by round."""
+    import numpy as np
+    import torch
+    from classifier_speed import make_folder, usual_training
+
+    from classifiers import Samples, TrainConfig, train
+    from classifiers.parts import total_steps
+
+    folder = scratch / "images"
+    make_folder(folder, sizes.images)
+    samples = Samples(textures(sizes.images, 48), np.arange(sizes.images) % 7)
+    names = [f"class-{k}" for k in range(7)]
+    config = TrainConfig(
+        model=sizes.model, epochs=sizes.epochs, batch_size=sizes.batch, validations=1, tensorboard=False,
+        progressive=0.0,
+    )  # fmt: skip
+    few = Samples(samples.images[:64], samples.labels[:64])
+    full = sizes.device == "cuda"
+    rates: dict[str, list[float]] = {}
+    for repeat in range(sizes.repeats):
+        clock, began = Clock(sizes.device, total_steps(config, sizes.images)), wait(sizes.device)
+        train(config, samples, few, names, scratch / f"ours-{repeat}", device=sizes.device, progress=clock)
+        rates.setdefault("whole call", []).append(sizes.images * sizes.epochs / (wait(sizes.device) - began))
+        rates.setdefault("ours", []).append(clock.steps_per_second * min(sizes.batch, sizes.images))
+        for workers in (16, 8):
+            rates.setdefault(f"usual, {workers} workers", []).append(
+                usual_training(
+                    folder,
+                    4 if full else 1,
+                    torch.device(sizes.device),
+                    sizes.model,
+                    workers if full else 1,
+                    sizes.batch,
+                )
+            )
+    figures: Figures = {"batch": sizes.batch, "model": sizes.model, "images_per_second": rates}
+    for workers in (16, 8):
+        pairs = zip(rates["ours"], rates[f"usual, {workers} workers"], strict=True)
+        each = [ours / usual for ours, usual in pairs]
+        figures[f"ratio_to_{workers}_workers"] = statistics.median(each)
+        figures[f"ratios_to_{workers}_workers"] = each
+    return figures
+
+
+def ten_seeds(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
+    """Ten trainings together over one alone, in time."""
+    import numpy as np
+
+    from classifiers import Job, Samples, TrainConfig, train_many
+
+    samples = Samples(textures(sizes.images, sizes.side), np.arange(sizes.images) % 7)
+    few = Samples(samples.images[:70], samples.labels[:70])
+    config = TrainConfig(model=sizes.model, epochs=sizes.epochs, batch_size=128 if sizes.epochs > 1 else 16,
+                         validations=1, tensorboard=False)  # fmt: skip
+    seconds, said = [], list[str]()
+    for number in (1, 10 if sizes.device == "cuda" else 2):
+        jobs = [Job(config, samples, few, [str(k) for k in range(7)], scratch / f"{number}-{n}", n)
+                for n in range(number)]  # fmt: skip
+        began = time.perf_counter()
+        train_many(jobs, device=sizes.device, say=said.append)
+        seconds.append(time.perf_counter() - began)
+    return {"one": seconds[0], "together": seconds[1], "ratio": seconds[1] / seconds[0], "how": said}
+
+
+def archive_of(sizes: Sizes, shared: Path, scratch: Path) -> Path | None:
+    """FER2013 in the shared folder, if it is there; when dry a tiny set of the same layout."""
+    if sizes is not DRY:
+        return shared / DATA if (shared / DATA).is_file() else None
+    import numpy as np
+    from PIL import Image
+
+    folder = scratch / "fer2013"
+    noise = np.random.default_rng(0).integers(0, 120, (24, len(EXPRESSIONS), 48, 48))
+    for i, pictures in enumerate(noise):
+        for k, name in enumerate(EXPRESSIONS):
+            path = folder / ("test" if i % 4 == 0 else "train") / name / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((pictures[k] + 20 * k).astype(np.uint8)).save(path)
+    return folder
+
+
+def fer2013(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
+    """The 60-second recipe on FER2013's public test split, mirror averaged, by the shipped recipe."""
+    import recipes
+
+    archive = archive_of(sizes, shared, scratch)
+    if archive is None:
+        return {"left_out": f"FER2013 is not there: no {shared / DATA}"}
+    tiny = {"classifier.model": sizes.model, "classifier.steps": 2, "classifier.batch_size": 16}
+    began = time.perf_counter()
+    record = recipes.run(
+        recipes.BY_NAME["fer2013-compact-minute"], {"fer": archive}, scratch / "work", short=False,
+        also={"device": sizes.device, **(tiny if sizes is DRY else {})},
+    )  # fmt: skip
+    return {"seconds_with_data_and_start": time.perf_counter() - began, "recipe": record}
+
+
+def drawing(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
+    """Faces per second before they are written: the default network, and a wide one."""
+    import numpy as np
+
+    from ganfer.gan.networks import NetworkSpec, build_generator
+    from ganfer.gan.sampling import GanGenerator
+
+    figures: Figures = {}
+    count = 100_000 if sizes.device == "cuda" else 64
+    for width in (16, 64) if sizes.device == "cuda" else (16,):
+        spec = NetworkSpec("resgan", 48, 1, 7, 100, width if sizes.device == "cuda" else 4)
+        generator = GanGenerator(build_generator(spec), spec, tuple("abcdefg"), device=sizes.device)
+        labels = np.arange(count) % 7
+        generator.sample(np.arange(512), labels[:512] if count >= 512 else np.arange(512) % 7)
+        began = time.perf_counter()
+        generator.sample(np.arange(count), labels)
+        figures[f"faces_per_second_width_{width}"] = count / (time.perf_counter() - began)
+    return figures
+
+
+def gan_speed(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
+    """The classic DCGAN on colour images against the usual loop with two loader workers, images per second."""
+    import numpy as np
+    import torch
+    from gan_common import workspace_of
+    from gan_usual_loop import usual_gan
+    from PIL import Image
+
+    from ganfer.config import load_config
+    from ganfer.gan import train_gan
+    from ganfer.gan.networks import NetworkSpec
+
+    full = sizes.device == "cuda"
+    side, width, batch, steps = (64, 64, 64, 8000) if full else (16, 4, 8, 4)
+    images = textures(min(sizes.images, 8192), side, channels=3)
+    for i, image in enumerate(images):
+        path = scratch / "images" / "one" / f"{i:06d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.transpose(1, 2, 0)).save(path)
+    spec = NetworkSpec("dcgan", side, 3, 0, 100, width)
+    usual = usual_gan(scratch / "images", spec, batch, 400 if full else 2, torch.device(sizes.device))
+    workspace, data = workspace_of(scratch / "work", images, np.zeros(len(images)), ["one"])
+    given = {"classic": True, "base_channels": width, "batch_size": batch, "steps": steps, "snapshot_every": steps}
+    config = load_config(None, {"device": sizes.device, **{f"gan.{name}": value for name, value in given.items()}})
+    ours = train_gan(workspace, config, data).figures["images_per_second"]  # with its start and its snapshot
+    return {"images_per_second": ours, "usual_with_2_workers": usual, "ratio": ours / usual}
+
+
+def stylegan(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
+    """StyleGAN2 at 1024 px in float16 (random weights: speed does not depend on them), drawn and written as PNG files:
+    one image after the other, and in batches by all cores, plain and recorded. Images per second."""
+    from PIL import Image
+
+    from stylegan_bridge import save_pngs, stream
+    from stylegan_bridge.config import GeneratorConfig
+    from stylegan_bridge.generator import Generator
+
+    full = sizes.device == "cuda"
+    config = GeneratorConfig.standard(sizes.large, num_fp16_res=4 if full else 0, conv_clamp=256.0)
+    usual, ours = (Generator(config).to(sizes.device) for _ in range(2))
+    usual.micro_batch = 1
+    count, batch, single = (128, 64, 32) if full else (2, 2, 1)
+    (scratch / "usual").mkdir()
+
+    def one_by_one(number: int) -> None:
+        for seed in range(number):
+            (image,) = usual.sample([seed], truncation_psi=0.7).permute(0, 2, 3, 1).numpy()
+            Image.fromarray(image).save(scratch / "usual" / f"seed{seed:04d}.png")
+
+    def in_batches(number: int) -> None:
+        save_pngs(stream(ours, range(number), truncation_psi=0.7, batch_size=batch), scratch / "ours")
+
+    def rate(work: Callable[[int], None], number: int) -> float:
+        work(min(number, batch))  # libraries choose, the pass is recorded
+        began = time.perf_counter()
+        work(number)
+        return number / (time.perf_counter() - began)
+
+    figures: Figures = {"one_by_one": rate(one_by_one, single)}
+    for recorded in (False, True):
+        ours.cuda_graphs = recorded
+        began = time.perf_counter()
+        ours.sample(range(count))
+        figures["drawn_recorded" if recorded else "drawn"] = count / (time.perf_counter() - began)
+        figures["written_recorded" if recorded else "written"] = rate(in_batches, count)
+    best = max(figures["written"], figures["written_recorded"])
+    return {**figures, "cores": cores(), "ratio": best / figures["one_by_one"]}
+
+
+def retraining(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
+    """The time of 10 arms with 5 seeds: 50 trainings of `compact` for 30 epochs, as `ganfer retrain` runs them."""
+    import numpy as np
+
+    from classifiers import Job, Samples, TrainConfig, train_many
+
+    samples = Samples(textures(sizes.images, sizes.side), np.arange(sizes.images) % 7)
+    few = Samples(samples.images[:700], samples.labels[:700])
+    full = sizes.device == "cuda"
+    config = TrainConfig(model=sizes.model, epochs=30 if full else 1, batch_size=128 if full else 16, tensorboard=False)
+    names = [str(k) for k in range(7)]
+    jobs = [Job(config, samples, few, names, scratch / str(n), n) for n in range(50 if full else 2)]
+    began, said = time.perf_counter(), list[str]()
+    train_many(jobs, device=sizes.device, say=said.append)
+    return {"trainings": len(jobs), "seconds": time.perf_counter() - began, "how": said}
+
+
+def snapshots(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
+    """What a training waits for at a snapshot: KID by NumPy and on the device, the resume point at once and aside."""
+    import gan_snapshots
+    import torch
+
+    return gan_snapshots.measure(torch.device(sizes.device), 5 if sizes.device == "cuda" else 1, scratch)
+
+
+def _long_tail(sizes: Sizes, shared: Path, scratch: Path) -> Any:
+    """A project of FER2013 thinned to a long tail, with the residual GAN's and the experiment's settings; or None."""
+    from ganfer.config import load_config
+    from ganfer.pipeline import Project
+
+    dry = sizes is DRY
+    batch = 8 if dry else 256
+    settings: Figures = {
+        "device": sizes.device, "gan.batch_size": batch, "gan.steps": sizes.gan_images // batch,
+        "gan.snapshot_every": 2500, "retrain.arms": "quick", "retrain.seeds": 3,
+    }  # fmt: skip
+    if dry:
+        settings |= {"data.size": 16, "gan.base_channels": 4, "gan.latent_dim": 8, "gan.guide_epochs": 1,
+                     "retrain.seeds": 2, "classifier.model": sizes.model, "classifier.epochs": 1,
+                     "classifier.batch_size": 16, "classifier.tensorboard": False, "label.require_match": False,
+                     "label.min_confidence": "0", "label.manifold": 0.0, "label.copies": False}  # fmt: skip
+    project = Project(scratch / "work", load_config(None, settings))
+    if project.workspace.active_data is None:
+        archive = archive_of(sizes, shared, scratch)
+        if archive is None:
+            return None
+        project.add(archive)
+        project.check(drop=True)
+        project.thin(imbalance=2 if dry else 100)
+    return project
+
+
+def long_gan(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
+    """The residual GAN for five million images of FER2013's long tail: its speed, snapshots included, and its KID."""
+    project = _long_tail(sizes, shared, scratch)
+    if project is None:
+        return {"left_out": f"FER2013 is not there: no {shared / DATA}"}
+    result = project.train_gan()
+    return {name: result.figures[name] for name in ("steps", "images", "images_per_second", "score", "alarms")}
+
+
+def experiment(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
+    """Whether that GAN's faces help: `ganfer retrain` on the long tail, the four arms that matter most, three seeds."""
+    project = _long_tail(sizes, shared, scratch)
+    if project is None:
+        return {"left_out": f"FER2013 is not there: no {shared / DATA}"}
+    project.train_gan()  # found, or gone on with
+    began = time.perf_counter()
+    project.generate(to=20 if sizes is DRY else 3000)
+    project.label(fill=sizes is not DRY)
+    results = project.retrain().figures
+    arms = {arm["name"]: arm["metrics"]["balanced_accuracy"] for arm in results["arms"]}
+    return {"seconds": time.perf_counter() - began, "verdict": results["verdict"]["sentence"], "arms": arms,
+            "comparisons": results["comparisons"]}  # fmt: skip
+
+
+GOALS = {
+    "blockers": Goal(blockers, 4, "all scenarios run", (Target(("scenarios",), least=15),)),
+    "training": Goal(
+        training_speed, 4, "`compact` against the usual loop: >= 12x with 16 workers, >= 20x with 8",
+        (Target(("ratio_to_16_workers",), least=12), Target(("ratio_to_8_workers",), least=20)),
+    ),
+    "fer2013": Goal(
+        fer2013, 3, "public test >= 71.5% in 60 s",
+        (Target(("recipe", "figures", "test accuracy"), least=0.715), Target(("recipe", "seconds"), most=60)),
+        "minute", data=True,
+    ),
+    "ten seeds": Goal(ten_seeds, 3, "ten trainings in less than twice the time of one", (Target(("ratio",), most=2),)),
+    "retrain": Goal(retraining, 6, "10 arms x 5 seeds in 300 s", (Target(("seconds",), most=300),)),
+    "dcgan": Goal(gan_speed, 4, ">= 5x the usual loop", (Target(("ratio",), least=5),)),
+    "drawing": Goal(
+        drawing, 1, ">= 50,000 faces of 48 px a second before writing",
+        (Target(("faces_per_second_width_16",), least=50_000),),
+    ),
+    "stylegan2": Goal(stylegan, 3, "1024 px, written: >= 8x one image after the other", (Target(("ratio",), least=8),)),
+    "snapshots": Goal(snapshots, 1, "what a training waits for at a snapshot"),
+    "gan": Goal(
+        long_gan, 5, "a residual GAN for five million images", (Target(("images",), least=4_999_000),), "long tail",
+        data=True,
+    ),
+    "experiment": Goal(experiment, 6, "FER2013's long tail with that GAN's faces", (), "long tail", data=True),
+}  # fmt: skip
