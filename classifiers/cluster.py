@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import sys
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -52,6 +53,7 @@ class Cluster(Mailbox):
             self._release()
             raise
         self._client.subscribe_topic(self._topic, self._hear)
+        warnings.filterwarnings("ignore", "Sending large graph", UserWarning)  # a part of a batch is tens of MB
 
     def slots(self) -> int:
         """The workers now."""
@@ -61,11 +63,13 @@ class Cluster(Mailbox):
 
     def start(self, task: Task) -> None:
         """Submit it. ClassifierError when the scheduler is gone, as of `slots` and `event`."""
+        import cloudpickle  # comes with Dask
+
         self._check_scheduler()
         order = self.order(task, self._files.of(task.arrays))
         data = None if self._shared else {name: self._send(file) for name, file in order.files.items()}
-        key = f"{self._topic}-{order.number}"
-        future = self._client.submit(work, order, self._topic, str(self._scratch), data, key=key, pure=False)
+        key, packed = f"{self._topic}-{order.number}", cloudpickle.dumps(order)  # what cannot be read there fails there
+        future = self._client.submit(work, packed, self._topic, str(self._scratch), data, key=key, pure=False)
         self._futures.add(future)
 
         def end(future: Any) -> None:

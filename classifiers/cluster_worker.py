@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 import queue
 import shutil
 import socket
@@ -14,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from classifiers.errors import StorageError
+from classifiers.errors import ClassifierError, StorageError
 from classifiers.processes import Files, end_with
 from classifiers.tasks import Order, Place
 
@@ -81,11 +82,17 @@ async def answered(topic: str, number: int, answer: Any) -> None:
         _answers.pop((topic, number)).put(answer)
 
 
-def work(order: Order, topic: str, scratch: str, data: dict[str, Any] | None) -> tuple[Any, list[tuple[str, bytes]]]:
+def work(packed: bytes, topic: str, scratch: str, data: dict[str, Any] | None) -> tuple[Any, list[tuple[str, bytes]]]:
     """The task's result, and the files it left where the client does not see them."""
     from distributed import get_worker
 
     worker = get_worker()
+    try:
+        order: Order = pickle.loads(packed)
+    except (ImportError, AttributeError) as error:
+        raise ClassifierError(
+            f"the worker {worker.address} cannot run this ({error}); install the same version there"
+        ) from error
     key = worker.get_current_task()
 
     def end_if_cancelled() -> None:

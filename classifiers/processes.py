@@ -258,5 +258,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use: by affinity, and by the quota of a container."""
+    from joblib import cpu_count
+
+    return int(cpu_count())

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from classifiers.mps import overlapping
 from classifiers.processes import Local, cores, scratch_beside
-from classifiers.tasks import Died, Engine, Here, Place, Task, Tell, run
+from classifiers.tasks import Died, Engine, Here, Place, Task, Tell, results, run
 
-__all__ = ["Died", "Engine", "Here", "Local", "Place", "Task", "Tell", "cores", "opened", "run"]
+__all__ = ["Died", "Engine", "Here", "Local", "Place", "Task", "Tell", "cores", "opened", "results", "run"]
 
 
 @contextmanager

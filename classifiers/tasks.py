@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from classifiers.errors import ClassifierError
+
 RETRIES = 2  # of a task whose worker died: what kills every worker is the task's own fault
 Tell = Callable[[Any], Any]
 
@@ -122,6 +124,16 @@ def run(
             task = waiting[0] if in_order else task
             waiting.remove(task)
             yield task, done.pop(task)
+
+
+def results(tasks: Iterable[Task], engine: Engine, *, in_order: bool = False) -> Iterator[tuple[Task, Any]]:
+    """As `run`, for tasks of one work: what a task raises ends it. ClassifierError where a task's workers died."""
+    for task, value in run(tasks, engine, in_order=in_order):
+        if isinstance(value, Died):
+            raise ClassifierError(f"{task.name}: {value}; with fewer workers each has more memory")
+        if isinstance(value, Exception):
+            raise value
+        yield task, value
 
 
 class Here:

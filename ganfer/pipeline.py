@@ -351,6 +351,7 @@ class Project:
         fill: have more faces drawn until the screen has kept as many of each class as were asked for. pool: the real
         images of the pools instead (`data add --pool`).
         """
+        self._check_cluster(dry_run)
         if pool:
             if folder or fill:
                 raise GanferError(
@@ -436,6 +437,7 @@ class Project:
         check_file(self.config.quality.lpips, "--lpips")
         check_weights(self.config)
         check_training(self.config)
+        self._check_cluster(dry_run)
         kept = self.config.quality.faces == "kept"
         needed = ["data", *([] if named else ["classifier"])]
         needed += [] if chosen else ["labels" if kept else "batch"]

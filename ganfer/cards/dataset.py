@@ -6,7 +6,7 @@ from typing import Any
 from ganfer.cards.croissant import croissant
 from ganfer.cards.facts import NOT_FOR, DatasetFacts, description
 from ganfer.cards.markdown import code, front_matter, plain, public, public_tree, table
-from ganfer.runtime.files import write_json, write_text
+from ganfer.runtime.files import digest_of, write_json, write_text
 from ganfer.version import __version__
 
 CARD, CROISSANT = "README.md", "croissant.json"
@@ -21,7 +21,11 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 def write_cards(folder: Path, facts: DatasetFacts) -> None:
     """Write README.md and croissant.json beside the images."""
     write_text(folder / CARD, dataset_card(facts))
-    write_json(folder / CROISSANT, croissant(facts))
+    shards = {
+        split: [(str(file.relative_to(folder)), digest_of(file)) for file in sorted(folder.glob(pattern))]
+        for split, pattern in (facts.files.items() if facts.form == "webdataset" else ())
+    }
+    write_json(folder / CROISSANT, croissant(facts, shards))
 
 
 def dataset_card(facts: DatasetFacts) -> str:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 @click.option("--fill", is_flag=True, help="Have more faces drawn until as many of each class are kept as asked for")
 @click.option("--pool", is_flag=True, help="Label the real images of `ganfer data add --pool` instead")
 @setting_option("label.draws", "--draws", metavar="N")
+@setting_option("workers", "--workers")
+@setting_option("cluster", "--cluster")
 @daily
 def label(
     project: "Project", dry_run: bool, folder: str | None, classifier: str | None, fill: bool, pool: bool

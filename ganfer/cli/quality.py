@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 @setting_option("quality.cas", "--cas/--no-cas")
 @setting_option("quality.inception", "--inception", metavar="FILE")
 @setting_option("quality.lpips", "--lpips", metavar="FILE")
+@setting_option("workers", "--workers")
+@setting_option("cluster", "--cluster")
 @common
 def quality(project: "Project", dry_run: bool, batch: str | None, classifier: str | None) -> Result:
     """Measure the newest batch, or BATCH: FID, KID, precision, recall, density, coverage, diversity, copies, and what

@@ -30,6 +30,9 @@ class Config:
     cluster: str = setting(
         "", "Dask cluster for many jobs: tcp://HOST:8786, a scheduler's .json file, or local:N; empty = this machine"
     )
+    workers: int = setting(
+        0, "processes that label or measure a large batch; 0 = one per core, 1 = this one alone", low=0, high=1024
+    )
     data: DataConfig = field(default_factory=DataConfig)
     drawn: DrawnConfig = field(default_factory=DrawnConfig)
     gan: GanConfig = field(default_factory=GanConfig)

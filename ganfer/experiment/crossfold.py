@@ -53,7 +53,7 @@ def retrain_in_folds(workspace: Workspace, config: Config, data: Run, batch: Run
     """Run the experiment in every fold and report the pooled predictions; goes on where it was interrupted."""
     settings = dataclasses.asdict(config)
     settings["retrain"] = identity(settings["retrain"])
-    for elsewhere in ("cluster", "tracking"):  # where it is computed and told changes nothing
+    for elsewhere in ("cluster", "workers", "tracking"):  # where it is computed and told changes nothing
         settings.pop(elsewhere)
     counts = None if batch is None else _asked(batch, data)
     key = {"config": settings, "inputs": {"data": data.digest}, "seed": config.seed, "faces": counts}

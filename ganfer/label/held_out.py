@@ -4,8 +4,12 @@ A generator that this workspace trained has seen the training split alone. A fol
 hold or have learned any image. What is found is counted, never shown: nobody should choose faces by the test images.
 """
 
+from functools import partial
+from pathlib import Path
+
 import numpy as np
 
+from classifiers import Classifier
 from ganfer.data.duplicates import NEAR
 from ganfer.data.imageset import ImageSet
 from ganfer.generate.batch import Batch
@@ -13,6 +17,7 @@ from ganfer.label.screener import Screener
 from ganfer.metrics.copies import CopyRule, TrainingIndex
 from ganfer.metrics.extractors import chunks, features_and_probabilities
 from ganfer.runtime.console import progress
+from ganfer.runtime.parts import Arrays, kept_parts
 from ganfer.workspace import Run
 
 
@@ -21,12 +26,14 @@ def from_elsewhere(batch_run: Run) -> bool:
     return "gan" not in batch_run.record.get("key", {}).get("inputs", {})
 
 
-def copies_of_held_out(screener: Screener, batch: Batch, images: ImageSet) -> np.ndarray:
-    """(N,) bool: which images of the batch are copies of validation or test images; see `ganfer.metrics.copies`."""
-    found = np.zeros(len(batch), dtype=bool)
+def copies_of_held_out(screener: Screener, batch: Batch, images: ImageSet, folder: Path) -> np.ndarray:
+    """(N,) bool: which images of the batch are copies of validation or test images; see `ganfer.metrics.copies`.
+
+    folder: where what was found is kept meanwhile.
+    """
     rows = np.flatnonzero(np.isin(images.split, ("val", "test")) & (images.source == "real"))
     if not len(rows):
-        return found
+        return np.zeros(len(batch), dtype=bool)
     features = np.concatenate(
         [
             features_and_probabilities(screener.classifier, np.asarray(images.images[rows[part.start : part.stop]]))[0]
@@ -34,11 +41,12 @@ def copies_of_held_out(screener: Screener, batch: Batch, images: ImageSet) -> np
         ]
     )
     index = TrainingIndex.of(images.images, features, rows)
-    rule = screener.limits.copy or CopyRule(NEAR, 0.0)
+    copies = partial(_copies, screener.classifier, index, screener.limits.copy or CopyRule(NEAR, 0.0))
     with progress("compare with validation and test", len(batch)) as advance:
-        for part in chunks(len(batch)):
-            pixels = batch.images(range(part.start, part.stop))
-            mine = features_and_probabilities(screener.classifier, pixels)[0]
-            found[part.start : part.stop] = rule.copies(index.look(pixels, mine, device=screener.classifier.device))
-            advance(part.stop - part.start)
-    return found
+        parts = kept_parts(copies, len(batch), batch.images, folder, spread=screener.spread, advance=advance)
+        return np.concatenate([part["copy"] for part in parts])
+
+
+def _copies(classifier: Classifier, index: TrainingIndex, rule: CopyRule, pixels: np.ndarray) -> Arrays:
+    mine = features_and_probabilities(classifier, pixels)[0]
+    return {"copy": rule.copies(index.look(pixels, mine, device=classifier.device))}

@@ -18,6 +18,7 @@ from ganfer.data.sets import is_drawn
 from ganfer.data.sources.survey import is_image
 from ganfer.errors import DataError, GanferError
 from ganfer.label.screener import Limits, Screener
+from ganfer.runtime.parts import Spread
 from ganfer.workspace import Workspace
 
 
@@ -39,6 +40,7 @@ class ConfidenceScreener(Screener):
     def __init__(self, config: Config) -> None:
         card = starter.card()
         self.classifier = load_classifier(starter.FILE, config.device)
+        self.spread = Spread(config.workers, config.cluster, str(self.classifier.device))
         self.names = tuple(self.classifier.class_names)
         self.settings = dataclasses.replace(config.label, manifold=0.0, copies=False)
         self.known_rows, self.pools = np.array([], np.int64), 0

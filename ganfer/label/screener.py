@@ -1,15 +1,14 @@
 """The screen at work: what a classifier and the training images say of generated faces, and the verdict.
 
 `Screener` knows the classifier's calibrated thresholds, the manifold of every class and the training images to compare
-with; limits come from held-back validation images. `look` is what it sees in a chunk, stored so that an interrupted
-labelling goes on; `decide` goes over all that was seen.
+with; limits come from held-back validation images. `look` is what it sees in a part of the images, kept so that an
+interrupted labelling goes on; `decide` goes over all that was seen.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -32,9 +31,8 @@ from ganfer.label.labels import DUPLICATE, KEPT, SURPLUS
 from ganfer.metrics.copies import CopyRule, Nearest, TrainingIndex, picture, thumbnails
 from ganfer.metrics.extractors import chunks, features_and_probabilities, stored_features
 from ganfer.metrics.precision_recall import NEIGHBOURS, Manifold
-from ganfer.runtime import ranks
-from ganfer.runtime.console import Advance, progress
-from ganfer.runtime.files import atomic_path
+from ganfer.runtime.console import Advance, progress, silent
+from ganfer.runtime.parts import Arrays, Read, Spread, kept_parts
 from ganfer.runtime.seeding import stream
 from ganfer.workspace import Run
 
@@ -112,6 +110,7 @@ class Screener:
         self.names = images.class_names
         self.settings: LabelConfig = config.label
         self.classifier = open_classifier(classifier_run, self.names, config)
+        self.spread = Spread(config.workers, config.cluster, str(self.classifier.device))
         self._balanced = config.label.prior == "balanced"
         self._shares = training_prior(self.classifier, images)
         self._equal: EqualShares | None = None
@@ -217,7 +216,10 @@ class Screener:
 
     def look(self, pixels: np.ndarray) -> ImageFacts:
         """What there is to see in (N, C, H, W) uint8 images."""
-        features, found = features_and_probabilities(self.classifier, pixels)
+        return self.facts(pixels, *features_and_probabilities(self.classifier, pixels))
+
+    def facts(self, pixels: np.ndarray, features: np.ndarray, found: np.ndarray) -> ImageFacts:
+        """The same, of images whose features (N, d) and calibrated probabilities (N, K) were found before."""
         probabilities = self._posterior(found)
         n = len(pixels)
         nearest, likeness, isolation = np.full(n, -1, np.int64), np.full(n, np.nan), np.full(n, np.nan)
@@ -294,51 +296,19 @@ class Screener:
 def image_facts(
     screener: Screener,
     count: int,
-    read: Callable[[Sequence[int]], np.ndarray],
+    read: Read,
     folder: Path,
-    advance: Advance | None = None,
+    advance: Advance = silent,
     start: int = 0,
 ) -> ImageFacts:
-    """The look at images start..count-1, each chunk stored in `folder`, and read from there the next time.
-
-    Several processes share the chunks.
-    """
-    parts = list(_parts(start, count, folder))
-    todo = [part for look, part in parts if look is None]
-    # by the place among all chunks: another process may have stored some since
-    mine = [part for i, (look, part) in enumerate(parts) if look is None and i % ranks.count() == ranks.rank()]
-    del parts
-    if advance:
-        advance(count - start - sum(part.stop - part.start for part in todo))
-    for part in mine:
-        look = screener.look(read(range(part.start, part.stop)))
-        with atomic_path(folder / f"{part.start:09d}.npz") as temporary, temporary.open("wb") as out:
-            np.savez(out, **{f.name: getattr(look, f.name) for f in fields(ImageFacts)})
-        if advance:
-            advance((part.stop - part.start) * ranks.count())
-    ranks.barrier()
-    return ImageFacts.together([look for look, _ in _parts(start, count, folder) if look is not None])
+    """The look at images start..count-1, part by part; see `ganfer.runtime.parts.kept_parts`."""
+    seen = partial(_seen, screener)
+    parts = kept_parts(seen, count, read, folder, spread=screener.spread, advance=advance, start=start)
+    return ImageFacts.together([ImageFacts(**arrays) for arrays in parts])
 
 
-def _parts(start: int, count: int, folder: Path) -> Iterator[tuple[ImageFacts | None, slice]]:
-    """The chunks of images start..count-1: the stored look or None, and which images they are."""
-    place = start
-    while place < count:
-        look = _stored(folder / f"{place:09d}.npz")
-        if look is not None and place + len(look) > count:
-            look = None
-        length = next(chunks(count - place)).stop if look is None else len(look)
-        yield look, slice(place, place + length)
-        place += length
-
-
-def _stored(file: Path) -> ImageFacts | None:
-    """The look in a file; None when it is not there or damaged, to be taken again."""
-    try:
-        with file.open("rb") as stored, np.load(stored, allow_pickle=False) as arrays:
-            return ImageFacts(*(arrays[f.name] for f in fields(ImageFacts)))
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
-        return None
+def _seen(screener: Screener, pixels: np.ndarray) -> Arrays:
+    return dict(vars(screener.look(pixels)))
 
 
 def _hardest_first(look: ImageFacts, mine: np.ndarray) -> np.ndarray:

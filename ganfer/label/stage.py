@@ -98,8 +98,11 @@ def label(config: Config, batch_run: Run, classifier_run: Run, data: Run | None)
                 screener.estimate_shares(len(batch), batch.images)
         with progress("label", len(batch)) as advance:
             look = image_facts(screener, len(batch), batch.images, run.path / LOOKS, advance)
+        held_out = np.zeros(len(batch), dtype=bool)
+        if data and from_elsewhere(batch_run):
+            held_out = copies_of_held_out(screener, batch, images, run.path / LOOKS / "held-out")
         if ranks.leads():
-            _finish(run, batch_run, batch, look, screener, images, classifier_run.name)
+            _finish(run, batch_run, batch, look, held_out, screener, images, classifier_run.name)
             shutil.rmtree(run.path / LOOKS)
     ranks.barrier()
     if not sum(run.figures["screen"]["kept"].values()):
@@ -108,16 +111,16 @@ def label(config: Config, batch_run: Run, classifier_run: Run, data: Run | None)
 
 
 def _finish(
-    run: Run, batch_run: Run, batch: Batch, look: ImageFacts, screener: Screener, images: ImageSet, classifier: str
-) -> None:
-    """The verdict over the whole batch, and the files."""
+    run: Run, batch_run: Run, batch: Batch, look: ImageFacts, held_out: np.ndarray, screener: Screener,
+    images: ImageSet, classifier: str,
+) -> None:  # fmt: skip
+    """The verdict over the whole batch, and the files. held_out: (N,) bool, copies of validation or test images."""
     names = images.class_names
     asked = np.array([names.index(name) if name in names else -1 for name in batch.asked], dtype=np.int64)
     quota = batch_run.figures.get("quota")
     wanted = None if quota is None else np.array([int(quota.get(name, 0)) for name in names])
     reason = screener.decide(look, asked, batch.images, wanted)
-    if not isinstance(screener, ConfidenceScreener) and from_elsewhere(batch_run):
-        reason[copies_of_held_out(screener, batch, images)] = HELD_OUT
+    reason[held_out] = HELD_OUT
     labels = Labels(run, names, look.predicted, look.confidence, look.probabilities, reason)
     write_labels(run, batch, labels, _columns(look, screener))
     _write_sheet(run.path / "sheet.png", batch, labels)

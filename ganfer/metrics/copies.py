@@ -8,7 +8,7 @@ near held-back real images come to theirs.
 4. A copy is as like as the same picture is (`NEAR`), or liker *and* more isolated than all but 1% of held-back images.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Protocol
 
@@ -101,6 +101,9 @@ class TrainingIndex:
             part = slice(start, start + _CHUNK)
             small[part] = thumbnails(np.asarray(images[rows[part]]))
         return cls(images, rows, features, small)
+
+    def __getstate__(self) -> dict[str, np.ndarray]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # what is prepared stays behind
 
     @cached_property
     def _ready(self) -> dict[str, tuple[Search, Search]]:

@@ -10,9 +10,9 @@ from classifiers import Classifier
 from classifiers.calibration import softmax
 from ganfer.runtime.console import Advance
 from ganfer.runtime.files import atomic_path, remove_abandoned, write_npy_parts
+from ganfer.runtime.parts import PART
 
 NAME = "classifier"
-_CHUNK = 2048
 _LARGEST = 65504.0  # of float16
 
 
@@ -24,7 +24,12 @@ def features_and_probabilities(classifier: Classifier, images: np.ndarray) -> tu
     return features, softmax(logits, classifier.temperature)
 
 
-def chunks(count: int, size: int = _CHUNK) -> Iterator[slice]:
+def halved(features: np.ndarray) -> np.ndarray:
+    """Features as they are stored: float16, the largest of which stands for larger ones."""
+    return np.clip(features, -_LARGEST, _LARGEST).astype(np.float16)
+
+
+def chunks(count: int, size: int = PART) -> Iterator[slice]:
     """Slices over `count` images, each small enough for memory."""
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))
@@ -47,7 +52,7 @@ def stored_features(
         def parts() -> Iterator[np.ndarray]:
             for part in chunks(count):
                 features = classifier.features(read(range(part.start, part.stop)))
-                yield np.clip(features, -_LARGEST, _LARGEST)
+                yield halved(features)
                 if advance:
                     advance(len(features))
 

@@ -1,14 +1,15 @@
 """`ganfer quality`: how good the faces of a batch are, overall and class by class, beside what real images reach.
 
-The data's path: batch and held-back real images (the validation split) -> classifier features, looks (`screening`) ->
-distances, manifolds, diversity, copies, classification accuracy scores -> quality.json, tables, the page. Features and
-looks are stored, trainings resume; the same command again finds the finished run.
+The data's path: batch and held-back real images (the validation split) -> features, looks (`screening`) -> distances,
+manifolds, diversity, copies, classification accuracy scores -> quality.json, tables, the page. Features and looks are
+stored part by part, trainings resume; the same command again finds the finished run.
 """
 
 import dataclasses
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,14 @@ from ganfer.errors import DataError
 from ganfer.generate.batch import read_batch
 from ganfer.label.known import pools_behind, pools_input
 from ganfer.label.labels import newest_labels, read_labels
-from ganfer.label.screener import ImageFacts, Screener, image_facts
+from ganfer.label.screener import ImageFacts, Screener
 from ganfer.metrics import extractors, inception
 from ganfer.metrics.density_coverage import NEIGHBOURS, density_coverage
 from ganfer.metrics.diversity import diversity
-from ganfer.metrics.extractors import stored_features
+from ganfer.metrics.extractors import features_and_probabilities, halved
 from ganfer.metrics.fid import fid
 from ganfer.metrics.halves import Compared, compare
+from ganfer.metrics.inception import InceptionFeatures
 from ganfer.metrics.kid import mmd2
 from ganfer.metrics.neighbours import Device
 from ganfer.metrics.perceptual import Perceptual, open_perceptual
@@ -37,11 +39,13 @@ from ganfer.quality.files import Subject, quality_result, write_quality
 from ganfer.results import Result
 from ganfer.runtime.console import progress, say
 from ganfer.runtime.files import digest_of
+from ganfer.runtime.parts import Arrays, kept_parts
 from ganfer.statistics.intervals import confusion_estimates
 from ganfer.tracking import figures_of, tracked
 from ganfer.workspace import Run, Workspace
 
 LEAST = 8  # images of a class on each side that a comparison needs
+_LOOKS = "looks"
 _PAIRED = 500  # images per class whose diversity is measured, at most
 
 _SHARE, _ANY = (0.0, 1.0), (-np.inf, np.inf)
@@ -71,7 +75,10 @@ def quality(workspace: Workspace, config: Config, batch_run: Run, classifier_run
         track.start(settings | {"batch": batch_run.name, "seed": config.seed})
         images = read_set(data.path)
         screener = Screener(_with_everything(config), classifier_run, data, images, pools)
-        subject, look = _subject(run, screener, batch_run, labels_run if kept_only else None, images)
+        file = inception.find_inception(config.quality.inception)
+        extract = inception.InceptionFeatures(file, screener.classifier.device) if file else None
+        subject, seen = _subject(run, screener, extract, batch_run, labels_run if kept_only else None, images)
+        look = seen.look
         results = {
             "title": f"Quality of {batch_run.name}",
             "batch": batch_run.name,
@@ -80,7 +87,7 @@ def quality(workspace: Workspace, config: Config, batch_run: Run, classifier_run
             "class_names": list(images.class_names),
             "counts": _counts(subject),
             "halvings": config.quality.halvings,
-            **_compared(run, config, screener, subject),
+            **_compared(config, screener, subject, seen, extract),
             **_diversities(config, screener, subject),
             "copies": _copies(screener, subject.classes, images.class_names, look),
             "cas": _cas(run, config, subject),
@@ -96,7 +103,7 @@ def quality(workspace: Workspace, config: Config, batch_run: Run, classifier_run
         track.artefacts("index.html", "quality.json")
         device = str(screener.classifier.device)
         run.finish(digest=digest_of(run.path / "quality.json"), figures=figures, device=device)
-        shutil.rmtree(run.path / "looks", ignore_errors=True)  # the finished run has what was read from them
+        shutil.rmtree(run.path / _LOOKS, ignore_errors=True)  # the finished run has what was read from them
     return quality_result(run)
 
 
@@ -115,9 +122,29 @@ def _with_everything(config: Config) -> Config:
     return dataclasses.replace(config, label=label)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Seen:
+    """What one pass over N faces finds: features (N, d) of the classifier and, where it is at hand, of Inception."""
+
+    look: ImageFacts
+    features: np.ndarray
+    inception: np.ndarray | None
+
+
+def _see(screener: Screener, extract: InceptionFeatures | None, pixels: np.ndarray) -> Arrays:
+    features, found = features_and_probabilities(screener.classifier, pixels)
+    more = {"inception": extract(pixels)} if extract else {}
+    return {**vars(screener.facts(pixels, features, found)), "features": halved(features), **more}
+
+
 def _subject(
-    run: Run, screener: Screener, batch_run: Run, labels_run: Run | None, images: ImageSet
-) -> tuple[Subject, ImageFacts]:
+    run: Run,
+    screener: Screener,
+    extract: InceptionFeatures | None,
+    batch_run: Run,
+    labels_run: Run | None,
+    images: ImageSet,
+) -> tuple[Subject, _Seen]:
     batch = read_batch(batch_run)
     names = images.class_names
     chosen = np.arange(len(batch))
@@ -129,9 +156,14 @@ def _subject(
     held = held.select(np.flatnonzero(held.labels >= 0))
     subject = Subject(batch, chosen, np.empty(0), held, images)
     with progress("look at the faces", len(chosen)) as advance:
-        look = image_facts(screener, len(chosen), subject.read, run.path / "looks", advance)
+        folder = run.path / _LOOKS / ("inception" if extract else "features")
+        see = partial(_see, screener, extract)
+        parts = list(kept_parts(see, len(chosen), subject.read, folder, spread=screener.spread, advance=advance))
+    together = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    look = ImageFacts(**{field.name: together.pop(field.name) for field in dataclasses.fields(ImageFacts)})
     asked = np.array([names.index(batch.asked[i]) if batch.asked[i] in names else -1 for i in chosen])
-    return dataclasses.replace(subject, classes=np.where(asked >= 0, asked, look.predicted)), look
+    subject = dataclasses.replace(subject, classes=np.where(asked >= 0, asked, look.predicted))
+    return subject, _Seen(look, together["features"], together.get("inception"))
 
 
 def _counts(subject: Subject) -> dict[str, dict[str, int]]:
@@ -158,22 +190,20 @@ def measure_on(device: Device) -> Measure:
     return measure
 
 
-def _compared(run: Run, config: Config, screener: Screener, subject: Subject) -> dict[str, Any]:
+def _compared(
+    config: Config, screener: Screener, subject: Subject, seen: _Seen, extract: InceptionFeatures | None
+) -> dict[str, Any]:
     """The comparisons with classifier features, and with Inception's where its weights are at hand."""
     classifier = screener.classifier
-    count = len(subject.chosen)
-    fake = np.asarray(stored_features(run.path / "features.npy", classifier, count, subject.read), np.float32)
+    fake = seen.features.astype(np.float32)
     real = classifier.features(np.asarray(subject.held_back.images))
     groups = _groups(fake, real, subject, config, classifier.device)
     found: dict[str, Any] = {"features": extractors.NAME, "groups": groups, "inception": None}
-    file = inception.find_inception(config.quality.inception)
-    if file is None:
+    if extract is None or seen.inception is None:
         found["inception_note"] = inception.missing_note()
         return found
-    extract = inception.InceptionFeatures(file, classifier.device)
-    parts = [extract(subject.read(range(p.start, p.stop))) for p in extractors.chunks(count)]
     real = extract(np.asarray(subject.held_back.images))
-    found["inception"] = _groups(np.concatenate(parts), real, subject, config, classifier.device)
+    found["inception"] = _groups(seen.inception, real, subject, config, classifier.device)
     return found
 
 

@@ -26,7 +26,7 @@ def say(text: str = "") -> None:
 def progress(description: str, total: int | None) -> Iterator[Advance]:
     """A bar over `total` units of work (None: unknown) with the time left; yields the function that advances it."""
     if not sys.stderr.isatty() or not ranks.leads():
-        yield _silent
+        yield silent
         return
     from rich.console import Console
     from rich.progress import (
@@ -57,5 +57,6 @@ def progress(description: str, total: int | None) -> Iterator[Advance]:
         yield advance
 
 
-def _silent(n: int = 1, note: str = "") -> None:
+def silent(n: int = 1, note: str = "") -> None:
+    """No bar."""
     del n, note

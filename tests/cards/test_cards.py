@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from reading_croissant import check, records
 from tiny import add_batch, add_set, fast_config, tiny_set
 
 from ganfer.cards.croissant import croissant
@@ -131,12 +132,34 @@ def test_the_hub_reads_them(monkeypatch):
     assert (result.metric_type, result.metric_value, result.metric_args["low"]) == ("accuracy", 0.5, 0.4)
 
 
+DESCRIBED: list[tuple[str, dict[str, Any]]] = [
+    ("parquet", {}),
+    ("png", {"columns": {}}),
+    ("png", {"columns": {"file_name": "the image"}}),
+    ("png", {"counts": {"train": {"": 7}}}),
+    ("webdataset", {}),
+    ("webdataset", {"counts": {"train": {"": 7}}}),
+]
+SHARDS = {"train": [("shards/faces-000000.tar", "0" * 64), ("shards/faces-000001.tar", "1" * 64)]}
+
+
+@pytest.mark.parametrize(("form", "more"), DESCRIBED)
+def test_croissant_names_images_and_their_classes(form, more):
+    """A class that was asked of no image is no field; what is referred to is there."""
+    document = croissant(facts(form=form, **more), SHARDS)
+    check(document)
+    (train,) = [each for each in document["recordSet"] if each["@id"] == "train"]
+    fields = {field["name"] for field in train["field"]}
+    assert "image" in fields
+    assert ("label" in fields) == ("counts" not in more)
+
+
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("form", ["png", "webdataset", "parquet"])
-def test_croissant_is_valid(form, tmp_path):
+@pytest.mark.parametrize(("form", "more"), DESCRIBED)
+def test_croissant_is_valid(form, more, tmp_path):
     mlcroissant = pytest.importorskip("mlcroissant", reason="needs mlcroissant")
     file = tmp_path / "croissant.json"
-    file.write_text(json.dumps(croissant(facts(form=form))))
+    file.write_text(json.dumps(croissant(facts(form=form, **more), SHARDS)))
     found = mlcroissant.Dataset(jsonld=str(file))
     assert not found.metadata.ctx.issues.errors
     assert found.metadata.name == "batch-1"
@@ -194,3 +217,4 @@ def test_a_folder_from_elsewhere_has_cards(story: Project, tmp_path: Path):
     found = json.loads((batch.path / "croissant.json").read_text())
     assert found["conformsTo"] == "http://mlcommons.org/croissant/1.0"
     assert str(tmp_path) not in json.dumps(found)
+    assert [row["label"] for row in records(batch.path, "train")] == ["sad"] * 4

@@ -1,11 +1,14 @@
 """`ganfer data export`: what goes out can be read again, says what of it is synthetic, and names no folder of ours."""
 
+import io
 import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from reading_croissant import records
 from tiny import NAMES, add_batch, add_set, fast_config, tiny_set, tree
 
 from ganfer.data.imageset import read_set
@@ -39,6 +42,15 @@ def again(folder: Path, **options: object) -> dict[str, dict[str, int]]:
     return {split: images.counts(split) for split in ("train", "val", "test")}
 
 
+def pixels(png: bytes) -> bytes:
+    with Image.open(io.BytesIO(png)) as image:
+        return np.asarray(image).tobytes()
+
+
+def as_text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
 @pytest.mark.parametrize("form", ["parquet", "webdataset", "png"])
 def test_what_was_exported_is_read_again(form, project):
     if form == "parquet":
@@ -55,9 +67,18 @@ def test_what_was_exported_is_read_again(form, project):
     assert "120 real face images" in card
     meta = (folder / "croissant.json").read_text()
     assert "secret" not in card + meta
-    assert {each["includes"] for each in json.loads(meta)["distribution"]} == set(
-        files.patterns_of(form, ("train", "validation", "test")).values()
-    )
+    if form == "parquet":
+        assert {each["includes"] for each in json.loads(meta)["distribution"]} == set(
+            files.patterns_of(form, ("train", "validation", "test")).values()
+        )
+    else:
+        images = read_set(project.needs.data().path)
+        for split, name in (("train", "train"), ("val", "validation"), ("test", "test")):
+            mine = np.flatnonzero(images.split == split)
+            wanted = {(images.images[i].tobytes(), NAMES[images.labels[i]]) for i in mine}
+            rows = [(pixels(row["image"]), as_text(row["label"])) for row in records(folder, name)]
+            assert set(rows) == wanted
+            assert len(rows) == len(mine)
     assert project.export_data(form).path == result.path
 
 

@@ -1,5 +1,6 @@
 """A cluster on the loopback: the same results as on one process, through deaths, late workers and blind ones."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -21,7 +22,12 @@ from classifiers.cluster_worker import greet
 from classifiers.errors import StorageError
 from classifiers.files import read_weights
 from classifiers.scheduler import Place, Task, run
+from ganfer.config import load_config
+from ganfer.label.photos import ConfidenceScreener
+from ganfer.label.screener import ImageFacts, image_facts
 from ganfer.pipeline import Project
+from ganfer.runtime import parts
+from ganfer.runtime.parts import Spread
 from ganfer.workspace import Workspace
 
 pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
@@ -185,6 +191,41 @@ def test_questions_are_answered_and_a_failure_stays_the_tasks_own(three: Process
         found = {task.name: value for task, value in run(tasks, engine)}
     assert (found["0"], found["2"]) == (0, 20)
     assert isinstance(found["1"], ClassifierError)
+
+
+def test_a_task_that_a_worker_cannot_read_is_one_line(three: Processes, tmp_path: Path) -> None:
+    """Code that is here alone, as of another version; Dask by itself would send it again for ever."""
+    (tmp_path / "here_alone.py").write_text("def work(place):\n    return 1\n")
+    sys.path.insert(0, str(tmp_path))
+    try:
+        import here_alone  # type: ignore[import-not-found]
+
+        with closing(Cluster(three.address, tmp_path)) as engine:
+            ((_, value),) = run([Task("alone", here_alone.work)], engine)
+    finally:
+        sys.path.remove(str(tmp_path))
+    assert isinstance(value, ClassifierError)
+    assert "No module named 'here_alone'" in value.message
+    assert "install the same version there" in value.message
+
+
+@pytest.mark.long
+def test_workers_look_at_a_large_batch(
+    three: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Part by part, as this process does, bit for bit; arrays are mapped, and nothing is left."""
+    monkeypatch.setattr(parts, "PART", 10)
+    monkeypatch.setattr(parts, "LARGE", 20)
+    screener = ConfidenceScreener(load_config(overrides={"device": "cpu"}))
+    pixels = striped(np.arange(25) % 3, seed=3, size=screener.classifier.size)
+    looks = []
+    for name, cluster in (("alone", ""), ("together", three.address)):
+        screener.spread = Spread(1 if not cluster else 0, cluster)
+        looks.append(image_facts(screener, 25, lambda places: pixels[list(places)], tmp_path / name / "looks"))
+    for field in dataclasses.fields(ImageFacts):
+        assert getattr(looks[0], field.name).tobytes() == getattr(looks[1], field.name).tobytes(), field.name
+    assert capsys.readouterr().err == f"25 images go to the cluster at {three.address}.\n"
+    assert [path.name for path in (tmp_path / "together").iterdir()] == ["looks"]
 
 
 @pytest.mark.long

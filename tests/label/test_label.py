@@ -205,10 +205,10 @@ def test_copies_off_manifold_faces_and_repetitions_are_rejected_and_shown(tmp_pa
 
 
 def test_an_interrupted_look_goes_on_where_it_was(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    import ganfer.metrics.extractors as extractors
     from ganfer.label.screener import Screener
+    from ganfer.runtime import parts
 
-    monkeypatch.setattr(extractors.chunks, "__defaults__", (2,))
+    monkeypatch.setattr(parts, "PART", 2)
     again = Project(project.workspace, fast_config(classifier__epochs=12, label__beta=0.6))
     seen: list[int] = []
     look = Screener.look
@@ -239,12 +239,11 @@ def test_an_interrupted_look_goes_on_where_it_was(project: Project, monkeypatch:
 def test_two_processes_share_the_looking_and_see_the_same(
     project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    import ganfer.metrics.extractors as extractors
     from ganfer.data.imageset import read_set
     from ganfer.label.screener import Screener, image_facts
-    from ganfer.runtime import ranks
+    from ganfer.runtime import parts, ranks
 
-    monkeypatch.setattr(extractors.chunks, "__defaults__", (10,))
+    monkeypatch.setattr(parts, "PART", 10)
     data = project.needs.data()
     screener = Screener(project.config, project.needs.classifier(), data, read_set(data.path))
     pixels = striped(ASKED[:35], seed=41)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("mlflow", reason="needs MLflow (extra mlflow)")
+pytest.importorskip("mlflow", reason="needs MLflow (extra mlflow or test)")
 from tiny import add_set, fast_config, tiny_set
 
 from ganfer.pipeline import Project
@@ -114,7 +114,7 @@ def server(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
         log.close()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_real_server_shows_a_training_and_may_go_away(server, tmp_path, capsys, monkeypatch):
     address, process = server
     workspace = Workspace(tmp_path / "w")

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.scheduler import Local, Place, Task, cores, run
+from classifiers.scheduler import Local, Place, Task, cores, results
 from ganfer.data.drawn.draws import SPLIT, Draws, check_seed
 from ganfer.data.drawn.expressions import EXPRESSIONS
 from ganfer.data.drawn.face import Face, check_difficulty, label_index
@@ -72,9 +72,7 @@ def draw_faces(
         return images
     tasks = (Task("faces", _drawn, (chunk, size, channels, difficulty)) for chunk in chunks)
     with closing(Local(workers, ahead=1)) as engine:
-        for number, (_, drawn) in enumerate(run(tasks, engine, in_order=True)):
-            if isinstance(drawn, Exception):
-                raise drawn
+        for number, (_, drawn) in enumerate(results(tasks, engine, in_order=True)):
             images[number * _CHUNK : number * _CHUNK + len(drawn)] = drawn
     return images
 
