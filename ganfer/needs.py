@@ -99,6 +99,16 @@ class Needs:
         run = identity_run(self.workspace, self.config, data)
         return run if run.complete else _made(lambda: train_identity(self.workspace, self.config, data))
 
+    def witness(self) -> Run:
+        """The finished network that bounds a changed face's distance, apart from the one that leads; else a new one."""
+        from ganfer.gan.identity import WITNESS, identity_run, train_identity
+
+        data = self.data()
+        run = identity_run(self.workspace, self.config, data, part=WITNESS)
+        if run.complete:
+            return run
+        return _made(lambda: train_identity(self.workspace, self.config, data, part=WITNESS))
+
     def encoder(self, gan: Run) -> Run:
         """The finished encoder of a GAN, else a new one, with the identity network that it learns from."""
         from ganfer.gan.encoder import encoder_run, train_encoder
@@ -149,11 +159,11 @@ class Needs:
         run = judge_run(self.workspace, self.config, data, self.guide_model()) if data else None
         return run if run and run.complete else None
 
-    def _identity(self) -> Run | None:
-        from ganfer.gan.identity import identity_run
+    def _identity(self, witness: bool = False) -> Run | None:
+        from ganfer.gan.identity import GUIDE, WITNESS, identity_run
 
-        data = self.workspace.active_data
-        run = identity_run(self.workspace, self.config, data) if data else None
+        data, part = self.workspace.active_data, WITNESS if witness else GUIDE
+        run = identity_run(self.workspace, self.config, data, part=part) if data else None
         return run if run and run.complete else None
 
     def encoder_of(self, gan: Run | None) -> Run | None:
@@ -167,7 +177,8 @@ class Needs:
     # --- said before ----------------------------------------------------------------------------------------------
 
     def missing(self, *needed: str) -> list[str]:
-        """What of "data", "gan", "batch", "classifier", "judge", "identity" and "labels" has to be made, in words.
+        """What of "data", "gan", "batch", "classifier", "judge", "identity", "witness" and "labels" has to be made, in
+        words.
 
         "encoder": it is missing, as `encoder_of` found.
         """
@@ -189,6 +200,10 @@ class Needs:
             "identity": (
                 self._identity() if "identity" in needed else None,
                 "train the network that tells people apart (minutes)",
+            ),
+            "witness": (
+                self._identity(witness=True) if "witness" in needed else None,
+                "train a second one that bounds what the first has led (minutes)",
             ),
             "encoder": (None, f"train the GAN's encoder for {self.config.encoder.steps:,} steps"),
             "labels": (batch if batch and labelled(batch) else None, "label and screen them"),

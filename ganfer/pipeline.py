@@ -299,7 +299,7 @@ class Project:
 
         there = self.workspace.find("gans", gan) if gan else self.needs.newest("gans") if own else None
         encoder = ["encoder"] if own and self.needs.encoder_of(there) is None else []
-        needed = ["data", *(["gan"] if own and not gan else []), "classifier", "judge", "identity", *encoder]
+        needed = ["data", *(["gan"] if own and not gan else []), "classifier", "judge", "identity", "witness", *encoder]
         names, classes = source_names(given), known.source.class_names if known.source else None
         self.workspace.check_active()
         data = self.workspace.active_data
@@ -320,7 +320,9 @@ class Project:
         self.needs.announce(*needed)
         chosen = known.source or gan_source(self.needs.gan(gan), self.config)
         trained = self.needs.encoder(there or self.needs.gan(gan)) if own else None
-        helpers = Helpers(self.needs.classifier(), self.needs.judge(), self.needs.identity(), trained)
+        helpers = Helpers(
+            self.needs.classifier(), self.needs.judge(), self.needs.identity(), self.needs.witness(), trained
+        )
         return generate_from_faces(self.workspace, self.config, chosen, data, quota, given, helpers)
 
     def project(

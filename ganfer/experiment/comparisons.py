@@ -8,7 +8,7 @@ import numpy as np
 
 from ganfer.config import RetrainConfig
 from ganfer.data.imageset import ImageSet
-from ganfer.experiment.arms import ARMS, REBALANCING, Outcome
+from ganfer.experiment.arms import ARMS, POOL, REBALANCING, Outcome
 from ganfer.statistics import rule, verdict
 from ganfer.statistics.rule import PRIMARY, Claim, Evidence
 from ganfer.statistics.significance import detectable, holm, holm_levels, mcnemar
@@ -58,7 +58,7 @@ def compare(
     outcomes: Sequence[Outcome], measured: Sequence[Measured], truth: np.ndarray, selection: Selection
 ) -> list[Compared]:
     """Every arm with the first, then those with synthetic faces with the best one without, with the pool and with their
-    placebos."""
+    placebos; those with the pool with the best one without, too."""
     place = {outcome.arm.name: i for i, outcome in enumerate(outcomes)}
     role = {outcome.arm.name: outcome.arm.role for outcome in outcomes}
     first = outcomes[0].arm.name
@@ -66,6 +66,7 @@ def compare(
     synthetic = [name for name in place if role[name] == "synthetic"]
     for best in dict.fromkeys([selection.best_without, selection.best_cheap]):
         pairs += [(name, best, True) for name in synthetic if best in place]
+    pairs += [(name, selection.best_without, True) for name in POOL if name in place and selection.best_without]
     pairs += [(name, pool, True) for name, pool in AGAINST_POOL if name in place and pool in place]
     pairs += [(name, ARMS[name].rival, True) for name in synthetic if ARMS[name].rival in place]
     if "synthetic" in place:
@@ -135,6 +136,19 @@ def rows(
                 }
             )
     return found
+
+
+def corrected(
+    compared: Sequence[Compared], about: str, named: Sequence[str]
+) -> dict[tuple[str, str], dict[str, Estimate]]:
+    """The overall changes of every comparison, (arm, baseline), each with the interval of its row (see `rows`)."""
+    _, alphas = _families(compared, {(about, baseline) for baseline in named})
+    return {
+        (pair.arm, pair.baseline): {
+            metric: change.at(1 - alphas[i, metric]) for metric, change in pair.changes.items() if ":" not in metric
+        }
+        for i, pair in enumerate(compared)
+    }
 
 
 def _families(
@@ -208,7 +222,7 @@ def decide(
             claim(baseline),
             claim(first) if baseline != first else None,
             fitted if ARMS[about].synthetic else None,
-            _missing(title) if ARMS[about].synthetic else "",
+            missing(title) if ARMS[about].synthetic else "",
         )
         return rule.verdict(evidence, what=what, margin=settings.margin, accuracy_margin=settings.accuracy_margin)
 
@@ -232,6 +246,6 @@ def decide(
     }
 
 
-def _missing(title: Collection[str]) -> str:
+def missing(title: Collection[str]) -> str:
     """What has to be compared before *helps* can be said; "" where a way of rebalancing was."""
     return "" if set(title) & set(REBALANCING) else "oversampling or another way without synthetic images"

@@ -20,7 +20,7 @@ from ganfer.data.imageset import ImageSet, read_set, save_set
 from ganfer.data.splits import NO_GROUP, hold_out, rank_of
 from ganfer.errors import ConfigError, DataError
 from ganfer.experiment.pooled import pooled_results
-from ganfer.experiment.prepare import Inputs, inputs_of
+from ganfer.experiment.prepare import RULE, Inputs, inputs_of
 from ganfer.experiment.retrain import report_result, retrain_together
 from ganfer.experiment.ways import identity
 from ganfer.generate.batch import read_batch
@@ -60,8 +60,10 @@ def retrain_in_folds(workspace: Workspace, config: Config, data: Run, batch: Run
     run = workspace.run("reports", "folds", key)
     with run.work("retrain in folds") as record:
         if record.get("status") == "complete":
-            say(f"{run.name} was already done.")
-            return _result(run)
+            if record["figures"].get("rule") == RULE:
+                say(f"{run.name} was already done.")
+                return _result(run)
+            say(f"{run.name} was judged by an earlier rule; it is made anew from the folds' trainings.")
         images = read_set(data.path)
         fold = fold_of(images, config.retrain.folds, config.seed)
         inner = dataclasses.replace(config, retrain=dataclasses.replace(config.retrain, folds=0))
@@ -79,7 +81,7 @@ def retrain_in_folds(workspace: Workspace, config: Config, data: Run, batch: Run
         results = pooled_results(run, config, data, images, told)
         write_report(run.path, results)
         digest = digest_of(run.path / "results.json")
-        figures = {"verdict": results["verdict"], "page": str(run.path / "index.html")}
+        figures = {"verdict": results["verdict"], "page": str(run.path / "index.html"), "rule": RULE}
         run.finish(digest=digest, figures=figures, device=str(results["run"]["device"]))
     return _result(run)
 

@@ -12,6 +12,7 @@ from ganfer.experiment.portions import portion
 from ganfer.generate.batch import is_pool, read_batch, read_rows
 from ganfer.generate.several import companions
 from ganfer.label.held_out import from_elsewhere
+from ganfer.label.known import pools_behind
 from ganfer.label.labels import (
     COPY,
     DUPLICATE,
@@ -164,7 +165,14 @@ def alike(faces: Sequence[ImageSet], seed: int) -> tuple[ImageSet, ...]:
 
 
 def faces_notes(batch_run: Run, labels_run: Run) -> list[str]:
-    """What must be known of faces from elsewhere that were labelled before they were compared with held-out images."""
+    """What must be known of faces from elsewhere that were labelled before they were compared with held-out images, and
+    of those whose generator learned from a pool as well."""
+    if pools := pools_behind(batch_run):
+        images = sum(run.figures["images"] for run in pools)
+        said = f"The generator of {batch_run.name} learned from {images:,} images of the pool as well, without labels."
+        if "pools" not in labels_run.record.get("key", {}):
+            said += " Copies of them were not looked for when it was labelled. Label it again: ganfer label."
+        return [said]
     if not from_elsewhere(batch_run) or "held_out" in labels_run.record.get("key", {}):
         return []
     return [

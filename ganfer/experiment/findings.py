@@ -108,7 +108,7 @@ def experiment_results(
             "best_without": selection.best_without,
             "validation": selection.validation,
         },
-        "recommendation": recommendation(outcomes, compared, selection, decided),
+        "recommendation": recommendation(outcomes, compared, selection, decided, settings, fitted),
         "exchange": exchange(outcomes, [alike[outcome.arm.name] for outcome in outcomes], experiment.material),
         "tuning": dict(experiment.selected.curve) or None,
         "equal_shares": equal,

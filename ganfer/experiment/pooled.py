@@ -59,11 +59,16 @@ def pooled_results(
             ]
         )
         for arm, per_seed in zip(arms, every, strict=True)
-        if arm.name in {about, baselines[0]}
+        if arm.synthetic or arm.name in {about, baselines[0]}
     }
-    fitted = verdict.changes(measured_of(moved[about]), measured_of(moved[baselines[0]]))[PRIMARY]
+    base = measured_of(moved[baselines[0]])
+    fitted = {
+        name: verdict.changes(measured_of(rows_of), base)[PRIMARY]
+        for name, rows_of in moved.items()
+        if name != baselines[0]
+    }
     beside = [seeds_words(outcomes), *rising(outcomes)]
-    decided = decide(outcomes, compared, selection, settings, fitted, beside)
+    decided = decide(outcomes, compared, selection, settings, fitted[about], beside)
     changes = rows(compared, settings, about, baselines)
     counted = {name: int(n) for name, n in zip(names, np.bincount(truth, minlength=len(names)), strict=True)}
     by = "subject" if images.group.any() else "class"
@@ -94,7 +99,7 @@ def pooled_results(
         ],
         "comparisons": changes,
         "selection": dataclasses.asdict(selection),
-        "recommendation": recommendation(outcomes, compared, selection, decided),
+        "recommendation": recommendation(outcomes, compared, selection, decided, settings, fitted),
         "folds": [
             {"path": str(result.path), "verdict": one["verdict"]} for (_, result), one in zip(told, found, strict=True)
         ],

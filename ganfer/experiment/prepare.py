@@ -37,7 +37,7 @@ from ganfer.label.labels import newest_labels
 from ganfer.review.effect import decisions_input
 from ganfer.workspace import Run, Workspace
 
-RULE = 4  # of the verdict; a report made under another is made anew, from the same trainings
+RULE = 5  # of verdict and recommendation; a report made under another is made anew, from the same trainings
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""The network that tells people apart, trained for a data set: drawn people, and its real training images.
+"""The networks that tell people apart, trained for a data set: drawn people, and its real training images.
+
+Two of them: the guide, by whose gradient faces are changed and the encoder is trained, and the witness, which bounds
+how far a changed face may be from its real one. They share neither architecture nor random numbers nor drawn people.
 
 Drawn faces bring what no labelled set of expressions has: several faces of one person with known identity. Real
 training images take part each as a person of its own (or, where the data names its subjects, with the subject's other
@@ -6,6 +9,7 @@ images), shifted, scaled and lit anew, so that the network knows their look too.
 it never saw and, where subjects are known, on validation's.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,7 +24,7 @@ from ganfer.data.drawn import DRAWN_VERSION, draw_faces
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.errors import GanferError
 from ganfer.gan.steps import train_steps
-from ganfer.metrics.identity import SIDE, IdentityDistance, IdentityNet, contrast, separation
+from ganfer.metrics.identity import SIDE, IdentityDistance, IdentityNet, Network, WitnessNet, contrast, separation
 from ganfer.results import Result
 from ganfer.runtime.console import say
 from ganfer.runtime.device import describe, resolve_device
@@ -29,7 +33,7 @@ from ganfer.runtime.seeding import stream
 from ganfer.workspace import Run, Workspace
 
 FILE, STRANGERS = "identity.safetensors", "strangers.npy"
-_FIRST = 11 << 40  # seeds of its drawn people, which no drawn data set reaches
+_FIRST = 11 << 40  # seeds of drawn people, which no drawn data set reaches
 _PAIRS = 4000  # pairs of strangers
 _RATE = 2e-3
 _MOST_REAL = 20_000  # training images that take part
@@ -50,32 +54,50 @@ class IdentitySettings:
 DEFAULT = IdentitySettings()
 
 
-def identity_run(workspace: Workspace, config: Config, data: Run, settings: IdentitySettings | None = None) -> Run:
-    """Where the network for this data lives, trained or not."""
+@dataclass(frozen=True)
+class Part:
+    """One of the two networks. name: of its runs; streams of random numbers begin so. first: seed of its people."""
+
+    name: str
+    network: Callable[[int], Network]
+    first: int
+    words: str
+
+
+GUIDE = Part("identity", IdentityNet, _FIRST, "the network that tells people apart")
+WITNESS = Part("witness", WitnessNet, 12 << 40, "a second one, which no search is led by and which bounds the distance")
+
+
+def identity_run(
+    workspace: Workspace, config: Config, data: Run, settings: IdentitySettings | None = None, part: Part = GUIDE
+) -> Run:
+    """Where a network for this data lives, trained or not."""
     values: dict[str, Any] = {**asdict(settings or DEFAULT), "drawn": DRAWN_VERSION}
     del values["every"]
+    if part is not GUIDE:
+        values["part"] = part.name
     return workspace.run(
-        "identities", "identity", {"config": values, "inputs": {"data": data.digest}, "seed": config.seed}
+        "identities", part.name, {"config": values, "inputs": {"data": data.digest}, "seed": config.seed}
     )
 
 
-def train_identity(workspace: Workspace, config: Config, data: Run, settings: IdentitySettings | None = None) -> Result:
+def train_identity(
+    workspace: Workspace, config: Config, data: Run, settings: IdentitySettings | None = None, part: Part = GUIDE
+) -> Result:
     """Train it on drawn people and the training split's real images; writes identities/<run>/. Resumes."""
     settings = settings or DEFAULT
-    run = identity_run(workspace, config, data, settings)
+    run = identity_run(workspace, config, data, settings, part)
     with run.work("train identity") as record:
         if record.get("status") == "complete":
             return _result(run, "was already trained")
         images = read_set(data.path)
         device = resolve_device(config.device)
-        say(
-            f"Training the network that tells people apart on {settings.people:,} drawn people and the training images."
-        )
-        drawn = _drawn(run, images.channels, settings.people, settings.faces, _FIRST)
+        say(f"Training {part.words}, on {settings.people:,} drawn people and the training images.")
+        drawn = _drawn(run, images.channels, settings.people, settings.faces, part.first)
         real = images.of("train")
-        rows = stream(config.seed, "identity-real").permutation(np.flatnonzero(real.source == "real"))
+        rows = stream(config.seed, f"{part.name}-real").permutation(np.flatnonzero(real.source == "real"))
         real = real.select(np.sort(rows[:_MOST_REAL]))
-        network = _train(run, config, settings, drawn, real, device)
+        network = _train(run, config, settings, drawn, real, device, part)
         measured = _measure(network, images, real, settings, config.seed)
         write_npy(run.path / STRANGERS, measured.pop("strangers"))
         write_bytes(run.path / FILE, save(network.state_dict()))
@@ -85,9 +107,9 @@ def train_identity(workspace: Workspace, config: Config, data: Run, settings: Id
     return _result(run, "trained")
 
 
-def open_identity(run: Run, channels: int, device: torch.device | str = "cpu") -> IdentityDistance:
+def open_identity(run: Run, channels: int, device: torch.device | str = "cpu", part: Part = GUIDE) -> IdentityDistance:
     """The distance of a finished run. GanferError when its files are damaged."""
-    network = IdentityNet(channels)
+    network = part.network(channels)
     try:
         network.load_state_dict(load_file(run.path / FILE))
         strangers = np.load(run.path / STRANGERS)
@@ -115,17 +137,18 @@ def drawn_people(channels: int, people: int, faces: int, first: int = _FIRST) ->
 
 
 def _train(
-    run: Run, config: Config, settings: IdentitySettings, drawn: np.ndarray, real: ImageSet, device: torch.device
-) -> IdentityNet:
+    run: Run, config: Config, settings: IdentitySettings, drawn: np.ndarray, real: ImageSet, device: torch.device,
+    part: Part,
+) -> Network:  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        network = IdentityNet(real.channels).to(device)
+        network = part.network(real.channels).to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=1e-2)
     groups = _subjects(real)
     half = settings.batch // 2
 
     def step(i: int) -> Tensor:
-        rng = stream(config.seed, "identity-step", i)
+        rng = stream(config.seed, f"{part.name}-step", i)
         persons = rng.permutation(settings.people)[:half]
         one = persons[:, None] * settings.faces + np.argsort(rng.random((len(persons), settings.faces)), axis=1)[:, :2]
         pixels = [drawn[one.ravel()]]
@@ -178,7 +201,7 @@ def varied(faces: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def _measure(
-    network: IdentityNet, images: ImageSet, real: ImageSet, settings: IdentitySettings, seed: int
+    network: Network, images: ImageSet, real: ImageSet, settings: IdentitySettings, seed: int
 ) -> dict[str, Any]:
     """What it separates, and how far strangers are apart: pairs of real training images of different subjects."""
     distance = IdentityDistance(network, np.zeros(1))

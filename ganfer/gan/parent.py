@@ -21,6 +21,7 @@ from ganfer.workspace import Workspace
 from stylegan_bridge import KNOWN_NETWORKS, BridgeError, fetch, inspect, read_discriminator
 from stylegan_bridge.loading import check_memory, read_checkpoint
 
+PARENT = "parent.json"  # what a GAN goes on from, in its folder
 _CHECKPOINT = "checkpoint.pt"
 
 

@@ -21,7 +21,7 @@ from ganfer.gan.guide import FOLDER, train_guide
 from ganfer.gan.loop import CHECKPOINT, Training, fresh_networks, own_batch
 from ganfer.gan.model_card import generator_facts
 from ganfer.gan.networks import NetworkSpec, check_size
-from ganfer.gan.parent import Parent, is_distant, open_parent
+from ganfer.gan.parent import PARENT, Parent, is_distant, open_parent
 from ganfer.gan.plan import TrainingPlan, plan_lines, plan_training, resized
 from ganfer.gan.settle import settled_batch, settled_precision
 from ganfer.gan.transfer import Start, child_spec, prepare
@@ -34,8 +34,6 @@ from ganfer.runtime.memory import NamingTheSetting
 from ganfer.tracking import figures_of, tracked
 from ganfer.workspace import Run, Workspace
 from stylegan_bridge.fetching import is_cached
-
-PARENT = "parent.json"
 
 _TOLD = ("score", "kid", "kid_by_class", "diversity", "best_step", "images_per_second")
 

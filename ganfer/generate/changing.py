@@ -38,12 +38,14 @@ PASSES = len(_GOALS) * SteerConfig().ascent_steps  # at most, per face
 
 @dataclass(frozen=True)
 class Changed:
-    """What became of N faces. fate: (N,) of `KEPT` and the reasons against; identity: (N,) distances to the sources."""
+    """What became of N faces. fate: (N,) of `KEPT` and the reasons against; identity: (N,) distances to the sources by
+    the witness; led: (N,) by the network that led the search."""
 
     images: np.ndarray
     codes: np.ndarray
     fate: np.ndarray
     identity: np.ndarray
+    led: np.ndarray
 
 
 @dataclass
@@ -51,7 +53,8 @@ class Changer:
     """Changes faces to a class with everything that it takes.
 
     labels: of the generator, by the data's class (None: it knows no classes). encoder: of ganfer's own GANs; others are
-    inverted by search. bound: largest identity distance.
+    inverted by search. alike: leads the search. witness: has no part in it, and measures what came of it; bound: the
+    largest distance by it.
     """
 
     generator: Generator
@@ -60,6 +63,7 @@ class Changer:
     score: Score
     judge: Judge
     alike: IdentityDistance
+    witness: IdentityDistance
     near: Perceptual
     config: Config
     bound: float
@@ -81,7 +85,7 @@ class Changer:
         fate = np.full(len(faces), SCORE, dtype="<U8")
         fate[self._believed(faces, target)] = ALREADY
         out = np.zeros_like(faces)
-        distances = np.full(len(faces), np.nan)
+        distances, led = np.full((2, len(faces)), np.nan)
         best = codes.clone()
         layers = self._layers(codes.shape[1])
         weight = self.config.transfer.keep / max(settings.anchor_weight, 1e-6)
@@ -104,8 +108,10 @@ class Changer:
             with torch.no_grad():
                 images = space.final(found.codes)
                 reached = margin(self.score(images.to(codes.device).float()), target).cpu().numpy() >= 0
-                apart = self.alike.between(images.to(device).float(), real[place]).cpu().numpy()
-            out[rows], distances[rows] = images.numpy(), apart
+                drawn = images.to(device).float()
+                led[rows] = self.alike.between(drawn, real[place]).cpu().numpy()
+                distances[rows] = self.witness.between(drawn, real[place]).cpu().numpy()
+            out[rows] = images.numpy()
             believed = self._believed(images.numpy(), target)
             fate[rows] = np.where(~reached, SCORE, np.where(~believed, JUDGE, KEPT))
         for row in np.flatnonzero(fate == KEPT):
@@ -113,7 +119,7 @@ class Changer:
                 fate[row] = IDENTITY
             elif similarity(picture(out[row]), picture(faces[row])) >= NEAR:
                 fate[row] = COPY
-        return Changed(out, best.detach().cpu().numpy(), fate, distances)
+        return Changed(out, best.detach().cpu().numpy(), fate, distances, led)
 
     def _believed(self, images: np.ndarray, target: int) -> np.ndarray:
         """(N,) bool: whether the judge sees the class, surely enough."""

@@ -2,8 +2,9 @@
 
 New people for a rare class is what its few images lack. Each face is inverted, moved to the class by the workspace's
 classifier as steering does, accepted by the independent judge, and kept if it still looks like whom it came from
-(`ganfer.metrics.identity`) without being the same picture. Only training images are ever started from, and each face
-names its own. Batches of faces are kept as they are finished, so the same command again goes on to the same faces.
+without being the same picture; so says a network that had no part in the search (`ganfer.metrics.identity`). Only
+training images are ever started from, and each face names its own. Batches of faces are kept as they are finished, so
+the same command again goes on to the same faces.
 """
 
 import dataclasses
@@ -22,7 +23,7 @@ from ganfer.data.provenance import write_png
 from ganfer.data.sheets import row_sheet, save_sheet
 from ganfer.errors import GanferError
 from ganfer.gan.encoder import open_encoder
-from ganfer.gan.identity import open_identity
+from ganfer.gan.identity import WITNESS, open_identity
 from ganfer.gan.sampling import GanGenerator
 from ganfer.generate.cards import write_batch_cards
 from ganfer.generate.changing import KEPT, PASSES, WORDS, Changed, Changer
@@ -49,11 +50,13 @@ _HOPELESS = 0.02  # a class whose yield after a full round is below this is give
 
 @dataclasses.dataclass(frozen=True)
 class Helpers:
-    """The runs that take part besides the generator. encoder: None for a generator that is inverted by search."""
+    """The runs that take part besides the generator. identity: keeps the person while the expression is moved; witness:
+    bounds the distance; encoder: None for a generator that is inverted by search."""
 
     guide: Run
     judge: Run
     identity: Run
+    witness: Run
     encoder: Run | None
 
 
@@ -79,7 +82,7 @@ def generate_from_faces(
     """
     inputs = {
         "data": data.digest, source.input: source.digest, "guide": helpers.guide.digest, "judge": helpers.judge.digest,
-        "identity": helpers.identity.digest,
+        "identity": helpers.identity.digest, "witness": helpers.witness.digest,
     }  # fmt: skip
     if helpers.encoder is not None:
         inputs["encoder"] = helpers.encoder.digest
@@ -111,7 +114,8 @@ def generate_from_faces(
         _write(run, data, kept, images, facts)
         figures = _figures(kept, tallies, quota, sources, changer) | {
             "gan": source.name, "generator": generator.digest, "guide": helpers.guide.name, "judge": helpers.judge.name,
-            "auc_drawn": helpers.identity.figures["auc_drawn"],
+            "identity_by": helpers.witness.name, "led_by": helpers.identity.name,
+            "auc_drawn": helpers.witness.figures["auc_drawn"],
         }  # fmt: skip
         run.finish(digest=digest_json(key), figures=figures, device=describe(device))
         for part in (run.path / _PARTS).glob("*.npz"):
@@ -131,16 +135,18 @@ def _changer(generator: Any, images: ImageSet, helpers: Helpers, config: Config)
         encoder = open_encoder(helpers.encoder, generator, config)
     device = resolve_device(config.device)
     alike = open_identity(helpers.identity, images.channels, device)
+    witness = open_identity(helpers.witness, images.channels, device, WITNESS)
     near = open_perceptual(config.projection.lpips, channels=images.channels, device=device)
     return Changer(
-        generator, labels, encoder, score_of(guiding, training_prior(guiding, images)), judge_of(judging), alike, near,
-        config, alike.bound(config.transfer.identity),
+        generator, labels, encoder, score_of(guiding, training_prior(guiding, images)), judge_of(judging), alike,
+        witness, near, config, witness.bound(config.transfer.identity),
     )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
 class _Kept:
-    """One face: its pixels and code, what was asked, whom it came from, the how-manieth of that one, how near."""
+    """One face: its pixels and code, what was asked, whom it came from, the how-manieth of that one, how near to the
+    network that measures and to the one that led."""
 
     image: np.ndarray
     code: np.ndarray
@@ -149,6 +155,7 @@ class _Kept:
     row: int
     style: int
     identity: float
+    led: float
 
 
 def _fill(
@@ -173,8 +180,12 @@ def _fill(
                     tally[fate] += 1
                     if fate == KEPT:
                         mine += 1
-                        kept.append(_Kept(changed.images[i], changed.codes[i], name, int(numbers[i]), int(rows[i]),
-                                          int(styles[i]), float(changed.identity[i])))  # fmt: skip
+                        kept.append(
+                            _Kept(
+                                changed.images[i], changed.codes[i], name, int(numbers[i]), int(rows[i]),
+                                int(styles[i]), float(changed.identity[i]), float(changed.led[i]),
+                            )
+                        )  # fmt: skip
                         advance(1, name)
                 tried = sum(tally.values())
                 if mine == wanted or (tried >= 4 * config.transfer.batch and mine < _HOPELESS * tried):
@@ -252,7 +263,9 @@ def _figures(
         "tries": {name: dict(tally) for name, tally in tallies.items()},
         "identity": round(float(np.mean([face.identity for face in kept])), 4),
         "identity_bound": round(changer.bound, 4),
-        "identity_strangers": round(float(np.median(changer.alike.strangers)), 4),
+        "identity_strangers": round(float(np.median(changer.witness.strangers)), 4),
+        "identity_led": round(float(np.mean([face.led for face in kept])), 4),
+        "identity_led_strangers": round(float(np.median(changer.alike.strangers)), 4),
         "short": {name: _why(tally) for name, tally in tallies.items() if made[name] < quota.counts[name]},
     }
 
@@ -268,7 +281,9 @@ def _result(run: Run, quota: Quota, what: str) -> Result:
         f"of {', '.join(figures['sources'])}, by {figures['gan']}.",
         *table(["class", "wanted", "kept", "tries"], rows),
         f"identity: {figures['identity']:.2f} from the real face on average, at most {figures['identity_bound']:.2f}; "
-        f"between strangers {figures['identity_strangers']:.2f}",
+        f"between strangers {figures['identity_strangers']:.2f}, by {figures['identity_by']}, which led no search "
+        f"(by {figures['led_by']}, which did: {figures['identity_led']:.2f}, strangers "
+        f"{figures['identity_led_strangers']:.2f})",
         *(f"  {name} is short: {reason}" for name, reason in figures["short"].items()),
         f"  images: {run.path / 'images'}, real faces and what became of them: {run.path / 'contact.png'}",
     ]

@@ -27,6 +27,7 @@ from ganfer.generate.draw import draw_more
 from ganfer.generate.room import need_room_for
 from ganfer.generate.shards import file_of
 from ganfer.generate.source import GeneratorChoice, gan_source, network_source
+from ganfer.label.known import pools_behind, pools_input
 from ganfer.label.labels import KEPT
 from ganfer.label.screener import ImageFacts, Screener, image_facts
 from ganfer.label.stage import LOOKS, label_run
@@ -148,6 +149,7 @@ def fill(
     source = source_of(workspace, config, batch_run)
     quota = quota_of(batch_run) if wanted is None else dict(wanted)
     settings = {"counts": quota, **source.settings, "label": dataclasses.asdict(config.label)}
+    pools = pools_behind(batch_run)
     inputs = {
         "data": data.digest,
         source.input: source.digest,
@@ -155,7 +157,7 @@ def fill(
         "classifier": classifier_run.digest,
     }
     seed = int(batch_run.record["key"].get("seed", config.seed))
-    key = {"config": settings, "inputs": inputs, "seed": seed}
+    key = {"config": settings, "inputs": inputs, "seed": seed, **pools_input(pools)}
     run = workspace.run(*(("synthetic", "filled") if wanted is None else ("fresh", "faces")), key)
     with run.work("generate") as record:
         if record.get("status") == "complete":
@@ -167,9 +169,9 @@ def fill(
         rows = _linked(batch_run, run)
         before = len(rows)
         filling = _Filling(run, generator, images.class_names, rows, facts, seed, config)
-        screener = Screener(config, classifier_run, data, images)
+        screener = Screener(config, classifier_run, data, images, pools)
         digest = digest_json(key)
-        looks = label_run(config, run.path, digest, classifier_run, data).path / LOOKS
+        looks = label_run(config, run.path, digest, classifier_run, data, pools=pools).path / LOOKS
         tallies, stops = _rounds(filling, screener, quota, config.label.draws, looks)
         columns = list(dict.fromkeys(name for row in (filling.rows[0], filling.rows[-1]) for name in row))
         write_csv(run.path / "metadata.csv", columns, filling.rows)

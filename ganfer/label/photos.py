@@ -43,7 +43,7 @@ class ConfidenceScreener(Screener):
         self.spread = Spread(config.workers, config.cluster, str(self.classifier.device))
         self.names = tuple(self.classifier.class_names)
         self.settings = dataclasses.replace(config.label, manifold=0.0, copies=False)
-        self.training_rows = np.array([], np.int64)
+        self.known_rows, self.pools = np.array([], np.int64), 0
         self._equal = self._index = self.assumed = None
         self._manifolds = [None] * len(self.names)
         count = len(self.names)

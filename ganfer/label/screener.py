@@ -17,7 +17,7 @@ from ganfer.classifier.opened import open_classifier
 from ganfer.classifier.train import real_only, training_prior
 from ganfer.config import Config, LabelConfig
 from ganfer.data.duplicates import similarity
-from ganfer.data.imageset import ImageSet
+from ganfer.data.imageset import ImageSet, read_set
 from ganfer.label.criteria import (
     classwise_thresholds,
     is_blank,
@@ -26,6 +26,7 @@ from ganfer.label.criteria import (
     realism_limits,
     screen,
 )
+from ganfer.label.known import Known
 from ganfer.label.labels import DUPLICATE, KEPT, SURPLUS
 from ganfer.metrics.copies import CopyRule, Nearest, TrainingIndex, picture, thumbnails
 from ganfer.metrics.extractors import chunks, features_and_probabilities, stored_features
@@ -46,7 +47,8 @@ class ImageFacts:
     """What the screener sees in N images, each an array of N.
 
     probabilities: (N, K) float32 calibrated. blank: bool. realism: in the manifold of the predicted class; NaN where
-    there is none. nearest: row of the nearest training image, likeness to it, isolation (see `metrics.copies`).
+    there is none. nearest: place in `Known` of the nearest image that the generator learned from, likeness to it,
+    isolation (see `metrics.copies`).
     thumbnail: (N, 256) int8.
     """
 
@@ -97,9 +99,14 @@ class Limits:
 
 
 class Screener:
-    """A classifier and the real images it stands on, ready to look at generated ones."""
+    """A classifier and the real images it stands on, ready to look at generated ones.
 
-    def __init__(self, config: Config, classifier_run: Run, data: Run, images: ImageSet) -> None:
+    pools: further real images that the generator learned from; faces may be copies of these, too.
+    """
+
+    def __init__(
+        self, config: Config, classifier_run: Run, data: Run, images: ImageSet, pools: Sequence[Run] = ()
+    ) -> None:
         self.names = images.class_names
         self.settings: LabelConfig = config.label
         self.classifier = open_classifier(classifier_run, self.names, config)
@@ -109,12 +116,17 @@ class Screener:
         self._equal: EqualShares | None = None
         self.assumed: np.ndarray | None = None  # class shares of the images to look at, where they are not equal ones
         train = np.flatnonzero((images.split == "train") & (images.source == "real") & (images.labels >= 0))
-        self.training_rows = train
+        self.known, self.pools = Known(images, pools), len(pools)
+        self.known_rows = np.concatenate([train, np.arange(len(images), len(self.known))])
         self._manifolds: list[Manifold | None] = [None] * len(self.names)
         self._index: TrainingIndex | None = None
         if config.label.manifold or config.label.copies:
             features = self._training_features(classifier_run, data, images, train)
             self._fit(images, train, features)
+            if config.label.copies:
+                further = [self._pool_features(classifier_run, run) for run in pools]
+                every = np.concatenate([features, *further]) if further else features
+                self._index = TrainingIndex.of(self.known, every, self.known_rows)
         self.limits = self._limits(real_only(images, "val").labelled())
 
     def _training_features(self, classifier_run: Run, data: Run, images: ImageSet, train: np.ndarray) -> np.ndarray:
@@ -123,6 +135,11 @@ class Screener:
             return stored_features(
                 file, self.classifier, len(train), lambda i: np.asarray(images.images[train[list(i)]]), advance
             )
+
+    def _pool_features(self, classifier_run: Run, pool: Run) -> np.ndarray:
+        file, pixels = classifier_run.cache / f"features-{pool.digest[:12]}.npy", read_set(pool.path).images
+        with progress(f"images of {pool.name}", len(pixels)) as advance:
+            return stored_features(file, self.classifier, len(pixels), lambda i: np.asarray(pixels[list(i)]), advance)
 
     def _fit(self, images: ImageSet, train: np.ndarray, features: np.ndarray) -> None:
         labels = images.labels[train]
@@ -133,8 +150,6 @@ class Screener:
                     self._manifolds[k] = Manifold.fit(
                         np.asarray(features[mine], dtype=np.float32), device=self.classifier.device
                     )
-        if self.settings.copies:
-            self._index = TrainingIndex.of(images.images, features, train)
 
     def _limits(self, val: ImageSet) -> Limits:
         features, found = features_and_probabilities(self.classifier, np.asarray(val.images))
@@ -210,7 +225,7 @@ class Screener:
         nearest, likeness, isolation = np.full(n, -1, np.int64), np.full(n, np.nan), np.full(n, np.nan)
         if self._index is not None:
             near = self._nearest(pixels, features)
-            nearest, likeness, isolation = self.training_rows[near.index], near.likeness, near.isolation
+            nearest, likeness, isolation = self.known_rows[near.index], near.likeness, near.isolation
         small = thumbnails(pixels) if self.settings.diverse else np.zeros((n, 0), np.float32)
         return ImageFacts(
             probabilities,
@@ -260,7 +275,7 @@ class Screener:
         return reason
 
     def copies(self, look: ImageFacts) -> np.ndarray:
-        """(N,) bool: which images are copies of training images."""
+        """(N,) bool: which images are copies of images that the generator learned from."""
         assert self.limits.copy is not None
         zeros = np.zeros(len(look), dtype=bool)
         return self.limits.copy.copies(Nearest(look.nearest, look.likeness, zeros, look.isolation, look.likeness))

@@ -21,6 +21,7 @@ from ganfer.data.sheets import contact_sheet
 from ganfer.errors import DataError
 from ganfer.generate.batch import Batch, is_pool, read_batch
 from ganfer.label.held_out import copies_of_held_out, from_elsewhere
+from ganfer.label.known import pools_behind, pools_input
 from ganfer.label.labels import COPY, HELD_OUT, REASONS, Labels, newest_labels, write_labels
 from ganfer.label.photos import ConfidenceScreener
 from ganfer.label.screener import ImageFacts, Screener, image_facts
@@ -54,11 +55,12 @@ def label_run(
     *,
     elsewhere: bool = False,
     pool: bool = False,
+    pools: Sequence[Run] = (),
 ) -> Run:
     """The run of this labelling inside the batch's folder.
 
     elsewhere: no GAN of this workspace drew the batch, so it is compared with validation and test as well. pool: it is
-    one of real images, whose class shares are estimated.
+    one of real images, whose class shares are estimated. pools: those that its GAN learned from.
     """
     settings = {name: value for name, value in dataclasses.asdict(config.label).items() if name != "draws"}
     key = {
@@ -70,6 +72,7 @@ def label_run(
         },
         **({"held_out": "compared"} if elsewhere and data else {}),
         **({"shares": "estimated"} if pool else {}),
+        **pools_input(pools),
     }
     return Run(batch / "labels" / f"{classifier_run.name.split('-')[0]}-{digest_json(key)[:8]}", key)
 
@@ -79,9 +82,10 @@ def label(config: Config, batch_run: Run, classifier_run: Run, data: Run | None)
 
     data: None for photographs that only the starter reads.
     """
+    pools = pools_behind(batch_run) if data else []
     run = label_run(
         config, batch_run.path, batch_run.digest, classifier_run, data,
-        elsewhere=from_elsewhere(batch_run), pool=is_pool(batch_run),
+        elsewhere=from_elsewhere(batch_run), pool=is_pool(batch_run), pools=pools,
     )  # fmt: skip
     with run.work("label") as record:
         if record.get("status") == "complete":
@@ -91,7 +95,7 @@ def label(config: Config, batch_run: Run, classifier_run: Run, data: Run | None)
             raise DataError(f"{batch_run.path} holds no images.", "Generate some: ganfer generate --n 500.")
         images = read_set(data.path) if data else starter.no_images()
         with ranks.leader_first():
-            screener = Screener(config, classifier_run, data, images) if data else ConfidenceScreener(config)
+            screener = Screener(config, classifier_run, data, images, pools) if data else ConfidenceScreener(config)
             if is_pool(batch_run):
                 screener.estimate_shares(len(batch), batch.images)
         with progress("label", len(batch)) as advance:
@@ -120,22 +124,26 @@ def _finish(
     reason = screener.decide(look, asked, batch.images, wanted)
     reason[held_out] = HELD_OUT
     labels = Labels(run, names, look.predicted, look.confidence, look.probabilities, reason)
-    write_labels(run, batch, labels, _columns(look, images))
+    write_labels(run, batch, labels, _columns(look, screener))
     _write_sheet(run.path / "sheet.png", batch, labels)
-    _write_copies(run.path / "copies.png", batch, labels, look, images)
+    _write_copies(run.path / "copies.png", batch, labels, look, screener)
     figures = _figures(labels, asked, screener, classifier)
+    if screener.pools:
+        copies = look.nearest[labels.reason == COPY].tolist()
+        figures["screen"]["copies_of_pool"] = sum(map(screener.known.of_pool, copies))
     run.finish(digest=digest_of(run.path / "labels.csv"), figures=figures, device=str(screener.classifier.device))
 
 
-def _columns(look: ImageFacts, images: ImageSet) -> dict[str, list[str]]:
-    """What labels.csv says besides the label: realism, and the nearest training image where it was looked for."""
+def _columns(look: ImageFacts, screener: Screener) -> dict[str, list[str]]:
+    """What labels.csv says besides the label: realism, and the nearest training image (or image of a pool that the
+    generator learned from) where it was looked for."""
 
     def figure(values: np.ndarray) -> list[str]:
         return ["" if np.isnan(value) else f"{value:.4f}" for value in values]
 
     columns = {"realism": figure(look.realism)}
     if len(look) and look.nearest.max() >= 0:
-        columns["nearest"] = [str(images.ids[i]) for i in look.nearest]
+        columns["nearest"] = [screener.known.name(int(i)) for i in look.nearest]
         columns["likeness"] = figure(look.likeness)
         columns["isolation"] = figure(look.isolation)
     return columns
@@ -259,7 +267,7 @@ def _criteria(screen: dict[str, Any]) -> list[str]:
         f"{held_back[reason]:.1%} of held-back real images would be"
         for reason in held_back
         if screen["reasons"].get(reason)
-    ]
+    ] + ([f"{of_pool:,} of the copies repeat an image of a pool"] if (of_pool := screen.get("copies_of_pool")) else [])
 
 
 def _write_sheet(path: Path, batch: Batch, labels: Labels) -> None:
@@ -274,12 +282,15 @@ def _write_sheet(path: Path, batch: Batch, labels: Labels) -> None:
     _save_sheet(path, batch.images(chosen), _SHEET, captions)
 
 
-def _write_copies(path: Path, batch: Batch, labels: Labels, look: ImageFacts, images: ImageSet) -> None:
-    """The rejected copies, each beside its nearest training image, the likest first."""
+def _write_copies(path: Path, batch: Batch, labels: Labels, look: ImageFacts, screener: Screener) -> None:
+    """The rejected copies, each beside the real image that it repeats, the likest first."""
     copies = np.flatnonzero(labels.reason == COPY)
     copies = copies[np.argsort(-look.likeness[copies], kind="stable")][:_COPIES]
-    pairs = [pixels for i in copies for pixels in (batch.images([int(i)])[0], images.images[look.nearest[i]])]
-    captions = [text for i in copies for text in (f"made, {look.likeness[i]:.2f}", "training image")]
+    pairs, captions = [], []
+    for i in copies:
+        pairs += [batch.images([int(i)])[0], screener.known[look.nearest[[i]]][0]]
+        whose = "image of a pool" if screener.known.of_pool(int(look.nearest[i])) else "training image"
+        captions += [f"made, {look.likeness[i]:.2f}", whose]
     _save_sheet(path, np.array(pairs), 12, captions)
 
 

@@ -10,6 +10,7 @@ near held-back real images come to theirs.
 
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -71,6 +72,14 @@ class CopyRule:
         return copies
 
 
+class Pictures(Protocol):
+    """Images (M, C, H, W) uint8 that are read by their places (n,): an array, memory-mapped or not, or several."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, places: np.ndarray, /) -> np.ndarray: ...
+
+
 @dataclass(frozen=True)
 class TrainingIndex:
     """Training images, ready to be searched: images[rows] of (M, C, H, W) uint8, which may be memory-mapped.
@@ -78,13 +87,13 @@ class TrainingIndex:
     rows: (N,). features: (N, d), thumbnails: (N, t), both of images[rows].
     """
 
-    images: np.ndarray
+    images: Pictures
     rows: np.ndarray
     features: np.ndarray
     thumbnails: np.ndarray
 
     @classmethod
-    def of(cls, images: np.ndarray, features: np.ndarray, rows: np.ndarray | None = None) -> "TrainingIndex":
+    def of(cls, images: Pictures, features: np.ndarray, rows: np.ndarray | None = None) -> "TrainingIndex":
         """From images and the features (N, d) of those at `rows` (none: all); pixels are read a chunk at a time."""
         rows = np.arange(len(images)) if rows is None else rows
         small = np.zeros((len(rows), _THUMBNAIL**2), np.float32)

@@ -3,6 +3,9 @@
 The network is trained (`ganfer.gan.identity`) to bring a person's faces together whatever their expression, pose and
 light (supervised contrastive loss, Khosla et al. 2020). It is no face recognition: it knows drawn people, and of real
 ones the look of single photographs.
+
+There are two. By the gradient of one a search is led, which therefore finds faces that this one is mistaken in; the
+other, of another architecture and trained with other random numbers and other people, had no part in it and measures.
 """
 
 from itertools import pairwise
@@ -31,11 +34,54 @@ class IdentityNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, 64)."""
-        if images.shape[-1] != SIDE:
-            images = F.interpolate(images, size=(SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
-        mean = images.mean(dim=(1, 2, 3), keepdim=True)  # neither brightness nor contrast is a person's
-        x = (images - mean) / (images.std(dim=(1, 2, 3), keepdim=True) + 6)
-        return F.normalize(self.body(x), dim=1)
+        return F.normalize(self.body(_standardised(images)), dim=1)
+
+
+class WitnessNet(nn.Module):
+    """The same from another architecture: larger kernels, pooling, residual blocks, and no place in the last layer.
+
+    Faces (N, C, H, W) float 0..255 to unit vectors (N, 64).
+    """
+
+    def __init__(self, channels: int, width: int = 24) -> None:
+        super().__init__()
+        self.channels = channels
+        self.first = nn.Conv2d(channels, width, 7, 2, 3)  # 48 -> 24
+        self.blocks = nn.ModuleList(_Block(n, 2 * n) for n in (width, 2 * width))  # -> 12 -> 6
+        self.last = nn.Linear(2 * 4 * width * 4, WIDTH)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, 64)."""
+        x = self.first(_standardised(images))
+        for block in self.blocks:
+            x = block(x)
+        pooled = torch.cat([F.adaptive_avg_pool2d(x, 2), F.adaptive_max_pool2d(x, 2)], dim=1)
+        return F.normalize(self.last(pooled.flatten(1)), dim=1)
+
+
+Network = IdentityNet | WitnessNet
+
+
+class _Block(nn.Module):
+    """Two 5 x 5 convolutions beside a shortcut, half the side: (N, a, S, S) -> (N, b, S/2, S/2)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.norm, self.middle = nn.GroupNorm(4, inputs), nn.GroupNorm(4, outputs)
+        self.one, self.two = nn.Conv2d(inputs, outputs, 5, 1, 2), nn.Conv2d(outputs, outputs, 3, 1, 1)
+        self.short = nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = F.avg_pool2d(self.one(F.silu(self.norm(x))), 2)
+        return self.two(F.silu(self.middle(h))) + self.short(F.avg_pool2d(x, 2))
+
+
+def _standardised(images: Tensor) -> Tensor:
+    """(N, C, H, W) float 0..255 to (N, C, 48, 48): neither brightness nor contrast is a person's."""
+    if images.shape[-1] != SIDE:
+        images = F.interpolate(images, size=(SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    return (images - mean) / (images.std(dim=(1, 2, 3), keepdim=True) + 6)
 
 
 def contrast(embeddings: Tensor, people: Tensor, temperature: float = 0.1) -> Tensor:
@@ -50,7 +96,7 @@ def contrast(embeddings: Tensor, people: Tensor, temperature: float = 0.1) -> Te
 class IdentityDistance:
     """Distances 0..2 (1 less the cosine) of face pairs, and what strangers' are."""
 
-    def __init__(self, network: IdentityNet, strangers: np.ndarray) -> None:
+    def __init__(self, network: Network, strangers: np.ndarray) -> None:
         """strangers: sorted distances of pairs of different people."""
         self.network = network.eval().requires_grad_(False)
         self.strangers = np.sort(np.asarray(strangers, dtype=np.float64))

@@ -11,6 +11,7 @@ from ganfer.data.imageset import ImageSet
 from ganfer.data.provenance import png_base64
 from ganfer.errors import DataError
 from ganfer.generate.batch import Batch
+from ganfer.label.known import Known
 from ganfer.label.screener import ImageFacts, Screener
 from ganfer.quality.page import quality_lines, quality_page
 from ganfer.report.reading import sanitized
@@ -48,14 +49,14 @@ def write_quality(run: Run, results: dict[str, Any], subject: Subject, look: Ima
     """Write the files; adds the pictures to the results."""
     copy = screener.copies(look)
     results["pictures"] = _pictures(subject)
-    results["pairs"] = _pairs(subject, look, copy)
+    results["pairs"] = _pairs(subject, look, copy, screener.known)
     results = sanitized(results)
     write_json(run.path / RESULTS, results)
     write_csv(run.path / "per_class.csv", ("class", "faces", "held_back", *_class_columns()), _class_rows(results))
     write_csv(
         run.path / "faces.csv",
         ("file_name", "class", "realism", "nearest", "likeness", "isolation", "copy"),
-        _face_rows(subject, look, copy),
+        _face_rows(subject, look, copy, screener.known),
     )
     write_text(run.path / PAGE, quality_page(results))
 
@@ -89,16 +90,16 @@ def _pictures(subject: Subject) -> dict[str, dict[str, list[str]]]:
     return pictures
 
 
-def _pairs(subject: Subject, look: ImageFacts, copy: np.ndarray) -> list[dict[str, Any]]:
+def _pairs(subject: Subject, look: ImageFacts, copy: np.ndarray, known: Known) -> list[dict[str, Any]]:
     """The faces most like a training image, each with that image, copies first."""
     order = np.lexsort((-look.likeness, ~copy))[:_PAIRS]
     return [
         {
             "face": png_base64(subject.read([int(i)])[0]),
-            "training": png_base64(np.asarray(subject.images.images[look.nearest[i]])),
+            "training": png_base64(known[look.nearest[[i]]][0]),
             "class": subject.images.class_names[subject.classes[i]],
             "file_name": subject.batch.file_names[subject.chosen[i]],
-            "nearest": str(subject.images.ids[look.nearest[i]]),
+            "nearest": known.name(int(look.nearest[i])),
             "likeness": float(look.likeness[i]),
             "copy": bool(copy[i]),
         }
@@ -139,14 +140,14 @@ def _class_rows(results: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _face_rows(subject: Subject, look: ImageFacts, copy: np.ndarray) -> Iterator[dict[str, Any]]:
+def _face_rows(subject: Subject, look: ImageFacts, copy: np.ndarray, known: Known) -> Iterator[dict[str, Any]]:
     names = subject.images.class_names
     for i, place in enumerate(subject.chosen):
         yield {
             "file_name": subject.batch.file_names[place],
             "class": names[subject.classes[i]],
             "realism": f"{look.realism[i]:.4f}",
-            "nearest": subject.images.ids[look.nearest[i]],
+            "nearest": known.name(int(look.nearest[i])),
             "likeness": f"{look.likeness[i]:.4f}",
             "isolation": f"{look.isolation[i]:.4f}",
             "copy": "true" if copy[i] else "false",

@@ -169,9 +169,12 @@ def _beside(group: Results, figure: str, form: str, factor: float) -> str:
 
 def _copies_words(copies: Results) -> str:
     interval = with_interval(copies["share"], copies["low"], copies["high"])
+    of_pool = copies.get("of_pool")
+    whose = "training images" if of_pool is None else "training images and of the pool's images"
     return (
-        f"copies of training images: {count(copies['count'])} of {count(copies['of'])} ({interval} %), "
+        f"copies of {whose}: {count(copies['count'])} of {count(copies['of'])} ({interval} %), "
         f"of held-back real images {points(copies['held_back_share'])} % would count as such"
+        f"{'' if of_pool is None else f'; {count(of_pool)} of the copies repeat an image of the pool'}"
     )
 
 
@@ -300,7 +303,7 @@ def _copies_section(results: Results) -> Section:
                     [Face(p["face"], f"{100 * p['likeness']:.0f}%") for p in found],
                 ),
                 (
-                    "Nearest training image",
+                    "Nearest training image" if copies.get("of_pool") is None else "Nearest training or pool image",
                     "real",
                     [Face(p["training"], p["nearest"].rpartition("/")[2]) for p in found],
                 ),

@@ -20,6 +20,7 @@ from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.errors import DataError
 from ganfer.generate.batch import read_batch
+from ganfer.label.known import pools_behind, pools_input
 from ganfer.label.labels import newest_labels, read_labels
 from ganfer.label.screener import ImageFacts, Screener
 from ganfer.metrics import extractors, inception
@@ -64,7 +65,8 @@ def quality(workspace: Workspace, config: Config, batch_run: Run, classifier_run
         assert labels_run is not None
         inputs["labels"] = labels_run.digest
     settings = {"quality": asdict(config.quality), "classifier": asdict(config.classifier)}
-    key = {"config": settings, "inputs": inputs, "seed": config.seed}
+    pools = pools_behind(batch_run)
+    key = {"config": settings, "inputs": inputs, "seed": config.seed, **pools_input(pools)}
     run = workspace.run("qualities", "quality", key)
     with run.work("quality") as record, tracked(run, config, "quality") as track:
         if record.get("status") == "complete":
@@ -72,7 +74,7 @@ def quality(workspace: Workspace, config: Config, batch_run: Run, classifier_run
             return quality_result(run)
         track.start(settings | {"batch": batch_run.name, "seed": config.seed})
         images = read_set(data.path)
-        screener = Screener(_with_everything(config), classifier_run, data, images)
+        screener = Screener(_with_everything(config), classifier_run, data, images, pools)
         file = inception.find_inception(config.quality.inception)
         extract = inception.InceptionFeatures(file, screener.classifier.device) if file else None
         subject, seen = _subject(run, screener, extract, batch_run, labels_run if kept_only else None, images)
@@ -279,7 +281,8 @@ def _diversity(fake: np.ndarray, real: np.ndarray, distance: Perceptual, config:
 
 
 def _copies(screener: Screener, classes: np.ndarray, names: Sequence[str], look: ImageFacts) -> dict[str, Any]:
-    """How many faces are copies of a training image, beside how many held-back real images would count as such."""
+    """How many faces are copies of an image that the generator learned from, beside how many held-back real images
+    would count as such."""
     copy = screener.copies(look)
     share = binomtest(int(copy.sum()), len(copy)).proportion_ci(method="wilson")
     assert screener.limits.copy is not None
@@ -294,6 +297,7 @@ def _copies(screener: Screener, classes: np.ndarray, names: Sequence[str], look:
         "likeness": float(np.median(look.likeness)),
         "rule": asdict(screener.limits.copy),
         "per_class": {name: int(copy[classes == k].sum()) for k, name in enumerate(names)},
+        **({"of_pool": sum(map(screener.known.of_pool, look.nearest[copy].tolist()))} if screener.pools else {}),
     }
 
 

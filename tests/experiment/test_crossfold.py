@@ -17,9 +17,11 @@ from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.errors import ConfigError, DataError
 from ganfer.experiment import crossfold as crossfold_module
+from ganfer.experiment import prepare as prepare_module
 from ganfer.experiment import trainings as trainings_module
 from ganfer.experiment.arms import ARMS
 from ganfer.experiment.crossfold import fold_of, retrain_in_folds
+from ganfer.experiment.prepare import RULE
 from ganfer.pipeline import Project
 from ganfer.results import Result
 from ganfer.runtime.files import write_json
@@ -108,6 +110,36 @@ def test_the_predictions_are_pooled(told: tuple[Workspace, Result, Drawing]) -> 
 
 def stored(path: str) -> dict[str, Any]:
     return dict(json.loads((Path(path) / "results.json").read_text()))
+
+
+def test_a_finished_report_is_made_anew_under_a_new_rule_from_the_same_trainings(
+    told: tuple[Workspace, Result, Drawing], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "folds"
+    shutil.copytree(told[0].root, root)
+    workspace = Workspace(root)
+    data = workspace.active_data
+    assert data is not None
+    (batch,) = workspace.runs("synthetic")
+    report = root / "reports" / Path(str(told[1].path)).name
+    for module in (crossfold_module, prepare_module):
+        monkeypatch.setattr(module, "RULE", RULE + 1)
+
+    trained = {file.stat().st_mtime_ns for file in root.glob("**/trainings/*/model.safetensors")}
+    assert len(trained) == 3 * FOLDS
+    old = stored(str(report))
+    (report / "results.json").write_text(json.dumps({**old, "verdict": {**old["verdict"], "sentence": "old"}}))
+    again = retrain_in_folds(workspace, settings(), data, batch, Drawing())
+    assert again.path == report
+    assert again.figures["verdict"] == told[1].figures["verdict"]
+    weights = list(root.glob("**/trainings/*/model.safetensors"))
+    assert len(weights) == 2 * 3 * FOLDS  # the earlier reports of the folds stay
+    assert {file.stat().st_mtime_ns for file in weights} == trained, "none was trained anew"
+    assert {fold["path"] for fold in again.figures["folds"]}.isdisjoint(fold["path"] for fold in old["folds"])
+    assert json.loads((report / "record.json").read_text())["figures"]["rule"] == RULE + 1
+    changed = (report / "index.html").stat().st_mtime_ns
+    retrain_in_folds(workspace, settings(), data, batch, Drawing())  # and now it is done
+    assert (report / "index.html").stat().st_mtime_ns == changed
 
 
 def test_each_fold_draws_in_proportion(told: tuple[Workspace, Result, Drawing]) -> None:

@@ -20,7 +20,15 @@ from ganfer.data.imageset import ImageSet, read_set
 from ganfer.data.provenance import read_facts
 from ganfer.errors import DataError, GanferError
 from ganfer.gan.encoder import Encoder, encoder_loss, encoder_run, fresh_encoder, open_encoder, train_encoder
-from ganfer.gan.identity import IdentitySettings, drawn_people, identity_run, open_identity, train_identity
+from ganfer.gan.identity import (
+    GUIDE,
+    WITNESS,
+    IdentitySettings,
+    drawn_people,
+    identity_run,
+    open_identity,
+    train_identity,
+)
 from ganfer.gan.networks import NetworkSpec, build_generator
 from ganfer.gan.sampling import GanGenerator, open_gan
 from ganfer.gan.train import train_gan
@@ -56,16 +64,16 @@ def data(workspace: Workspace) -> Run:
     return store(workspace, images)
 
 
-def alike() -> IdentityDistance:
+def alike(part: identity.Part = GUIDE) -> IdentityDistance:
     torch.manual_seed(0)
-    return IdentityDistance(IdentityNet(1), np.linspace(0, 1, 101))
+    return IdentityDistance(part.network(1), np.linspace(0, 1, 101))
 
 
 @pytest.fixture
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> dict[str, Level]:
     there = {"guide": Level(part=slice(0, 10)), "judge": Level(part=slice(6, 16))}
     monkeypatch.setattr(stage, "open_classifier", lambda run, names, config: there[run.name])
-    monkeypatch.setattr(stage, "open_identity", lambda run, channels, device: alike())
+    monkeypatch.setattr(stage, "open_identity", lambda run, channels, device, part=GUIDE: alike(part))
     return there
 
 
@@ -82,7 +90,8 @@ def source() -> Any:
 
 def fill(workspace: Workspace, data: Run, counts: dict[str, int], **changes: object) -> Any:
     runs = [
-        SimpleNamespace(name=name, digest=name, figures={"auc_drawn": 0.9}) for name in ("guide", "judge", "identity")
+        SimpleNamespace(name=name, digest=name, figures={"auc_drawn": 0.9})
+        for name in ("guide", "judge", "identity", "witness")
     ]
     quota = Quota(counts, dict.fromkeys(counts, 4))
     helpers: Any = stage.Helpers(*runs, None)  # type: ignore[arg-type]
@@ -117,6 +126,14 @@ def test_faces_take_the_class_and_name_whom_they_came_from(workspace: Workspace,
         assert NAMES[int(Level(part=slice(6, 16)).logits(drawn[None]).argmax())] == row["asked"]
     assert (result.path / "contact.png").is_file()
     assert "identity: " in str(result)
+    figures = result.figures
+    assert (figures["identity_by"], figures["led_by"]) == ("witness", "identity")
+    measured = [alike(WITNESS), alike()]
+    pairs = [(images.images[list(images.ids).index(row["source_image"])], row) for row in rows]
+    for distance, name in zip(measured, ("identity", "identity_led"), strict=True):
+        real = torch.from_numpy(np.stack([face for face, _ in pairs])).float()
+        made = torch.from_numpy(np.stack([redraw(result.path / row["file_name"], gan()) for _, row in pairs])).float()
+        assert figures[name] == pytest.approx(float(distance.between(made, real).mean()), abs=1e-3)
     assert "already" in str(fill(workspace, data, {"angry": 5, "happy": 7}))
 
 
@@ -150,8 +167,8 @@ def test_an_interrupted_batch_goes_on_to_the_same_faces(
 def changer(judge: Any, score: Any, **changes: Any) -> Changer:
     encoder: Any = SimpleNamespace(encode=lambda faces, labels: changes["codes"])
     return Changer(
-        gan(), None, encoder, score, judge, alike(), open_perceptual(), settings(transfer__refine=0),
-        changes.get("bound", 2.0),
+        gan(), None, encoder, score, judge, alike(), changes.get("witness") or alike(WITNESS), open_perceptual(),
+        settings(transfer__refine=0), changes.get("bound", 2.0),
     )  # fmt: skip
 
 
@@ -247,30 +264,106 @@ def test_what_does_not_go_together_is_said_at_once(workspace: Workspace, data: R
         project.generate(from_faces=["fear"], classes={"fear": 3})
     plan = project.generate(from_faces=["fear"], balance=True, dry_run=True).figures["plan"]
     assert any("train the network that tells people apart" in step for step in plan)
+    assert any("train a second one that bounds what the first has led" in step for step in plan)
     assert any("encoder" in step for step in plan)
     assert any(step.startswith("at most 150 tries") for step in plan)  # 25 each of angry and happy, three tries
     assert not workspace.runs("gans")
 
 
-def test_people_are_told_apart_and_a_bound_is_a_share_of_strangers() -> None:
-    """On drawn faces, whose people are known: pairs of one person against pairs of two, none seen in training."""
-    train, unseen = drawn_people(1, 48, 4), drawn_people(1, 16, 3, first=identity._FIRST + (1 << 30))
+def told_apart(part: identity.Part, steps: int = 60) -> IdentityDistance:
+    """One of the two networks after a short training on drawn people of its own."""
+    people = drawn_people(1, 48, 4, first=part.first)
     torch.manual_seed(0)
-    network = IdentityNet(1, 16)
+    network = part.network(1)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
-    rng = np.random.default_rng(0)
-    for _ in range(60):
-        people = rng.permutation(48)[:24]
-        rows = (people[:, None] * 4 + np.argsort(rng.random((24, 4)), axis=1)[:, :2]).ravel()
-        faces = identity.varied(torch.from_numpy(train[rows]).float(), rng)
+    rng = np.random.default_rng(len(part.name))
+    for _ in range(steps):
+        persons = rng.permutation(48)[:24]
+        rows = (persons[:, None] * 4 + np.argsort(rng.random((24, 4)), axis=1)[:, :2]).ravel()
+        faces = identity.varied(torch.from_numpy(people[rows]).float(), rng)
         loss = contrast(network(faces), torch.arange(24).repeat_interleave(2))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    distance = IdentityDistance(network, np.linspace(0, 1, 101))
-    assert separation(distance.embed(unseen), np.repeat(np.arange(16), 3)) > 0.8
-    assert distance.bound(0.05) == pytest.approx(0.05)
-    assert distance.bound(1.0) == 2.0
+    return IdentityDistance(network, np.linspace(0, 1, 101))
+
+
+@pytest.fixture(scope="module")
+def networks() -> dict[str, IdentityDistance]:
+    return {part.name: told_apart(part) for part in (GUIDE, WITNESS)}
+
+
+UNSEEN, OF_EACH = 16, 3  # drawn people that no network saw; each face of a person has an expression of its own
+
+
+def unseen() -> np.ndarray:
+    return drawn_people(1, UNSEEN, OF_EACH, first=identity._FIRST + (1 << 30))
+
+
+def test_people_are_told_apart_and_a_bound_is_a_share_of_strangers(networks: dict[str, IdentityDistance]) -> None:
+    """On drawn faces, whose people are known: pairs of one person against pairs of two, none seen in training."""
+    for name, distance in networks.items():
+        assert separation(distance.embed(unseen()), np.repeat(np.arange(UNSEEN), OF_EACH)) > 0.8, name
+        assert distance.bound(0.05) == pytest.approx(0.05)
+        assert distance.bound(1.0) == 2.0
+
+
+def pairs_of(faces: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Everybody's first face, the same person with another expression, and another person."""
+    whole = torch.from_numpy(faces).float()
+    first = whole[::OF_EACH]
+    return first, whole[1::OF_EACH], first.roll(1, dims=0)
+
+
+def test_the_same_person_with_another_expression_is_nearer_than_another_person(
+    networks: dict[str, IdentityDistance],
+) -> None:
+    witness = networks["witness"]
+    first, same, other = pairs_of(unseen())
+    nearer = witness.between(first, same) < witness.between(first, other)
+    assert nearer.float().mean() >= 0.8
+    assert witness.between(first, same).mean() < 0.7 * witness.between(first, other).mean()
+
+
+def test_a_search_that_misleads_the_one_network_does_not_mislead_the_other(
+    networks: dict[str, IdentityDistance],
+) -> None:
+    """Strangers' pixels changed by the gradient of the one that leads, until it takes them for the person."""
+    guide, witness = networks["identity"], networks["witness"]
+    first, same, other = pairs_of(unseen())
+    bounds = {name: float(one.between(first, same).mean()) for name, one in networks.items()}
+    moved = other.clone().requires_grad_(True)
+    for _ in range(30):
+        (slope,) = torch.autograd.grad(guide.between(first, moved).sum(), moved)
+        moved = (moved.detach() - 1.0 * slope.sign()).clamp(0, 255).requires_grad_(True)
+        if bool((guide.between(first, moved) < 0.5 * bounds["identity"]).all()):
+            break
+    made = moved.detach()
+    assert (guide.between(first, made) < bounds["identity"]).float().mean() >= 0.9, "the guide is misled"
+    assert (witness.between(first, made) > bounds["witness"]).float().mean() >= 0.7, "the witness is not"
+
+
+def test_faces_beyond_the_bound_are_dropped_and_counted(
+    workspace: Workspace, data: Run, stand_ins: dict[str, Level], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the witness: what the guide says of them does not matter."""
+    bound = float(np.quantile(alike(WITNESS).strangers, 0.05))
+
+    def apart(self: IdentityDistance, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        same = 0 * (first - second).mean(dim=(1, 2, 3))
+        if isinstance(self.network, IdentityNet):
+            return same  # all are whom they came from
+        places = torch.arange(len(first))
+        return same + torch.where(places % 2 == 0, 2 * bound, 0.5 * bound)
+
+    monkeypatch.setattr(IdentityDistance, "between", apart)
+    result = fill(workspace, data, {"happy": 6}, transfer__identity=0.05, transfer__tries=6)
+    tally = result.figures["tries"]["happy"]
+    assert tally["kept"] == 6
+    assert tally["identity"] >= 5
+    assert result.figures["identity"] == pytest.approx(0.5 * bound)
+    assert result.figures["identity_led"] == 0
+    assert result.figures["identity_bound"] == pytest.approx(bound)
 
 
 def test_identity_and_encoder_are_trained_resumed_and_opened(
@@ -283,6 +376,13 @@ def test_identity_and_encoder_are_trained_resumed_and_opened(
     config = load_config(None, TINY | {"encoder.steps": 4, "encoder.checkpoint_every": 2, "encoder.channels": 8})
     people = Run(train_identity(workspace, config, data).path)
     assert people.path == identity_run(workspace, config, data).path
+    witness = Run(train_identity(workspace, config, data, part=WITNESS).path)
+    assert witness.name.startswith("witness-")
+    assert people.digest != witness.digest
+    assert 0 <= witness.figures["auc_drawn"] <= 1
+    assert open_identity(witness, 1, part=WITNESS).strangers.size > 10
+    with pytest.raises(GanferError, match="is damaged"):
+        open_identity(people, 1, part=WITNESS)
     assert 0 <= people.figures["auc_drawn"] <= 1
     assert open_identity(people, 1).strangers.size > 10
     made = Run(train_gan(workspace, config, data).path)
