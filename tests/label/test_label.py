@@ -182,8 +182,8 @@ def test_copies_off_manifold_faces_and_repetitions_are_rejected_and_shown(tmp_pa
     fresh = striped(np.repeat([0, 1, 2], 10), seed=77)
     off = np.clip(fresh[:1].astype(int) * 0.2 + 180, 0, 255).astype(np.uint8).repeat(2, axis=0)
     off[1] = 255 - off[1]
-    pixels = np.concatenate([fresh, copied, off, fresh[25:27]])
-    asked = np.concatenate([np.repeat([0, 1, 2], 10), [1, 1, 1], [0, 0], [2, 2]])
+    pixels = np.concatenate([fresh, copied, off, fresh[20:30]])
+    asked = np.concatenate([np.repeat([0, 1, 2], 10), [1, 1, 1], [0, 0], [2] * 10])
     add_batch(workspace, data, asked, pixels)
     project = Project(workspace, fast_config(classifier__epochs=12, label__min_confidence="0"))
     project.train_classifier()
@@ -193,8 +193,10 @@ def test_copies_off_manifold_faces_and_repetitions_are_rejected_and_shown(tmp_pa
     reason = read_labels(run, NAMES).reason
     assert (reason[30:33] == "copy").all()
     assert (reason[33:35] != "kept").all()
-    assert (reason[[25, 26, 35, 36]] == "near-duplicate").sum() == 2
-    assert (reason[:25] == "kept").mean() > 0.7
+    pairs = [pair for pair in zip(reason[20:30], reason[35:45], strict=True) if "off the manifold" not in pair]
+    assert len(pairs) > 5
+    assert all(pair.count("near-duplicate") == 1 for pair in pairs)
+    assert (reason[:20] == "kept").mean() > 0.7
     assert figures["screen"]["by_class"]["happy"]["copy"] == 3
     assert figures["screen"]["held_back"]["copy"] < 0.1
     assert set(figures["screen"]["limits"]) == {"confidence", "realism", "copy"}

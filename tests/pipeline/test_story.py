@@ -80,9 +80,15 @@ def test_a_plan_in_an_empty_folder_ends_with_what_was_asked_for(tmp_path: Path) 
     from ganfer.config import load_config
     from ganfer.pipeline import Project
 
-    project = Project(tmp_path / "empty", load_config())
-    assert project.generate(500, dry_run=True).figures["plan"][-1] == "generate 500 faces"
-    assert project.generate(dry_run=True).figures["plan"][-1] == f"generate {project.config.generate.n:,} faces"
-    assert project.generate(seeds=[3, 4], dry_run=True).figures["plan"][-1] == "generate 2 faces"
-    assert project.generate(balance=True, dry_run=True).figures["plan"][-1] == "generate the faces asked for, by class"
+    def planned(*, conditional: bool = True, **asked: object) -> list[str]:
+        project = Project(tmp_path / "empty", load_config(overrides={"gan.conditional": conditional}))
+        found: list[str] = project.generate(**asked, dry_run=True).figures["plan"]  # type: ignore[arg-type]
+        return found
+
+    assert "generate 500 faces:" in planned()
+    assert planned(n=200)[-1].split()[0::2] == ["all", "200"]
+    assert "generate 200 faces" in planned(conditional=False, n=200)
+    assert "generate 2 faces" in planned(conditional=False, seeds=[3, 4])
+    drawn, added, together = planned(balance=True)[-1].replace(",", "").split()[1:]
+    assert int(drawn) + int(added) == int(together)
     assert not (tmp_path / "empty").exists()
