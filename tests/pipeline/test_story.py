@@ -87,8 +87,8 @@ def test_a_plan_in_an_empty_folder_ends_with_what_was_asked_for(tmp_path: Path) 
 
     assert "generate 500 faces:" in planned()
     assert planned(n=200)[-1].split()[0::2] == ["all", "200"]
-    assert "generate 200 faces" in planned(conditional=False, n=200)
-    assert "generate 2 faces" in planned(conditional=False, seeds=[3, 4])
+    assert "generate 200 faces:" in planned(conditional=False, n=200)
+    assert any(line.startswith("generate 2 faces") for line in planned(conditional=False, seeds=[3, 4]))
     drawn, added, together = planned(balance=True)[-1].replace(",", "").split()[1:]
     assert int(drawn) + int(added) == int(together)
     assert not (tmp_path / "empty").exists()
