@@ -3,8 +3,8 @@
     python benchmarks/demo_time.py [--seeds 0]
     python benchmarks/demo_time.py --daily [--folder DIR]
 
-Writes benchmarks/results/demo_time.json: wall seconds, seconds per stage, the verdict, the machine and its load. --daily
-times the three commands of the README's daily use in an empty folder in its place, each by itself, and writes
+Writes benchmarks/results/demo_time.json: wall seconds, seconds per stage, the verdict, the machine and its load.
+--daily times the three commands of the README's daily use in an empty folder in its place, each by itself, and writes
 benchmarks/results/daily_time.json. --folder: where they run, and what they made is left.
 """
 
