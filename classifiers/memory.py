@@ -23,6 +23,7 @@ _WORDS = (  # of libraries that cannot get their workspace: plain RuntimeErrors
 
 _KEPT = 1 << 30  # bytes of freed memory, and of a block that is taken from it
 _THRESHOLDS = (-1, -3)  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
+_OF_DASK = ("MALLOC_TRIM_THRESHOLD_", "65536")  # which its nannies give every worker, whoever starts it
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -55,7 +56,8 @@ def _keeping_libc() -> ctypes.CDLL | None:
     By itself it gives large blocks back to the system at once, which then fills every page of the next step's with
     zeros anew: a tenth of the time of a step of `compact`.
     """
-    told = any(name.startswith("MALLOC_") for name in os.environ) or "GLIBC_TUNABLES" in os.environ
+    told = any(name.startswith("MALLOC_") and (name, value) != _OF_DASK for name, value in os.environ.items())
+    told |= "GLIBC_TUNABLES" in os.environ
     if told or not sys.platform.startswith("linux"):
         return None
     libc = ctypes.CDLL(None)

@@ -84,10 +84,10 @@ print(outside, inside)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives freed memory back at once")
-@pytest.mark.parametrize("told", [False, True])
-def test_a_training_keeps_the_memory_that_its_steps_free(told: bool) -> None:
+@pytest.mark.parametrize(("trim", "told"), [("", False), ("0", True), ("65536", False)], ids=["none", "user", "Dask"])
+def test_a_training_keeps_the_memory_that_its_steps_free(trim: str, told: bool) -> None:
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_TUN"))}
-    paths = {"PYTHONPATH": str(Path(__file__).parents[2]), **({"MALLOC_TRIM_THRESHOLD_": "0"} if told else {})}
+    paths = {"PYTHONPATH": str(Path(__file__).parents[2]), **({"MALLOC_TRIM_THRESHOLD_": trim} if trim else {})}
     done = subprocess.run(
         [sys.executable, "-c", _FAULTS], env=plain | paths, capture_output=True, text=True, check=True
     )
