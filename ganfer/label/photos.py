@@ -5,6 +5,7 @@ thresholds come with it. The batch belongs to no data set: no experiment of the 
 """
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,17 @@ from classifiers import load_classifier
 from ganfer.classifier import starter
 from ganfer.classifier.catalogue import trained_on_real
 from ganfer.config import Config
+from ganfer.data.decode import Target, Task, decode_chunk
+from ganfer.data.imageset import read_set
 from ganfer.data.provenance import is_synthetic
 from ganfer.data.sets import is_drawn
 from ganfer.data.sources.survey import is_image
 from ganfer.errors import DataError, GanferError
 from ganfer.label.screener import Limits, Screener
 from ganfer.runtime.parts import Spread
-from ganfer.workspace import Workspace
+from ganfer.workspace import Run, Workspace
+
+_LOOKED_AT = 8
 
 
 def are_photos(workspace: Workspace, folder: Path) -> bool:
@@ -27,11 +32,18 @@ def are_photos(workspace: Workspace, folder: Path) -> bool:
     data = workspace.active_data
     if not starter.there() or (data and not is_drawn(data)) or trained_on_real(workspace):
         return False
-    first = next((path for path in sorted(folder.rglob("*")) if path.is_file() and is_image(path.name)), None)
+    found = [path for path in sorted(folder.rglob("*")) if path.is_file() and is_image(path.name)][:_LOOKED_AT]
     try:
-        return first is None or not is_synthetic(first)
+        return not found or not (is_synthetic(found[0]) or (data is not None and _of_the_set(found, data)))
     except DataError:
         return True  # the import says which files cannot be read
+
+
+def _of_the_set(files: Sequence[Path], data: Run) -> bool:
+    """Whether one of the files is an image of the set, its mark of a drawn face removed."""
+    images = read_set(data.path)
+    decoded = decode_chunk([Task(path) for path in files], Target(images.size, images.channels))
+    return any((images.images == picture).all(axis=(1, 2, 3)).any() for picture in decoded.pixels)
 
 
 class ConfidenceScreener(Screener):

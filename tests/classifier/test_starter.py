@@ -24,6 +24,7 @@ from ganfer.classifier.catalogue import find, for_people, listed, trained_on_rea
 from ganfer.classifier.opened import open_found
 from ganfer.cli.main import cli
 from ganfer.config import load_config
+from ganfer.data.imageset import read_set
 from ganfer.data.ingest import add, draw
 from ganfer.data.provenance import write_png
 from ganfer.data.sets import use
@@ -229,6 +230,14 @@ def test_generated_faces_of_a_drawn_workspace_are_not_photographs(tmp_path: Path
     write_png(tmp_path / "made" / "a.png", striped(np.array([0]), seed=0)[0], {"generator": "g", "class": "happy"})
     assert not are_photos(workspace, tmp_path / "made")
     assert are_photos(workspace, photos(tmp_path / "photos", 1))
+
+    data = workspace.active_data
+    assert data is not None
+    images = read_set(data.path)
+    (tmp_path / "own").mkdir()
+    test = np.flatnonzero(images.split == "test")[0]
+    Image.fromarray(np.asarray(images.images[test]).squeeze()).save(tmp_path / "own" / "test.png")
+    assert not are_photos(workspace, tmp_path / "own"), "a test image of the set, without its mark"
 
 
 @pytest.mark.parametrize("name", ["starter", "mine=starter", "{file}", "{folder}"])
