@@ -251,14 +251,10 @@ def test_a_footer_that_ends_the_process_that_reads_it_is_one_line(
 
 
 def test_statistics_of_another_size_than_they_say(tmp_path: Path) -> None:
-    """pyarrow 26 aborts at this damage ("Definition level histogram size mismatch"); earlier ones do not look."""
+    """pyarrow 26 aborts at this damage ("Definition level histogram size mismatch"); earlier ones read one class."""
     (tmp_path / "a.parquet").write_bytes(fuzzing.damaged(fuzzing._parquet_seeds(), 151))
-    try:
+    with pytest.raises(DataError, match="damaged|has a single class"):
         imported(tmp_path / "a.parquet")
-    except DataError as error:
-        assert "damaged" in str(error)
-    else:
-        assert int(pa.__version__.partition(".")[0]) < 26
 
 
 def test_names_and_classes_from_a_file_do_not_act_on_a_terminal(tmp_path: Path) -> None:
