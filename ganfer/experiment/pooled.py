@@ -50,23 +50,13 @@ def pooled_results(
     selection = _selection(found)
     compared = compare(outcomes, measured, truth, selection)
     about, baselines = claimed(outcomes, selection)
-    labels = [_labels_of(part, "val") for part, _ in told]
     moved = {
-        arm.name: np.stack(
-            [
-                np.concatenate([shifted(m, y).probabilities for m, y in zip(models, labels, strict=True)]).argmax(1)
-                for models in per_seed
-            ]
-        )
+        arm.name: _moved(per_seed, [_labels_of(part, "val") for part, _ in told])
         for arm, per_seed in zip(arms, every, strict=True)
         if arm.synthetic or arm.name in {about, baselines[0]}
     }
-    base = measured_of(moved[baselines[0]])
-    fitted = {
-        name: verdict.changes(measured_of(rows_of), base)[PRIMARY]
-        for name, rows_of in moved.items()
-        if name != baselines[0]
-    }
+    base = measured_of(moved.pop(baselines[0]))
+    fitted = {name: verdict.changes(measured_of(said), base)[PRIMARY] for name, said in moved.items()}
     beside = [seeds_words(outcomes), *rising(outcomes)]
     decided = decide(outcomes, compared, selection, settings, fitted[about], beside)
     changes = rows(compared, settings, about, baselines)
@@ -117,6 +107,16 @@ def pooled_results(
             ],
         },
     }
+
+
+def _moved(per_seed: Sequence[Sequence[Trained]], labels: Sequence[np.ndarray]) -> np.ndarray:
+    """(S, N) classes over all folds' test images, with every model's class biases fitted on its fold's validation."""
+    return np.stack(
+        [
+            np.concatenate([shifted(m, y).probabilities for m, y in zip(models, labels, strict=True)]).argmax(axis=1)
+            for models in per_seed
+        ]
+    )
 
 
 def _tested(part: Run) -> ImageSet:
