@@ -34,7 +34,7 @@ import tomllib
 from importlib import metadata
 from pathlib import Path
 
-from gpu_goals import DATA, DRY, FULL, GOALS, Figures, Sizes, cores
+from gpu_goals import DATA, DRY, FULL, GOALS, Figures, Sizes
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "gpu.json"
@@ -46,6 +46,7 @@ def machine() -> Figures:
     """Where figures come from: card, memory, driver, versions."""
     import torch
 
+    from classifiers.scheduler import cores
     from ganfer.runtime.device import describe, resolve_device
 
     found: Figures = {
@@ -161,7 +162,7 @@ def _in_a_process(name: str, seconds: float, shared: Path, work: Path, dry: bool
     return figures if "left_out" in figures else {"figures": figures}
 
 
-def _ended(child: subprocess.Popen[str], seconds: float) -> bool:
+def _ended(child: subprocess.Popen[bytes], seconds: float) -> bool:
     """Whether it ended by itself in time; else it, and all that it started, is asked to save and then ended."""
     try:
         child.wait(seconds)

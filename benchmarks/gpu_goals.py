@@ -76,11 +76,6 @@ class Goal:
     data: bool = False
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def textures(number: int, side: int, channels: int = 1) -> Any:
     """Smooth random images (number, channels, side, side) uint8."""
     import numpy as np
@@ -150,15 +145,16 @@ def blockers(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
                         "snapshot_every": 12, "guide_epochs": 1, "latent_dim": 8}  # fmt: skip
             config = load_config(None, {"device": sizes.device, **{f"gan.{k}": v for k, v in settings.items()}})
             run = train_gan(workspace, config, data)
+            assert run.path is not None
             open_gan(run.path, sizes.device).sample(np.arange(3), np.arange(3))
             done += 1
     losses: dict[str, float] = {}
     for optimizer in ("muon", "adamw", "sgd"):
         for recorded in ("auto", "off") if sizes.device == "cuda" else ("auto",):
             os.environ["CLASSIFIERS_CUDA_GRAPHS"] = recorded
-            config = TrainConfig(model="compact-small", optimizer=optimizer, steps=12, batch_size=32, tensorboard=False)
+            recipe = TrainConfig(model="compact-small", optimizer=optimizer, steps=12, batch_size=32, tensorboard=False)
             samples = Samples(images, labels)
-            result = train(config, samples, samples, names, scratch / f"{optimizer}-{recorded}", device=sizes.device)
+            result = train(recipe, samples, samples, names, scratch / f"{optimizer}-{recorded}", device=sizes.device)
             losses[f"{optimizer}, graphs {recorded}"] = result.history[-1]["train_loss"]
             done += 1
     shape = GeneratorConfig.standard(sizes.large, num_fp16_res=4 if sizes.device == "cuda" else 0, conv_clamp=256.0)
@@ -317,6 +313,7 @@ def stylegan(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
     one image after the other, and in batches by all cores, plain and recorded. Images per second."""
     from PIL import Image
 
+    from classifiers.scheduler import cores
     from stylegan_bridge import save_pngs, stream
     from stylegan_bridge.config import GeneratorConfig
     from stylegan_bridge.generator import Generator
