@@ -32,6 +32,7 @@ from gan_common import RESULTS, environment
 
 from classifiers import Samples, TrainConfig, train
 from classifiers.parts import total_steps
+from classifiers.probe import precision_of
 from ganfer.classifier.train import real_only, samples
 from ganfer.config import load_config
 from ganfer.data.imageset import read_set
@@ -116,14 +117,17 @@ class Pace:
 
 
 def pace_of(config: TrainConfig, real: Samples, val: Samples, names: Sequence[str], progressive: float) -> Pace:
-    """Measured in a training of `_PROBE` steps, of which `progressive` are small, that ends with one validation."""
+    """Measured in a training of `_PROBE` steps, of which `progressive` are small, that ends with one validation.
+
+    It computes in the precision that the recipe's whole length comes to, which so short a training would not try."""
     stamps: list[float] = []
+    precision = precision_of(config, np.shape(real.images)[:3], len(names), torch.device("cpu"))  # type: ignore[arg-type]
 
     @contextmanager
     def watched(description: str, total: int) -> Iterator[Any]:
         yield lambda n=1, note="": stamps.append(time.monotonic())
 
-    short = dataclasses.replace(config, steps=_PROBE, validations=1, progressive=progressive)
+    short = dataclasses.replace(config, steps=_PROBE, validations=1, progressive=progressive, precision=precision)
     with tempfile.TemporaryDirectory() as folder:
         train(short, real, val, names, folder, device="cpu", progress=watched)
     seconds = np.diff(stamps)
