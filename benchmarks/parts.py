@@ -1,6 +1,6 @@
 """From how many images on processes of one thread label faster than one process with all threads.
 
-    python benchmarks/parts.py [--images 8192] [--training 25000] [--workers 0] [--rounds 3]
+    python benchmarks/parts.py [--images 32768] [--training 25000] [--workers 0] [--rounds 3]
 
 The work is that of the screen: features of the classifier that comes with ganfer, and the nearest of so many training
 images. Images are noise, as are the training images' features: what is counted is time. Each way is timed turn by turn
@@ -33,7 +33,7 @@ from ganfer.runtime.parts import Spread, kept_parts
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=8192)
+    parser.add_argument("--images", type=int, default=32_768)
     parser.add_argument("--training", type=int, default=25_000)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=3)

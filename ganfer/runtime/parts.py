@@ -23,7 +23,8 @@ from ganfer.runtime.console import Advance, say, silent
 from ganfer.runtime.files import atomic_path
 
 PART = 2048  # images in memory; whole batches of every step in a function
-LARGE = 16_384  # images from which processes are worth their start: benchmarks/parts.py
+LARGE = 131_072  # images from which this machine's processes are worth their start: benchmarks/parts.py, two cores
+ON_CLUSTER = 16_384  # and from which other machines' are
 _MAPPED = 1 << 16  # bytes from which an array travels by itself, to be mapped
 _REST = "function"
 
@@ -45,13 +46,13 @@ class Spread:
 
     def over(self, count: int) -> bool:
         """Whether so many images are worth processes of their own; with a cluster, the reason against is said."""
-        alone = ""
+        alone, fewest = "", ON_CLUSTER if self.cluster else LARGE
         if ranks.count() > 1:
             alone = "torchrun's processes share them"
         elif self.device.partition(":")[0] != "cpu":
             alone = f"{self.device} takes them"
-        elif count < LARGE:
-            alone = f"fewer than {LARGE:,} are quicker"
+        elif count < fewest:
+            alone = f"fewer than {fewest:,} are quicker"
         if alone and self.cluster:
             say(f"The cluster is not asked about {count:,} images: {alone} here.")
         return not alone and (bool(self.cluster) or (self.workers or cores()) > 1)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,18 @@ class Processes:
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}, cwd=self.folder,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
+
+
+def blind_worker(tmp_path: Path) -> Processes:
+    """A cluster of one worker that does not see the workspace's folder: data and results travel through Dask."""
+    folder = tmp_path / "dask"
+    folder.mkdir()
+    (folder / "blind.py").write_text(
+        "import classifiers.cluster_worker as worker\nworker.visible = lambda path: False\n"
+    )
+    processes = Processes(folder)
+    processes.add("--preload", "blind.py")
+    return processes
 
 
 def until(done: Callable[[], bool], seconds: float = 60.0) -> None:
@@ -210,33 +222,33 @@ def test_a_task_that_a_worker_cannot_read_is_one_line(three: Processes, tmp_path
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("blind", [False, True], ids=["by the folder", "by Dask's transfer"])
 def test_workers_look_at_a_large_batch(
-    three: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Part by part, as this process does, bit for bit; arrays are mapped, and nothing is left."""
+    three: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture, blind: bool,
+) -> None:  # fmt: skip
+    """Part by part, as this process does, bit for bit; arrays are mapped, or sent once; nothing is left."""
     monkeypatch.setattr(parts, "PART", 10)
-    monkeypatch.setattr(parts, "LARGE", 20)
+    monkeypatch.setattr(parts, "ON_CLUSTER", 20)
     screener = ConfidenceScreener(load_config(overrides={"device": "cpu"}))
     pixels = striped(np.arange(25) % 3, seed=3, size=screener.classifier.size)
     looks = []
-    for name, cluster in (("alone", ""), ("together", three.address)):
-        screener.spread = Spread(1 if not cluster else 0, cluster)
-        looks.append(image_facts(screener, 25, lambda places: pixels[list(places)], tmp_path / name / "looks"))
+    with closing(blind_worker(tmp_path)) if blind else nullcontext(three) as processes:
+        address = processes.address
+        for name, cluster in (("alone", ""), ("together", address)):
+            screener.spread = Spread(1 if not cluster else 0, cluster)
+            looks.append(image_facts(screener, 25, lambda places: pixels[list(places)], tmp_path / name / "looks"))
     for field in dataclasses.fields(ImageFacts):
         assert getattr(looks[0], field.name).tobytes() == getattr(looks[1], field.name).tobytes(), field.name
-    assert capsys.readouterr().err == f"25 images go to the cluster at {three.address}.\n"
+    assert capsys.readouterr().err == f"25 images go to the cluster at {address}.\n"
+    assert ("travel through Dask" in caplog.text) == blind
     assert [path.name for path in (tmp_path / "together").iterdir()] == ["looks"]
 
 
 @pytest.mark.long
 def test_a_scheduler_that_is_gone_is_one_line_and_nothing_finished_is_lost(tmp_path: Path) -> None:
     """The worker here does not see the folder, so that data and results travel through Dask, too."""
-    (tmp_path / "dask").mkdir()
-    (tmp_path / "dask" / "blind.py").write_text(
-        "import classifiers.cluster_worker as worker\nworker.visible = lambda path: False\n"
-    )
-    with closing(Processes(tmp_path / "dask")) as processes:
-        processes.add("--preload", "blind.py")
+    with closing(blind_worker(tmp_path)) as processes:
         jobs = jobs_below(tmp_path, 3)
         first = tmp_path / "0" / "model.safetensors"
 

@@ -27,6 +27,7 @@ from ganfer.workspace import Workspace
 def _small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "PART", 50)
     monkeypatch.setattr(parts, "LARGE", 100)
+    monkeypatch.setattr(parts, "ON_CLUSTER", 100)
 
 
 def read(places: Iterable[int]) -> np.ndarray:
