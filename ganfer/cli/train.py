@@ -41,6 +41,10 @@ def train() -> None:
     "--number", type=click.IntRange(min=1, max=100), default=1, metavar="K",
     help="Train K GANs with the seeds from --seed on, for `ganfer generate --generators K`",
 )  # fmt: skip
+@setting_option(
+    "workers", "--workers", help="GANs of --number side by side; 0 = one per core or GPU, 1 = one after the other"
+)
+@setting_option("cluster", "--cluster")
 @common_shared
 def gan(project: "Project", dry_run: bool, number: int) -> Result:
     """Train the generator; keeps the best snapshot, judged on held-back training images.
