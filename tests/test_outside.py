@@ -313,10 +313,11 @@ def test_the_active_set_is_a_set_of_the_workspace(name: object, tmp_path: Path) 
 SLEEPER = """
 import sys, time
 from ganfer.cli import main as command_line
-def work(**given):
+def work(context):
     print("working", flush=True)
     time.sleep(30)
-command_line.cli.main = work
+command_line.cli.invoke = work  # within click, which has an exception of its own for Ctrl-C
+sys.argv = ["ganfer", "status"]
 command_line.main()
 """
 
