@@ -250,8 +250,9 @@ def test_workers_look_at_a_large_batch(
 @pytest.mark.long
 @pytest.mark.parametrize("blind", [False, True], ids=["by the folder", "by Dask's transfer"])
 def test_several_gans_are_trained_on_the_workers(
-    three: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], blind: bool
-) -> None:
+    three: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture, blind: bool,
+) -> None:  # fmt: skip
     """As they are here, bit for bit: from a variant, whose images are its parent's, and a pool beside that parent."""
     monkeypatch.setattr("ganfer.gan.history.plot_losses", lambda path, history: None)
     tiny = {"network": "dcgan", "base_channels": 4, "latent_dim": 8, "batch_size": 8, "steps": 4, "snapshot_every": 4,
@@ -275,6 +276,7 @@ def test_several_gans_are_trained_on_the_workers(
     said = capsys.readouterr().err
     assert f"2 GANs are trained on the cluster at {processes.address}, one thread each." in said
     assert "GAN 2: Training dcgan on" in said
+    assert ("travel through Dask" in caplog.text) == blind
     folders = [workspace.root / "gans" / name for name in result.figures["gans"]]
     assert sorted(path.name for path in folders[0].parent.iterdir()) == sorted(result.figures["gans"])
     assert all(
