@@ -16,6 +16,7 @@ from torch import Tensor
 from stylegan_bridge.errors import BridgeError
 from stylegan_bridge.generator import Generator, check_seeds, latents
 from stylegan_bridge.network import NoiseMode
+from stylegan_bridge.transfer import to_device
 
 #: Left, top, right, bottom as fractions of an FFHQ-aligned image: a crop as tight as FER2013's. FFHQ's alignment puts
 #: the eyes at 0.474 of the height and a quarter of the width apart (Karras et al. 2019, appendix A); here they come to
@@ -112,14 +113,15 @@ def mix_styles(
         raise BridgeError(f"layer {bad[0]} is outside 0..{num_ws - 1}")
     labels = generator.labels(class_index, len(content))
     ws = _ws(generator, content, labels, truncation_psi)
-    ws[:, list(layers)] = _ws(generator, style, labels, truncation_psi)[:, list(layers)]
+    at = to_device(torch.tensor(layers, dtype=torch.int64), ws.device)
+    ws[:, at] = _ws(generator, style, labels, truncation_psi)[:, at]
     return generator.sample_ws(ws, noise_mode, content)
 
 
 @torch.no_grad()
 def _ws(generator: Generator, seeds: Sequence[int], labels: Tensor | None, psi: float) -> Tensor:
     """Row by row, so that an image does not depend on the ones it is drawn with."""
-    z = latents(seeds, generator.config.z_dim).to(generator.device)
+    z = to_device(latents(seeds, generator.config.z_dim), generator.device)
     rows = [
         generator.map(z[i : i + 1], None if labels is None else labels[i : i + 1], truncation_psi=psi)
         for i in range(len(seeds))

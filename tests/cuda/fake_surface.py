@@ -169,7 +169,9 @@ def _patch_tensors(gpu: FakeCuda, put: Any) -> None:
 
     def make_generator(device: Any = "cpu") -> torch.Generator:
         if torch.device(device).type != gpu.kind:
-            return plain_generator(device)
+            plain = plain_generator(device)
+            CudaGenerator.known.discard(plain._cdata)  # one of the GPU's that is gone may have lain there
+            return plain
         made = CudaGenerator("cpu")
         CudaGenerator.known.add(made._cdata)
         return made

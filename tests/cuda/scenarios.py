@@ -12,6 +12,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+import scenarios_steering as steering
 import torch
 from fake_gpu import FakeCuda
 
@@ -414,6 +415,10 @@ SCENARIOS = {
     "resgan fp32": Scenario(gan, {"gan.precision": "fp32", "gan.guidance": 0.0}),
     "StyleGAN2 drawing": Scenario(stylegan),
     "drawing": Scenario(drawing),
+    "steering": Scenario(steering.campaign),
+    "steering, ascent": Scenario(steering.ascent),
+    "steering, evolution": Scenario(steering.evolution),
+    "inversion": Scenario(steering.inversion),
     "serving": Scenario(serve),
     "KID": Scenario(kid),
     "Apple": Scenario(apple, machine={"kind": "mps"}, graphs="auto"),
