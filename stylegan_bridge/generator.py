@@ -233,7 +233,7 @@ class Generator(nn.Module):
         return self._recorded[key](ws)
 
     def _draw_in_micro_batches(self, draw: Callable[[list[int], Tensor], Tensor], count: int) -> Tensor:
-        """Call `draw` on rows of exactly `micro_batch` indices, here and on the device; keep the first `count` results."""
+        """Call `draw` on rows of exactly `micro_batch` indices, here and on the device, and keep `count` results."""
         size = self.micro_batch or default_micro_batch(self.config, self.device)
         side = self.resolution
         out = torch.empty(count, self.img_channels, side, side, dtype=torch.uint8)

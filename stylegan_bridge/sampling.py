@@ -165,7 +165,7 @@ def soft_crop(
         left, top, right, bottom = (round(f * side) for f, side in zip(box, (width, height) * 2, strict=True))
         x = x[:, :, top : max(bottom, top + 1), left : max(right, left + 1)]
     if channels == 1 and x.shape[1] == 3:
-        x = (x * torch.tensor(_LUMA, device=x.device).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+        x = (x * to_device(torch.tensor(_LUMA), x.device).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
     if x.shape[2:] != (size, size):
         x = F.interpolate(x, (size, size), mode="bicubic", antialias=True, align_corners=False)
     return x.expand(-1, channels, -1, -1)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
 import pytest
+import scenarios_passes as passes
 import scenarios_steering as steering
 import torch
 from fake_gpu import FakeCuda
@@ -69,14 +70,15 @@ def metered_steps(gpu: FakeCuda) -> Iterator[Meter]:
         yield meter
 
 
-def classifier(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
-    """Train, calibrate, load, predict; kernels and waits of one step."""
+def classifier(gpu: FakeCuda, folder: Path, *, sources: bool = False, **settings: Any) -> Figures:
+    """Train, calibrate, load, predict; kernels and waits of one step. sources: a third of the images is synthetic."""
     from classifiers import TrainConfig, load_classifier, train
 
     defaults = {"model": "compact-small", "steps": 6, "batch_size": 12, "validations": 1, "tensorboard": False}
     config = TrainConfig(**(defaults | settings))
+    images = replace(samples(48), synthetic=np.arange(48) % 4 == 0) if sources else samples(48)
     with metered_steps(gpu) as meter:
-        result = train(config, samples(48), samples(12, seed=1), NAMES, folder, device="cuda")
+        result = train(config, images, samples(12, seed=1), NAMES, folder, device="cuda")
     found = load_classifier(folder, "cuda").probabilities(samples(5).images, tta="flip")
     assert np.allclose(found.sum(1), 1, atol=1e-3)
     return meter.per_step(3, 5) | {"micro_batches": result.card["micro_batches"]}
@@ -274,6 +276,9 @@ def stylegan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
     )
     generator = Generator(config).to("cuda")
     generator.micro_batch = 4
+    with passes.ordered(gpu, generator, "_pass") as seen:
+        generator.sample(range(10), noise_mode="random")
+    assert seen == passes.AHEAD, seen
     eager = generator.sample(range(6))
     generator.cuda_graphs = True
     assert torch.equal(generator.sample(range(6)), eager), "a recorded pass draws something else"
@@ -282,9 +287,9 @@ def stylegan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
     generator.sample(range(8))
     one = gpu.log.kernels, sum(gpu.log.syncs.values())
     generator.sample(range(20))
-    passes = 5 - 2
+    further = 5 - 2  # passes
     more = gpu.log.kernels - one[0], sum(gpu.log.syncs.values()) - one[1]
-    return {"kernels": (more[0] - one[0]) / passes, "syncs": (more[1] - one[1]) / passes}
+    return {"kernels": (more[0] - one[0]) / further, "syncs": (more[1] - one[1]) / further}
 
 
 def drawing(gpu: FakeCuda, folder: Path) -> Figures:
@@ -296,7 +301,10 @@ def drawing(gpu: FakeCuda, folder: Path) -> Figures:
     generator = GanGenerator(build_generator(spec), spec, NAMES, device="cuda")
     sizes = list[int]()
     generator.network.register_forward_hook(lambda module, inputs, output: sizes.append(len(output)))
-    few, many = (generator.sample(np.arange(n), np.arange(n) % len(NAMES)) for n in (10, 300))
+    few = generator.sample(np.arange(10), np.arange(10) % len(NAMES))
+    with passes.ordered(gpu, generator, "render") as seen:
+        many = generator.sample(np.arange(300), np.arange(300) % len(NAMES))
+    assert seen == passes.AHEAD, seen
     assert np.array_equal(few, many[:10])
     assert sizes == [128] * 4
     gpu.log.reset()
@@ -373,6 +381,10 @@ SCENARIOS = {
         recorded, {"refit": 0.7, "rare_augment": "strong", "plain": 6}, graphs="auto"
     ),
     "classifier with weights that set in late": Scenario(classifier, {"loss": "class-weighted", "defer": 0.1}),
+    "classifier with two sources": Scenario(
+        classifier, {"sources": True, "auxiliary_norm": "affine", "cmo": 0.9, "clip_norm": 1.0}
+    ),
+    "classifier with two sources mixed": Scenario(classifier, {"sources": True, "mixup_across": 0.3, "steps": 6}),
     "classifier recorded, larger than the GPU": Scenario(recorded, {"steps": 8}, {"free_bytes": 1000}, graphs="auto"),
     "classifier recorded without bf16": Scenario(recorded, machine={"capability": (7, 5)}, graphs="auto"),
     "classifier recorded without bf16, SGD": Scenario(
@@ -415,7 +427,11 @@ SCENARIOS = {
     "resgan fp32": Scenario(gan, {"gan.precision": "fp32", "gan.guidance": 0.0}),
     "StyleGAN2 drawing": Scenario(stylegan),
     "drawing": Scenario(drawing),
+    "features": Scenario(passes.features),
+    "pairs": Scenario(passes.pairs),
+    "learning to encode": Scenario(passes.learning),
     "steering": Scenario(steering.campaign),
+    "steering a GAN": Scenario(steering.campaign_of_a_gan),
     "steering, ascent": Scenario(steering.ascent),
     "steering, evolution": Scenario(steering.evolution),
     "inversion": Scenario(steering.inversion),

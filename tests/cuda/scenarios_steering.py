@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from fake_gpu import FakeCuda
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from stylegan_bridge.steering import LatentSpace, StyleSpace
 
 Figures = dict[str, float]
 Task = Callable[[Tensor], Tensor]
@@ -18,7 +23,7 @@ def _waits(gpu: FakeCuda) -> int:
     return sum(gpu.log.syncs.values())
 
 
-def _space() -> object:
+def _space() -> StyleSpace:
     """W+ of a small StyleGAN2 on the GPU, four images at a time."""
     from stylegan_bridge.config import GeneratorConfig
     from stylegan_bridge.generator import Generator
@@ -31,12 +36,19 @@ def _space() -> object:
     return space
 
 
+def _grey(space: StyleSpace) -> LatentSpace:
+    """Its images as they are made grey for a workspace of grey faces."""
+    from ganfer.generate.stylegan2 import Framing, _FramedSpace
+
+    return _FramedSpace(space, Framing(8, 1, "none"))
+
+
 def _task() -> Task:
-    """Three classes by colour: class 1 is more red than green, class 2 the other way round; differentiable."""
+    """Three classes: class 1 is brighter on the left, class 2 on the right; differentiable."""
 
     def logits(images: Tensor) -> Tensor:
-        red_green = images.float().mean(dim=(2, 3))[:, :2] / 4
-        value = red_green[:, 0] - red_green[:, 1]
+        left, right = images.float().mean(dim=(1, 2)).chunk(2, dim=1)
+        value = (left.mean(dim=1) - right.mean(dim=1)) / 4
         return torch.stack([torch.zeros_like(value), value, -value], dim=1)
 
     return logits
@@ -46,7 +58,7 @@ def ascent(gpu: FakeCuda, folder: Path) -> Figures:
     """Waits of one step of an ascent of six codes with an anchor: how many still climb, and nothing else."""
     from stylegan_bridge.steering import Prior, ascend
 
-    space, waits = _space(), []
+    space, waits = _grey(_space()), []
     prior = Prior(space, space.codes(range(64)))
     for steps in (2, 6):
         gpu.log.reset()
@@ -65,7 +77,7 @@ def evolution(gpu: FakeCuda, folder: Path) -> Figures:
     """Waits of one generation: for the margins of its children. Some of them are too far out to be drawn."""
     from stylegan_bridge.steering import Prior, evolve, margin
 
-    space, task, waits = _space(), _task(), []
+    space, task, waits = _grey(_space()), _task(), []
     prior = Prior(space, space.codes(range(64)))
     codes = space.codes(range(6))
     start = margin(task(space.images(codes)), 1)
@@ -96,10 +108,10 @@ def inversion(gpu: FakeCuda, folder: Path) -> Figures:
 
 
 def campaign(gpu: FakeCuda, folder: Path) -> Figures:
-    """Waits per evaluation of a whole campaign, by every way that it knows."""
+    """Waits per image of a whole campaign in W+, by every way that it knows."""
     from stylegan_bridge.steering import SteerConfig, steer
 
-    space, task = _space(), _task()
+    space, task = _grey(_space()), _task()
     gpu.log.reset()
     result = steer(
         space, task, lambda images: task(images.cpu()), {1: 12, 2: 12},
@@ -107,4 +119,25 @@ def campaign(gpu: FakeCuda, folder: Path) -> Figures:
     )  # fmt: skip
     assert len(result.labels) == 24
     assert {"plain", "direction", "ascent"} <= set(result.methods), set(result.methods)
+    return {"syncs": _waits(gpu) / result.evaluations}
+
+
+def campaign_of_a_gan(gpu: FakeCuda, folder: Path) -> Figures:
+    """The same in the latents of one of ganfer's own GANs, led by a classifier and judged by another."""
+    from classifiers import Classifier, create_model
+    from ganfer.gan.networks import NetworkSpec, build_generator
+    from ganfer.gan.sampling import GanGenerator
+    from ganfer.generate.spaces import GanSpace
+    from ganfer.generate.steer import judge_of, score_of
+    from stylegan_bridge.steering import SteerConfig, steer
+
+    torch.manual_seed(0)
+    spec, names = NetworkSpec("resgan", 16, 1, 3, 8, 4), ("a", "b", "c")
+    generator = GanGenerator(build_generator(spec), spec, names, device="cuda")
+    led, judged = (Classifier(create_model("compact-small", 3, 1, 16), names, device="cuda") for _ in range(2))
+    gpu.log.reset()
+    result = steer(
+        GanSpace(generator, 1), score_of(led, np.full(3, 1 / 3)), judge_of(judged), {0: 6, 1: 6, 2: 6},
+        config=SteerConfig(pool_size=32, batch_size=8, goal=0.01, min_confidence=0.0, diversity_floor=0.0, patience=2),
+    )  # fmt: skip
     return {"syncs": _waits(gpu) / result.evaluations}

@@ -38,12 +38,16 @@ LIMITS = {
     "dcgan": 390,
     "stylegan2": 1270,
 }
-# per step, or per pass of a drawing, where there is anything to wait for
+# per step, pass of a drawing, or image of a steering, where there is anything to wait for
 WAITS = {
     "dcgan larger than the GPU": 1,  # which images to send
     "serving": 1,  # the answer
     "drawing": 1,  # the pixels
-    "StyleGAN2 drawing": 2,  # rows of latents go up, pixels come down
+    "StyleGAN2 drawing": 1,
+    "steering": 0.5,  # of an image: margins, pixels and codes that are shown to the judge, in batches
+    "steering a GAN": 0.3,
+    "steering, ascent": 1,  # how many still climb
+    "steering, evolution": 1,  # the children's margins
 }
 
 
