@@ -128,7 +128,7 @@ class Generator(nn.Module):
         if not self.has_w_avg:
             if self.num_classes:
                 raise BridgeError("the file holds no average w, so this conditional network cannot truncate; use psi 1")
-            with torch.no_grad():
+            with torch.no_grad(), exact(self.device):
                 w = self.mapping(latents(range(W_AVG_SEEDS), self.config.z_dim).to(self.device))
                 self.mapping.w_avg.copy_(w.mean(dim=0))
             self.has_w_avg = True

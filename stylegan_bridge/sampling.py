@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylegan_bridge.errors import BridgeError
+from stylegan_bridge.exact import exact
 from stylegan_bridge.generator import Generator, check_seeds, latents
 from stylegan_bridge.network import NoiseMode
 from stylegan_bridge.transfer import to_device
@@ -122,10 +123,11 @@ def mix_styles(
 def _ws(generator: Generator, seeds: Sequence[int], labels: Tensor | None, psi: float) -> Tensor:
     """Row by row, so that an image does not depend on the ones it is drawn with."""
     z = to_device(latents(seeds, generator.config.z_dim), generator.device)
-    rows = [
-        generator.map(z[i : i + 1], None if labels is None else labels[i : i + 1], truncation_psi=psi)
-        for i in range(len(seeds))
-    ]
+    with exact(generator.device):
+        rows = [
+            generator.map(z[i : i + 1], None if labels is None else labels[i : i + 1], truncation_psi=psi)
+            for i in range(len(seeds))
+        ]
     return torch.cat(rows) if rows else z.new_empty(0, generator.config.num_ws, generator.config.w_dim)
 
 

@@ -51,7 +51,7 @@ def patch_torch(gpu: FakeCuda, undo: contextlib.ExitStack) -> None:
         _lazy_call=lambda call, **_: None,
         manual_seed=lambda seed: None,
         manual_seed_all=lambda seed: None,
-        get_rng_state=lambda device="cuda": torch.get_rng_state(),
+        get_rng_state=lambda device="cuda": (gpu.forked.add(str(device)), torch.get_rng_state())[1],
         set_rng_state=lambda state, device="cuda": None,
         synchronize=lambda device=None: gpu.log.sync("torch.cuda.synchronize"),
         ipc_collect=lambda: None,

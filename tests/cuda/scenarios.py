@@ -70,6 +70,13 @@ def metered_steps(gpu: FakeCuda) -> Iterator[Meter]:
         yield meter
 
 
+def made_ready(gpu: FakeCuda) -> None:
+    """What a training asks of the libraries; the other GPUs of the machine are left alone."""
+    assert torch.backends.cudnn.benchmark
+    assert torch.get_float32_matmul_precision() == "high"
+    assert gpu.forked == {"cuda:0"}, gpu.forked
+
+
 def classifier(gpu: FakeCuda, folder: Path, *, sources: bool = False, **settings: Any) -> Figures:
     """Train, calibrate, load, predict; kernels and waits of one step. sources: a third of the images is synthetic."""
     from classifiers import TrainConfig, load_classifier, train
@@ -77,8 +84,10 @@ def classifier(gpu: FakeCuda, folder: Path, *, sources: bool = False, **settings
     defaults = {"model": "compact-small", "steps": 6, "batch_size": 12, "validations": 1, "tensorboard": False}
     config = TrainConfig(**(defaults | settings))
     images = replace(samples(48), synthetic=np.arange(48) % 4 == 0) if sources else samples(48)
+    gpu.forked.clear()
     with metered_steps(gpu) as meter:
         result = train(config, images, samples(12, seed=1), NAMES, folder, device="cuda")
+    made_ready(gpu)
     found = load_classifier(folder, "cuda").probabilities(samples(5).images, tta="flip")
     assert np.allclose(found.sum(1), 1, atol=1e-3)
     return meter.per_step(3, 5) | {"micro_batches": result.card["micro_batches"]}
@@ -235,6 +244,7 @@ def gan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
         small.enter_context(mock.patch.object(loop, "_RECALIBRATION_BATCHES", 1))
         run = stage.train_gan(workspace, config, data)
         open_gan(run.path, "cuda").sample(np.arange(3), np.arange(3))
+    made_ready(gpu)
     facts = json.loads((run.path / "record.json").read_text())
     assert facts["device"] == "Fake H100"
     if len(meter.seen) > 10:
@@ -268,6 +278,7 @@ def gan_out_of_memory(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
 
 def stylegan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
     """Draw with float16 layers as NVIDIA's networks have them, and with the pass recorded as a graph."""
+    from stylegan_bridge import mix_styles
     from stylegan_bridge.config import GeneratorConfig
     from stylegan_bridge.generator import Generator
 
@@ -280,6 +291,12 @@ def stylegan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
         generator.sample(range(10), noise_mode="random")
     assert seen == passes.AHEAD, seen
     eager = generator.sample(range(6))
+    torch.set_float32_matmul_precision("high")  # as a training leaves it
+    precisions, generator.has_w_avg = list[str](), False
+    hook = generator.mapping.register_forward_hook(lambda *_: precisions.append(torch.get_float32_matmul_precision()))
+    mix_styles(generator, [1], [2], [3], truncation_psi=0.7)
+    hook.remove()
+    assert precisions == ["highest"] * 3, precisions
     generator.cuda_graphs = True
     assert torch.equal(generator.sample(range(6)), eager), "a recorded pass draws something else"
     gpu.log.reset()
@@ -394,7 +411,7 @@ SCENARIOS = {
     "classifier not to be recorded": Scenario(refused),
     "classifiers side by side": Scenario(many, machine={"free_bytes": 16 << 30}, graphs="auto"),
     "classifier AdamW": Scenario(classifier, {"optimizer": "adamw"}),
-    "classifier SGD": Scenario(classifier, {"optimizer": "sgd"}),
+    "classifier SGD": Scenario(classifier, {"optimizer": "sgd"}, {"devices": 8}),
     "classifier without bf16": Scenario(classifier, machine={"capability": (7, 5)}),
     "classifier all augmentation": Scenario(
         classifier, {"augment": "randaugment", "mixup": 0.2, "cutmix": 1.0, "loss": "focal"}

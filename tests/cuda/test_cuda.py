@@ -37,6 +37,16 @@ LIMITS = {
     "resgan fp32": 575,
     "dcgan": 390,
     "stylegan2": 1270,
+    "drawing": 45,
+    "StyleGAN2 drawing": 260,
+}
+# rows of the table in docs/speed.md: the scenario of a plain step, and of a recorded one
+TABLE = {
+    "`compact` with Muon": ("classifier", "classifier recorded"),
+    "`compact-small` with AdamW": ("classifier AdamW", "classifier recorded AdamW"),
+    "`compact-small` with mixup and CutMix": (None, "classifier recorded, mixed"),
+    "`resgan`, defaults, 16 px": ("resgan", "resgan recorded"),
+    "`stylegan2` without the guide, 16 px": ("stylegan2", "stylegan2 recorded"),
 }
 # per step, pass of a drawing, or image of a steering, where there is anything to wait for
 WAITS = {
@@ -74,6 +84,17 @@ def test_it_runs_without_a_wait_per_step(answers, name):
 @pytest.mark.parametrize("name", LIMITS)
 def test_a_step_launches_few_kernels(answers, name):
     assert 3 < answers[name]["figures"]["kernels"] <= LIMITS[name]
+
+
+def test_the_documents_say_how_many(answers):
+    text = (Path(__file__).parents[2] / "docs" / "speed.md").read_text(encoding="utf-8")
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    found = {cells[0].strip(): [cell.strip().replace(",", "") for cell in cells[1:]] for cells in rows}
+    for name, scenarios in TABLE.items():
+        for cell, scenario in zip(found[name], scenarios, strict=True):
+            assert bool(cell) == bool(scenario), name
+            if scenario:
+                assert float(cell) == pytest.approx(answers[scenario]["figures"]["kernels"], rel=0.005), scenario
 
 
 def test_memory_that_runs_out_splits_the_batch(answers):
