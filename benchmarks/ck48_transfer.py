@@ -3,11 +3,11 @@
     python benchmarks/ck48_transfer.py ckplus48.zip --workspace DIR --gan FER/gans/RUN --classifier FER/classifiers/RUN
                                        [--folds 5] [--seeds 3] [--steps 600] [--epochs 40] [--n 700]
 
-Both come from a workspace with FER2013 (benchmarks/fer2013.py makes one). In each fold the GAN goes on from FER2013's on
-the fold's training images, a labeller is trained on them, the faces are drawn, labelled and screened, and the arms are
-trained: without faces, with them, and without them from the weights of FER2013's classifier. Every image is tested once,
-by models that saw nobody on it. FER2013 is no part of CK+48: no person of a fold's test images is in what the parents
-saw. The same command resumes. Writes benchmarks/results/ck48_transfer.json, without any picture.
+Both come from a workspace with FER2013 (benchmarks/fer2013.py makes one). In each fold the GAN goes on from FER2013's
+on the fold's training images, a labeller is trained on them, the faces are drawn, labelled and screened, and the arms
+are trained: without faces, with them, and without them from the weights of FER2013's classifier. Every image is tested
+once, by models that saw nobody on it. FER2013 is no part of CK+48: no person of a fold's test images is in what the
+parents saw. The same command resumes. Writes benchmarks/results/ck48_transfer.json, without any picture.
 """
 
 import argparse
