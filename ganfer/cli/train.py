@@ -75,6 +75,7 @@ def encoder(project: "Project", dry_run: bool, gan: str | None) -> Result:
 @setting_option("classifier.sampler", "--sampler")
 @setting_option("classifier.augment", "--augment")
 @setting_option("classifier.precision", "--precision")
+@setting_option("classifier.pretrained", "--from", metavar="FOLDER|FILE|imagenet", type=PathParam())
 @common_shared
 def classifier(project: "Project", dry_run: bool) -> Result:
     """Train and calibrate the classifier; keeps the weights that do best on validation.
