@@ -449,6 +449,7 @@ SCENARIOS = {
     "learning to encode": Scenario(passes.learning),
     "steering": Scenario(steering.campaign),
     "steering a GAN": Scenario(steering.campaign_of_a_gan),
+    "steering, Apple": Scenario(steering.campaign, machine={"kind": "mps"}),
     "steering, ascent": Scenario(steering.ascent),
     "steering, evolution": Scenario(steering.evolution),
     "inversion": Scenario(steering.inversion),

@@ -23,7 +23,7 @@ def _waits(gpu: FakeCuda) -> int:
     return sum(gpu.log.syncs.values())
 
 
-def _space() -> StyleSpace:
+def _space(gpu: FakeCuda) -> StyleSpace:
     """W+ of a small StyleGAN2 on the GPU, four images at a time."""
     from stylegan_bridge.config import GeneratorConfig
     from stylegan_bridge.generator import Generator
@@ -31,7 +31,7 @@ def _space() -> StyleSpace:
 
     torch.manual_seed(0)
     config = GeneratorConfig.standard(8, channel_base=128, channel_max=12, z_dim=8, w_dim=10, mapping_layers=2)
-    space = StyleSpace(Generator(config).to("cuda"), batch_size=4)
+    space = StyleSpace(Generator(config).to(gpu.kind), batch_size=4)
     space.gradient_batch = 4
     return space
 
@@ -58,7 +58,7 @@ def ascent(gpu: FakeCuda, folder: Path) -> Figures:
     """Waits of one step of an ascent of six codes with an anchor: how many still climb, and nothing else."""
     from stylegan_bridge.steering import Prior, ascend
 
-    space, waits = _grey(_space()), []
+    space, waits = _grey(_space(gpu)), []
     prior = Prior(space, space.codes(range(64)))
     for steps in (2, 6):
         gpu.log.reset()
@@ -77,7 +77,7 @@ def evolution(gpu: FakeCuda, folder: Path) -> Figures:
     """Waits of one generation: for the margins of its children. Some of them are too far out to be drawn."""
     from stylegan_bridge.steering import Prior, evolve, margin
 
-    space, task, waits = _grey(_space()), _task(), []
+    space, task, waits = _grey(_space(gpu)), _task(), []
     prior = Prior(space, space.codes(range(64)))
     codes = space.codes(range(6))
     start = margin(task(space.images(codes)), 1)
@@ -96,7 +96,7 @@ def inversion(gpu: FakeCuda, folder: Path) -> Figures:
     """Waits of one step of an inversion, with the noise images."""
     from stylegan_bridge.projection import ProjectConfig, Projector
 
-    space, waits = _space(), []
+    space, waits = _space(gpu), []
     targets = space.final(space.codes(range(50, 53)))
     distance: Callable[[Tensor, Tensor], Tensor] = lambda a, b: (a - b).square().mean(dim=(1, 2, 3))  # noqa: E731
     for steps in (2, 6):
@@ -111,7 +111,7 @@ def campaign(gpu: FakeCuda, folder: Path) -> Figures:
     """Waits per image of a whole campaign in W+, by every way that it knows."""
     from stylegan_bridge.steering import SteerConfig, steer
 
-    space, task = _grey(_space()), _task()
+    space, task = _grey(_space(gpu)), _task()
     gpu.log.reset()
     result = steer(
         space, task, lambda images: task(images.cpu()), {1: 12, 2: 12},
@@ -133,8 +133,8 @@ def campaign_of_a_gan(gpu: FakeCuda, folder: Path) -> Figures:
 
     torch.manual_seed(0)
     spec, names = NetworkSpec("resgan", 16, 1, 3, 8, 4), ("a", "b", "c")
-    generator = GanGenerator(build_generator(spec), spec, names, device="cuda")
-    led, judged = (Classifier(create_model("compact-small", 3, 1, 16), names, device="cuda") for _ in range(2))
+    generator = GanGenerator(build_generator(spec), spec, names, device=gpu.kind)
+    led, judged = (Classifier(create_model("compact-small", 3, 1, 16), names, device=gpu.kind) for _ in range(2))
     gpu.log.reset()
     result = steer(
         GanSpace(generator, 1), score_of(led, np.full(3, 1 / 3)), judge_of(judged), {0: 6, 1: 6, 2: 6},

@@ -56,6 +56,7 @@ WAITS = {
     "StyleGAN2 drawing": 1,
     "steering": 0.5,  # of an image: margins, pixels and codes that are shown to the judge, in batches
     "steering a GAN": 0.3,
+    "steering, Apple": 1.3,  # whose memory is not pinned
     "steering, ascent": 1,  # how many still climb
     "steering, evolution": 1,  # the children's margins
 }
