@@ -25,7 +25,7 @@ from classifiers.losses import Loss, balanced_class_weights, make_loss, smoothin
 from classifiers.memory import Statistics
 from classifiers.models import ImageClassifier, create_model
 from classifiers.parts import Average, make_optimizer, quick_figures, total_steps, validation_steps
-from classifiers.prediction import map_batches
+from classifiers.prediction import arriving, map_batches
 from classifiers.recorder import Recorder, wanted
 from classifiers.samples import Samples, class_counts, class_mass, fresh_places, synthetic_mask
 from classifiers.split_norm import SplitNorm
@@ -235,7 +235,7 @@ class Run:
         """Logits of the validation images, float32 (N, K)."""
         with self.fabric.autocast():
             parts = map_batches(model, self.val.images, self.fabric.device, 512)
-            logits = np.concatenate([part.float().cpu().numpy() for part in parts])
+            logits = np.concatenate([part.numpy() for part in arriving(part.float() for part in parts)])
         # Batch statistics differ between processes: all must judge by the same figures, or some stop and some don't.
         return self.fabric.broadcast(logits) if self.fabric.world_size > 1 else logits
 

@@ -329,7 +329,7 @@ class Training:
         candidate = average_of(self.state.average)
         inputs = (self.batches.draw(_RECALIBRATION + i) for i in range(_RECALIBRATION_BATCHES))
         recalibrate(candidate, ((batch.z, batch.labels) for batch in inputs))
-        if not all(bool(torch.isfinite(p).all()) for p in candidate.parameters()):
+        if not bool(torch.stack([torch.isfinite(p).all() for p in candidate.parameters()]).all()):  # one wait
             raise self._diverged()
         return candidate
 
