@@ -33,7 +33,7 @@ class Config:
     )
     workers: int = setting(
         0,
-        "processes for a large batch, several GANs or quality's trainings; 0 = one per core (or GPU), 1 = this one alone",
+        "processes for large batches, several GANs, quality's trainings; 0 = one per core (or GPU), 1 = this one alone",
         low=0,
         high=1024,
     )
