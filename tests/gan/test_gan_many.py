@@ -14,6 +14,7 @@ import pytest
 import torch
 from gan_tiny import NAMES, TINY, store, tiny_set
 
+from classifiers.scheduler import Place
 from ganfer.errors import ConfigError, GanferError
 from ganfer.gan import many
 from ganfer.gan.many import Way, seeded, train_several
@@ -89,6 +90,24 @@ def test_one_after_the_other_a_failure_does_not_stop_the_next(workspace, data, m
     with pytest.raises(GanferError, match=r"1 of 2 GANs failed.*GAN 1 \(seed 0\): .*checkpoint.pt cannot be read"):
         train_several(workspace, config, data, 2)
     assert gan_run(workspace, seeded(config, 2)[1], data).complete
+
+
+def test_from_a_parent_each_is_as_alone(workspace, data, make_config):
+    parent = Path(train_gan(workspace, make_config(**FEW), data).path).name
+    config = make_config(**FEW, gan__parent=parent, seed=7, workers=1)
+    first = Path(train_gan(workspace, config, data).path)
+    result = train_several(workspace, config, data, 2)
+    assert result.figures["gans"][0] == first.name
+    assert result.lines[0].startswith(f"{first.name} was already trained")
+    assert Run(result.path).record["key"]["seed"] == 8
+
+
+def test_a_parent_that_a_worker_does_not_see_is_one_line(tmp_path, make_config, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    place = Place(tmp_path / "worker", {})
+    place.folder.mkdir()
+    found = many._train(place, tmp_path / "work", make_config(gan__parent="dcgan-0a1b"), "data", 1, [])
+    assert str(found).startswith("--from dcgan-0a1b: the worker does not see it. Put it where all workers see it")
 
 
 @pytest.mark.long
