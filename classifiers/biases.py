@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from classifiers.cards import FITTED
 from classifiers.files import read_weights
 from classifiers.prediction import WEIGHTS, load_classifier, write_folder
 
@@ -20,7 +21,8 @@ def save_with_biases(
 
     With p = softmax(z / T) that is the temperature T / slope and, on the logits z, the biases shifts · T / slope.
     False, and the classifier as it was, where the last layer has no bias. note: further entries of the card. With the
-    biases, the card says that the probabilities are those of equally common classes (`prior`: balanced).
+    biases, the card says that the probabilities are those of equally common classes (`prior`: balanced), and what was
+    added, so that a training which goes on from there can take it away.
     """
     classifier = load_classifier(source, "cpu")
     tensors, card = read_weights(Path(source) / WEIGHTS)
@@ -29,8 +31,10 @@ def save_with_biases(
     key = f"{last[-1]}.bias" if last else ""
     moved = key in tensors and tensors[key].shape == shifts.shape
     if moved:
-        tensors[key] = tensors[key] + tensors[key].new_tensor(np.asarray(shifts) * temperature)
-        card = {**card, "temperature": temperature, "prior": "balanced"}
+        biases = np.asarray(shifts) * temperature
+        tensors[key] = tensors[key] + tensors[key].new_tensor(biases)
+        before = np.asarray(card.get(FITTED) or np.zeros_like(biases))
+        card = {**card, "temperature": temperature, "prior": "balanced", FITTED: (before + biases).tolist()}
     card = {**card, **(note or {})}
     write_folder(Path(target), tensors, card)
     return moved

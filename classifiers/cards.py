@@ -17,6 +17,7 @@ from classifiers.models import ImageClassifier, create_model
 
 #: Far above any classifier of faces; they keep a forged card from asking for a network of terabytes.
 MAX_CLASSES, MAX_NAME = 10_000, 200
+FITTED = "fitted_biases"  # of a card: what was added to the last layer's biases after the training
 _ARCHITECTURE = re.compile(r"(timm:)?[A-Za-z0-9_.-]{1,100}")
 
 
@@ -59,6 +60,14 @@ def read_card(card: dict[str, Any], file: Path) -> Card:
         raise wrong("temperature")
     options = _options(card.get("model_options", {}), file)
     return Card(architecture, names, whole("channels", 1, 3), whole("size", 16, 1024), float(temperature), options)
+
+
+def fitted_biases(card: dict[str, Any], file: Path) -> list[float]:
+    """What was added to the last layer's biases after the training; empty where nothing was."""
+    found = card.get(FITTED) or []
+    if not isinstance(found, list) or not all(isinstance(x, int | float) and math.isfinite(x) for x in found):
+        raise ClassifierError(f"{file}: the card's {FITTED} are no numbers; train or copy it again")
+    return found
 
 
 def _options(given: Any, file: Path) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from classifiers.prediction import WEIGHTS
 from classifiers.probe import precision_of
 from classifiers.samples import Samples, arrays_of, samples_of
 from classifiers.scheduler import Died, Engine, Local, Place, Task, Tell, cores, opened, run
+from classifiers.start import placed
 from classifiers.training import Advance, Progress, TrainResult, find_finished, silent, train
 
 log = logging.getLogger("classifiers")
@@ -89,10 +90,11 @@ def train_many(
         tasks = []
         for number in left:
             job = jobs[number]
+            config = placed(job.config) if cluster else job.config
             settled = auto_precision or _settled(job, device, threads)
             hear = heard_steps(steps[number], advance)
             arrays = {**arrays_of("train", job.train), **arrays_of("val", job.val)}
-            how = (job.config, list(job.class_names), job.seed, device, threads, resume, settled)
+            how = (config, list(job.class_names), job.seed, device, threads, resume, settled)
             tasks.append(Task(str(job.folder), _train, how, folders[number], arrays, hear, about=number))
         failures, bugs = dict[int, str](), list[Exception]()
         with opened(workers, threads, [folders[number] for number in left], cluster=cluster, gpu=gpu) as engine:

@@ -11,6 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from classifiers.start import model_options
+
 if TYPE_CHECKING:
     from classifiers.state import Run
 
@@ -19,7 +21,7 @@ def make_card(run: Run, temperature: float, validation: dict[str, Any] | None, n
     """Everything needed to use the weights and to tell where they come from; travels inside the weights' file."""
     return {
         "architecture": run.config.model,
-        "model_options": run.model_options(),
+        "model_options": model_options(run.config),
         "class_names": run.names,
         "channels": run.model.in_channels,
         "size": run.model.size,

@@ -29,7 +29,7 @@ from classifiers.prediction import arriving, map_batches
 from classifiers.recorder import Recorder, wanted
 from classifiers.samples import Samples, class_counts, class_mass, fresh_places, synthetic_mask
 from classifiers.split_norm import SplitNorm
-from classifiers.start import own_file, take_over
+from classifiers.start import model_options, own_file, take_over
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -66,7 +66,7 @@ class Run:
             len(names),
             channels,
             size,
-            **self.model_options(),
+            **model_options(config),
             pretrained=None if own or config.pretrained == "none" else config.pretrained,
         )
         if own:
@@ -159,11 +159,6 @@ class Run:
     def sources(self, index: np.ndarray) -> np.ndarray | None:
         """Which images of a batch are synthetic, (B,) bool; None where nothing asks."""
         return None if self.synthetic is None else self.synthetic[index]
-
-    def model_options(self) -> dict[str, Any]:
-        """The architecture's options that were set, as `create_model` takes them."""
-        options = {"dropout": self.config.dropout, "batch_norm": self.config.batch_norm}
-        return {key: value for key, value in options.items() if value is not None}
 
     def _progressive(self, channels: int) -> float:
         """The share of the steps on smaller images: the setting, else the model's own."""

@@ -99,7 +99,7 @@ class Project:
         from ganfer.classifier.early import check_training
         from ganfer.review.audit import audit, plan_lines
 
-        check_training(self.config)
+        check_training(self.config, self.workspace)
         self._check_cluster(dry_run)
         plan = self._first("data audit", ["data"], plan_lines(self.config, self.workspace.active_data), dry_run)
         return plan or audit(self.workspace, self.config, self.needs.data(), apply)
@@ -182,7 +182,7 @@ class Project:
         from ganfer.classifier.early import check_training
         from ganfer.classifier.train import train_classifier
 
-        check_training(self.config)
+        check_training(self.config, self.workspace)
         settings = self.config.classifier
         length = f"{settings.steps:,} steps" if settings.steps else f"{settings.epochs} epochs"
         steps = [f"train the classifier ({settings.model}) for {length}"]
@@ -250,7 +250,7 @@ class Project:
         if from_faces is not None:
             check_from_faces(asks_classes, seeds=seeds, steer=steer, n=n, format=self.config.generate.format)
         if steered or from_faces is not None:
-            check_training(self.config)
+            check_training(self.config, self.workspace)
             check_steering(self.config, self.needs.guide_model())
         if own and there is None:
             check_settings(self.workspace.active_data, self.config)
@@ -386,7 +386,7 @@ class Project:
         if folder:
             image_files(Path(folder))
         if not named:
-            check_training(self.config)
+            check_training(self.config, self.workspace)
         needed = ["data", *([] if named else ["classifier"]), *([] if folder else ["batch"])]
         more = ["draw more faces until as many of each class are kept as were asked for"] if fill else []
         if plan := self._first("label", needed, ["label and screen the batch", *more], dry_run):
@@ -415,7 +415,7 @@ class Project:
             raise DataError("There is no pool for the active data.", "Add one: ganfer data add FOLDER --pool.")
         named = self.needs.classifier(classifier) if classifier else None
         if not named:
-            check_training(self.config)
+            check_training(self.config, self.workspace)
         steps = [f"label and screen the pool {', '.join(run.name for run in pools)}"]
         if plan := self._first("label", [] if named else ["classifier"], steps, dry_run):
             return plan
@@ -450,7 +450,7 @@ class Project:
         check_file(self.config.quality.inception, "--inception")
         check_file(self.config.quality.lpips, "--lpips")
         check_weights(self.config)
-        check_training(self.config)
+        check_training(self.config, self.workspace)
         self._check_cluster(dry_run)
         kept = self.config.quality.faces == "kept"
         needed = ["data", *([] if named else ["classifier"])]
@@ -502,7 +502,7 @@ class Project:
         from ganfer.experiment.faces import with_turns
         from ganfer.experiment.retrain import plan_lines, retrain
 
-        check_training(self.config)
+        check_training(self.config, self.workspace)
         config = with_turns(self.config)
         steps = plan_lines(config, self.workspace, self.workspace.active_data)  # a wrong arm is said at once
         self._check_cluster(dry_run)
@@ -535,7 +535,7 @@ class Project:
         from ganfer.experiment.retrain import plan_lines
         from ganfer.gan.train import check_settings
 
-        check_training(self.config)
+        check_training(self.config, self.workspace)
         check_settings(self.workspace.active_data, self.config)
         planned = plan_lines(self.config, self.workspace)
         if dry_run:
@@ -563,7 +563,7 @@ class Project:
         check_device(self.config)
         files = image_files(Path(folder))[0] if folder else []
         if not paths:
-            check_training(self.config)
+            check_training(self.config, self.workspace)
             if folder:
                 check_class_folders(self.workspace, Path(folder), files)
         needed = ["data"] if paths and not folder else [] if paths else ["data", "classifier"]
@@ -585,7 +585,7 @@ class Project:
         from ganfer.classifier.crossval import crossval, plan_lines
         from ganfer.classifier.early import check_training
 
-        check_training(self.config)
+        check_training(self.config, self.workspace)
         self._check_cluster(dry_run)
         plan = self._first("crossval", ["data"], plan_lines(self.config, self.workspace.active_data), dry_run)
         return plan or crossval(self.workspace, self.config, self.needs.data())
@@ -594,11 +594,10 @@ class Project:
         """Search for better classifier settings, judged on validation; `search` has lines like `lr=1e-4..1e-2:log`."""
         require("ganfer tune", "tune", "optuna")
         _require_model(self.config)
-        from ganfer.classifier.early import check_training
-        from ganfer.tune.stage import plan_lines, tune
+        from ganfer.tune.stage import check_search, plan_lines, tune
         from ganfer.tune.study import check_storage
 
-        check_training(self.config)
+        check_search(self.workspace, self.config, search)
         check_storage(self.config.tune)
         self._check_cluster(dry_run)
         plan = self._first("tune", ["data"], plan_lines(self.config, search), dry_run)

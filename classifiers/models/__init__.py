@@ -75,18 +75,19 @@ def create_model(
         raise ClassifierError(f"in_channels = {in_channels}: must be 1 (grey) or 3 (colour)")
     if not 16 <= size <= 1024:
         raise ClassifierError(f"size = {size}: must lie between 16 and 1024 pixels")
-    make = _constructor(name)
     given = {"dropout": dropout, "batch_norm": batch_norm, "pretrained": pretrained}
     options: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    for key in options:
-        if key not in inspect.signature(make).parameters:
-            raise ClassifierError(f"{key} = {options[key]!r}: model '{name}' has no such option; leave it out")
+    make = require_model(name, **options)
     return make(num_classes=num_classes, in_channels=in_channels, size=size, **options)
 
 
-def require_model(name: str) -> None:
-    """ClassifierError unless `create_model` knows the name; builds nothing."""
-    _constructor(name)
+def require_model(name: str, **options: Any) -> Callable[..., ImageClassifier]:
+    """ClassifierError unless `create_model` knows the name and the model has these options; builds nothing."""
+    make = _constructor(name)
+    for key, value in options.items():
+        if key not in inspect.signature(make).parameters:
+            raise ClassifierError(f"{key} = {value!r}: model '{name}' has no such option; leave it out")
+    return make
 
 
 def _constructor(name: str) -> Callable[..., ImageClassifier]:

@@ -17,6 +17,7 @@ from classifiers.folds import assign_folds
 from classifiers.plots import plot_confusion
 from ganfer.classifier.crossval_page import crossval_lines, crossval_page
 from ganfer.classifier.figures import LEVEL, bounds
+from ganfer.classifier.train import identity
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.errors import DataError
@@ -75,7 +76,7 @@ def crossval(workspace: Workspace, config: Config, data: Run) -> Result:
     key: dict[str, Any] = {
         "config": {
             "crossval": {**dataclasses.asdict(settings), **incidental},
-            "classifier": dataclasses.asdict(config.classifier),
+            "classifier": identity(config.classifier),
         },
         "inputs": {"data": data.digest},
         "seed": config.seed,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from classifiers.files import read_foreign
 from classifiers.models import require_model
-from classifiers.start import check_start, own_file
+from classifiers.start import check_start, model_options, own_file
 from ganfer.classifier.catalogue import ServedModel
 from ganfer.classifier.selective import parse_thresholds
 from ganfer.config import Config
@@ -24,22 +24,35 @@ def known_classes(workspace: Workspace) -> tuple[str, ...]:
     return tuple(EXPRESSIONS) if data is None else tuple(read_set(data.path).class_names)
 
 
-def check_training(config: Config) -> None:
-    """The device, the architecture and the file of weights. GanferError or ClassifierError says what is wrong."""
+def image_shape(workspace: Workspace, config: Config) -> tuple[int, int]:
+    """Channels and side of the active data's images, or of the faces that would be drawn."""
+    data = workspace.active_data
+    if data is None:
+        return config.data.channels, config.data.size
+    images = read_set(data.path).images
+    return images.shape[1], images.shape[2]
+
+
+def check_training(config: Config, workspace: Workspace) -> None:
+    """The device, the architecture, its options and the starting weights: whether the active data's images can be
+    trained on so. GanferError or ClassifierError says what is wrong."""
     check_device(config)
-    require_model(config.classifier.model)
-    weights = config.classifier.pretrained
-    if weights in ("none", "imagenet"):
+    settings = config.classifier
+    require_model(settings.model, **model_options(settings))
+    weights = settings.pretrained
+    if weights == "none":
         return
     if own := own_file(weights):
-        check_start(own, config.classifier.model)
-    elif not Path(weights).is_file():
+        check_start(own, settings, image_shape(workspace, config))
+        return
+    if weights != "imagenet" and not Path(weights).is_file():
         raise ConfigError(
             f"classifier.pretrained = {weights!r} is neither a file nor a classifier's folder.",
             "Give none, imagenet, a file of weights, or the folder of a trained classifier.",
         )
-    else:
+    if weights != "imagenet":
         read_foreign(Path(weights))
+    require_model(settings.model, pretrained=weights)
 
 
 def check_device(config: Config) -> None:

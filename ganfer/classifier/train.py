@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from classifiers import Classifier, Samples, TrainConfig, train
-from classifiers.start import own_file, start_digest
+from classifiers.start import start_name
 from ganfer.cards.dataset import CARD
 from ganfer.cards.model import write_model_card
 from ganfer.classifier.model_card import classifier_facts, measures, validation_estimates
@@ -22,8 +22,8 @@ from ganfer.workspace import Run, Workspace
 
 def train_classifier(workspace: Workspace, config: Config, data: Run) -> Result:
     """Train and calibrate on the data's train and val splits; the test split is not looked at."""
-    settings = dataclasses.asdict(config.classifier)
-    key = {"config": settings, "inputs": {"data": data.digest, **start_input(config.classifier)}, "seed": config.seed}
+    settings = identity(config.classifier)
+    key = {"config": settings, "inputs": {"data": data.digest}, "seed": config.seed}
     run = workspace.run("classifiers", config.classifier.model.replace(":", "-"), key)
     with run.work("train classifier") as record, tracked(run, config, "train classifier") as track:
         if record.get("status") == "complete":
@@ -54,7 +54,7 @@ def train_classifier(workspace: Workspace, config: Config, data: Run) -> Result:
         }
         table = validation_estimates(trained.validation, images.class_names, config.seed)
         write_model_card(run.path, classifier_facts(run.name, trained.card, data.name, measures(table, "validation")))
-        track.start({"classifier": settings, "seed": config.seed})
+        track.start({"classifier": dataclasses.asdict(config.classifier), "seed": config.seed})
         track.metrics(figures_of({name: dataclasses.asdict(value) for name, value in table.items()}, "validation"))
         track.artefacts(CARD, "card.json", "curves.png", "history.csv")
         learned_from = {"name": data.name, "kind": data.figures.get("kind", "")}  # told still when the data are gone
@@ -62,10 +62,10 @@ def train_classifier(workspace: Workspace, config: Config, data: Run) -> Result:
     return _result(run, "trained")
 
 
-def start_input(config: TrainConfig) -> dict[str, str]:
-    """What a training's key says of the classifier that it starts from: nothing where there is none."""
-    own = own_file(config.pretrained)
-    return {"start": start_digest(own)} if own else {}
+def identity(config: TrainConfig) -> dict[str, Any]:
+    """The settings as a key has them: starting weights by their content, so that the same ones are found below another
+    path, and others below the same path are another training."""
+    return {**dataclasses.asdict(config), "pretrained": start_name(config.pretrained)}
 
 
 def samples(images: ImageSet, weights: np.ndarray | None = None, synthetic: np.ndarray | None = None) -> Samples:

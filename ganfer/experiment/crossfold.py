@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from classifiers.folds import assign_folds
+from ganfer.classifier.train import identity as classifier_identity
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set, save_set
 from ganfer.data.splits import NO_GROUP, hold_out, rank_of
@@ -56,7 +57,8 @@ def retrain_in_folds(workspace: Workspace, config: Config, data: Run, batch: Run
     for elsewhere in ("cluster", "workers", "tracking"):  # where it is computed and told changes nothing
         settings.pop(elsewhere)
     counts = None if batch is None else _asked(batch, data)
-    inputs = {"data": data.digest, **start_inputs(config, data)}
+    settings["classifier"] = classifier_identity(config.classifier)
+    inputs = {"data": data.digest, **start_inputs(workspace, config)}
     key = {"config": settings, "inputs": inputs, "seed": config.seed, "faces": counts}
     run = workspace.run("reports", "folds", key)
     with run.work("retrain in folds") as record:

@@ -10,7 +10,9 @@ from typing import Any
 from classifiers.config import TrainConfig
 from classifiers.parts import total_steps
 from classifiers.start import check_start, own_file, start_digest
-from ganfer.classifier.train import real_only, start_input
+from ganfer.classifier.early import image_shape
+from ganfer.classifier.train import identity as classifier_identity
+from ganfer.classifier.train import real_only
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.errors import ConfigError
@@ -82,13 +84,13 @@ def inputs_of(workspace: Workspace, config: Config, data: Run, batch: Run) -> In
     refuse_other_data(batch, labels, data)
     several = _several(workspace, config, data, batch)
     key: dict[str, Any] = {
-        "config": {"retrain": identity(config), "classifier": dataclasses.asdict(config.classifier)},
+        "config": {"retrain": identity(config), "classifier": classifier_identity(config.classifier)},
         "inputs": {
             "data": data.digest,
             "batch": batch.digest,
             "labels": labels.digest,
             **decisions_input(batch),
-            **start_inputs(config, data),
+            **start_inputs(workspace, config),
         },
         **({"batches": [labels.digest for _, labels in several]} if several else {}),
         **pool_input(arms, workspace, data),
@@ -141,13 +143,13 @@ def prepared(inputs: Inputs) -> Prepared:
     return Prepared(inputs, images, leaks, material, recipe, plan, budget, trainings, choices)
 
 
-def start_inputs(config: Config, data: Run) -> dict[str, str]:
-    """What an experiment's key says of the weights that its trainings start from: nothing where there are none."""
-    start = start_of(config, data)
-    return {**({"pretrained": start_digest(start)} if start else {}), **start_input(config.classifier)}
+def start_inputs(workspace: Workspace, config: Config) -> dict[str, str]:
+    """What an experiment's key says of the weights that the arm `pretrained` starts from: nothing without it."""
+    start = start_of(workspace, config)
+    return {"pretrained": start_digest(start)} if start else {}
 
 
-def start_of(config: Config, data: Run | None) -> Path | None:
+def start_of(workspace: Workspace, config: Config) -> Path | None:
     """The weights that the arm `pretrained` starts from. ConfigError or ClassifierError where it could not."""
     if not config.retrain.pretrained:
         return None
@@ -157,8 +159,7 @@ def start_of(config: Config, data: Run | None) -> Path | None:
             f"retrain.pretrained = {config.retrain.pretrained!r} is no classifier of ganfer's.",
             "Name the folder of one, like ../other-work/classifiers/RUN.",
         )
-    images = None if data is None else read_set(data.path).images
-    check_start(source, config.classifier.model, None if images is None else (images.shape[1], images.shape[2]))
+    check_start(source, config.classifier, image_shape(workspace, config))
     return source
 
 

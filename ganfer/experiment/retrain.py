@@ -45,7 +45,8 @@ def plan_lines(config: Config, workspace: Workspace | None = None, data: Run | N
     thinned = None if data is None else is_thinned(data)
     pooled = has_pool(config, workspace, data)
     arms = chosen_arms(config.retrain.arms, thinned=thinned, pooled=pooled, start=config.retrain.pretrained)
-    start_of(config, data)
+    if workspace is not None:
+        start_of(workspace, config)
     refuse(config.retrain, config.classifier)
     plan = plan_of(config.retrain, arms, loss=config.classifier.loss)
     folds = folds_of(config, arms)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
-from ganfer.classifier.train import real_only
+from ganfer.classifier.train import identity, real_only
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.errors import DataError
@@ -64,7 +64,7 @@ def quality(workspace: Workspace, config: Config, batch_run: Run, classifier_run
     if kept_only:
         assert labels_run is not None
         inputs["labels"] = labels_run.digest
-    settings = {"quality": asdict(config.quality), "classifier": asdict(config.classifier)}
+    settings = {"quality": asdict(config.quality), "classifier": identity(config.classifier)}
     pools = pools_behind(batch_run)
     key = {"config": settings, "inputs": inputs, "seed": config.seed, **pools_input(pools)}
     run = workspace.run("qualities", "quality", key)

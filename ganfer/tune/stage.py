@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from classifiers import TrainConfig
 from classifiers.scheduler import cores, opened
+from classifiers.start import require_there, start_name
+from ganfer.classifier.early import check_device, check_training
+from ganfer.classifier.train import identity
 from ganfer.config import Config
 from ganfer.errors import GanferError
 from ganfer.page.node import read_results
@@ -20,7 +23,7 @@ from ganfer.runtime.console import progress, say
 from ganfer.runtime.files import digest_of, write_csv, write_json, write_text
 from ganfer.tracking import Tracked, figures_of, tracked
 from ganfer.tune.page import tuning_lines, tuning_page
-from ganfer.tune.space import Space, load_space
+from ganfer.tune.space import Choice, Space, load_space
 from ganfer.tune.study import LOWER_IS_BETTER, Search, finished, open_study, require_optuna, sampler_name
 from ganfer.tune.trial import FIGURES, Splits
 from ganfer.workspace import Run, Workspace
@@ -41,6 +44,32 @@ def plan_lines(config: Config, search: Sequence[str]) -> list[str]:
     return [f"{number} trials of {base.model} ({how}), each a training judged on validation, over {names}"]
 
 
+def check_search(workspace: Workspace, config: Config, search: Sequence[str]) -> None:
+    """What can be told of the trials before any work: the starting weights and, where one model is searched, whether it
+    takes them and its options."""
+    space = load_space(config.tune.space, search, config.classifier)
+    base = space.base(config.classifier)
+    for start in _starts(space, base):
+        if "model" in space.specs:
+            require_there(start)
+        else:
+            settings = dataclasses.replace(base, pretrained=start)
+            check_training(dataclasses.replace(config, classifier=settings), workspace)
+    check_device(config)
+
+
+def _searched_starts(space: Space) -> dict[str, list[str]]:
+    """Searched weights by their content, which the space has by their paths; nothing where none are searched."""
+    searched = space.specs.get("pretrained")
+    return {"starts": [start_name(str(value)) for value in searched.values]} if isinstance(searched, Choice) else {}
+
+
+def _starts(space: Space, base: TrainConfig) -> list[str]:
+    """The weights that trials start from."""
+    searched = space.specs.get("pretrained")
+    return [str(value) for value in searched.values] if isinstance(searched, Choice) else [base.pretrained]
+
+
 def tune(workspace: Workspace, config: Config, data: Run, search: Sequence[str] = ()) -> Result:
     """Search until the study holds `tune.trials` finished trials; the same command again goes on with it.
 
@@ -55,10 +84,10 @@ def tune(workspace: Workspace, config: Config, data: Run, search: Sequence[str] 
     key: dict[str, Any] = {
         "config": {
             "space": space.to_json(),
-            "classifier": dataclasses.asdict(base),
+            "classifier": identity(base),
             "tune": {"metric": settings.metric, "sampler": how, "pruning": settings.pruning},
         },
-        "inputs": {"data": data.digest},
+        "inputs": {"data": data.digest, **_searched_starts(space)},
         "seed": config.seed,
     }
     run = workspace.run("studies", space.name, key)

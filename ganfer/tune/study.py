@@ -19,6 +19,7 @@ from classifiers import ClassifierError, TrainConfig
 from classifiers.errors import StorageError
 from classifiers.prediction import WEIGHTS
 from classifiers.scheduler import Died, Engine, Task, run
+from classifiers.start import placed
 from classifiers.state import RESUME
 from ganfer.config import TuneConfig
 from ganfer.errors import GanferError
@@ -311,7 +312,7 @@ class Search:
             if known is not None:
                 self._told(trial, known)
                 continue
-            how = (splits.class_names, config, self.seed, device, self.settings.metric, threads)
+            how = (splits.class_names, placed(config), self.seed, device, self.settings.metric, threads)
             yield Task(f"trial {trial.number}", trial_task, how, folder, splits.arrays(), self._hears(trial), trial)
 
     def _hears(self, trial: "optuna.Trial") -> Callable[[Any], bool]:

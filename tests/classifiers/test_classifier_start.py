@@ -10,8 +10,9 @@ import torch
 from tiny import NAMES, striped
 
 from classifiers import ClassifierError, Samples, TrainConfig, TrainResult, create_model, train
-from classifiers.files import read_weights
-from classifiers.start import check_start, own_file, take_over
+from classifiers.biases import save_with_biases
+from classifiers.files import read_weights, save_weights
+from classifiers.start import check_start, own_file, placed, start_name, take_over
 from ganfer.classifier.starter import FILE
 
 CONFIG = TrainConfig(model="compact-small", epochs=2, batch_size=16, augment="none", tensorboard=False)
@@ -85,16 +86,16 @@ def test_what_cannot_start_there_is_one_line(
     source = own_file(str(parent.folder))
     assert source is not None
     with pytest.raises(ClassifierError, match=said):
-        check_start(source, changes.get("model", "compact-small"), shape)
+        check_start(source, dataclasses.replace(CONFIG, **changes), shape)
 
 
 def test_a_network_of_dense_layers_wants_the_size_it_was_trained_on(tmp_path: Path) -> None:
     folder = trained(tmp_path, dataclasses.replace(CONFIG, model="cnn", epochs=1)).folder
     source = own_file(str(folder))
     assert source is not None
-    check_start(source, "cnn", (1, 16))
+    check_start(source, dataclasses.replace(CONFIG, model="cnn"), (1, 16))
     with pytest.raises(ClassifierError, match=r"tensors don't fit, .* 1 channel\(s\) of 16 pixels"):
-        check_start(source, "cnn", (1, 32))
+        check_start(source, dataclasses.replace(CONFIG, model="cnn"), (1, 32))
 
 
 def test_one_output_for_two_classes_is_taken_over_for_the_same_two_alone(tmp_path: Path) -> None:
@@ -111,3 +112,66 @@ def test_a_folder_without_a_classifier_is_one_line(tmp_path: Path) -> None:
         own_file(str(tmp_path))
     assert own_file("none") is None
     assert own_file("imagenet") is None
+
+
+def test_a_folder_named_like_a_word_is_not_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for word in ("none", "imagenet"):
+        Path(word).mkdir()
+        assert own_file(word) is None
+        assert start_name(word) == word
+
+
+def test_weights_from_elsewhere_have_their_content_for_a_name(tmp_path: Path) -> None:
+    first, again, other = (tmp_path / name for name in ("a.pth", "b.pth", "c.pth"))
+    torch.save({"weight": torch.zeros(2)}, first)
+    shutil.copy(first, again)
+    torch.save({"weight": torch.ones(2)}, other)
+    assert start_name(str(first)) == start_name(str(again)) != start_name(str(other))
+
+
+def test_biases_that_were_fitted_afterwards_are_taken_away_again(parent: TrainResult, tmp_path: Path) -> None:
+    save_with_biases(parent.folder, tmp_path / "best", slope=2.0, shifts=np.array([3.0, -1.0, 0.0]))
+    weights, _ = read_weights(parent.folder / "model.safetensors")
+    shifted, _ = read_weights(tmp_path / "best" / "model.safetensors")
+    assert not torch.allclose(shifted["head.1.bias"], weights["head.1.bias"], atol=0.1)
+    model = create_model("compact-small", 2, 1, 16)
+    take_over(model, tmp_path / "best" / "model.safetensors", ("sad", "angry"))
+    assert torch.allclose(model.head[-1].bias.detach(), weights["head.1.bias"][[2, 0]], atol=1e-5)
+
+
+def test_an_option_that_makes_another_network_is_said_before_the_training(tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, model="cnn-8class", epochs=1)
+    source = own_file(str(trained(tmp_path, config).folder))
+    assert source is not None
+    check_start(source, dataclasses.replace(config, batch_norm=True), (1, 16))
+    with pytest.raises(ClassifierError, match="tensors don't fit"):
+        check_start(source, dataclasses.replace(config, batch_norm=False), (1, 16))
+
+
+def test_a_card_of_other_kinds_and_numbers_that_are_none_are_one_line(parent: TrainResult, tmp_path: Path) -> None:
+    weights, card = read_weights(parent.folder / "model.safetensors")
+    model = create_model("compact-small", 3, 1, 16)
+    odd = {
+        "class_names": ({**card, "class_names": 3}, weights),
+        "fitted_biases are no numbers": ({**card, "fitted_biases": ["a"]}, weights),
+        "holds NaN": (card, {**weights, "head.1.bias": torch.full((3,), torch.nan)}),
+    }
+    for place, (said, (facts, tensors)) in enumerate(odd.items()):
+        file = tmp_path / f"{place}.safetensors"
+        save_weights(file, tensors, facts)
+        with pytest.raises(ClassifierError, match=said):
+            take_over(model, file, NAMES)
+
+
+def test_a_worker_in_another_folder_finds_the_weights(
+    parent: TrainResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster's workers were not started where the command was; those that see no such file say so."""
+    monkeypatch.chdir(parent.folder.parent)
+    config = dataclasses.replace(CONFIG, pretrained=parent.folder.name)
+    elsewhere = placed(config)
+    monkeypatch.chdir(tmp_path)
+    assert trained(tmp_path / "child", elsewhere).notes
+    with pytest.raises(ClassifierError, match="workers of a cluster must see it"):
+        trained(tmp_path / "other", config)

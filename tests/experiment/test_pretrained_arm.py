@@ -84,7 +84,7 @@ def test_the_arm_is_asked_for_by_its_setting(parent: Path) -> None:
     ],
 )
 def test_a_wrong_start_is_said_in_the_plan(
-    parent: Path, start: str, model: str, error: type[Exception], said: str
+    parent: Path, tmp_path: Path, start: str, model: str, error: type[Exception], said: str
 ) -> None:
     with pytest.raises(error, match=said):
-        plan_lines(fast_config(retrain__pretrained=start or str(parent), classifier__model=model))
+        plan_lines(fast_config(retrain__pretrained=start or str(parent), classifier__model=model), Workspace(tmp_path))
