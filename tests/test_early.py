@@ -34,7 +34,7 @@ WRONG = {
     "train classifier --set classifier.pretrained=nowhere.pt": "nowhere.pt' is neither a file nor",
     "train classifier --from nowhere": "nowhere' is neither a file nor a classifier's folder",
     "train classifier --from imagenet": "model 'compact' has no such option",
-    "label --set classifier.batch_norm=false": "batch_norm = False: model 'compact' has no such option",
+    "label --set classifier.batch_norm=false": "batch_norm = False: model 'compact-small' has no such option",
     "tune --set classifier.pretrained=imagenet": "model 'compact' has no such option",
     "tune --search pretrained=none,nowhere": "nowhere' is neither a file nor a classifier's folder",
     "tune --search model=compact,resnet18 --set classifier.pretrained=nowhere": "nowhere': no such file or folder",

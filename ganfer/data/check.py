@@ -131,7 +131,9 @@ def _drop(workspace: Workspace, data: Run, found: Findings) -> Run:
     keep = np.flatnonzero(found.leaks_to == "")
     if len(keep) == len(found.leaks_to):
         return data
-    options = {"dropped": "leaks", "similarity": NEAR, "radius": found.radius}
+    options: dict[str, Any] = {"dropped": "leaks", "similarity": NEAR, "radius": found.radius}
+    if found.lookalikes:  # which were dropped before the data's names were asked
+        options["lookalikes"] = "kept"
     return make_variant(workspace, data, "clean", options, keep, dropped=len(found.leaks_to) - len(keep))
 
 

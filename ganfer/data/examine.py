@@ -47,7 +47,7 @@ def examine(image_set: ImageSet, advance: Advance | None = None) -> Findings:
     damaged = np.concatenate(damage)
     rank = np.select([image_set.split == split for split in SPLITS], range(len(SPLITS)))
     duplicates = find_duplicates(image_set.images, ~np.isin(damaged, NO_PICTURE), rank, advance)
-    duplicates, lookalikes = _of_one_person(duplicates, image_set.group)
+    duplicates, lookalikes = of_one_person(duplicates, image_set.group)
     first, second, kind, similarity = _pairs(duplicates)
     return Findings(
         damage=damaged,
@@ -62,10 +62,15 @@ def examine(image_set: ImageSet, advance: Advance | None = None) -> Findings:
     )
 
 
-def _of_one_person(found: Duplicates, group: np.ndarray) -> tuple[Duplicates, int]:
+def of_one_person(found: Duplicates, group: np.ndarray) -> tuple[Duplicates, int]:
     """Without the near pairs of two people whom the data name, and how many they were: portraits taken and aligned
-    alike resemble each other. From `SURE` on it is the same picture under two names."""
-    one, other = group[found.first], group[found.second]
+    alike resemble each other. From `SURE` on it is the same picture under two names.
+
+    group: (N,) str, who is on it, "" unknown. A picture that stands there under two names says nothing of who it is.
+    """
+    named = group.copy()
+    named[found.same_as[group[found.same_as] != group]] = ""
+    one, other = named[found.first], named[found.second]
     apart = (one != "") & (other != "") & (one != other) & (found.similarity < SURE)
     kept = {name: getattr(found, name)[~apart] for name in ("first", "second", "similarity", "mirrored")}
     return replace(found, **kept), int(apart.sum())

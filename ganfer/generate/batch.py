@@ -111,3 +111,9 @@ def _read_image(folder: Path, name: str) -> np.ndarray:
             f"{folder / name} cannot be read ({error}).", "Remove the batch and generate it again."
         ) from error
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def filled_by(batch_run: Run) -> str:
+    """The digest of the labeller that a batch was filled by (`label --fill`); "" where it was not filled."""
+    key = batch_run.record.get("key", {}) if "fill" in batch_run.figures else {}
+    return str(key.get("inputs", {}).get("classifier", ""))

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from scipy.stats import beta
 
-from ganfer.config import Config
+from ganfer.config import Config, LabelConfig
 from ganfer.data.imageset import read_set
 from ganfer.errors import DataError, GanferError
 from ganfer.gan.generator import Generator
-from ganfer.generate.batch import Batch, read_batch, read_rows
+from ganfer.generate.batch import Batch, filled_by, read_batch, read_rows
 from ganfer.generate.cards import write_batch_cards
 from ganfer.generate.draw import draw_more
 from ganfer.generate.room import need_room_for
@@ -139,11 +139,14 @@ def fill(
     """A batch with as many screened faces of each class as `batch_run` was asked for, as far as they can be had.
 
     wanted: so many of each class instead, in a run of the kind `fresh`, which no command takes for the newest batch.
+    A batch that was filled by another labeller, or under other settings, is filled anew from the one it began with.
     Resumes an interrupted one. GanferError for a batch whose generator cannot go on: images from a folder, steered
     faces, a network that is not the one named now.
     """
     if wanted is None and "fill" in batch_run.figures:
-        return batch_run
+        if filled_by(batch_run) == classifier_run.digest and _filled_as(batch_run) == dataclasses.asdict(config.label):
+            return batch_run
+        batch_run = _begun_from(workspace, batch_run)
     if ranks.count() > 1:
         raise GanferError("--fill runs in one process.", "Give the command without torchrun.")
     source = source_of(workspace, config, batch_run)
@@ -191,6 +194,26 @@ def fill(
         }
         run.finish(digest=digest, figures=figures, device=describe(device))
     return run
+
+
+def _filled_as(batch_run: Run) -> dict[str, Any]:
+    """The label's settings of a filled batch; those that came later are at their defaults."""
+    had = batch_run.record.get("key", {}).get("config", {}).get("label", {})
+    return {**dataclasses.asdict(LabelConfig()), **had}
+
+
+def _begun_from(workspace: Workspace, batch_run: Run) -> Run:
+    """The batch that a filled one began with. GanferError where it is gone."""
+    name = str(batch_run.figures["fill"]["of"])
+    begun = next((run for run in workspace.runs("synthetic") if run.complete and run.name == name), None)
+    if begun is None:
+        raise GanferError(
+            f"{batch_run.name} was filled by another labeller or under other settings, and {name}, which it began "
+            "with, is gone.",
+            "Generate a batch: ganfer generate. Or label this one as it is: leave --fill out.",
+        )
+    say(f"{batch_run.name} was filled by another labeller or under other settings: {name} is filled anew.")
+    return begun
 
 
 def _rounds(

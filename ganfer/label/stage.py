@@ -19,7 +19,7 @@ from ganfer.data.imageset import ImageSet, read_set
 from ganfer.data.provenance import picture_text
 from ganfer.data.sheets import contact_sheet
 from ganfer.errors import DataError
-from ganfer.generate.batch import Batch, is_pool, read_batch
+from ganfer.generate.batch import Batch, filled_by, is_pool, read_batch
 from ganfer.label.held_out import copies_of_held_out, from_elsewhere
 from ganfer.label.known import pools_behind, pools_input
 from ganfer.label.labels import COPY, HELD_OUT, REASONS, Labels, newest_labels, write_labels
@@ -249,10 +249,20 @@ def _result(run: Run, batch: Run, what: str) -> Result:
         f"entropy of the labels relative to uniform: {entropy[0]:.3f} before screening, {entropy[1]:.3f} after",
         *([f"class shares of the pool, estimated: {_shares(labelling['shares'])}"] if "shares" in labelling else []),
         *_blind(labelling),
-        *batch.figures.get("fill", {}).get("lines", []),
+        *_filled(run, batch),
         f"in {run.path}",
     ]
     return Result("ganfer label", run.path, figures, lines)
+
+
+def _filled(run: Run, batch: Run) -> list[str]:
+    """What filling brought, where this labeller decided what passed."""
+    lines: list[str] = batch.figures.get("fill", {}).get("lines", [])
+    if lines and filled_by(batch) != run.record.get("key", {}).get("inputs", {}).get("classifier"):
+        return [
+            "Another labeller decided how many faces were drawn. To fill the batch by this one: ganfer label --fill."
+        ]
+    return lines
 
 
 def _shares(shares: dict[str, float]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ganfer.config import Config
 from ganfer.data.duplicates import NEAR, find_duplicates
-from ganfer.data.examine import conflicts, examine, summarise
+from ganfer.data.examine import conflicts, examine, of_one_person, summarise
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.data.ingest import add
 from ganfer.data.splits import HELD
@@ -97,6 +97,7 @@ def _turned(images: ImageSet) -> list[dict[str, Any]]:
         both = np.concatenate([images.images[train], _turn(images.images[held], degrees)])
         rank = np.concatenate([np.zeros(len(train), np.int64), np.ones(len(held), np.int64)])
         near = find_duplicates(both, np.ones(len(both), dtype=bool), rank)
+        near, _ = of_one_person(near, np.concatenate([images.group[train], images.group[held]]))
         equal = np.flatnonzero(near.same_as[: len(train)] >= len(train))
         first, second = np.append(near.first, equal), np.append(near.second, near.same_as[equal])
         values = np.append(near.similarity, np.ones(len(equal), np.float32))
@@ -145,6 +146,11 @@ def _split_lines(path: Path, figures: dict[str, Any]) -> list[str]:
         *(f"not looked at: {count:,} {reason}" for reason, count in figures["skipped"].items() if count),
         *leaks,
         f"equal images with different labels: {figures['conflicts']['exact_groups']:,} groups",
+        *(
+            [f"of two people who look alike: {n:,} near pairs, which are not counted"]
+            if (n := figures["lookalikes"])
+            else []
+        ),
         f"alike from a similarity of {NEAR:g} on",
     ]
 

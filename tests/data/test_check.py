@@ -1,6 +1,7 @@
 """The check: what is reported, and that dropping removes the leaking images and no others."""
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -8,10 +9,13 @@ import numpy as np
 import pytest
 from textures import image_set, textures
 
+from ganfer.config import Config
 from ganfer.data.check import check
 from ganfer.data.damage import damage_of, grey_chunks
 from ganfer.data.examine import examine, summarise
 from ganfer.data.imageset import ImageSet, read_set, save_set
+from ganfer.data.variants import make_variant
+from ganfer.experiment.preflight import leaks_of
 from ganfer.workspace import Run, Workspace
 
 
@@ -190,3 +194,42 @@ def test_people_who_look_alike_are_not_one_picture() -> None:
         assert 0.85 <= found.similarity.min() < 0.95
     workspace, run = add(image_set(images, split=split, group=["S1", "S2", "S3", "S4"]))
     assert "of two people who look alike: 1 near pairs, which are not counted" in check(workspace, run).lines
+
+
+def test_a_picture_that_stands_there_under_two_names_is_nobodys() -> None:
+    """Its copies stand for it: whoever they are said to be, one of them may be the person on the near picture."""
+    base = textures(2).astype(np.float32)
+    alike = np.clip(0.78 * (base[0] - 128) + 0.35 * (base[1] - 128) + 128, 0, 255)
+    images = np.stack([base[0], base[0], alike]).astype(np.uint8)
+    found = examine(image_set(images, split=["train", "test", "train"], group=["S1", "S2", "S1"]))
+    assert found.lookalikes == 0
+    assert found.leaks_to.tolist() == ["test", "", "test"]
+
+
+def test_a_set_cleaned_before_people_were_told_apart_is_made_anew() -> None:
+    base = textures(4).astype(np.float32)
+    alike = np.clip(0.78 * (base[0] - 128) + 0.35 * (base[1] - 128) + 128, 0, 255)
+    images = np.stack([base[0], alike, base[2], base[2], base[3]]).astype(np.uint8)
+    split = ["train", "test", "train", "test", "train"]
+    workspace, run = add(image_set(images, split=split, group=["S1", "S2", "S3", "S3", "S4"]))
+    named = check(workspace, run, drop=True).figures["data"]
+    make_variant(
+        workspace, run, "clean", {"dropped": "leaks", "similarity": 0.85, "radius": 15}, np.array([1, 3, 4]), dropped=2
+    )
+    assert check(workspace, run, drop=True).figures["data"] == named
+    assert workspace.active_data is not None
+    assert workspace.active_data.figures["images"] == 4
+
+
+def test_findings_from_before_people_were_told_apart_are_found_anew() -> None:
+    """What an experiment says of leaks rests on the file that an earlier check wrote."""
+    images = leaky()
+    workspace, run = add(dataclasses.replace(images, group=np.array([f"S{i}" for i in range(len(images))])))
+    check(workspace, run)
+    file = run.path / "check" / "check.json"
+    found = json.loads(file.read_text())
+    now = leaks_of(workspace, Config(), run, images).leaking
+    del found["lookalikes"]
+    file.write_text(json.dumps({**found, "leaking_images": {**found["leaking_images"], "image4": "test"}}))
+    assert leaks_of(workspace, Config(), run, read_set(run.path)).leaking == now
+    assert "lookalikes" in json.loads(file.read_text())

@@ -13,6 +13,7 @@ from ganfer.gan.generator import Generator
 from ganfer.generate.batch import read_batch
 from ganfer.label.fill import Tally, _lines, fill, next_step, quota_of, source_of
 from ganfer.label.labels import newest_labels, read_labels
+from ganfer.label.stage import label
 from ganfer.pipeline import Project
 from ganfer.workspace import Run, Workspace
 
@@ -122,6 +123,29 @@ def test_it_draws_until_enough_is_kept_and_the_rest_stays(trained: Workspace, mo
     assert (
         fill(trained, own.config, run, own.needs.classifier(), own.needs.data()).name == run.name
     )  # nothing more to do
+
+
+def test_another_labeller_fills_anew_from_where_the_first_began(
+    trained: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So do more draws; the lines of the first are not told of the second."""
+    generator = Striped()
+    batch = a_batch(trained, {"angry": 20, "happy": 30}, generator, "again")
+    own, run = filled(trained, batch, monkeypatch, generator)
+    data, first = own.needs.data(), own.needs.classifier()
+    more = project(trained, label__draws=12.0).config
+    assert fill(trained, more, run, first, data).figures["fill"]["of"] == batch.name
+    assert fill(trained, more, run, first, data).name != run.name
+    other = Run(first.path)
+    monkeypatch.setattr(Run, "digest", property(lambda self: "other" if self is other else first.record["digest"]))
+    assert not any("filled from" in line for line in label(own.config, run, other, data).lines)
+    again = fill(trained, own.config, run, other, data)
+    assert again.name != run.name
+    assert again.figures["fill"]["of"] == batch.name
+    assert any("filled from" in line for line in label(own.config, again, other, data).lines)
+    batch.path.rename(batch.path.with_name("gone"))
+    with pytest.raises(GanferError, match=f"{batch.name}, which it began with, is gone"):
+        fill(trained, more, again, first, data)
 
 
 def test_a_hopeless_class_is_given_up_early_and_it_is_said(
