@@ -22,6 +22,7 @@ from classifiers.files import FORMAT, read_weights
 from classifiers.models import ImageClassifier, create_model
 from classifiers.prediction import WEIGHTS
 
+STARTS = "it starts from"
 _HEAD = "head."
 _WORDS = ("none", "imagenet")  # which name no file, whatever lies in the working folder
 
@@ -150,4 +151,6 @@ def take_over(model: ImageClassifier, source: Path, names: Sequence[str]) -> str
                 head[name][list(names).index(label)] = rows[theirs.index(label)]
     model.load_state_dict({**taken, **head})
     new = [name for name in names if name not in known]
-    return f"it starts from {source}" + (f"; new to it: {', '.join(new)}" if new else "")
+    counts = [n for n in (facts.get("train_counts") or {}).values() if isinstance(n, int)]
+    told = f"{STARTS} {source}, trained on {sum(counts):,} images of {', '.join(theirs)}"
+    return told + (f"; new to it: {', '.join(new)}" if new else "")

@@ -96,10 +96,11 @@ class Project:
             return self._first("data audit", [], [step], dry_run) or audit_elsewhere(self.config, *given)
         if out is not None:
             raise GanferError("--out goes with PATH or --predictions.", "The active set's details go to its folder.")
-        from ganfer.classifier.early import check_training
+        from ganfer.classifier.early import check_training, refuse_seen
         from ganfer.review.audit import audit, plan_lines
 
         check_training(self.config, self.workspace)
+        refuse_seen(self.workspace, self.config.classifier.pretrained, "classifier.pretrained")
         self._check_cluster(dry_run)
         plan = self._first("data audit", ["data"], plan_lines(self.config, self.workspace.active_data), dry_run)
         return plan or audit(self.workspace, self.config, self.needs.data(), apply)
@@ -583,9 +584,10 @@ class Project:
     def crossval(self, *, dry_run: bool = False) -> Result:
         """k-fold cross-validation of the classifier's settings, at random and by subject where subjects are known."""
         from ganfer.classifier.crossval import crossval, plan_lines
-        from ganfer.classifier.early import check_training
+        from ganfer.classifier.early import check_training, refuse_seen
 
         check_training(self.config, self.workspace)
+        refuse_seen(self.workspace, self.config.classifier.pretrained, "classifier.pretrained")
         self._check_cluster(dry_run)
         plan = self._first("crossval", ["data"], plan_lines(self.config, self.workspace.active_data), dry_run)
         return plan or crossval(self.workspace, self.config, self.needs.data())

@@ -281,7 +281,7 @@ def _trained(report: Run, folder: str) -> tuple[int, Path] | None:
     found = []
     for path in (report.path / "trainings").glob(f"*/{_WEIGHTS}"):
         name, _, seed = path.parent.name.rpartition("-")
-        if name == folder and seed.isdigit():
+        if name == folder and seed.isdecimal():
             found.append((int(seed), path))
     return min(found, default=None)
 

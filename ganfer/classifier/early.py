@@ -15,7 +15,7 @@ from ganfer.data.names import class_named
 from ganfer.data.text import printable
 from ganfer.errors import ConfigError, DataError, did_you_mean
 from ganfer.runtime.device import resolve_device
-from ganfer.workspace import Workspace
+from ganfer.workspace import Run, Workspace
 
 
 def known_classes(workspace: Workspace) -> tuple[str, ...]:
@@ -53,6 +53,35 @@ def check_training(config: Config, workspace: Workspace) -> None:
     if weights != "imagenet":
         read_foreign(Path(weights))
     require_model(settings.model, pretrained=weights)
+
+
+def refuse_seen(workspace: Workspace, weights: str, setting: str) -> None:
+    """ConfigError for starting weights that learned from the active data, where folds test every image of it."""
+    own, data = own_file(weights), workspace.active_data
+    if own is None or data is None:
+        return
+    sets = {run.name: run for run in workspace.runs("data")}
+
+    def first(name: str) -> str:
+        """The set that a set was made of by thinning or cleaning, or itself."""
+        while name in sets and str(sets[name].figures.get("parent", "")) in sets:
+            name = str(sets[name].figures["parent"])
+        return name
+
+    if _data_behind(own) in {run.digest for run in sets.values() if first(run.name) == first(data.name)}:
+        raise ConfigError(
+            f"{setting} = {weights!r} has learned from {data.name}: folds would test it on its own training images.",
+            "Start from a classifier of other data, or from none.",
+        )
+
+
+def _data_behind(weights: Path) -> str:
+    """The digest of the data that a classifier learned from, as the record beside it or of its report says; or ""."""
+    for folder in list(weights.absolute().parents)[:3]:
+        inputs = Run(folder).record.get("key", {}).get("inputs", {})
+        if "data" in inputs:
+            return str(inputs["data"])
+    return ""
 
 
 def check_device(config: Config) -> None:

@@ -176,7 +176,7 @@ def parse_counts(pairs: tuple[str, ...], option: str) -> dict[str, int]:
     counts: dict[str, int] = {}
     for pair in pairs:
         name, equals, number = pair.partition("=")
-        if not equals or not name.strip() or not number.strip().isdigit():
+        if not equals or not name.strip() or not number.strip().isdecimal():
             raise click.UsageError(f"{option} {pair!r} is not CLASS=COUNT. Write it like {option} fear=100.")
         if len(number.strip().lstrip("0")) > _MOST_DIGITS:
             raise click.UsageError(f"{option} {pair!r} is out of range. At most {10**_MOST_DIGITS - 1:,}.")

@@ -115,7 +115,7 @@ def refuse_other_data(batch_run: Run, labels_run: Run, data: Run) -> None:
 def with_turns(config: Config) -> Config:
     """The settings with two seeds for each of a number of batches, where the seeds are the default; which is said."""
     settings = config.retrain
-    if not settings.batches.strip().isdigit() or settings.seeds != RetrainConfig().seeds:
+    if not settings.batches.strip().isdecimal() or settings.seeds != RetrainConfig().seeds:
         return config
     needed = 2 * int(settings.batches)
     if settings.seeds >= needed:
@@ -129,12 +129,12 @@ def several_batches(workspace: Workspace, names: str, seeds: int, newest: Run | 
 
     names: of the batches; or their number: of the newest one and those drawn as it was by GANs of other seeds.
     """
-    if names.strip().isdigit() and newest is None:
+    if names.strip().isdecimal() and newest is None:
         raise ConfigError(
             f"retrain.batches = {names!r}: there is no batch for the active data.",
             f"Draw them: ganfer generate --generators {max(2, int(names))}; then ganfer label.",
         )
-    if names.strip().isdigit() and newest is not None:
+    if names.strip().isdecimal() and newest is not None:
         number, found = int(names), companions(workspace, newest)
         if len(found) < number:
             raise ConfigError(

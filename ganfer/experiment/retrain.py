@@ -7,6 +7,7 @@ looks at the test split once, and `findings` make of it `results.json` and the p
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from ganfer.classifier.early import refuse_seen
 from ganfer.config import Config
 from ganfer.errors import ConfigError
 from ganfer.experiment.arms import chosen_arms
@@ -24,6 +25,7 @@ from ganfer.experiment.plan import plan_of
 from ganfer.experiment.prepare import Inputs, Prepared, folds_of, inputs_of, prepared, start_of
 from ganfer.experiment.read import read
 from ganfer.experiment.retrieval import has_pool, pool_notes
+from ganfer.experiment.starts import start_notes
 from ganfer.experiment.trainings import train_together
 from ganfer.experiment.ways import refuse
 from ganfer.report import read_results, terminal_summary, write_report
@@ -47,6 +49,10 @@ def plan_lines(config: Config, workspace: Workspace | None = None, data: Run | N
     arms = chosen_arms(config.retrain.arms, thinned=thinned, pooled=pooled, start=config.retrain.pretrained)
     if workspace is not None:
         start_of(workspace, config)
+        if config.retrain.folds:
+            refuse_seen(workspace, config.retrain.pretrained or "none", "retrain.pretrained")
+        if config.retrain.folds or folds_of(config, arms):
+            refuse_seen(workspace, config.classifier.pretrained, "classifier.pretrained")
     refuse(config.retrain, config.classifier)
     plan = plan_of(config.retrain, arms, loss=config.classifier.loss)
     folds = folds_of(config, arms)
@@ -112,6 +118,7 @@ def _report(found: Prepared, track: Tracked) -> None:
     assert run.key is not None
     results["data"]["notes"] += [
         *faces_notes(batch, labels),
+        *start_notes(found.trainings, experiment.folders),
         *pool_notes(found.material, inputs.workspace, data),
         *fresh_notes(found.material),
         *uses_notes(inputs.workspace, run, data, run.key),

@@ -105,6 +105,6 @@ def share(total: int) -> slice:
 
 def _number(name: str, default: int) -> int:
     text = os.environ.get(name, str(default))
-    if not text.isdigit():
+    if not text.isdecimal():
         raise GanferError(f"{name}={text!r} is not a number.", "torchrun sets it; unset it to run one process.")
     return int(text)

@@ -94,7 +94,7 @@ def _split(body: bytes, length: str | None) -> tuple[bytes, bytes]:
     """The JSON and the binary tensors behind it."""
     if length is None:
         return body, b""
-    if not length.isdigit() or int(length) > len(body):
+    if not length.isdecimal() or int(length) > len(body):
         raise Refused(400, f"Inference-Header-Content-Length {length[:20]!r}: the body has {len(body)} bytes.")
     return body[: int(length)], body[int(length) :]
 

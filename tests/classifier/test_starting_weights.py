@@ -13,6 +13,8 @@ from classifiers import ClassifierError, Samples, TrainConfig, train
 from ganfer.classifier.crossval import crossval
 from ganfer.classifier.train import train_classifier
 from ganfer.config import Config
+from ganfer.data.thin import thin
+from ganfer.errors import ConfigError
 from ganfer.pipeline import Project
 from ganfer.quality.stage import quality
 from ganfer.tune.stage import tune
@@ -98,3 +100,34 @@ def test_a_start_is_looked_at_before_the_faces_are_drawn_it_would_train_on(
     with pytest.raises(ClassifierError, match="trained on grey images, and these are colour"):
         Project(Workspace(tmp_path / "new"), config).retrain()
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "settings"),
+    [
+        ("crossval", {"classifier__pretrained": "{}"}),
+        ("audit", {"classifier__pretrained": "{}"}),
+        ("retrain", {"classifier__pretrained": "{}", "retrain__folds": 3}),
+        ("retrain", {"retrain__pretrained": "{}", "retrain__folds": 3}),
+    ],
+)
+def test_folds_do_not_start_from_weights_that_have_seen_the_data(
+    command: str, settings: dict[str, object], starts: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Nor does a set that was thinned or cleaned; other data's weights are none of it."""
+    workspace = Workspace(tmp_path)
+    data = add_set(workspace, tiny_set())
+    key = {"config": {}, "inputs": {"data": data.digest}, "seed": 0}
+    run = workspace.run("classifiers", "compact-small", key)
+    with run.work("train classifier"):
+        shutil.copytree(starts[0], run.path, dirs_exist_ok=True)
+        run.finish(digest="x", figures={})
+    thin(workspace, fast_config(), data, imbalance=2.0)
+    for start, seen in ((run.path, True), (run.path / "model.safetensors", True), (starts[1], False)):
+        given = {name: str(start) if value == "{}" else value for name, value in settings.items()}
+        project = Project(workspace, fast_config(**given))
+        if seen:
+            with pytest.raises(ConfigError, match="folds would test it on its own training images"):
+                getattr(project, command)()
+        else:
+            assert getattr(project, command)(dry_run=True)

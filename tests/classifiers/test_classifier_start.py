@@ -45,7 +45,8 @@ def test_what_fits_is_taken_over_and_classes_go_by_their_name(parent: TrainResul
 def test_a_training_says_what_it_starts_from_and_resumes(parent: TrainResult, tmp_path: Path) -> None:
     config = dataclasses.replace(CONFIG, pretrained=str(parent.folder), lr=1e-7, ema=0.0, optimizer="sgd")
     child = trained(tmp_path / "child", config, ("sad", "angry"))
-    assert child.notes == [f"it starts from {parent.folder / 'model.safetensors'}"]
+    start = parent.folder / "model.safetensors"
+    assert child.notes == [f"it starts from {start}, trained on 48 images of angry, happy, sad"]
     weights, _ = read_weights(parent.folder / "model.safetensors")
     own, card = read_weights(child.folder / "model.safetensors")
     assert torch.allclose(own["head.1.weight"], weights["head.1.weight"][[2, 0]], atol=1e-4)

@@ -8,8 +8,8 @@ import pytest
 from tiny import add_batch, add_set, fast_config, striped, tiny_set
 
 from ganfer.config import Config
-from ganfer.errors import ConfigError
-from ganfer.experiment.faces import alike
+from ganfer.errors import ConfigError, WorkspaceError
+from ganfer.experiment.faces import alike, several_batches
 from ganfer.pipeline import Project
 from ganfer.workspace import Workspace
 
@@ -59,3 +59,8 @@ def test_as_many_of_every_batch() -> None:
     first, second = tiny_set((5, 3, 9), 0, 0), tiny_set((4, 6, 2), 0, 0)
     second = replace(second, ids=np.array([f"other{i}" for i in range(len(second))]))
     assert [one.counts() for one in alike([first, second], 0)] == [{"angry": 4, "happy": 3, "sad": 2}] * 2
+
+
+def test_a_digit_that_is_no_number_is_no_number_of_batches(tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError, match="²"):
+        several_batches(Workspace(tmp_path), "²", 6)

@@ -13,6 +13,7 @@ from ganfer.experiment.arms import chosen_arms
 from ganfer.experiment.crossfold import retrain_in_folds
 from ganfer.experiment.prepare import inputs_of
 from ganfer.experiment.retrain import plan_lines
+from ganfer.page.node import read_results
 from ganfer.pipeline import Project
 from ganfer.workspace import Workspace
 
@@ -43,8 +44,12 @@ def test_the_arm_starts_from_the_weights_and_the_report_says_so(parent: Path, tm
     assert list(arms) == ["original", "oversample", "synthetic", "pretrained"]
     level = {name: arm["metrics"]["balanced_accuracy"]["mean"] for name, arm in arms.items()}
     assert level["pretrained"] > level["original"] + 0.2  # at such a rate nothing else has learned anything
+    notes = read_results(result.path)["data"]["notes"]
+    assert any(note.startswith("The arm pretrained: it starts from ") and " images of " in note for note in notes)
+    assert sum("it starts from" in note for note in notes) == 1
     card = json.loads(next(result.path.glob("trainings/pretrained*/card.json")).read_text())
-    assert card["notes"] == [f"it starts from {parent / 'model.safetensors'}"]
+    start = parent / "model.safetensors"
+    assert card["notes"] == [f"it starts from {start}, trained on 60 images of angry, happy, sad"]
     plain = fast_config(retrain__arms="original,oversample,synthetic", retrain__seeds=1)
     assert inputs_of(workspace, plain, data, batch).run.path != result.path
 

@@ -152,7 +152,7 @@ def _finished(sample: _Sample, splits: _Splits, tree: Tree, options: ReadOptions
         yield Refused(sample.image.name, "no class in the sample")
         return
     what = f"{tree.path}: {sample.key}"
-    if label.lstrip("-").isdigit() and not options.class_names:
+    if label.lstrip("-").isdecimal() and not options.class_names:
         raise DataError(
             f"{what} has class {label}, and nothing names the numbers.",
             "Name them in order: --class-names angry,disgust,... (the first is class 0).",

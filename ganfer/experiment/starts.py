@@ -1,0 +1,24 @@
+"""Weights that trainings start from, in an experiment: what its report says of them."""
+
+from collections.abc import Mapping
+
+from classifiers.start import STARTS
+from ganfer.experiment.arms import PRETRAINED
+from ganfer.experiment.trainings import Trainings
+from ganfer.runtime.files import read_object
+
+
+def start_notes(trainings: Trainings, folders: Mapping[str, str]) -> list[str]:
+    """What the trainings of all arms began from, and those of the arm `pretrained`; nothing where they began anew.
+
+    folders: of each arm, without the seed.
+    """
+    found = []
+    for arm, who in (("original", "All arms, as the settings say"), (PRETRAINED, f"The arm {PRETRAINED}")):
+        if arm not in folders:
+            continue
+        card = read_object(trainings.folder(folders[arm], trainings.seeds[0]) / "card.json", "Train it again.")
+        found += [f"{who}: {note}." for note in card.get("notes") or [] if str(note).startswith(STARTS)]
+    if found:
+        found.append("Weights that have seen images of the test split would make these figures worthless.")
+    return found
