@@ -16,6 +16,7 @@ from ganfer.experiment.findings import FORMAT, arm_figures, arm_notes, rising, s
 from ganfer.experiment.fitted import shifted
 from ganfer.experiment.material import TrainingData
 from ganfer.experiment.recommend import recommendation
+from ganfer.experiment.starts import of_first_fold
 from ganfer.experiment.trainings import seeds_of, stored_trained
 from ganfer.results import Result
 from ganfer.statistics import verdict
@@ -76,6 +77,7 @@ def pooled_results(
             "notes": [
                 f"{settings.folds} folds, split by {by}: each trains its own GAN, labeller and arms. Test figures are "
                 "over all folds; images to train on, faces and the screen are those of the first.",
+                *of_first_fold(found[0]["data"].get("notes", [])),
                 *size_notes(whole, changes, decided),
                 *arm_notes(outcomes),
             ],

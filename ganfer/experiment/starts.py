@@ -1,11 +1,13 @@
 """Weights that trainings start from, in an experiment: what its report says of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from classifiers.start import STARTS
 from ganfer.experiment.arms import PRETRAINED
 from ganfer.experiment.trainings import Trainings
 from ganfer.runtime.files import read_object
+
+_WARNING = "Weights that have seen images of the test split would make these figures worthless."
 
 
 def start_notes(trainings: Trainings, folders: Mapping[str, str]) -> list[str]:
@@ -19,6 +21,9 @@ def start_notes(trainings: Trainings, folders: Mapping[str, str]) -> list[str]:
             continue
         card = read_object(trainings.folder(folders[arm], trainings.seeds[0]) / "card.json", "Train it again.")
         found += [f"{who}: {note}." for note in card.get("notes") or [] if str(note).startswith(STARTS)]
-    if found:
-        found.append("Weights that have seen images of the test split would make these figures worthless.")
-    return found
+    return [*found, _WARNING] if found else []
+
+
+def of_first_fold(notes: Sequence[str]) -> list[str]:
+    """Of a fold's notes what is said of starting weights, which are the same in every fold."""
+    return [note for note in notes if f": {STARTS} " in note or note == _WARNING]

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from classifiers import Classifier, Job, Samples, load_classifier, train_many
+from classifiers import Classifier, Job, Samples, TrainConfig, load_classifier, train_many
 from classifiers.scheduler import cores
+from classifiers.start import own_file
 from ganfer.config import Config
 from ganfer.runtime.console import progress, say
 from ganfer.runtime.seeding import stream
@@ -77,6 +78,8 @@ def train_cas(
     config: Config, arms: Mapping[str, Samples], names: tuple[str, ...], folder: Path
 ) -> dict[str, Classifier]:
     """A classifier for each arm, trained on its samples alone, side by side; found again when it is done."""
+    if own_file(config.classifier.pretrained):
+        say("The classification accuracy scores start from nothing: what a classifier knew before is none of them.")
     beside = 1 if config.workers == 1 else len(arms)  # at a time, who share the cores
     threads = 1 if config.cluster else max(1, min(torch.get_num_threads(), cores() // beside))
     train_many(
@@ -87,6 +90,15 @@ def train_cas(
     return {arm: load_classifier(folder / arm, config.device) for arm in arms}
 
 
+def _recipe(config: Config) -> TrainConfig:
+    """The settings of both trainings. They never start from a classifier: what it knows already is no figure of what is
+    learned from the faces."""
+    recipe = dataclasses.replace(
+        config.classifier, steps=config.quality.cas_steps, tensorboard=False, sampler="balanced", loss="cross-entropy"
+    )
+    return dataclasses.replace(recipe, pretrained="none") if own_file(recipe.pretrained) else recipe
+
+
 def _job(config: Config, samples: Samples, names: tuple[str, ...], folder: Path) -> Job:
     """The training; a tenth of the samples chooses its weights."""
     order = stream(config.seed, "cas held out").permutation(len(samples))
@@ -94,8 +106,6 @@ def _job(config: Config, samples: Samples, names: tuple[str, ...], folder: Path)
     for k in np.unique(samples.labels):
         mine = order[samples.labels[order] == k]
         held[mine[: max(1, round(_HELD_OUT * len(mine)))]] = len(mine) > 1
-    recipe = dataclasses.replace(
-        config.classifier, steps=config.quality.cas_steps, tensorboard=False, sampler="balanced", loss="cross-entropy"
-    )
+    recipe = _recipe(config)
     training, choosing = (Samples(samples.images[part], samples.labels[part]) for part in (~held, held))
     return Job(recipe, training, choosing, names, folder, config.seed)

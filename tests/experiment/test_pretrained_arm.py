@@ -13,6 +13,7 @@ from ganfer.experiment.arms import chosen_arms
 from ganfer.experiment.crossfold import retrain_in_folds
 from ganfer.experiment.prepare import inputs_of
 from ganfer.experiment.retrain import plan_lines
+from ganfer.experiment.starts import of_first_fold
 from ganfer.page.node import read_results
 from ganfer.pipeline import Project
 from ganfer.workspace import Workspace
@@ -47,6 +48,7 @@ def test_the_arm_starts_from_the_weights_and_the_report_says_so(parent: Path, tm
     notes = read_results(result.path)["data"]["notes"]
     assert any(note.startswith("The arm pretrained: it starts from ") and " images of " in note for note in notes)
     assert sum("it starts from" in note for note in notes) == 1
+    assert len(of_first_fold(notes)) == 2
     card = json.loads(next(result.path.glob("trainings/pretrained*/card.json")).read_text())
     start = parent / "model.safetensors"
     assert card["notes"] == [f"it starts from {start}, trained on 60 images of angry, happy, sad"]

@@ -213,6 +213,20 @@ def _settings() -> dict[str, object]:
     return {**FAST, "classifier.epochs": 12, "quality.halvings": 4, "quality.cas": True, "quality.cas_steps": 60}
 
 
+def test_the_scores_of_what_is_learned_start_from_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A classifier that knows the classes already would be praised for faces that teach nothing."""
+    start = tmp_path / "start"
+    samples = {name: Samples(striped(GOOD, seed), GOOD) for name, seed in (("real", 1), ("synthetic", 2))}
+    one = {"real": samples["real"]}
+    train_cas(fast_config(quality__cas_steps=30, device="cpu"), one, NAMES, start)
+    noise = np.random.default_rng(0).integers(0, 256, samples["real"].images.shape).astype(np.uint8)
+    config = fast_config(quality__cas_steps=2, device="cpu", classifier__pretrained=str(start / "real"))
+    model = train_cas(config, {"synthetic": Samples(noise, GOOD)}, NAMES, tmp_path / "made")["synthetic"]
+    assert "start from nothing" in capsys.readouterr().err
+    assert (model.probabilities(striped(GOOD, 3)).argmax(axis=1) == GOOD).mean() < 0.6
+    assert model.card["config"]["pretrained"] == "none"
+
+
 @pytest.mark.long
 def test_the_two_trainings_are_the_same_side_by_side(tmp_path: Path) -> None:
     arms = {name: Samples(striped(GOOD, seed), GOOD) for name, seed in (("real", 1), ("synthetic", 2))}
