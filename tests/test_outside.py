@@ -311,12 +311,13 @@ def test_the_active_set_is_a_set_of_the_workspace(name: object, tmp_path: Path) 
 # --- signals and extras ----------------------------------------------------------------------------------------------
 
 SLEEPER = """
-import sys, time
+import sys, time, click
 from ganfer.cli import main as command_line
-def work(**given):
+def work():
     print("working", flush=True)
     time.sleep(30)
-command_line.cli.main = work
+command_line.LazyGroup.get_command = lambda *_: click.Command("status", callback=work)
+sys.argv = ["ganfer", "status"]
 command_line.main()
 """
 
@@ -333,6 +334,7 @@ def test_signals_end_a_command_with_a_line(number: int, code: int) -> None:
     assert process.returncode == code
     assert said.strip().count("\n") == 0
     assert "the same command goes on" in said
+    assert ("Interrupted" if number == signal.SIGINT else signal.Signals(number).name) in said
 
 
 def test_a_missing_extra_is_said_before_any_plan(monkeypatch: pytest.MonkeyPatch) -> None:

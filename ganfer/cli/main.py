@@ -95,13 +95,14 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except Ended as ended:
-        _tell(f"Ended by {ended}. Nothing finished is lost; the same command goes on from here.")
-        sys.exit(128 + ended.number)
     except (click.Abort, KeyboardInterrupt) as error:
-        if isinstance(error.__cause__, EOFError):  # which click takes for Ctrl-D
-            _tell(f"ganfer: A file ends too early ({one_line(str(error.__cause__))}). Make it again.")
+        cause = error.__cause__ if isinstance(error, click.Abort) else error  # click makes an Abort of either
+        if isinstance(cause, EOFError):  # which click takes for Ctrl-D
+            _tell(f"ganfer: A file ends too early ({one_line(str(cause))}). Make it again.")
             sys.exit(1)
+        if isinstance(cause, Ended):
+            _tell(f"Ended by {cause}. Nothing finished is lost; the same command goes on from here.")
+            sys.exit(128 + cause.number)
         _tell("\nInterrupted. Nothing finished is lost; the same command goes on from here.")
         sys.exit(130)
     except EXPECTED as error:
