@@ -23,7 +23,7 @@ FOLDER = "dataset"
 
 
 def plan_lines(form: str, batch: Run | None, licence: str) -> list[str]:
-    """What `export` will write, in words. GanferError for an unknown format, a missing package, a licence of no name."""
+    """What `export` will write, in words. GanferError for an unknown format, a missing package, a blank licence."""
     if form not in FORMATS:
         raise GanferError(f"--format {form!r} is unknown.", did_you_mean(form, FORMATS))
     if not licence.strip() or not licence.isprintable():
