@@ -383,3 +383,13 @@ def test_a_file_without_rows_says_so(tmp_path: Path) -> None:
     pq.write_table(full.slice(0, 0), tmp_path / "a.parquet")
     with pytest.raises(DataError, match="holds no images"):
         imported(tmp_path / "a.parquet")
+
+
+def test_a_table_of_images_within_parquet_files_names_those_files(tmp_path: Path) -> None:
+    parquet(tmp_path / "batch" / "data" / "train-00000-of-00001.parquet")
+    (tmp_path / "batch" / "contact.png").write_bytes(png(1))
+    (tmp_path / "batch" / "metadata.csv").write_text(
+        "file_name,label\ndata/train-00000-of-00001.parquet::0.png,angry\n"
+    )
+    with pytest.raises(DataError, match=r"lies in a file of many images.*Add those files themselves: data of"):
+        imported(tmp_path / "batch")
