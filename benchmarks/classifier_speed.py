@@ -23,7 +23,9 @@ import platform
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -97,15 +99,23 @@ def usual_training(
 
 def our_training(
     folder: Path, epochs: int, device: str, model: str, scratch: Path, batch: int = BATCH, precision: str = "auto"
-) -> float:
-    """Images per second of the whole call: reading the files, training, validating, calibrating, writing."""
+) -> tuple[float, float]:
+    """Images per second of the whole call (reading the files, training, validating, calibrating, writing), and of its
+    steps after the first, as the usual way is timed."""
+    stamps: list[float] = []
+
+    @contextmanager
+    def watched(description: str, total: int) -> Iterator[Any]:
+        yield lambda n=1, note="": stamps.append(time.perf_counter())
+
     started = time.perf_counter()
     files = sorted(folder.rglob("*.png"))
     images, labels = read_all(files), np.array([NAMES.index(path.parent.name) for path in files])
     val = Samples(images[:CLASSES], np.arange(CLASSES))
     config = TrainConfig(model=model, epochs=epochs, batch_size=batch, tensorboard=False, precision=precision)
-    train(config, Samples(images, labels), val, NAMES, scratch, device=device, resume=False)
-    return epochs * len(files) / (time.perf_counter() - started)
+    train(config, Samples(images, labels), val, NAMES, scratch, device=device, resume=False, progress=watched)
+    whole = epochs * len(files) / (time.perf_counter() - started)
+    return whole, batch * (len(stamps) - 1) / (stamps[-1] - stamps[0])
 
 
 @torch.no_grad()
@@ -178,17 +188,21 @@ def main() -> None:
                 note(f"train usual, batch {batch}", usual)
                 for way, precision in ways.items():
                     scratch = Path(name) / f"run-{number}-{batch}-{precision}"
-                    rate = our_training(folder, options.epochs, str(device), options.model, scratch, batch, precision)
+                    rate, steps = our_training(
+                        folder, options.epochs, str(device), options.model, scratch, batch, precision
+                    )
                     note(f"train {way}, batch {batch}", rate)
+                    note(f"train {way}, steps alone, batch {batch}", steps)
             note("label usual", usual_labelling(files[:512], classifier.model, device))
             note("label ours", our_labelling(files, classifier))
             print({key: round(values[-1]) for key, values in rates.items()}, flush=True)
     ratios = {
-        f"training, {way}, batch {batch}": ratio(
-            rates[f"train {way}, batch {batch}"], rates[f"train usual, batch {batch}"]
+        f"training, {way}{part}, batch {batch}": ratio(
+            rates[f"train {way}{part}, batch {batch}"], rates[f"train usual, batch {batch}"]
         )
         for batch in options.batches
         for way in ways
+        for part in ("", ", steps alone")
     }
     report: dict[str, Any] = {
         "unit": "images per second",

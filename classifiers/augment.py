@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from classifiers.device_set import to_device
+
 
 @dataclass(frozen=True)
 class Strength:
@@ -213,5 +215,5 @@ def mix_across(
     partner = np.empty(len(synthetic), np.int64)
     partner[real], partner[made] = rng.choice(made, len(real)), rng.choice(real, len(made))
     share = float(rng.beta(alpha, alpha))
-    place = torch.from_numpy(partner).to(x.device)
+    place = to_device(torch.from_numpy(partner), x.device)
     return torch.lerp(x[place], x, share), torch.lerp(targets[place], targets, share)

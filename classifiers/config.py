@@ -111,7 +111,11 @@ class TrainConfig:
     )
     dropout: float | None = _option(None, "dropout rate; none keeps the architecture's own", low=0.0, high=0.95)
     batch_norm: bool | None = _option(None, "batch norm on or off, for the models that leave the choice")
-    pretrained: str = _option("none", "starting weights: none, imagenet, or a file (torchvision's and timm's models)")
+    pretrained: str = _option(
+        "none",
+        "starting weights: none; the folder of a trained classifier of the same model; for torchvision's and timm's "
+        "models imagenet or a file",
+    )
     freeze: float = _option(0.0, "share of the steps over which the body is unfrozen, head first", low=0.0, high=1.0)
     body_lr: float = _option(1.0, "learning rate of the body, as a share of the head's", low=0.0, high=1.0)
     patience: int = _option(

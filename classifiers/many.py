@@ -90,10 +90,10 @@ def train_many(
         for number in left:
             job = jobs[number]
             settled = auto_precision or _settled(job, device, threads)
-            told = _told(steps[number], advance)
+            hear = heard_steps(steps[number], advance)
             arrays = {**arrays_of("train", job.train), **arrays_of("val", job.val)}
             how = (job.config, list(job.class_names), job.seed, device, threads, resume, settled)
-            tasks.append(Task(str(job.folder), _train, how, folders[number], arrays, told, about=number))
+            tasks.append(Task(str(job.folder), _train, how, folders[number], arrays, hear, about=number))
         failures, bugs = dict[int, str](), list[Exception]()
         with opened(workers, threads, [folders[number] for number in left], cluster=cluster, gpu=gpu) as engine:
             if gpu:
@@ -158,7 +158,7 @@ def _settled(job: Job, device: str, threads: int) -> str | None:
         return precision_of(job.config, shape, len(job.class_names), place)
 
 
-def _told(steps: int, advance: Advance) -> Tell:
+def heard_steps(steps: int, advance: Advance) -> Tell:
     """Moves the bar by what a training says: its steps so far, which after a worker's death are fewer again."""
     last = 0
 

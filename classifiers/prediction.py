@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -104,8 +104,9 @@ class Classifier(Predictor):
         if padded > count:
             images = np.concatenate([images, np.zeros((padded - count, *images.shape[1:]), np.uint8)])
         with computes_in(self.precision, self.device), kept(self.device) if count >= batch_size else nullcontext():
-            waiting = [to_host(part.float()) for part in map_batches(function, images, self.device, batch_size)]
-        return np.concatenate([arrived().numpy() for arrived in waiting])[:count]
+            parts = (part.float() for part in map_batches(function, images, self.device, batch_size))
+            found = [part.numpy() for part in arriving(parts)]
+        return np.concatenate(found)[:count]
 
 
 class Ensemble(Predictor):
@@ -178,6 +179,18 @@ def to_host(tensor: Tensor) -> Callable[[], Tensor]:
         return pinned
 
     return wait
+
+
+def arriving(parts: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The tensors on the CPU, in order; each is waited for when the device is at the next one."""
+    last: Callable[[], Tensor] | None = None
+    for part in parts:
+        begun = to_host(part)
+        if last is not None:
+            yield last()
+        last = begun
+    if last is not None:
+        yield last()
 
 
 def _with_tta(model: ImageClassifier, images: Tensor, tta: Tta) -> Tensor:

@@ -17,8 +17,10 @@ from classifiers.models import create_model
 from classifiers.parts import total_steps
 
 FASTER = 1.15  # times, from which bfloat16 is used
-WORTH_IT = 200_000_000  # pixels in a training, about a minute for a small network: below it a probe costs more
+WORTH_IT = 6e12  # floating-point operations in a training, about a minute: below it a probe costs more
 _WARM, _TIMED = 2, 3
+_PASS = 1e11  # operations of a measured pass, about a second, where the batch can be as small as that
+_FEWEST = 16
 
 
 def precision_of(config: TrainConfig, shape: tuple[int, int, int], num_classes: int, device: torch.device) -> str:
@@ -27,10 +29,25 @@ def precision_of(config: TrainConfig, shape: tuple[int, int, int], num_classes: 
         return resolve_precision(config.precision, device)
     number, channels, side = shape
     batch = min(config.batch_size, number)
-    work = total_steps(config, number) * batch * channels * side * side
-    if work < WORTH_IT or not has_bf16(device):
+    if not has_bf16(device):
         return "32-true"
-    return faster(config.model, num_classes, channels, side, min(batch, 128), torch.get_num_threads())
+    each = operations(config.model, num_classes, channels, side)
+    if total_steps(config, number) * batch * each < WORTH_IT:
+        return "32-true"
+    measured = min(batch, 128, max(_FEWEST, int(_PASS / each)))
+    return faster(config.model, num_classes, channels, side, measured, torch.get_num_threads())
+
+
+@lru_cache
+def operations(model: str, num_classes: int, channels: int, side: int) -> int:
+    """Floating-point operations of an image's forward and backward pass: three times the forward pass's products."""
+    from torch.utils.flop_counter import FlopCounterMode  # brings triton along
+
+    with torch.random.fork_rng(devices=[]):
+        network = create_model(model, num_classes, channels, side).eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, channels, side, side, dtype=torch.uint8))
+    return 3 * int(counter.get_total_flops())
 
 
 @lru_cache

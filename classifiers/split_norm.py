@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from classifiers.config import TrainConfig
+from classifiers.device_set import to_device
 from classifiers.errors import ClassifierError
 from classifiers.models import ImageClassifier, create_model
 
@@ -45,9 +46,9 @@ class SplitNorm(nn.Module):
             return self._own(images)
         order = np.argsort(synthetic, kind="stable")  # the real ones first
         real = int((~synthetic).sum())
-        sorted_images = images[torch.from_numpy(order).to(images.device)]
+        sorted_images = images[to_device(torch.from_numpy(order), images.device)]
         logits = torch.cat([self._main(sorted_images[:real]), self._own(sorted_images[real:])])
-        return logits[torch.from_numpy(np.argsort(order)).to(images.device)]
+        return logits[to_device(torch.from_numpy(np.argsort(order)), images.device)]
 
     def _main(self, images: Tensor) -> Tensor:
         with _statistics(self.model, len(images)):

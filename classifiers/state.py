@@ -25,10 +25,11 @@ from classifiers.losses import Loss, balanced_class_weights, make_loss, smoothin
 from classifiers.memory import Statistics
 from classifiers.models import ImageClassifier, create_model
 from classifiers.parts import Average, make_optimizer, quick_figures, total_steps, validation_steps
-from classifiers.prediction import map_batches
+from classifiers.prediction import arriving, map_batches
 from classifiers.recorder import Recorder, wanted
 from classifiers.samples import Samples, class_counts, class_mass, fresh_places, synthetic_mask
 from classifiers.split_norm import SplitNorm
+from classifiers.start import own_file, take_over
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -58,6 +59,7 @@ class Run:
         device = fabric.device
         self.precision = str(fabric.strategy.precision.precision)
         torch.manual_seed(seed)
+        own, self.notes = own_file(config.pretrained), list[str]()
         channels, size = train.images.shape[1:3]
         self.model = create_model(
             config.model,
@@ -65,15 +67,17 @@ class Run:
             channels,
             size,
             **self.model_options(),
-            pretrained=None if config.pretrained == "none" else config.pretrained,
+            pretrained=None if own or config.pretrained == "none" else config.pretrained,
         )
-        if not self.model.own_normalisation:
+        if own:
+            self.notes.append(take_over(self.model, own, names))
+        elif not self.model.own_normalisation:
             _set_normalisation(self.model, train.images)
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = Average(self.model, config.ema) if config.ema else None
         self.synthetic = synthetic_mask(train) if about_synthetic(config) else None
         apart = config if self.synthetic is not None else replace(config, refit_on="all")
-        self.split, self.notes = self._split_norm(), list[str]()
+        self.split = self._split_norm()
         net: nn.Module = self.split or self.model
         if config.compile and self.split is None:
             net = torch.compile(self.model, dynamic=False)  # type: ignore[assignment]
@@ -231,7 +235,7 @@ class Run:
         """Logits of the validation images, float32 (N, K)."""
         with self.fabric.autocast():
             parts = map_batches(model, self.val.images, self.fabric.device, 512)
-            logits = np.concatenate([part.float().cpu().numpy() for part in parts])
+            logits = np.concatenate([part.numpy() for part in arriving(part.float() for part in parts)])
         # Batch statistics differ between processes: all must judge by the same figures, or some stop and some don't.
         return self.fabric.broadcast(logits) if self.fabric.world_size > 1 else logits
 

@@ -34,6 +34,7 @@ from classifiers.prediction import WEIGHTS, Classifier, load_classifier, write_f
 from classifiers.probe import precision_of
 from classifiers.records import make_card, tensorboard
 from classifiers.samples import Samples, check_samples, class_counts, fingerprint, source_digest, synthetic_mask
+from classifiers.start import check_start, own_file, start_digest
 from classifiers.state import RESUME, Run, stored_precision
 
 log = logging.getLogger("classifiers")
@@ -273,6 +274,8 @@ def _check(config: TrainConfig, train: Samples, val: Samples, names: list[str]) 
         notes.append(f"no training images of {', '.join(missing)}: the classifier can't learn to recognise them")
     if (counts > 0).sum() < 2:
         raise ClassifierError("the training images are all of one class; at least two classes are needed")
+    if own := own_file(config.pretrained):
+        check_start(own, config.model, (channels, size))
     return [*notes, *_check_sources(config, train, names)]
 
 
@@ -303,6 +306,8 @@ def _leaves_out(config: TrainConfig) -> bool:
 def _identity(config: TrainConfig, train: Samples, val: Samples, names: list[str], seed: int) -> str:
     """What makes two trainings the same one: configuration, seed, classes and data."""
     settings = {k: v for k, v in identifying(asdict(config)).items() if k not in _INCIDENTAL}
+    if own := own_file(config.pretrained):
+        settings["pretrained"] = start_digest(own)  # wherever it lies
     parts = [settings, seed, names, fingerprint(train), fingerprint(val)]
     if about_synthetic(config) and synthetic_mask(train) is not None:
         parts.append(source_digest(train))

@@ -47,14 +47,13 @@ class Needs:
 
     def gans(self, number: int) -> list[Run]:
         """So many finished GANs that differ in their seed alone: those that are there, the others trained now."""
-        from ganfer.gan.train import train_gan
+        from ganfer.gan.many import train_gans
         from ganfer.generate.several import relatives
 
         data = self.data()
         there, missing = relatives(self.workspace, self.config, data, number)
-        for place, config in enumerate(missing):
-            say(f"GAN {len(there) + place + 1} of {number}, seed {config.seed}.")
-            _made(lambda config=config: train_gan(self.workspace, config, data))  # type: ignore[misc]
+        if missing:
+            train_gans(self.workspace, missing, data, number)
         return relatives(self.workspace, self.config, data, number)[0] if missing else there
 
     def classifier(self, name: str | None = None) -> Run:

@@ -146,9 +146,17 @@ class Project:
 
     def train_gan(self, number: int = 1, *, dry_run: bool = False) -> Result:
         """Train the generator on the active data's training split; `number` of them with seeds of their own."""
-        from ganfer.gan.train import plan_steps, train_gan, train_several
+        from ganfer.gan.many import Way, seeded, train_several
+        from ganfer.gan.train import plan_steps, train_gan
 
+        seeded(self.config, number)  # a seed beyond the last is said before any work
+        if number > 1:
+            self._check_cluster(dry_run)
+        elif self.config.cluster:
+            say("A single GAN is trained here: the cluster is for --number.")
         steps = plan_steps(self.workspace.active_data, self.config, self.workspace, timed=dry_run, number=number)
+        if number > 1:
+            steps.append(f"They are trained {Way.of(self.config, number)}.")
         if plan := self._first("train gan", ["data"], steps, dry_run):
             return plan
         if number == 1:

@@ -16,7 +16,7 @@ from stylegan_bridge.errors import BridgeError
 from stylegan_bridge.exact import exact
 from stylegan_bridge.graphs import Recorded
 from stylegan_bridge.network import MappingNetwork, NoiseMode, Noises, SynthesisNetwork
-from stylegan_bridge.transfer import to_host
+from stylegan_bridge.transfer import to_device, to_host
 
 MAX_SEED = 2**32 - 1
 #: Where a file holds no average w, it is taken over the latents of this many seeds, counted from 0.
@@ -120,14 +120,15 @@ class Generator(nn.Module):
         given = self.classes(class_index, count)
         if given is None:
             return None
-        return torch.nn.functional.one_hot(torch.tensor(given, dtype=torch.int64), self.num_classes).to(self.device)
+        one_hot = torch.nn.functional.one_hot(torch.tensor(given, dtype=torch.int64), self.num_classes)
+        return to_device(one_hot, self.device)
 
     def w_average(self) -> Tensor:
         """The centre of w, (w_dim,), which truncation pulls towards; drawn once if the file held none."""
         if not self.has_w_avg:
             if self.num_classes:
                 raise BridgeError("the file holds no average w, so this conditional network cannot truncate; use psi 1")
-            with torch.no_grad():
+            with torch.no_grad(), exact(self.device):
                 w = self.mapping(latents(range(W_AVG_SEEDS), self.config.z_dim).to(self.device))
                 self.mapping.w_avg.copy_(w.mean(dim=0))
             self.has_w_avg = True
@@ -164,7 +165,7 @@ class Generator(nn.Module):
             return self.synthesis.const_noises()
         streams = [np.random.default_rng([_NOISE_STREAM, seed]) for seed in seeds]
         drawn = [np.stack([s.standard_normal((1, side, side), dtype=np.float32) for s in streams]) for side in sides]
-        return [torch.from_numpy(noise).to(self.device) for noise in drawn]
+        return [to_device(torch.from_numpy(noise), self.device) for noise in drawn]
 
     def render(self, ws: Tensor, noises: Noises | None = None) -> Tensor:
         """ws (N, num_ws, w_dim) -> images (N, C, H, W) float32, about -1..1; with the saved noise if none is given."""
@@ -192,12 +193,12 @@ class Generator(nn.Module):
         """
         seeds = check_seeds(seeds)
         labels = self.labels(class_index, len(seeds))
-        z = latents(seeds, self.config.z_dim).to(self.device)
+        z = to_device(latents(seeds, self.config.z_dim), self.device)
 
-        def draw(rows: list[int]) -> Tensor:
+        def draw(rows: list[int], at: Tensor) -> Tensor:
             ws = self.map(
-                z[rows],
-                None if labels is None else labels[rows],
+                z[at],
+                None if labels is None else labels[at],
                 truncation_psi=truncation_psi,
                 truncation_cutoff=truncation_cutoff,
             )
@@ -214,11 +215,11 @@ class Generator(nn.Module):
             )
         if noise_mode == "random" and len(seeds) != len(ws):
             raise BridgeError(f"{len(ws)} images with random noise need as many seeds, not {len(seeds)}")
-        ws = ws.to(self.device, torch.float32)
+        ws = to_device(ws.float(), self.device)
 
-        def draw(rows: list[int]) -> Tensor:
+        def draw(rows: list[int], at: Tensor) -> Tensor:
             own = [seeds[row] for row in rows] if seeds else []
-            return self._pass(ws[rows], noise_mode, own)
+            return self._pass(ws[at], noise_mode, own)
 
         return self._draw_in_micro_batches(draw, len(ws))
 
@@ -231,8 +232,8 @@ class Generator(nn.Module):
             self._recorded = {key: Recorded(lambda x: self.render(x, self.noises(noise_mode)), ws)}
         return self._recorded[key](ws)
 
-    def _draw_in_micro_batches(self, draw: Callable[[list[int]], Tensor], count: int) -> Tensor:
-        """Call `draw` on rows of exactly `micro_batch` indices and keep the first `count` results."""
+    def _draw_in_micro_batches(self, draw: Callable[[list[int], Tensor], Tensor], count: int) -> Tensor:
+        """Call `draw` on rows of exactly `micro_batch` indices, here and on the device, and keep `count` results."""
         size = self.micro_batch or default_micro_batch(self.config, self.device)
         side = self.resolution
         out = torch.empty(count, self.img_channels, side, side, dtype=torch.uint8)
@@ -251,7 +252,7 @@ class Generator(nn.Module):
             for start in range(0, count, size):
                 rows = [min(start + i, count - 1) for i in range(size)]
                 try:
-                    images = draw(rows)
+                    images = draw(rows, to_device(torch.tensor(rows), self.device))
                     begun = start, to_host(to_uint8(images), torch.isfinite(images).all())
                 except RuntimeError as error:
                     if not _out_of_memory(error):

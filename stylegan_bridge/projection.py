@@ -18,6 +18,7 @@ from torch import Tensor
 
 from stylegan_bridge.errors import BridgeError
 from stylegan_bridge.steering.spaces import LatentSpace, Prior, StyleSpace
+from stylegan_bridge.transfer import to_device
 
 #: Images (N, C, H, W) float32 0..255, the found and the wanted ones -> distance (N,), differentiable.
 Distance = Callable[[Tensor, Tensor], Tensor]
@@ -68,12 +69,12 @@ class Projector:
 
         starts: codes (N, L, D) to begin from, as an encoder gives; else each begins at the likest of some plain codes.
         """
-        targets = targets.to(self.starts.device).float()
+        targets = to_device(targets, self.starts.device).float()
         if targets.shape[1:] != self.start_images.shape[1:]:
             raise BridgeError(
                 f"images of shape {tuple(targets.shape[1:])}: this network draws {tuple(self.start_images.shape[1:])}"
             )
-        begin = self._likest(targets) if starts is None else starts.to(targets.device)
+        begin = self._likest(targets) if starts is None else to_device(starts, targets.device)
         points = self.prior.whitened(begin).detach().requires_grad_()
         noises = self._noises(len(targets))
         optimizer = torch.optim.Adam([points, *(noises or [])], lr=self.config.rate, betas=(0.9, 0.999))
@@ -89,9 +90,11 @@ class Projector:
             found = self._match(images, targets)
             self._total(found, points, noises).backward()
             better = found.detach() < least
-            least[better], best[better] = found.detach()[better], codes.detach()[better]
-            for mine, now in zip(kept or [], noises or [], strict=True):
-                mine[better] = now.detach()[better]
+            least = torch.where(better, found.detach(), least)  # in place by a mask the device would be waited for
+            best = torch.where(better[:, None, None], codes.detach(), best)
+            if kept and noises:
+                pairs = zip(noises, kept, strict=True)
+                kept = [torch.where(better[:, None, None, None], now.detach(), old) for now, old in pairs]
             optimizer.step()
             if noises:
                 _normalise(noises)
@@ -131,10 +134,8 @@ class Projector:
     def _likest(self, targets: Tensor) -> Tensor:
         """For each target the plain code whose image is nearest to it."""
         count = len(self.starts)
-        rows = []
-        for target in targets:
-            rows.append(int(self._match(self.start_images, target.expand(count, -1, -1, -1)).argmin()))
-        return self.starts[rows]
+        rows = [self._match(self.start_images, target.expand(count, -1, -1, -1)).argmin() for target in targets]
+        return self.starts[torch.stack(rows)]
 
     def _noises(self, count: int) -> list[Tensor] | None:
         if not self.config.noise:

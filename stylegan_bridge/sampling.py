@@ -14,8 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylegan_bridge.errors import BridgeError
+from stylegan_bridge.exact import exact
 from stylegan_bridge.generator import Generator, check_seeds, latents
 from stylegan_bridge.network import NoiseMode
+from stylegan_bridge.transfer import to_device
 
 #: Left, top, right, bottom as fractions of an FFHQ-aligned image: a crop as tight as FER2013's. FFHQ's alignment puts
 #: the eyes at 0.474 of the height and a quarter of the width apart (Karras et al. 2019, appendix A); here they come to
@@ -112,18 +114,20 @@ def mix_styles(
         raise BridgeError(f"layer {bad[0]} is outside 0..{num_ws - 1}")
     labels = generator.labels(class_index, len(content))
     ws = _ws(generator, content, labels, truncation_psi)
-    ws[:, list(layers)] = _ws(generator, style, labels, truncation_psi)[:, list(layers)]
+    at = to_device(torch.tensor(layers, dtype=torch.int64), ws.device)
+    ws[:, at] = _ws(generator, style, labels, truncation_psi)[:, at]
     return generator.sample_ws(ws, noise_mode, content)
 
 
 @torch.no_grad()
 def _ws(generator: Generator, seeds: Sequence[int], labels: Tensor | None, psi: float) -> Tensor:
     """Row by row, so that an image does not depend on the ones it is drawn with."""
-    z = latents(seeds, generator.config.z_dim).to(generator.device)
-    rows = [
-        generator.map(z[i : i + 1], None if labels is None else labels[i : i + 1], truncation_psi=psi)
-        for i in range(len(seeds))
-    ]
+    z = to_device(latents(seeds, generator.config.z_dim), generator.device)
+    with exact(generator.device):
+        rows = [
+            generator.map(z[i : i + 1], None if labels is None else labels[i : i + 1], truncation_psi=psi)
+            for i in range(len(seeds))
+        ]
     return torch.cat(rows) if rows else z.new_empty(0, generator.config.num_ws, generator.config.w_dim)
 
 
@@ -163,7 +167,7 @@ def soft_crop(
         left, top, right, bottom = (round(f * side) for f, side in zip(box, (width, height) * 2, strict=True))
         x = x[:, :, top : max(bottom, top + 1), left : max(right, left + 1)]
     if channels == 1 and x.shape[1] == 3:
-        x = (x * torch.tensor(_LUMA, device=x.device).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+        x = (x * to_device(torch.tensor(_LUMA), x.device).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
     if x.shape[2:] != (size, size):
         x = F.interpolate(x, (size, size), mode="bicubic", antialias=True, align_corners=False)
     return x.expand(-1, channels, -1, -1)

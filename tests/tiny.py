@@ -22,6 +22,7 @@ FAST = {
     "retrain.seeds": 2,
     "retrain.resamples": 100,
     "retrain.workers": 1,
+    "workers": 1,
 }
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from classifiers.files import read_foreign
 from classifiers.models import require_model
+from classifiers.start import check_start, own_file
 from ganfer.classifier.catalogue import ServedModel
 from ganfer.classifier.selective import parse_thresholds
 from ganfer.config import Config
@@ -30,9 +31,15 @@ def check_training(config: Config) -> None:
     weights = config.classifier.pretrained
     if weights in ("none", "imagenet"):
         return
-    if not Path(weights).is_file():
-        raise ConfigError(f"classifier.pretrained = {weights!r} is no file.", "Give none, imagenet or a file.")
-    read_foreign(Path(weights))
+    if own := own_file(weights):
+        check_start(own, config.classifier.model)
+    elif not Path(weights).is_file():
+        raise ConfigError(
+            f"classifier.pretrained = {weights!r} is neither a file nor a classifier's folder.",
+            "Give none, imagenet, a file of weights, or the folder of a trained classifier.",
+        )
+    else:
+        read_foreign(Path(weights))
 
 
 def check_device(config: Config) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from classifiers import Classifier, Samples, train
+from classifiers import Classifier, Samples, TrainConfig, train
+from classifiers.start import own_file, start_digest
 from ganfer.cards.dataset import CARD
 from ganfer.cards.model import write_model_card
 from ganfer.classifier.model_card import classifier_facts, measures, validation_estimates
@@ -22,7 +23,7 @@ from ganfer.workspace import Run, Workspace
 def train_classifier(workspace: Workspace, config: Config, data: Run) -> Result:
     """Train and calibrate on the data's train and val splits; the test split is not looked at."""
     settings = dataclasses.asdict(config.classifier)
-    key = {"config": settings, "inputs": {"data": data.digest}, "seed": config.seed}
+    key = {"config": settings, "inputs": {"data": data.digest, **start_input(config.classifier)}, "seed": config.seed}
     run = workspace.run("classifiers", config.classifier.model.replace(":", "-"), key)
     with run.work("train classifier") as record, tracked(run, config, "train classifier") as track:
         if record.get("status") == "complete":
@@ -59,6 +60,12 @@ def train_classifier(workspace: Workspace, config: Config, data: Run) -> Result:
         learned_from = {"name": data.name, "kind": data.figures.get("kind", "")}  # told still when the data are gone
         run.finish(digest=classifier.digest, figures=figures, device=str(classifier.device), learned_from=learned_from)
     return _result(run, "trained")
+
+
+def start_input(config: TrainConfig) -> dict[str, str]:
+    """What a training's key says of the classifier that it starts from: nothing where there is none."""
+    own = own_file(config.pretrained)
+    return {"start": start_digest(own)} if own else {}
 
 
 def samples(images: ImageSet, weights: np.ndarray | None = None, synthetic: np.ndarray | None = None) -> Samples:

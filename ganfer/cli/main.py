@@ -97,12 +97,12 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt) as error:
         cause = error.__cause__ if isinstance(error, click.Abort) else error  # click makes an Abort of either
-        if isinstance(cause, EOFError):  # which click takes for Ctrl-D
-            _tell(f"ganfer: A file ends too early ({one_line(str(cause))}). Make it again.")
-            sys.exit(1)
         if isinstance(cause, Ended):
             _tell(f"Ended by {cause}. Nothing finished is lost; the same command goes on from here.")
             sys.exit(128 + cause.number)
+        if isinstance(cause, EOFError):  # which click takes for Ctrl-D
+            _tell(f"ganfer: A file ends too early ({one_line(str(cause))}). Make it again.")
+            sys.exit(1)
         _tell("\nInterrupted. Nothing finished is lost; the same command goes on from here.")
         sys.exit(130)
     except EXPECTED as error:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganfer.cli.options import daily, setting_option
+from ganfer.cli.options import PathParam, daily, setting_option
 from ganfer.errors import ConfigError
 from ganfer.results import Result
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     "retrain.fresh", "--fresh", is_flag=False, flag_value=1000, metavar="[N]",
     help="Other faces in every pass, drawn and screened as the kept ones were: a set for each, or N in turn",
 )  # fmt: skip
+@setting_option("retrain.pretrained", "--pretrained", metavar="FOLDER", type=PathParam())
 @setting_option("retrain.tries", "--tries")
 @setting_option("retrain.keep", "--keep")
 @click.option("--drop-leaks/--keep-leaks", "drop_leaks", default=None, hidden=True)

@@ -41,6 +41,10 @@ def train() -> None:
     "--number", type=click.IntRange(min=1, max=100), default=1, metavar="K",
     help="Train K GANs with the seeds from --seed on, for `ganfer generate --generators K`",
 )  # fmt: skip
+@setting_option(
+    "workers", "--workers", help="GANs of --number side by side; 0 = one per core or GPU, 1 = one after the other"
+)
+@setting_option("cluster", "--cluster")
 @common_shared
 def gan(project: "Project", dry_run: bool, number: int) -> Result:
     """Train the generator; keeps the best snapshot, judged on held-back training images.
@@ -75,6 +79,7 @@ def encoder(project: "Project", dry_run: bool, gan: str | None) -> Result:
 @setting_option("classifier.sampler", "--sampler")
 @setting_option("classifier.augment", "--augment")
 @setting_option("classifier.precision", "--precision")
+@setting_option("classifier.pretrained", "--from", metavar="FOLDER|FILE|imagenet", type=PathParam())
 @common_shared
 def classifier(project: "Project", dry_run: bool) -> Result:
     """Train and calibrate the classifier; keeps the weights that do best on validation.

@@ -41,6 +41,9 @@ class RetrainConfig:
         "", "such ways to try, comma-separated, like plain,own-norms,real-last+real-priors; all: plain and each by "
         "itself; validation decides",
     )  # fmt: skip
+    pretrained: str = setting(
+        "", "folder of a classifier trained on other images: adds the arm pretrained, which starts from its weights"
+    )
     tries: int = setting(
         0, "settings tried in each arm on validation; 0 = two where the faces have several (ratios, weights, ways), "
         "else one",

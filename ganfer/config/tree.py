@@ -32,7 +32,10 @@ class Config:
         "", "Dask cluster for many jobs: tcp://HOST:8786, a scheduler's .json file, or local:N; empty = this machine"
     )
     workers: int = setting(
-        0, "processes that label or measure a large batch; 0 = one per core, 1 = this one alone", low=0, high=1024
+        0,
+        "processes for large batches, several GANs, quality's trainings; 0 = one per core (or GPU), 1 = this one alone",
+        low=0,
+        high=1024,
     )
     data: DataConfig = field(default_factory=DataConfig)
     drawn: DrawnConfig = field(default_factory=DrawnConfig)

@@ -21,6 +21,7 @@ from ganfer.data.hamming import bands_for, close_pairs, radius_of
 from ganfer.runtime.console import Advance
 
 NEAR = 0.85  # similarity from which two images count as the same picture
+SURE = 0.95  # from which they do although the data say that two people are on them: docs/data-check.md
 SIDE = 48  # pixels at which images are compared
 SHIFT = 4  # pixels of SIDE by which one picture may be displaced against the other
 _COSINE = 0.8  # of the hash's coefficients; below it the pixels are not compared

@@ -1,7 +1,7 @@
 """What is wrong with a set of images, as arrays and counts: pairs of the same picture, leaks, conflicts, damage."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ganfer.data.damage import MAX_ONE_VALUE, MIN_RANGE, NO_PICTURE, damage_of, grey_chunks
-from ganfer.data.duplicates import NEAR, SHIFT, SIDE, Duplicates, find_duplicates
+from ganfer.data.duplicates import NEAR, SHIFT, SIDE, SURE, Duplicates, find_duplicates
 from ganfer.data.imageset import SPLITS, ImageSet
 from ganfer.runtime.console import Advance
 
@@ -23,6 +23,7 @@ class Findings:
     pixels, and the near pairs among those. kind: (P,) str, exact, near or mirrored. similarity: (P,) float32.
     leaks_to: (N,) str, the split an image leaks into, "" for none.
     cluster: (N,) int64, images joined by a chain of pairs share a number. radius: Hamming distance searched completely.
+    lookalikes: pairs that were left out, of two people whom the data name.
     """
 
     damage: np.ndarray
@@ -33,6 +34,7 @@ class Findings:
     leaks_to: np.ndarray
     cluster: np.ndarray
     radius: int
+    lookalikes: int
 
 
 def examine(image_set: ImageSet, advance: Advance | None = None) -> Findings:
@@ -45,6 +47,7 @@ def examine(image_set: ImageSet, advance: Advance | None = None) -> Findings:
     damaged = np.concatenate(damage)
     rank = np.select([image_set.split == split for split in SPLITS], range(len(SPLITS)))
     duplicates = find_duplicates(image_set.images, ~np.isin(damaged, NO_PICTURE), rank, advance)
+    duplicates, lookalikes = _of_one_person(duplicates, image_set.group)
     first, second, kind, similarity = _pairs(duplicates)
     return Findings(
         damage=damaged,
@@ -55,7 +58,17 @@ def examine(image_set: ImageSet, advance: Advance | None = None) -> Findings:
         leaks_to=_leaks(duplicates, rank),
         cluster=_clusters(len(image_set), first, second),
         radius=duplicates.radius,
+        lookalikes=lookalikes,
     )
+
+
+def _of_one_person(found: Duplicates, group: np.ndarray) -> tuple[Duplicates, int]:
+    """Without the near pairs of two people whom the data name, and how many they were: portraits taken and aligned
+    alike resemble each other. From `SURE` on it is the same picture under two names."""
+    one, other = group[found.first], group[found.second]
+    apart = (one != "") & (other != "") & (one != other) & (found.similarity < SURE)
+    kept = {name: getattr(found, name)[~apart] for name in ("first", "second", "similarity", "mirrored")}
+    return replace(found, **kept), int(apart.sum())
 
 
 def _pairs(found: Duplicates) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -101,6 +114,7 @@ def summarise(image_set: ImageSet, found: Findings) -> dict[str, Any]:
         "exact": {"groups": len(np.unique(a[exact])), "surplus_images": int(exact.sum())},
         "near_pairs": int((found.kind == "near").sum()),
         "mirrored_pairs": int((found.kind == "mirrored").sum()),
+        "lookalikes": found.lookalikes,
         "pairs_by_splits": _tally(f"{x}-{y}" for x, y in zip(*_ordered(split[a], split[b]), strict=True)),
         "images_with_a_duplicate": int(np.isin(np.arange(len(image_set)), np.append(a, b)).sum()),
         "leaks": {

@@ -6,6 +6,7 @@ own table and points to its parent's images by row.
 """
 
 import csv
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -201,6 +202,12 @@ def read_set(folder: Path) -> ImageSet:
         )
     except (OSError, EOFError, ValueError, KeyError, IndexError, AssertionError) as error:
         raise DataError(f"{folder} is damaged ({error}).", "Remove it and add the data again.") from error
+
+
+def files_of_set(folder: Path) -> list[Path]:
+    """The files that `read_set` reads; a variant's images are its parent's."""
+    files = [folder / name for name in ("set.json", "table.csv", "soft_labels.npy", str(_info(folder)["images"]))]
+    return [Path(os.path.normpath(file)) for file in files if file.is_file()]
 
 
 def _text(values: Sequence[str]) -> np.ndarray:

@@ -19,6 +19,7 @@ from ganfer.experiment.builds import (
     on_features,
     oracle,
     pool,
+    pretrained,
     real_only,
     unscreened,
     with_faces,
@@ -86,6 +87,9 @@ class Outcome:
     data: TrainingData
     steps: int
     trained: tuple[Trained, ...]
+
+
+PRETRAINED = "pretrained"  # which a setting of its own asks for
 
 
 def build_of(name: str) -> Build:
@@ -185,6 +189,10 @@ _ALL = (
         "real images, their labels cleaned by confident learning (Northcutt et al. 2021)",
         label_cleaned(relabel=False), other=("-relabelled", label_cleaned(relabel=True)),
     ),
+    Arm(
+        PRETRAINED, "Pretrained", "real images, starting from the weights of a classifier trained on others",
+        pretrained(), other=("-slowly", pretrained(body_lr=0.1)),
+    ),
     Arm("synthetic", "Real + synthetic", "real images and the kept synthetic faces", with_faces, "synthetic"),
     Arm(
         "synthetic+best", "Synthetic + best",
@@ -250,17 +258,24 @@ GROUPS: Mapping[str, Sequence[str]] = {
 _FORMER = {"class-weighted": "deferred-weights"}  # plain class weights were gradient noise on long tails
 
 
-def chosen_arms(names: str, *, thinned: bool | None = None, pooled: bool | None = None) -> list[Arm]:
+def chosen_arms(names: str, *, thinned: bool | None = None, pooled: bool | None = None, start: str = "") -> list[Arm]:
     """The arms of a comma-separated list; `GROUPS` stand for lists. `original`, the baseline, comes first.
 
     thinned: whether real images were taken away from the training split, so that `oracle` can train on them; else the
     learning curve takes its place in groups. None: not known yet, both stay. pooled: whether there is a labelled pool;
-    without one (or None) groups leave out the arms that train on it.
+    without one (or None) groups leave out the arms that train on it. start: a classifier's folder, which adds the arm
+    that starts from its weights; no group has it.
     """
     given = [name.strip() for name in names.split(",") if name.strip()]
     wanted: list[str] = []
     for name in given:
         wanted += _of_group(GROUPS[name], thinned, pooled) if name in GROUPS else [_FORMER.get(name, name)]
+    if PRETRAINED in wanted and not start:
+        raise ConfigError(
+            "The arm pretrained needs a classifier to start from.",
+            "Name its folder: --set retrain.pretrained=../other-work/classifiers/RUN.",
+        )
+    wanted += [PRETRAINED] * bool(start)
     for name in wanted:
         if name not in ARMS:
             raise ConfigError(f"Unknown arm {name!r}.", did_you_mean(name, [*ARMS, *GROUPS]))
@@ -296,7 +311,7 @@ def chosen_arms(names: str, *, thinned: bool | None = None, pooled: bool | None 
 
 def _of_group(names: Sequence[str], thinned: bool | None, pooled: bool | None) -> list[str]:
     left_out: Sequence[str] = () if thinned is None else CURVE if thinned else ("oracle",)
-    left_out = (*left_out, *(() if pooled else POOL))
+    left_out = (*left_out, PRETRAINED, *(() if pooled else POOL))
     if not installed():
         left_out = (*left_out, "clean")
     return [name for name in names if name not in left_out]

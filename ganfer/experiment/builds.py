@@ -31,6 +31,15 @@ def real_only(**changes: Any) -> Build:
     return lambda material, config: plain(material.real, dataclasses.replace(config, **changes))
 
 
+def pretrained(**changes: Any) -> Build:
+    """The real images alone; the weights are those of a classifier that was trained on others, to begin with."""
+
+    def build(material: Material, config: TrainConfig) -> TrainingData:
+        return plain(material.real, dataclasses.replace(config, pretrained=material.start, **changes))
+
+    return build
+
+
 def with_faces(material: Material, config: TrainConfig, faces: ImageSet | None = None) -> TrainingData:
     """The real images and the faces (none: the kept ones), these with the material's weight."""
     faces = material.kept if faces is None else faces

@@ -20,7 +20,7 @@ from ganfer.data.imageset import ImageSet, read_set, save_set
 from ganfer.data.splits import NO_GROUP, hold_out, rank_of
 from ganfer.errors import ConfigError, DataError
 from ganfer.experiment.pooled import pooled_results
-from ganfer.experiment.prepare import RULE, Inputs, inputs_of
+from ganfer.experiment.prepare import RULE, Inputs, inputs_of, start_inputs
 from ganfer.experiment.retrain import report_result, retrain_together
 from ganfer.experiment.ways import identity
 from ganfer.generate.batch import read_batch
@@ -56,7 +56,8 @@ def retrain_in_folds(workspace: Workspace, config: Config, data: Run, batch: Run
     for elsewhere in ("cluster", "workers", "tracking"):  # where it is computed and told changes nothing
         settings.pop(elsewhere)
     counts = None if batch is None else _asked(batch, data)
-    key = {"config": settings, "inputs": {"data": data.digest}, "seed": config.seed, "faces": counts}
+    inputs = {"data": data.digest, **start_inputs(config, data)}
+    key = {"config": settings, "inputs": inputs, "seed": config.seed, "faces": counts}
     run = workspace.run("reports", "folds", key)
     with run.work("retrain in folds") as record:
         if record.get("status") == "complete":

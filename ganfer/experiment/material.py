@@ -24,7 +24,8 @@ class Material:
     fresh: for each of the turns (or for `kept` alone) further sets of faces for the later passes, as large as it is.
     way: how the classifier learns from faces (`ganfer.experiment.ways`). plausible: by generator, the faces that
     nothing but their label speaks against, with what the ensemble says of them once it is trained. moved: by setting,
-    real images pushed into rare classes, and how many in words, once the original is trained. out_of_fold: gives
+    real images pushed into rare classes, and how many in words, once the original is trained. start: the folder of the
+    classifier that the arm `pretrained` starts from. out_of_fold: gives
     (N, K), what models that were not trained on them say of the real images; trains those that are missing.
     """
 
@@ -42,6 +43,7 @@ class Material:
     way: str = PLAIN
     plausible: tuple[ImageSet, ...] = ()
     moved: Mapping[str, tuple[ImageSet, str]] = field(default_factory=dict)
+    start: str = ""
     out_of_fold: Callable[[], np.ndarray] | None = None
 
 

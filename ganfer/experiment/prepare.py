@@ -4,13 +4,16 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 from classifiers.config import TrainConfig
 from classifiers.parts import total_steps
-from ganfer.classifier.train import real_only
+from classifiers.start import check_start, own_file, start_digest
+from ganfer.classifier.train import real_only, start_input
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set
+from ganfer.errors import ConfigError
 from ganfer.experiment import ways
 from ganfer.experiment.arms import Arm, chosen_arms
 from ganfer.experiment.budget import Budget, budget_of
@@ -74,7 +77,8 @@ def inputs_of(workspace: Workspace, config: Config, data: Run, batch: Run) -> In
     """What the experiment rests on, and the folder that this names. DataError for faces of other data."""
     labels = newest_labels(batch)
     assert labels is not None, "the pipeline labels the batch first"
-    arms = chosen_arms(config.retrain.arms, thinned=is_thinned(data), pooled=has_pool(config, workspace, data))
+    pooled = has_pool(config, workspace, data)
+    arms = chosen_arms(config.retrain.arms, thinned=is_thinned(data), pooled=pooled, start=config.retrain.pretrained)
     refuse_other_data(batch, labels, data)
     several = _several(workspace, config, data, batch)
     key: dict[str, Any] = {
@@ -84,6 +88,7 @@ def inputs_of(workspace: Workspace, config: Config, data: Run, batch: Run) -> In
             "batch": batch.digest,
             "labels": labels.digest,
             **decisions_input(batch),
+            **start_inputs(config, data),
         },
         **({"batches": [labels.digest for _, labels in several]} if several else {}),
         **pool_input(arms, workspace, data),
@@ -118,7 +123,8 @@ def prepared(inputs: Inputs) -> Prepared:
     pool = pool_faces(inputs.arms, workspace, data, images, soft_labels=settings.soft_labels)
     material = Material(
         real, kept, unscreened, settings.weight, config.seed, held_back=taken, turns=turns, pool=pool,
-        way=ways.parsed(settings.way, "retrain.way"), plausible=_plausible(inputs, images, len(real)),
+        way=ways.parsed(settings.way, "retrain.way"),
+        start=str(Path(settings.pretrained).resolve()), plausible=_plausible(inputs, images, len(real)),
         out_of_fold=cache(partial(out_of_fold, inputs.run, config, real)),
     )  # fmt: skip
     recipe = _recipe(config.classifier, material)
@@ -133,6 +139,27 @@ def prepared(inputs: Inputs) -> Prepared:
     choices = Choices(plan, portions, material, recipe, trainings, settings.resamples)
     budget = budget_of(config, plan.count + folds_of(config, inputs.arms), workspace, data, real=real, val=val)
     return Prepared(inputs, images, leaks, material, recipe, plan, budget, trainings, choices)
+
+
+def start_inputs(config: Config, data: Run) -> dict[str, str]:
+    """What an experiment's key says of the weights that its trainings start from: nothing where there are none."""
+    start = start_of(config, data)
+    return {**({"pretrained": start_digest(start)} if start else {}), **start_input(config.classifier)}
+
+
+def start_of(config: Config, data: Run | None) -> Path | None:
+    """The weights that the arm `pretrained` starts from. ConfigError or ClassifierError where it could not."""
+    if not config.retrain.pretrained:
+        return None
+    source = own_file(config.retrain.pretrained)
+    if source is None:
+        raise ConfigError(
+            f"retrain.pretrained = {config.retrain.pretrained!r} is no classifier of ganfer's.",
+            "Name the folder of one, like ../other-work/classifiers/RUN.",
+        )
+    images = None if data is None else read_set(data.path).images
+    check_start(source, config.classifier.model, None if images is None else (images.shape[1], images.shape[2]))
+    return source
 
 
 def folds_of(config: Config, arms: Sequence[Arm]) -> int:

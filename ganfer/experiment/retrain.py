@@ -21,7 +21,7 @@ from ganfer.experiment.fresh import fresh_notes
 from ganfer.experiment.fresh import plan_lines as fresh_lines
 from ganfer.experiment.history import uses_notes
 from ganfer.experiment.plan import plan_of
-from ganfer.experiment.prepare import Inputs, Prepared, folds_of, inputs_of, prepared
+from ganfer.experiment.prepare import Inputs, Prepared, folds_of, inputs_of, prepared, start_of
 from ganfer.experiment.read import read
 from ganfer.experiment.retrieval import has_pool, pool_notes
 from ganfer.experiment.trainings import train_together
@@ -43,7 +43,9 @@ def plan_lines(config: Config, workspace: Workspace | None = None, data: Run | N
     if config.retrain.keep == "ensemble" and config.retrain.seeds == 1:
         raise ConfigError("retrain.keep = 'ensemble' and one seed.", "Give --seeds 2 or more, or keep a single model.")
     thinned = None if data is None else is_thinned(data)
-    arms = chosen_arms(config.retrain.arms, thinned=thinned, pooled=has_pool(config, workspace, data))
+    pooled = has_pool(config, workspace, data)
+    arms = chosen_arms(config.retrain.arms, thinned=thinned, pooled=pooled, start=config.retrain.pretrained)
+    start_of(config, data)
     refuse(config.retrain, config.classifier)
     plan = plan_of(config.retrain, arms, loss=config.classifier.loss)
     folds = folds_of(config, arms)

@@ -99,7 +99,7 @@ def identity(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of an experiment that change what comes out: not how many trainings run side by side, and what came
     later only where it is set, so that reports made before are found."""
     later = {"way": PLAIN, "ways": ""}
-    incidental = ("workers",)
+    incidental = ("workers", "pretrained")  # whose weights are named by their digest
     return {
         name: value
         for name, value in settings.items()

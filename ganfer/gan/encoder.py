@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from classifiers.device_set import to_device
+from classifiers.prediction import arriving
 from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.errors import DataError, GanferError
@@ -70,12 +72,15 @@ class Encoder:
     @torch.no_grad()
     def encode(self, images: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         """Codes (N, 1, latent_dim) float32 of faces (N, C, S, S) uint8 of the GAN's classes (N,)."""
-        parts = []
-        for i in range(0, len(images), _BATCH):
-            x = torch.from_numpy(np.ascontiguousarray(images[i : i + _BATCH])).to(self.device).float()
-            y = None if labels is None else torch.from_numpy(labels[i : i + _BATCH]).to(self.device)
-            parts.append(self.network(x, y).cpu().numpy())
-        return np.concatenate(parts)[:, None]
+        parts = (slice(i, i + _BATCH) for i in range(0, len(images), _BATCH))
+        found = arriving(self._batch(images[part], None if labels is None else labels[part]) for part in parts)
+        return np.concatenate([codes.numpy() for codes in found])[:, None]
+
+    def _batch(self, images: np.ndarray, labels: np.ndarray | None) -> Tensor:
+        x = to_device(torch.from_numpy(np.ascontiguousarray(images)), self.device).float()
+        y = None if labels is None else to_device(torch.from_numpy(labels), self.device)
+        found: Tensor = self.network(x, y)
+        return found
 
 
 def encoder_run(workspace: Workspace, config: Config, data: Run, gan: Run, identity: Run) -> Run:
@@ -169,17 +174,18 @@ def encoder_loss(
     classes, half = len(generator.class_names or ()), max(1, own.batch_size // 2)
 
     def classed(values: np.ndarray) -> Tensor | None:
-        return torch.from_numpy(values).to(device) if classes else None
+        return to_device(torch.from_numpy(values), device) if classes else None
 
     def loss(i: int) -> Tensor:
         rng = stream(config.seed, "encoder-step", i)
-        z = torch.from_numpy(rng.standard_normal((half, generator.spec.latent_dim)).astype(np.float32)).to(device)
+        z = rng.standard_normal((half, generator.spec.latent_dim)).astype(np.float32)
+        latent = to_device(torch.from_numpy(z), device)
         asked = classed(rng.integers(max(1, classes), size=half))
         with torch.no_grad():
-            drawn = generator.render(z, asked).clamp(0, 255)
-        total = F.mse_loss(network(drawn, asked), z)
+            drawn = generator.render(latent, asked).clamp(0, 255)
+        total = F.mse_loss(network(drawn, asked), latent)
         rows = rng.integers(len(real), size=half)
-        faces, there = torch.from_numpy(real[rows]).to(device).float(), classed(labels[rows])
+        faces, there = to_device(torch.from_numpy(real[rows]), device).float(), classed(labels[rows])
         found = network(faces, there)
         again = generator.render(found, there)
         grey = ((again - faces) / 255).square().mean()

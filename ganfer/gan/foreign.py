@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from classifiers.device_set import to_device
 from ganfer.errors import GanferError
 from ganfer.gan.sampling import GanGenerator
 from ganfer.gan.spec import NetworkSpec
@@ -35,7 +36,7 @@ class Fitted(nn.Module):
         del labels
         images: Tensor = self.network(z.reshape(-1, *self.latent_shape))
         if images.shape[1] == 3 and self.channels == 1:
-            luma = torch.tensor(_LUMA, dtype=images.dtype, device=images.device).view(1, 3, 1, 1)
+            luma = to_device(torch.tensor(_LUMA, dtype=images.dtype), images.device).view(1, 3, 1, 1)
             images = (images * luma).sum(dim=1, keepdim=True)
         elif images.shape[1] == 1 and self.channels == 3:
             images = images.expand(-1, 3, -1, -1)

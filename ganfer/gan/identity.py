@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from classifiers.device_set import to_device
 from ganfer.config import Config
 from ganfer.data.drawn import DRAWN_VERSION, draw_faces
 from ganfer.data.imageset import ImageSet, read_set
@@ -159,8 +160,8 @@ def _train(
             two = np.stack([rng.choice(groups[k], 2) for k in chosen])
             pixels.append(_at_side(real.images[two.ravel()]))
             who.append(len(persons) + np.repeat(np.arange(len(chosen)), 2))
-        faces = torch.from_numpy(np.concatenate(pixels)).to(device).float()
-        return contrast(network(varied(faces, rng)), torch.from_numpy(np.concatenate(who)).to(device))
+        faces = to_device(torch.from_numpy(np.concatenate(pixels)), device).float()
+        return contrast(network(varied(faces, rng)), to_device(torch.from_numpy(np.concatenate(who)), device))
 
     train_steps(
         run.path / "checkpoint.pt", {"network": network}, optimizer, settings.steps, _RATE, step,
@@ -189,7 +190,7 @@ def _at_side(images: np.ndarray) -> np.ndarray:
 def varied(faces: Tensor, rng: np.random.Generator) -> Tensor:
     """Faces (N, C, H, W) mirrored, shifted, scaled and lit at random: what does not change a person."""
     n = len(faces)
-    draws = torch.from_numpy(rng.random((6, n)).astype(np.float32)).to(faces.device)
+    draws = to_device(torch.from_numpy(rng.random((6, n)).astype(np.float32)), faces.device)
     theta = torch.zeros(n, 2, 3, device=faces.device)
     scale = 1 + (draws[0] - 0.5) * 0.2
     theta[:, 0, 0] = torch.where(draws[1] < 0.5, -scale, scale)

@@ -97,7 +97,7 @@ class Training:
         """
         config, state = self.config, self.state
         self._agree(False)
-        with progress(f"train {config.network}", config.steps) as advance:
+        with progress(bar_of(config), config.steps) as advance:
             advance(state.step)
             while state.step < config.steps and not self._out_of_time():
                 strength = self.conditioning()
@@ -329,7 +329,7 @@ class Training:
         candidate = average_of(self.state.average)
         inputs = (self.batches.draw(_RECALIBRATION + i) for i in range(_RECALIBRATION_BATCHES))
         recalibrate(candidate, ((batch.z, batch.labels) for batch in inputs))
-        if not all(bool(torch.isfinite(p).all()) for p in candidate.parameters()):
+        if not bool(torch.stack([torch.isfinite(p).all() for p in candidate.parameters()]).all()):  # one wait
             raise self._diverged()
         return candidate
 
@@ -398,6 +398,11 @@ class Training:
             "counts": dict(zip(self.plan.names, self.plan.counts.tolist(), strict=True)),
             "alarms": [f"step {row['step']}: {row['alarm']}" for row in state.history if row["alarm"]],
         }
+
+
+def bar_of(config: GanConfig) -> str:
+    """What the bar of a training says."""
+    return f"train {config.network}"
 
 
 def twice(counts: float | Tensor) -> float | Tensor:

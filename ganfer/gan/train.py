@@ -3,7 +3,6 @@
 import dataclasses
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -48,13 +47,12 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
     config = dataclasses.replace(config, gan=settled_batch(config.gan, place))
     pools = used_pools(workspace, config, data)
     parent = open_parent(workspace, config.gan) if config.gan.parent else None
-    key = run_key(config, data, parent, pools)
+    run = gan_run(workspace, config, data, parent, pools)
     if parent is not None:
         say_if_changed(workspace, config.gan, parent)
-    run = workspace.run("gans", config.gan.network if config.gan.conditional else f"{config.gan.network}-plain", key)
     with run.work("train gan") as record:
         if record.get("status") == "complete":
-            return _result(run, "was already trained")
+            return gan_result(run, "was already trained")
         images = read_set(data.path)
         plan = plan_training(images, config.gan, config.seed, read_pools(pools) if pools else None)
         spec = network_spec(images, plan, config.gan, parent)
@@ -88,25 +86,7 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
                 track.artefacts(CARD, "card.json", "losses.png", "history.csv")
                 run.finish(digest=digest, figures=figures, device=describe(fabric.device))
     ranks.barrier()
-    return _result(run, "trained")
-
-
-def train_several(workspace: Workspace, config: Config, data: Run, number: int) -> Result:
-    """`train_gan` with `number` seeds one after the other, from the configured one on; the same call again resumes.
-
-    Each GAN has its own held-back images, guide and weights, so that they are as independent as one data set allows.
-    """
-    results = []
-    for place in range(number):
-        say(f"GAN {place + 1} of {number}, seed {config.seed + place}.")
-        results.append(train_gan(workspace, dataclasses.replace(config, seed=config.seed + place), data))
-    last = results[-1]
-    names = [Path(str(result.path)).name for result in results]
-    lines = [
-        *(line for result in results for line in result.lines),
-        f"Draw from each: ganfer generate --generators {number}",
-    ]
-    return Result("ganfer train gan", last.path, {**last.figures, "gans": names}, lines)
+    return gan_result(run, "trained")
 
 
 def check_settings(data: Run | None, config: Config) -> None:
@@ -170,6 +150,14 @@ def used_pools(workspace: Workspace, config: Config, data: Run) -> list[Run]:
             "Add real images without labels (ganfer data add FOLDER --pool), or leave the setting out.",
         )
     return found
+
+
+def gan_run(
+    workspace: Workspace, config: Config, data: Run, parent: Parent | None = None, pools: Sequence[Run] = ()
+) -> Run:
+    """The run of a training with these settings, the batch size settled."""
+    name = config.gan.network if config.gan.conditional else f"{config.gan.network}-plain"
+    return workspace.run("gans", name, run_key(config, data, parent, pools))
 
 
 def run_key(config: Config, data: Run, parent: Parent | None = None, pools: Sequence[Run] = ()) -> dict[str, Any]:
@@ -248,7 +236,8 @@ def how_long(spec: NetworkSpec, config: Config) -> str:
     return f"About {duration(seconds)} on this {fabric.device.type}, by the time that {few} images take."
 
 
-def _result(run: Run, what: str) -> Result:
+def gan_result(run: Run, what: str) -> Result:
+    """What a finished training says; what: "trained" or "was already trained"."""
     figures = run.figures
     score = figures["score"]
     quality = "" if score is None else f", KID {score:.4f} against held-back images ({figures['features']} features)"

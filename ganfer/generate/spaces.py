@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from classifiers.device_set import to_device
 from ganfer.gan.generator import Generator
 from ganfer.gan.sampling import GanGenerator
 from stylegan_bridge.steering import LatentSpace
@@ -24,7 +25,7 @@ class GanSpace:
     def codes(self, seeds: Sequence[int]) -> Tensor:
         """(N, layers, latent_dim): what the generator itself draws these seeds from, the same for every layer."""
         z = torch.from_numpy(self._generator.latents(np.array(seeds, dtype=np.int64)))
-        return z.to(self._generator.device).unsqueeze(1).repeat(1, self.layers, 1)
+        return to_device(z, self._generator.device).unsqueeze(1).repeat(1, self.layers, 1)
 
     def images(self, codes: Tensor) -> Tensor:
         """Float, 0..255, differentiable."""

@@ -8,6 +8,7 @@ import torch
 
 from classifiers import Classifier
 from classifiers.calibration import softmax
+from classifiers.device_set import to_device
 from ganfer.runtime.console import Advance
 from ganfer.runtime.files import atomic_path, remove_abandoned, write_npy_parts
 from ganfer.runtime.parts import PART
@@ -20,7 +21,7 @@ def features_and_probabilities(classifier: Classifier, images: np.ndarray) -> tu
     """Penultimate features (N, d) and calibrated probabilities (N, K), float32, of uint8 images in one pass."""
     features = classifier.features(images)
     with torch.inference_mode():
-        logits = classifier.model.head(torch.from_numpy(features).to(classifier.device)).float().cpu().numpy()
+        logits = classifier.model.head(to_device(torch.from_numpy(features), classifier.device)).float().cpu().numpy()
     return features, softmax(logits, classifier.temperature)
 
 

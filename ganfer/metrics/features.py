@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from classifiers.device_set import to_device
+from classifiers.prediction import arriving
 from ganfer.runtime.seeding import stream
 
 NAME = "random-conv"
@@ -39,13 +41,13 @@ class RandomConvFeatures:
     @torch.no_grad()
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """(N, C, H, W) uint8 to (N, d) float32, a batch at a time."""
-        parts = [self._batch(images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)]
+        batches = (self._batch(images[i : i + _BATCH]) for i in range(0, len(images), _BATCH))
+        parts = [part.numpy() for part in arriving(batches)]
         return np.concatenate(parts) if parts else np.empty((0, self.dim), dtype=np.float32)
 
-    def _batch(self, images: np.ndarray) -> np.ndarray:
-        x = torch.from_numpy(np.ascontiguousarray(images)).to(self.device).float().div_(127.5).sub_(1.0)
-        features: np.ndarray = self.pooled(x).cpu().numpy()
-        return features
+    def _batch(self, images: np.ndarray) -> Tensor:
+        x = to_device(torch.from_numpy(np.ascontiguousarray(images)), self.device)
+        return self.pooled(x.float().div_(127.5).sub_(1.0))
 
     def pooled(self, x: Tensor) -> Tensor:
         """(N, C, H, W) in -1..1 to (N, d), differentiable."""

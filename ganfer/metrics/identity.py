@@ -15,6 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from classifiers.device_set import to_device
+from classifiers.prediction import arriving
+
 SIDE = 48  # pixels it looks at
 WIDTH = 64  # of the embedding
 _BATCH = 256
@@ -109,10 +112,8 @@ class IdentityDistance:
     def embed(self, images: np.ndarray) -> np.ndarray:
         """(N, C, H, W) uint8 -> (N, 64)."""
         device = next(self.network.parameters()).device
-        parts = [
-            self.network(torch.from_numpy(np.ascontiguousarray(images[i : i + _BATCH])).to(device).float()).cpu()
-            for i in range(0, len(images), _BATCH)
-        ]
+        pixels = (torch.from_numpy(np.ascontiguousarray(images[i : i + _BATCH])) for i in range(0, len(images), _BATCH))
+        parts = list(arriving(self.network(to_device(part, device).float()) for part in pixels))
         return torch.cat(parts).numpy() if parts else np.empty((0, WIDTH), np.float32)
 
     def bound(self, share: float) -> float:

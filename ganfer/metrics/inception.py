@@ -8,7 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from classifiers.device_set import to_device
+from classifiers.prediction import arriving
 from ganfer.errors import GanferError
 
 FILE = "weights-inception-2015-12-05-6726825d.pth"
@@ -36,11 +39,13 @@ class InceptionFeatures:
     @torch.inference_mode()
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """(N, C, H, W) uint8, C = 1 or 3, to (N, 2048) float32."""
-        parts = [np.empty((0, int(_LAYER)), np.float32)]
-        for start in range(0, len(images), _BATCH):
-            x = torch.from_numpy(np.ascontiguousarray(images[start : start + _BATCH])).to(self.device)
-            parts.append(self.network(x.expand(-1, 3, -1, -1))[0].float().cpu().numpy())
-        return np.concatenate(parts)
+        batches = (self._batch(images[start : start + _BATCH]) for start in range(0, len(images), _BATCH))
+        return np.concatenate([np.empty((0, int(_LAYER)), np.float32), *(part.numpy() for part in arriving(batches))])
+
+    def _batch(self, images: np.ndarray) -> Tensor:
+        x = to_device(torch.from_numpy(np.ascontiguousarray(images)), self.device)
+        features: Tensor = self.network(x.expand(-1, 3, -1, -1))[0]
+        return features.float()
 
 
 def find_inception(path: str = "") -> Path | None:

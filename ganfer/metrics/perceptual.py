@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from classifiers.device_set import to_device
 from ganfer.errors import GanferError
 from ganfer.metrics.features import RandomConvFeatures
 from stylegan_bridge import BridgeError, read_tensors
@@ -134,7 +135,8 @@ def _fill(backbone: nn.Module, state: Mapping[str, Tensor], kind: str) -> None:
 
 def _prepared(images: np.ndarray, device: torch.device | str) -> Tensor:
     """(N, C, H, W) uint8 to (N, 3, S, S) float32 in -1..1, S >= 64."""
-    return _enlarged(torch.from_numpy(np.ascontiguousarray(images)).to(device).float().div_(127.5).sub_(1.0))
+    pixels = to_device(torch.from_numpy(np.ascontiguousarray(images)), torch.device(device))
+    return _enlarged(pixels.float().div_(127.5).sub_(1.0))
 
 
 def _enlarged(x: Tensor) -> Tensor:

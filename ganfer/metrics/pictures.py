@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from classifiers.device_set import to_device
+from classifiers.prediction import arriving
 from ganfer.data.damage import grey_chunks
 from ganfer.data.duplicates import COARSE, FINE, SHIFT, SIDE, at_side
 
@@ -55,17 +57,19 @@ def correlations(of: Tensor, to: Tensor, pairs: np.ndarray, flipped: np.ndarray)
     others = torch.fft.rfft2(to)
     sums, squares = (_window_sums(x) for x in (to, to.square()))
     spread = (squares - sums.square() / _MIDDLE**2).clamp_min(0).sqrt()
-    best = np.zeros(len(pairs), np.float32)
-    for start in range(0, len(pairs), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        which = torch.from_numpy(flipped[part].astype(np.int64)).to(of.device)
-        mine, other = torch.from_numpy(np.ascontiguousarray(pairs[part].T)).to(of.device)
+
+    def compared(part: slice) -> Tensor:
+        which = to_device(torch.from_numpy(flipped[part].astype(np.int64)), of.device)
+        mine, other = to_device(torch.from_numpy(np.ascontiguousarray(pairs[part].T)), of.device)
         shifts = 2 * SHIFT + 1
         product = torch.fft.irfft2(waves[which, mine] * others[other], s=(SIDE, SIDE))[:, :shifts, :shifts]
         scale = length[which, mine, None, None] * spread[other]
         value = torch.where(scale > 1e-3, product / scale.clamp_min(1e-3), 0.0)
-        best[part] = value.amax((1, 2)).clamp(-1, 1).cpu().numpy()
-    return best
+        return value.amax((1, 2)).clamp(-1, 1)
+
+    parts = (slice(start, start + _AT_ONCE) for start in range(0, len(pairs), _AT_ONCE))
+    found = [part.numpy() for part in arriving(map(compared, parts))]
+    return np.concatenate(found) if found else np.zeros(0, np.float32)
 
 
 def _window_sums(x: Tensor) -> Tensor:

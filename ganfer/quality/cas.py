@@ -5,14 +5,17 @@ same training on as many real images is the ceiling of the first, the same image
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from classifiers import Classifier, Samples, TrainConfig, load_classifier, train
-from ganfer.runtime.console import progress
+from classifiers import Classifier, Job, Samples, load_classifier, train_many
+from classifiers.scheduler import cores
+from ganfer.config import Config
+from ganfer.runtime.console import progress, say
 from ganfer.runtime.seeding import stream
 
 LEAST = 10  # faces of a class it takes
@@ -71,24 +74,28 @@ def cas_data(
 
 
 def train_cas(
-    config: TrainConfig, samples: Samples, names: tuple[str, ...], folder: Path, *, seed: int, device: str
-) -> Classifier:
-    """A classifier trained on these samples alone; a tenth of them chooses its weights. Found again when it is done."""
-    rng = stream(seed, "cas held out")
-    order = rng.permutation(len(samples))
+    config: Config, arms: Mapping[str, Samples], names: tuple[str, ...], folder: Path
+) -> dict[str, Classifier]:
+    """A classifier for each arm, trained on its samples alone, side by side; found again when it is done."""
+    beside = 1 if config.workers == 1 else len(arms)  # at a time, who share the cores
+    threads = 1 if config.cluster else max(1, min(torch.get_num_threads(), cores() // beside))
+    train_many(
+        [_job(config, samples, names, folder / arm) for arm, samples in arms.items()],
+        device=config.device, workers=config.workers or None, threads=threads, progress=progress,
+        cluster=config.cluster, say=say,
+    )  # fmt: skip
+    return {arm: load_classifier(folder / arm, config.device) for arm in arms}
+
+
+def _job(config: Config, samples: Samples, names: tuple[str, ...], folder: Path) -> Job:
+    """The training; a tenth of the samples chooses its weights."""
+    order = stream(config.seed, "cas held out").permutation(len(samples))
     held = np.zeros(len(samples), dtype=bool)
     for k in np.unique(samples.labels):
         mine = order[samples.labels[order] == k]
         held[mine[: max(1, round(_HELD_OUT * len(mine)))]] = len(mine) > 1
-    recipe = dataclasses.replace(config, tensorboard=False, sampler="balanced", loss="cross-entropy")
-    train(
-        recipe,
-        Samples(samples.images[~held], samples.labels[~held]),
-        Samples(samples.images[held], samples.labels[held]),
-        names,
-        folder,
-        seed=seed,
-        device=device,
-        progress=progress,
+    recipe = dataclasses.replace(
+        config.classifier, steps=config.quality.cas_steps, tensorboard=False, sampler="balanced", loss="cross-entropy"
     )
-    return load_classifier(folder, device)
+    training, choosing = (Samples(samples.images[part], samples.labels[part]) for part in (~held, held))
+    return Job(recipe, training, choosing, names, folder, config.seed)

@@ -321,11 +321,7 @@ def _cas(run: Run, config: Config, subject: Subject) -> dict[str, Any] | None:
     )
     if data is None:
         return None
-    recipe = dataclasses.replace(config.classifier, steps=config.quality.cas_steps)
-    models = {
-        arm: train_cas(recipe, samples, names, run.path / "cas" / arm, seed=config.seed, device=config.device)
-        for arm, samples in (("real", data.real), ("synthetic", data.synthetic))
-    }
+    models = train_cas(config, {"real": data.real, "synthetic": data.synthetic}, names, run.path / "cas")
     held = np.asarray(subject.held_back.images)
     called = {arm: model.logits(held).argmax(axis=1) for arm, model in models.items()}
     chunks = extractors.chunks(len(subject.chosen))

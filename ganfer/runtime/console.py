@@ -1,9 +1,9 @@
 """What the user sees while work goes on: lines and progress bars on stderr, silent bars when it is no terminal."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, NamedTuple, Protocol
 
 from ganfer.runtime import ranks
 from ganfer.runtime.text import one_line, safe_lines
@@ -15,9 +15,33 @@ class Advance(Protocol):
     def __call__(self, n: int = 1, note: str = "") -> None: ...
 
 
+class Listener(NamedTuple):
+    """Who hears lines, and the bars that are begun (description, total), in the place of the terminal."""
+
+    line: Callable[[str], object]
+    bar: Callable[[str, int | None], AbstractContextManager[Advance]]
+
+
+_listener: Listener | None = None
+
+
+@contextmanager
+def heard_by(listener: Listener) -> Iterator[None]:
+    """In the block this process says nothing by itself: a worker, whose command speaks."""
+    global _listener
+    before, _listener = _listener, listener
+    try:
+        yield
+    finally:
+        _listener = before
+
+
 def say(text: str = "") -> None:
     """One line to the user, on stderr (stdout belongs to results); of several processes only the leader speaks."""
     if not ranks.leads():
+        return
+    if _listener is not None:
+        _listener.line(text)
         return
     print(safe_lines(text), file=sys.stderr, flush=True)
 
@@ -25,6 +49,10 @@ def say(text: str = "") -> None:
 @contextmanager
 def progress(description: str, total: int | None) -> Iterator[Advance]:
     """A bar over `total` units of work (None: unknown) with the time left; yields the function that advances it."""
+    if _listener is not None:
+        with _listener.bar(description, total) as told:
+            yield told
+        return
     if not sys.stderr.isatty() or not ranks.leads():
         yield silent
         return

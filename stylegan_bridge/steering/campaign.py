@@ -22,6 +22,7 @@ from stylegan_bridge.steering.moves import Anchor, Found, Score, along, ascend, 
 from stylegan_bridge.steering.result import ClassReport, SteerConfig, SteerResult
 from stylegan_bridge.steering.spaces import LatentSpace, Prior, StyleSpace
 from stylegan_bridge.steering.state import Saver, Snapshot
+from stylegan_bridge.transfer import to_device
 
 #: Images (N, C, H, W) uint8 -> logits (N, K).
 Judge = Callable[[Tensor], Tensor]
@@ -37,7 +38,7 @@ def thumbnails(images: Tensor) -> Tensor:
 
 
 class _Campaign:
-    """One call of `steer`."""
+    """One call of `steer`. Codes are on the generator's device; margins, and what follows from them, on the CPU."""
 
     def __init__(
         self,
@@ -65,7 +66,7 @@ class _Campaign:
         while (have := sum(map(len, self.pool_parts["logits"]))) < size:
             codes = self.pool_codes[have : have + self.config.batch_size]
             images = self.space.final(codes)
-            logits = self.score(images.to(codes.device, torch.float32))
+            logits = self.score(to_device(images, codes.device).float()).cpu()
             if logits.ndim != 2 or not bool(torch.isfinite(logits).all()):
                 raise BridgeError(f"the score gave {tuple(logits.shape)}, not finite logits (N, K)")
             self.pool_parts["logits"].append(logits)
@@ -114,7 +115,7 @@ class _Campaign:
             if rows:
                 state.pool_used += len(rows)
                 seeds = [self.pool_seeds[row] for row in rows]
-                codes, have = self.pool_codes[rows], margins[rows]
+                codes, have = self.pool_codes[to_device(torch.tensor(rows), self.pool_codes.device)], margins[rows]
             else:
                 seeds = self._new_seeds(size)
                 codes = self.space.codes(seeds)
@@ -127,8 +128,9 @@ class _Campaign:
 
     @torch.no_grad()
     def _margins(self, codes: Tensor, target: int) -> Tensor:
+        """(N,) on the CPU."""
         self.evaluations += len(codes)
-        return margin(self.score(self.space.images(codes)), target)
+        return margin(self.score(self.space.images(codes)), target).cpu()
 
     def _cascade(self, state: ClassState, seeds: list[int], codes: Tensor, have: Tensor) -> None:
         """Bring each start as far as it needs to go, and offer it."""
@@ -136,30 +138,33 @@ class _Campaign:
         start_codes, codes, have = codes, codes.clone(), have.clone()
         goals = have.new_full((len(codes),), state.goal)
         floors = torch.full_like(goals, config.goal)  # what the judge is shown at the end, though the goal was higher
-        done = torch.zeros(len(codes), dtype=torch.bool, device=codes.device)
+        done = torch.zeros(len(codes), dtype=torch.bool)
         done |= self._offer(state, "plain", seeds, codes, have, goals, floors, ~done)
         rows = torch.nonzero(~done).flatten()
         if not len(rows) or state.missing <= 0 or state.direction is None:
             return
+        there = to_device(rows, codes.device)
         moved = along(
-            self.prior, codes[rows], have[rows], state.direction, self.layers, goal=goals[rows], limit=self.limit
+            self.prior, codes[there], have[rows], state.direction, self.layers, goal=goals[rows], limit=self.limit
         )
         gained = self._margins(moved, target)
         better = gained > have[rows]
-        codes[rows[better]], have[rows[better]] = moved[better], gained[better]
+        codes[there] = torch.where(to_device(better, codes.device)[:, None, None], moved, codes[there])
+        have[rows] = torch.where(better, gained, have[rows])
         done |= self._offer(state, "direction", seeds, codes, have, goals, floors, ~done)
         rows = torch.nonzero(~done).flatten()
         if not len(rows) or state.missing <= 0:
             return
-        method, found = "ascent", self._ascend(state, codes[rows], goals[rows])
+        there = to_device(rows, codes.device)
+        method, found = "ascent", self._ascend(state, codes[there], goals[rows])
         if found is None:
             # Up to here a gradient may have misled; evolution starts from where the codes were plain.
             method, origin = "evolution", start_codes if state.is_misled else codes
             found = evolve(
                 self.prior,
                 self.score,
-                origin[rows],
-                self._margins(origin[rows], target) if state.is_misled else have[rows],
+                origin[there],
+                self._margins(origin[there], target) if state.is_misled else have[rows],
                 target,
                 self.layers,
                 self.random,
@@ -169,7 +174,7 @@ class _Campaign:
                 limit=self.limit,
             )
         self.evaluations += found.evaluations
-        codes[rows], have[rows] = found.codes, found.margins
+        codes[there], have[rows] = found.codes, found.margins
         missed = ~done & (have < goals)
         if int(missed.sum()) > len(rows) // 2:
             state.goal = max(config.goal, 0.8 * state.goal)  # it had risen beyond what the generator reaches
@@ -218,13 +223,17 @@ class _Campaign:
         with it, but less: the margin from which it is worth showing again.
         """
         ready = open_mask & (have >= goals)
-        near = self.prior.distance(self.prior.whitened(codes)) <= self.limit * 1.01
+        if not bool(ready.any()):
+            return ready
+        near = self.prior.distance(self.prior.whitened(codes)).cpu() <= self.limit * 1.01
         state.refused["prior"] += int((ready & ~near).sum())
         finished = ready & ~near
         rows = torch.nonzero(ready & near).flatten().tolist()[: max(state.missing, 0)]
         if not rows:
             return finished
-        images = self.space.final(codes[rows])
+        shown = codes[to_device(torch.tensor(rows), codes.device)]
+        images = self.space.final(shown)
+        own = shown.cpu()
         self.evaluations += len(rows)
         probabilities = self.judge(images).float().softmax(dim=1).cpu()
         agreed = probabilities.argmax(dim=1) == state.target
@@ -244,7 +253,7 @@ class _Campaign:
             elif not self._is_diverse(state, features[position]):
                 state.refused["diversity"] += 1
             else:
-                state.codes.append(codes[row].cpu())
+                state.codes.append(own[position])
                 state.images.append(images[position].cpu())
                 state.features.append(features[position])
                 state.seeds.append(seeds[row])
@@ -358,11 +367,9 @@ def _restore(campaign: _Campaign, saved: Snapshot) -> None:
     """The way back; pool, prior and directions follow from what is there."""
     campaign.evaluations, campaign.next_seed = saved.facts["evaluations"], saved.facts["next_seed"]
     campaign.random.set_state(saved.tensors["random"])
-    device = campaign.space.codes([campaign.seed]).device
     for name in campaign.pool_parts:
         if f"pool.{name}" in saved.tensors:
-            part = saved.tensors[f"pool.{name}"]
-            campaign.pool_parts[name] = [part.to(device) if name == "logits" else part]
+            campaign.pool_parts[name] = [saved.tensors[f"pool.{name}"]]
     for place, facts in enumerate(saved.facts["classes"]):
         state = ClassState(**{name: facts[name] for name in (*_SCALARS, *_LISTS)}, refused=Counter(facts["refused"]))
         for name in _TENSORS:

@@ -11,6 +11,7 @@ from torch import Tensor
 from stylegan_bridge.errors import BridgeError
 from stylegan_bridge.exact import in_double
 from stylegan_bridge.generator import Generator, latents
+from stylegan_bridge.transfer import to_device
 
 
 class LatentSpace(Protocol):
@@ -56,7 +57,7 @@ class StyleSpace:
     @torch.no_grad()
     def codes(self, seeds: Sequence[int]) -> Tensor:
         """(N, num_ws, w_dim)."""
-        z = latents(seeds, self.generator.config.z_dim).to(self.generator.device)
+        z = to_device(latents(seeds, self.generator.config.z_dim), self.generator.device)
         return self.generator.map(
             z, self.generator.labels(self.class_index, len(seeds)), truncation_psi=self.truncation_psi
         )
@@ -92,7 +93,7 @@ class PlainSpace:
 
     def codes(self, seeds: Sequence[int]) -> Tensor:
         """(N, 1, z_dim)."""
-        return latents(seeds, self.z_dim).to(self.device).unsqueeze(1)
+        return to_device(latents(seeds, self.z_dim), self.device).unsqueeze(1)
 
     def images(self, codes: Tensor) -> Tensor:
         """What the callable draws."""

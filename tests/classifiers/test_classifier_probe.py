@@ -16,6 +16,9 @@ from classifiers import device as devices
 CPU = torch.device("cpu")
 
 
+worth_it = probe.WORTH_IT
+
+
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A processor with bfloat16, where every training is long enough to measure; what was measured."""
@@ -39,12 +42,23 @@ def test_only_long_trainings_on_processors_with_bfloat16_are_measured(
     assert probe.precision_of(config, shape, 3, CPU) == "bf16-mixed"
     assert probe.precision_of(replace(config, precision="32-true"), shape, 3, CPU) == "32-true"
     assert measured == ["compact"]
-    monkeypatch.setattr(probe, "WORTH_IT", 200_000_000)
+    monkeypatch.setattr(probe, "WORTH_IT", worth_it)
     assert probe.precision_of(config, shape, 3, CPU) == "32-true", "a probe would take longer than the training"
     assert probe.precision_of(quick(epochs=300), (28_709, 1, 48), 3, CPU) == "bf16-mixed"
     monkeypatch.setattr(probe, "has_bf16", lambda device: False)
     assert probe.precision_of(quick(epochs=300), (28_709, 1, 48), 3, CPU) == "32-true"
     assert measured == ["compact"] * 2
+
+
+def test_a_large_network_is_worth_a_probe_after_fewer_images(
+    measured: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CK+48's 883 training images in 12 passes take a small network seconds and ResNet18 minutes."""
+    monkeypatch.setattr(probe, "WORTH_IT", worth_it)
+    config, shape = quick(epochs=12, batch_size=32), (883, 1, 48)
+    assert probe.precision_of(config, shape, 7, CPU) == "32-true"
+    assert probe.precision_of(replace(config, model="resnet18"), shape, 7, CPU) == "bf16-mixed"
+    assert probe.operations("resnet18", 7, 1, 48) > 20 * probe.operations("compact", 7, 1, 48)
 
 
 @pytest.mark.parametrize(("ratio", "expected"), [(1.1, "32-true"), (1.3, "bf16-mixed")])

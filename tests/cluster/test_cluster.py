@@ -21,14 +21,16 @@ from classifiers.cluster import Cluster, check, remarks
 from classifiers.cluster_worker import greet
 from classifiers.errors import StorageError
 from classifiers.files import read_weights
+from classifiers.many import with_threads
 from classifiers.scheduler import Place, Task, run
 from ganfer.config import load_config
+from ganfer.data.imageset import save_set
 from ganfer.label.photos import ConfidenceScreener
 from ganfer.label.screener import ImageFacts, image_facts
 from ganfer.pipeline import Project
 from ganfer.runtime import parts
 from ganfer.runtime.parts import Spread
-from ganfer.workspace import Workspace
+from ganfer.workspace import Run, Workspace, command_line
 
 Client = pytest.importorskip("distributed", reason="the extra `cluster` is not installed").Client
 
@@ -243,6 +245,44 @@ def test_workers_look_at_a_large_batch(
     assert capsys.readouterr().err == f"25 images go to the cluster at {address}.\n"
     assert ("travel through Dask" in caplog.text) == blind
     assert [path.name for path in (tmp_path / "together").iterdir()] == ["looks"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("blind", [False, True], ids=["by the folder", "by Dask's transfer"])
+def test_several_gans_are_trained_on_the_workers(
+    three: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture, blind: bool,
+) -> None:  # fmt: skip
+    """As they are here, bit for bit: from a variant, whose images are its parent's, and a pool beside that parent."""
+    monkeypatch.setattr("ganfer.gan.history.plot_losses", lambda path, history: None)
+    tiny = {"network": "dcgan", "base_channels": 4, "latent_dim": 8, "batch_size": 8, "steps": 4, "snapshot_every": 4,
+            "guidance": 0.0, "pool": True}  # fmt: skip
+    settings = {"device": "cpu", **{f"gan__{name}": value for name, value in tiny.items()}}
+    digests = []
+    with closing(blind_worker(tmp_path)) if blind else nullcontext(three) as processes, with_threads(1):
+        for name, more in (("alone", {"workers": 1}), ("together", {"cluster": processes.address, "workers": 0})):
+            workspace = Workspace(tmp_path / name)
+            data = add_set(workspace, tiny_set((20, 30, 10)))
+            pool = workspace.run("pools", "people", {"inputs": {"data": data.digest}})
+            with pool.work("data add"):
+                pool.finish(digest=save_set(pool.path, tiny_set((9, 1, 1), 1, 1)), figures={"images": 17})
+            project = Project(workspace, fast_config(**settings, **more))
+            project.thin(counts={"angry": 15})
+            before = {path.name for path in workspace.root.iterdir()}
+            result = project.train_gan(2)
+            digests.append([(run.name, run.digest) for run in sorted(workspace.runs("gans"), key=lambda run: run.name)])
+            assert {path.name for path in workspace.root.iterdir()} - before == {"gans"}
+    assert digests[0] == digests[1]
+    said = capsys.readouterr().err
+    assert f"2 GANs are trained on the cluster at {processes.address}, one thread each." in said
+    assert "GAN 2: Training dcgan on" in said
+    assert ("travel through Dask" in caplog.text) == blind
+    folders = [workspace.root / "gans" / name for name in result.figures["gans"]]
+    assert sorted(path.name for path in folders[0].parent.iterdir()) == sorted(result.figures["gans"])
+    assert all(
+        (folder / name).is_file() for folder in folders for name in ("checkpoint.pt", "card.json", "history.csv")
+    )
+    assert [Run(folder).record["command"] for folder in folders] == [command_line()] * 2
 
 
 @pytest.mark.long

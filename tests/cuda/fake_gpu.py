@@ -132,6 +132,7 @@ class FakeCuda:
         self.capture: list[Any] | None = None
         self.overwritten: list[tuple[torch.Tensor, torch.Tensor]] = []
         self.stream_lost = False  # a capture that broke off leaves its stream the current one
+        self.forked = set[str]()  # GPUs whose random numbers were set aside
         self.log = Log()
         self._pinned: dict[int, Any] = {}
 
@@ -144,6 +145,8 @@ class FakeCuda:
             FakeCuda._installed = True
         fake_hooks.choose(self.kind)
         self._undo = contextlib.ExitStack()
+        self._undo.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+        self._undo.callback(setattr, torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark)
         (patch_apple if self.kind == "mps" else patch_torch)(self, self._undo)
         self._undo.enter_context(torch.autograd.set_multithreading_enabled(False))
         self._undo.callback(torch._C._set_only_lift_cpu_tensors, torch._C._only_lift_cpu_tensors())

@@ -51,7 +51,7 @@ def patch_torch(gpu: FakeCuda, undo: contextlib.ExitStack) -> None:
         _lazy_call=lambda call, **_: None,
         manual_seed=lambda seed: None,
         manual_seed_all=lambda seed: None,
-        get_rng_state=lambda device="cuda": torch.get_rng_state(),
+        get_rng_state=lambda device="cuda": (gpu.forked.add(str(device)), torch.get_rng_state())[1],
         set_rng_state=lambda state, device="cuda": None,
         synchronize=lambda device=None: gpu.log.sync("torch.cuda.synchronize"),
         ipc_collect=lambda: None,
@@ -169,7 +169,9 @@ def _patch_tensors(gpu: FakeCuda, put: Any) -> None:
 
     def make_generator(device: Any = "cpu") -> torch.Generator:
         if torch.device(device).type != gpu.kind:
-            return plain_generator(device)
+            plain = plain_generator(device)
+            CudaGenerator.known.discard(plain._cdata)  # one of the GPU's that is gone may have lain there
+            return plain
         made = CudaGenerator("cpu")
         CudaGenerator.known.add(made._cdata)
         return made

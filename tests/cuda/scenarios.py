@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
 import pytest
+import scenarios_passes as passes
+import scenarios_steering as steering
 import torch
 from fake_gpu import FakeCuda
 
@@ -68,14 +70,24 @@ def metered_steps(gpu: FakeCuda) -> Iterator[Meter]:
         yield meter
 
 
-def classifier(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
-    """Train, calibrate, load, predict; kernels and waits of one step."""
+def made_ready(gpu: FakeCuda) -> None:
+    """What a training asks of the libraries; the other GPUs of the machine are left alone."""
+    assert torch.backends.cudnn.benchmark
+    assert torch.get_float32_matmul_precision() == "high"
+    assert gpu.forked == {"cuda:0"}, gpu.forked
+
+
+def classifier(gpu: FakeCuda, folder: Path, *, sources: bool = False, **settings: Any) -> Figures:
+    """Train, calibrate, load, predict; kernels and waits of one step. sources: a third of the images is synthetic."""
     from classifiers import TrainConfig, load_classifier, train
 
     defaults = {"model": "compact-small", "steps": 6, "batch_size": 12, "validations": 1, "tensorboard": False}
     config = TrainConfig(**(defaults | settings))
+    images = replace(samples(48), synthetic=np.arange(48) % 4 == 0) if sources else samples(48)
+    gpu.forked.clear()
     with metered_steps(gpu) as meter:
-        result = train(config, samples(48), samples(12, seed=1), NAMES, folder, device="cuda")
+        result = train(config, images, samples(12, seed=1), NAMES, folder, device="cuda")
+    made_ready(gpu)
     found = load_classifier(folder, "cuda").probabilities(samples(5).images, tta="flip")
     assert np.allclose(found.sum(1), 1, atol=1e-3)
     return meter.per_step(3, 5) | {"micro_batches": result.card["micro_batches"]}
@@ -232,6 +244,7 @@ def gan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
         small.enter_context(mock.patch.object(loop, "_RECALIBRATION_BATCHES", 1))
         run = stage.train_gan(workspace, config, data)
         open_gan(run.path, "cuda").sample(np.arange(3), np.arange(3))
+    made_ready(gpu)
     facts = json.loads((run.path / "record.json").read_text())
     assert facts["device"] == "Fake H100"
     if len(meter.seen) > 10:
@@ -265,6 +278,7 @@ def gan_out_of_memory(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
 
 def stylegan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
     """Draw with float16 layers as NVIDIA's networks have them, and with the pass recorded as a graph."""
+    from stylegan_bridge import mix_styles
     from stylegan_bridge.config import GeneratorConfig
     from stylegan_bridge.generator import Generator
 
@@ -273,7 +287,16 @@ def stylegan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
     )
     generator = Generator(config).to("cuda")
     generator.micro_batch = 4
+    with passes.ordered(gpu, generator, "_pass") as seen:
+        generator.sample(range(10), noise_mode="random")
+    assert seen == passes.AHEAD, seen
     eager = generator.sample(range(6))
+    torch.set_float32_matmul_precision("high")  # as a training leaves it
+    precisions, generator.has_w_avg = list[str](), False
+    hook = generator.mapping.register_forward_hook(lambda *_: precisions.append(torch.get_float32_matmul_precision()))
+    mix_styles(generator, [1], [2], [3], truncation_psi=0.7)
+    hook.remove()
+    assert precisions == ["highest"] * 3, precisions
     generator.cuda_graphs = True
     assert torch.equal(generator.sample(range(6)), eager), "a recorded pass draws something else"
     gpu.log.reset()
@@ -281,9 +304,9 @@ def stylegan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
     generator.sample(range(8))
     one = gpu.log.kernels, sum(gpu.log.syncs.values())
     generator.sample(range(20))
-    passes = 5 - 2
+    further = 5 - 2  # passes
     more = gpu.log.kernels - one[0], sum(gpu.log.syncs.values()) - one[1]
-    return {"kernels": (more[0] - one[0]) / passes, "syncs": (more[1] - one[1]) / passes}
+    return {"kernels": (more[0] - one[0]) / further, "syncs": (more[1] - one[1]) / further}
 
 
 def drawing(gpu: FakeCuda, folder: Path) -> Figures:
@@ -295,7 +318,10 @@ def drawing(gpu: FakeCuda, folder: Path) -> Figures:
     generator = GanGenerator(build_generator(spec), spec, NAMES, device="cuda")
     sizes = list[int]()
     generator.network.register_forward_hook(lambda module, inputs, output: sizes.append(len(output)))
-    few, many = (generator.sample(np.arange(n), np.arange(n) % len(NAMES)) for n in (10, 300))
+    few = generator.sample(np.arange(10), np.arange(10) % len(NAMES))
+    with passes.ordered(gpu, generator, "render") as seen:
+        many = generator.sample(np.arange(300), np.arange(300) % len(NAMES))
+    assert seen == passes.AHEAD, seen
     assert np.array_equal(few, many[:10])
     assert sizes == [128] * 4
     gpu.log.reset()
@@ -372,6 +398,10 @@ SCENARIOS = {
         recorded, {"refit": 0.7, "rare_augment": "strong", "plain": 6}, graphs="auto"
     ),
     "classifier with weights that set in late": Scenario(classifier, {"loss": "class-weighted", "defer": 0.1}),
+    "classifier with two sources": Scenario(
+        classifier, {"sources": True, "auxiliary_norm": "affine", "cmo": 0.9, "clip_norm": 1.0}
+    ),
+    "classifier with two sources mixed": Scenario(classifier, {"sources": True, "mixup_across": 0.3, "steps": 6}),
     "classifier recorded, larger than the GPU": Scenario(recorded, {"steps": 8}, {"free_bytes": 1000}, graphs="auto"),
     "classifier recorded without bf16": Scenario(recorded, machine={"capability": (7, 5)}, graphs="auto"),
     "classifier recorded without bf16, SGD": Scenario(
@@ -381,7 +411,7 @@ SCENARIOS = {
     "classifier not to be recorded": Scenario(refused),
     "classifiers side by side": Scenario(many, machine={"free_bytes": 16 << 30}, graphs="auto"),
     "classifier AdamW": Scenario(classifier, {"optimizer": "adamw"}),
-    "classifier SGD": Scenario(classifier, {"optimizer": "sgd"}),
+    "classifier SGD": Scenario(classifier, {"optimizer": "sgd"}, {"devices": 8}),
     "classifier without bf16": Scenario(classifier, machine={"capability": (7, 5)}),
     "classifier all augmentation": Scenario(
         classifier, {"augment": "randaugment", "mixup": 0.2, "cutmix": 1.0, "loss": "focal"}
@@ -414,6 +444,15 @@ SCENARIOS = {
     "resgan fp32": Scenario(gan, {"gan.precision": "fp32", "gan.guidance": 0.0}),
     "StyleGAN2 drawing": Scenario(stylegan),
     "drawing": Scenario(drawing),
+    "features": Scenario(passes.features),
+    "pairs": Scenario(passes.pairs),
+    "learning to encode": Scenario(passes.learning),
+    "steering": Scenario(steering.campaign),
+    "steering a GAN": Scenario(steering.campaign_of_a_gan),
+    "steering, Apple": Scenario(steering.campaign, machine={"kind": "mps"}),
+    "steering, ascent": Scenario(steering.ascent),
+    "steering, evolution": Scenario(steering.evolution),
+    "inversion": Scenario(steering.inversion),
     "serving": Scenario(serve),
     "KID": Scenario(kid),
     "Apple": Scenario(apple, machine={"kind": "mps"}, graphs="auto"),

@@ -37,13 +37,28 @@ LIMITS = {
     "resgan fp32": 575,
     "dcgan": 390,
     "stylegan2": 1270,
+    "drawing": 45,
+    "StyleGAN2 drawing": 260,
 }
-# per step, or per pass of a drawing, where there is anything to wait for
+# rows of the table in docs/speed.md: the scenario of a plain step, and of a recorded one
+TABLE = {
+    "`compact` with Muon": ("classifier", "classifier recorded"),
+    "`compact-small` with AdamW": ("classifier AdamW", "classifier recorded AdamW"),
+    "`compact-small` with mixup and CutMix": (None, "classifier recorded, mixed"),
+    "`resgan`, defaults, 16 px": ("resgan", "resgan recorded"),
+    "`stylegan2` without the guide, 16 px": ("stylegan2", "stylegan2 recorded"),
+}
+# per step, pass of a drawing, or image of a steering, where there is anything to wait for
 WAITS = {
     "dcgan larger than the GPU": 1,  # which images to send
     "serving": 1,  # the answer
     "drawing": 1,  # the pixels
-    "StyleGAN2 drawing": 2,  # rows of latents go up, pixels come down
+    "StyleGAN2 drawing": 1,
+    "steering": 0.5,  # of an image: margins, pixels and codes that are shown to the judge, in batches
+    "steering a GAN": 0.3,
+    "steering, Apple": 1.3,  # whose memory is not pinned
+    "steering, ascent": 1,  # how many still climb
+    "steering, evolution": 1,  # the children's margins
 }
 
 
@@ -70,6 +85,17 @@ def test_it_runs_without_a_wait_per_step(answers, name):
 @pytest.mark.parametrize("name", LIMITS)
 def test_a_step_launches_few_kernels(answers, name):
     assert 3 < answers[name]["figures"]["kernels"] <= LIMITS[name]
+
+
+def test_the_documents_say_how_many(answers):
+    text = (Path(__file__).parents[2] / "docs" / "speed.md").read_text(encoding="utf-8")
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    found = {cells[0].strip(): [cell.strip().replace(",", "") for cell in cells[1:]] for cells in rows}
+    for name, scenarios in TABLE.items():
+        for cell, scenario in zip(found[name], scenarios, strict=True):
+            assert bool(cell) == bool(scenario), name
+            if scenario:
+                assert float(cell) == pytest.approx(answers[scenario]["figures"]["kernels"], rel=0.005), scenario
 
 
 def test_memory_that_runs_out_splits_the_batch(answers):

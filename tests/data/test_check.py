@@ -172,3 +172,21 @@ def test_unlabelled_images_contradict_nobody() -> None:
     figures = summarise(marked := image_set(images, labels=[-1, 1]), examine(marked))
     assert figures["exact"]["groups"] == 1
     assert figures["conflicts"]["exact_groups"] == 0
+
+
+def test_people_who_look_alike_are_not_one_picture() -> None:
+    """Portraits taken alike resemble each other; the very picture under two names is one still."""
+    base = textures(3).astype(np.float32)
+    alike = np.clip(0.78 * (base[0] - 128) + 0.35 * (base[1] - 128) + 128, 0, 255)
+    images = np.stack([base[0], alike, base[2], np.roll(base[2], 1, axis=2)]).astype(np.uint8)
+    split = ["train", "test", "train", "test"]
+    known = examine(image_set(images, split=split, group=["S1", "S2", "S3", "S4"]))
+    assert known.lookalikes == 1
+    assert known.leaks_to.tolist() == ["", "", "test", ""]
+    for group in (["", "S2", "S3", "S4"], ["S1", "S1", "S3", "S4"]):
+        found = examine(image_set(images, split=split, group=group))
+        assert found.lookalikes == 0
+        assert found.leaks_to.tolist() == ["test", "", "test", ""]
+        assert 0.85 <= found.similarity.min() < 0.95
+    workspace, run = add(image_set(images, split=split, group=["S1", "S2", "S3", "S4"]))
+    assert "of two people who look alike: 1 near pairs, which are not counted" in check(workspace, run).lines

@@ -202,7 +202,7 @@ def test_every_setting_of_every_arm_has_a_folder_of_its_own() -> None:
     config = fast_config(
         retrain__arms="all", retrain__ratios="0.1,0.3", retrain__weights="0.5,1", retrain__ways="all"
     ).retrain
-    plan = plan_of(config, chosen_arms("all", pooled=True))
+    plan = plan_of(config, chosen_arms("all", pooled=True, start="classifier"))
     names = [each.folder for stage in plan.stages for each in stage]
     assert len(names) == len(set(names))
     assert {each.arm.name for stage in plan.stages for each in stage} >= {

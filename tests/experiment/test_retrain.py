@@ -142,8 +142,10 @@ def test_lists_of_arms_by_name() -> None:
     assert len(QUICK) == 4
     default = ["original", "oversample", "logit-adjusted", "synthetic", "synthetic+best"]
     assert [arm.name for arm in chosen_arms(fast_config().retrain.arms)] == default
-    assert [arm.name for arm in chosen_arms("all", pooled=True)] == list(ARMS)
-    without = [name for name in ARMS if name not in ("pool", "pool+best")]
+    every = [name for name in ARMS if name != "pretrained"]
+    assert [arm.name for arm in chosen_arms("all", pooled=True)] == every
+    assert [arm.name for arm in chosen_arms("all", pooled=True, start="classifier")] == [*every, "pretrained"]
+    without = [name for name in every if name not in ("pool", "pool+best")]
     assert [arm.name for arm in chosen_arms("all")] == without
     assert [arm.name for arm in chosen_arms("all", thinned=True)] == [
         n for n in without if n not in ("half", "quarter")

@@ -15,7 +15,7 @@ from ganfer.workspace import Workspace
 
 TINY = {
     "gan__network": "dcgan", "gan__base_channels": 4, "gan__latent_dim": 8, "gan__batch_size": 8, "gan__steps": 4,
-    "gan__snapshot_every": 4, "gan__guidance": 0.0, "device": "cpu", "classifier__epochs": 1, "seed": 5,
+    "gan__snapshot_every": 4, "gan__guidance": 0.0, "device": "cpu", "workers": 1, "classifier__epochs": 1, "seed": 5,
     "label__min_confidence": "0", "label__manifold": 0.0, "label__copies": False, "label__diverse": False,
     "label__require_match": False, "retrain__arms": "original,synthetic", "retrain__seeds": 3,
 }  # fmt: skip

@@ -10,9 +10,12 @@ import pytest
 from click.testing import CliRunner
 from tiny import NAMES, add_batch, add_set, fast_config, striped, tiny_set
 
+from classifiers import Samples
+from classifiers.many import with_threads
 from ganfer.cli.main import cli
 from ganfer.errors import DataError
 from ganfer.pipeline import Project
+from ganfer.quality.cas import train_cas
 from ganfer.results import Result
 from ganfer.workspace import Workspace
 
@@ -208,6 +211,19 @@ def _settings() -> dict[str, object]:
     from tiny import FAST
 
     return {**FAST, "classifier.epochs": 12, "quality.halvings": 4, "quality.cas": True, "quality.cas_steps": 60}
+
+
+@pytest.mark.long
+def test_the_two_trainings_are_the_same_side_by_side(tmp_path: Path) -> None:
+    arms = {name: Samples(striped(GOOD, seed), GOOD) for name, seed in (("real", 1), ("synthetic", 2))}
+    found = {}
+    with with_threads(1):
+        for workers in (1, 2):
+            config = fast_config(workers=workers, quality__cas_steps=3, device="cpu")
+            models = train_cas(config, arms, NAMES, tmp_path / str(workers))
+            found[workers] = {name: model.logits(striped(GOOD, 3)).tobytes() for name, model in models.items()}
+    assert found[1] == found[2]
+    assert found[1]["real"] != found[1]["synthetic"]
 
 
 def test_an_empty_workspace_gets_a_plan(tmp_path: Path) -> None:

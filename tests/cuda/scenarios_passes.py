@@ -1,0 +1,104 @@
+"""Passes over many images on the stand-in: the next one is launched before the last one's results are waited for."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+from fake_gpu import FakeCuda
+
+Figures = dict[str, float]
+AHEAD = ["pass", "pass", "wait", "pass", "wait", "wait"]  # three passes
+
+
+@contextlib.contextmanager
+def ordered(gpu: FakeCuda, owner: Any, name: str = "forward") -> Iterator[list[str]]:
+    """The passes (calls of a method) and the waits while the block runs, in order."""
+    seen, method, sync = list[str](), getattr(owner, name), gpu.log.sync
+
+    def passing(*args: Any, **kwargs: Any) -> Any:
+        seen.append("pass")
+        return method(*args, **kwargs)
+
+    def waiting(what: str) -> None:
+        seen.append("wait")
+        sync(what)
+
+    with mock.patch.object(owner, name, passing), mock.patch.object(gpu.log, "sync", waiting):
+        yield seen
+
+
+def features(gpu: FakeCuda, folder: Path) -> Figures:
+    """Features, codes, embeddings and probabilities of three batches."""
+    from classifiers import Classifier, create_model
+    from ganfer.gan.encoder import Encoder, EncoderNet
+    from ganfer.metrics import features as conv
+    from ganfer.metrics import identity
+    from ganfer.metrics.identity import IdentityDistance, IdentityNet
+
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 1, 16, 16), np.uint8)
+    model = create_model("compact-small", 3, 1, 16)
+    classifier = Classifier(model, ["a", "b", "c"], device="cuda")
+    alike = IdentityDistance(IdentityNet(1, 8).to("cuda"), np.zeros(1))
+    encoder = Encoder(EncoderNet(1, 16, 3, 8, 8), "cuda")
+    random_conv = conv.RandomConvFeatures(1, "cuda")
+    cases: tuple[tuple[Any, str, Callable[[], np.ndarray]], ...] = (
+        (random_conv, "pooled", lambda: random_conv(pixels)),
+        (alike.network, "forward", lambda: alike.embed(pixels)),
+        (encoder.network, "forward", lambda: encoder.encode(pixels, np.arange(12) % 3)),
+        (model, "forward", lambda: classifier.logits(pixels, batch_size=4)),
+    )
+    small = [mock.patch.object(module, "_BATCH", 4) for module in (conv, identity)]
+    small.append(mock.patch("ganfer.gan.encoder._BATCH", 4))
+    with contextlib.ExitStack() as patched:
+        for patch in small:
+            patched.enter_context(patch)
+        for owner, name, call in cases:
+            with ordered(gpu, owner, name) as seen:
+                found = call()
+            assert len(found) == 12
+            assert seen == AHEAD, (type(owner).__name__, seen)
+    return {"syncs": 0.0}
+
+
+def pairs(gpu: FakeCuda, folder: Path) -> Figures:
+    """Pictures correlated pair by pair for the copy check."""
+    from ganfer.metrics import pictures
+
+    with mock.patch.object(pictures, "_AT_ONCE", 4):
+        of = pictures.pictures(np.random.default_rng(0).integers(0, 256, (12, 1, 48, 48), np.uint8), "cuda")
+        couples = np.stack([np.arange(12)] * 2, axis=1)
+        with ordered(gpu, torch.fft, "irfft2") as seen:
+            found = pictures.correlations(of, of, couples, np.zeros(12, bool))
+    assert np.allclose(found, 1, atol=1e-4)
+    assert seen == AHEAD, seen
+    return {"syncs": 0.0}
+
+
+def learning(gpu: FakeCuda, folder: Path) -> Figures:
+    """Steps of the encoder and of the network that tells people apart, which get their images from the host."""
+    from ganfer.config import load_config
+    from ganfer.gan.encoder import EncoderNet, encoder_loss
+    from ganfer.gan.identity import varied
+    from ganfer.gan.networks import NetworkSpec, build_generator
+    from ganfer.gan.sampling import GanGenerator
+    from ganfer.metrics.identity import IdentityDistance, IdentityNet
+
+    spec = NetworkSpec("resgan", 16, 1, 3, 8, 4)
+    generator = GanGenerator(build_generator(spec), spec, ("a", "b", "c"), device="cuda")
+    real, labels = np.random.default_rng(0).integers(0, 256, (9, 1, 16, 16), np.uint8), np.arange(9) % 3
+    alike = IdentityDistance(IdentityNet(1, 8).to("cuda"), np.zeros(1))
+    config = load_config(None, {"device": "cuda", "encoder.batch_size": 8})
+    network = EncoderNet(1, 16, 3, 8, 8).to("cuda")
+    loss = encoder_loss(network, generator, alike, real, labels, config)
+    faces = torch.from_numpy(real).pin_memory().to("cuda", non_blocking=True).float()
+    gpu.log.reset()
+    for step in range(2):
+        loss(step).backward()
+    varied(faces, np.random.default_rng(0))
+    return {"syncs": sum(gpu.log.syncs.values()) / 2}
