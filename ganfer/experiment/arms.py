@@ -190,7 +190,7 @@ _ALL = (
         label_cleaned(relabel=False), other=("-relabelled", label_cleaned(relabel=True)),
     ),
     Arm(
-        PRETRAINED, "Pretrained", "real images, starting from the weights of a classifier trained on others",
+        PRETRAINED, "Pretrained weights", "real images, starting from the weights of a classifier trained on others",
         pretrained(), other=("-slowly", pretrained(body_lr=0.1)),
     ),
     Arm("synthetic", "Real + synthetic", "real images and the kept synthetic faces", with_faces, "synthetic"),
