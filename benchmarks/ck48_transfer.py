@@ -21,6 +21,7 @@ from ganfer.config import load_config
 from ganfer.pipeline import Project
 from ganfer.workspace import Run
 
+OVERALL = ("balanced_accuracy", "accuracy", "macro_f1")
 ARMS = "original,oversample,logit-adjusted,deferred-sampling,synthetic,synthetic+best"
 
 
@@ -53,7 +54,8 @@ def main() -> None:
     assert report.path is not None
     results, parts = report.figures, ("name", "train_counts", "synthetic_counts", "steps", "metrics", "per_class")
     save("ck48_transfer", {
-        **{name: results[name] for name in ("verdict", "recommendation", "selection", "comparisons")},
+        **{name: results[name] for name in ("verdict", "recommendation", "selection")},
+        "comparisons": [row for row in results["comparisons"] if row["metric"] in OVERALL],
         "arms": [{name: arm[name] for name in parts if name in arm} for arm in results["arms"]],
         "folds": options.folds, "seeds": options.seeds, "epochs": options.epochs, "faces drawn": options.n,
         "gan": {"parent": Run(options.gan).record["figures"].get("images"), "steps": options.steps},

@@ -7,11 +7,13 @@ it does not, Dask takes the arrays to the workers once, and what a task leaves i
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import secrets
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -215,7 +217,7 @@ def _own_workers(address: str) -> int:
         if name.partition(".")[0] == distributed.__name__:
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is said here
     kind, _, number = address.partition(":")
-    if kind == "local" and not (number.isdigit() and 1 <= int(number) <= _MOST_OWN):
+    if kind == "local" and not (number.isascii() and number.isdigit() and 1 <= int(number) <= _MOST_OWN):
         raise ClassifierError(f"cluster = {address!r}: local:N takes a number of workers, 1 to {_MOST_OWN}")
     return int(number) if kind == "local" else 0
 
@@ -224,15 +226,43 @@ def _connect(address: str, own: Any) -> Any:
     from distributed import Client
 
     try:
-        if own is None and address.endswith(".json"):
-            Path(address).read_bytes()  # Dask would wait for it for ever
-            return Client(scheduler_file=address, timeout=_PATIENCE, set_as_default=False)
-        return Client(own or address, timeout=_PATIENCE, set_as_default=False)
+        if own is None:
+            _ask_scheduler(place := _scheduler_of(address))
+            return Client(place, timeout=_PATIENCE, set_as_default=False)
+        return Client(own, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:  # of addresses, Dask raises any of these
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0] or "no answer"
         raise ClassifierError(
             f"cluster = {address!r}: no Dask scheduler answers there ({reason}); start one with: dask scheduler"
         ) from error
+
+
+def _scheduler_of(address: str) -> str:
+    """The address itself, or the one in a scheduler's file. OSError or ValueError for a file that has none."""
+    if not address.endswith(".json"):
+        return address
+    try:
+        return str(json.loads(Path(address).read_bytes())["address"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError("the file is not what `dask scheduler --scheduler-file` writes") from error
+
+
+def _ask_scheduler(address: str) -> None:
+    """OSError, ValueError or TypeError where none answers. A client that does not come to be would say so twice, with a
+    traceback."""
+    from distributed import Security
+    from distributed.core import rpc
+
+    async def ask() -> str:
+        how = Security().get_connection_args("client")
+        async with rpc(address, timeout=_PATIENCE, connection_args=how) as there:
+            answer = await asyncio.wait_for(there.identity(), 2 * _PATIENCE)
+        return str(answer["type"])
+
+    with ThreadPoolExecutor(1) as thread:  # a notebook has a loop of its own in this one
+        kind = thread.submit(asyncio.run, ask()).result()
+    if kind != "Scheduler":
+        raise ValueError(f"it is a {kind.lower()}")
 
 
 def remarks(address: str, folder: Path, first: str | None, met: dict[str, Any]) -> list[str]:

@@ -235,7 +235,7 @@ def scratch_beside(folders: Iterable[Path]) -> Iterator[Path]:
         place.mkdir(parents=True, exist_ok=True)
         for left in place.glob(".arrays-*"):
             host, _, pid = left.name.removeprefix(".arrays-").rpartition("-")[0].rpartition("-")
-            if host == platform.node() and pid.isdigit() and not _is_alive(int(pid)):
+            if host == platform.node() and pid.isdigit() and not is_alive(int(pid)):
                 shutil.rmtree(left, ignore_errors=True)
         own = tempfile.TemporaryDirectory(
             prefix=f".arrays-{platform.node()}-{os.getpid()}-", dir=place, ignore_cleanup_errors=True
@@ -253,10 +253,13 @@ def _storing(place: Path) -> Iterator[None]:
         raise StorageError(f"{place}: the arrays for the workers cannot be written ({reason})") from error
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine has that number."""
+    if pid <= 0:
+        return False
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True

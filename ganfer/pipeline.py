@@ -140,7 +140,7 @@ class Project:
                 raise WorkspaceError(
                     f"{self.workspace.root} holds no batch for the active set.", "Run ganfer generate."
                 )
-        plan = self._first("data export", ["data"], plan_lines(form, chosen), dry_run)
+        plan = self._first("data export", ["data"], plan_lines(form, chosen, licence), dry_run)
         return plan or export(self.workspace, self.config, self.needs.data(), chosen, form=form, licence=licence)
 
     # --- training -------------------------------------------------------------------------------------------------

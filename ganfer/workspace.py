@@ -103,7 +103,7 @@ class Run:
         if not ranks.leads():  # the leader holds the run for all of them
             yield self.record
             return
-        with _exclusive(self.path / ".lock", f"{self.kind}/{self.name}"):
+        with naming(self.path), _exclusive(self.path / ".lock", f"{self.kind}/{self.name}"):
             remove_abandoned(self.path)
             record = self.record
             if record.get("status") != "complete":
@@ -118,8 +118,7 @@ class Run:
                 )
             self._since = time.monotonic()
             self._seconds_before = float(record.get("seconds", 0.0))
-            with naming(self.path):
-                yield record
+            yield record
 
     def tick(self) -> None:
         """Add the time worked so far to the record, so that an interrupted run's seconds count too."""

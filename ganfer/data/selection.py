@@ -81,7 +81,9 @@ def check_counts(
             raise DataError(f"{path} has no class {name!r}.", did_you_mean(name, in_order(seen)))
     if not added:
         images = Counter({reason: count for reason, count in skipped.items() if reason not in ASIDE}) or skipped
-        reason, count = images.most_common(1)[0] if images else ("no images", 0)
+        if not images:
+            raise DataError(f"{path} holds no images.", "Look at the files.")
+        reason, count = images.most_common(1)[0]
         if reason.startswith("synthetic"):
             raise DataError(
                 f"All {count:,} images of {path} were drawn by ganfer; a data set is made of real ones.",
@@ -93,8 +95,10 @@ def check_counts(
             "Look at the files.",
         )
     if len(names) < 2:
+        left = Counter({reason: count for reason, count in skipped.items() if reason not in ASIDE}).most_common(1)
+        aside = "".join(f", of what is not left out ({reason}: {count:,})" for reason, count in left)
         raise DataError(
-            f"{path} has a single class ({', '.join(names) or 'none'}); telling classes apart takes two.",
+            f"{path} has a single class ({', '.join(names) or 'none'}){aside}; telling classes apart takes two.",
             "Add it to another set with --merge.",
         )
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,8 @@ def pretrained(**changes: Any) -> Build:
     """The real images alone; the weights are those of a classifier that was trained on others, to begin with."""
 
     def build(material: Material, config: TrainConfig) -> TrainingData:
-        return plain(material.real, dataclasses.replace(config, pretrained=material.start, **changes))
+        started = plain(material.real, dataclasses.replace(config, pretrained=material.start, **changes))
+        return dataclasses.replace(started, told=f"those of {Path(material.start).name}")
 
     return build
 

@@ -13,7 +13,7 @@ import torch
 
 from classifiers.device import computes_in, has_bf16
 from classifiers.files import UNREADABLE, unseal
-from classifiers.probe import FASTER, WORTH_IT
+from classifiers.probe import FASTER
 from ganfer.config import GanConfig
 from ganfer.errors import GanferError
 from ganfer.gan.networks import NetworkSpec, build_discriminator, build_generator
@@ -23,6 +23,7 @@ from ganfer.runtime.device import resolve_precision
 BATCH, WIDE_BATCH = 64, 256
 NARROW = 32  # base channels up to which a GPU waits for launches at 64 images a step, and takes 256 in the same time
 _LAUNCH_BOUND = ("dcgan", "resgan")
+WORTH_IT = 200_000_000  # pixels in a training; below it a probe costs more
 _WARM, _TIMED = 2, 3
 
 

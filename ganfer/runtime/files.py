@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from classifiers.processes import is_alive
 from ganfer.errors import GanferError, WorkspaceError
 from ganfer.runtime.tables import TableWriter
 
@@ -103,19 +104,6 @@ def remove_abandoned(folder: Path) -> None:
             is_abandoned = time.time() - entry.stat(follow_symlinks=False).st_mtime > _ABANDONED
         if is_abandoned and entry.is_file(follow_symlinks=False):
             Path(entry.path).unlink(missing_ok=True)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process of this machine has that number."""
-    if pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def read_object(path: Path, remedy: str) -> dict[str, Any]:

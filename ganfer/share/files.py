@@ -1,10 +1,11 @@
 """The files of an export: Parquet, tar shards or class folders, each whole or not at all."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ganfer.data import parquet
+from ganfer.errors import GanferError
 from ganfer.generate import shards
 from ganfer.runtime.files import atomic_path
 from ganfer.share.rows import HUB_SPLITS, Content, Exported
@@ -17,6 +18,8 @@ COLUMNS = {
     "group": "the subject, where one is known",
     "seed": "of a synthetic image, the seed that it is drawn from",
 }
+_NO_FOLDER = re.compile(r"""[<>:"/\\|?*]|^[. ]|[. ]$|^$""")  # in a name
+_LONGEST = 200  # bytes of a folder's name
 _KINDS: dict[str, type] = {"source": str, "group": str, "seed": int}
 
 
@@ -60,8 +63,18 @@ def _write_shard(path: Path, rows: Iterator[Exported], content: Content, form: s
     shards.write_shard(path, samples)
 
 
+def check_folders(class_names: Sequence[str]) -> None:
+    """GanferError for a class that no folder can be named after, on whatever system the export is unpacked."""
+    for name in class_names:
+        if _NO_FOLDER.search(name) or len(name.encode()) > _LONGEST:
+            raise GanferError(
+                f"No folder can be called {name[:40]!r}, a class.",
+                "Choose --format parquet, or name the class otherwise: ganfer data add --rename OLD=NEW.",
+            )
+
+
 def _write_image(folder: Path, row: Exported) -> None:
-    path = folder / (re.sub(r"[^\w-]+", "_", row.label) or "face") / row.name
+    path = folder / row.label / row.name
     if not path.is_file():
         with atomic_path(path) as temporary:
             temporary.write_bytes(row.png)

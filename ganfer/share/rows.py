@@ -25,6 +25,17 @@ class Exported:
     facts: Mapping[str, Any]
 
 
+def left_behind(images: ImageSet, form: str) -> list[str]:
+    """What of a set an export has no place for, in words."""
+    lines = []
+    if rest := int(((images.labels < 0) | ~np.isin(images.split, SPLITS)).sum()):
+        lines.append(f"{rest:,} images without a class or split are not exported.")
+    more = [*images.attributes, *(["votes"] if images.soft_labels is not None else [])]
+    if form == "png" and (images.group != "").any():
+        more.insert(0, "subjects (Parquet and shards have them)")
+    return [*lines, *([f"Not exported: {', '.join(more)}."] if more else [])]
+
+
 @dataclass(frozen=True)
 class Content:
     """Everything that goes out. faces: (place in the batch, class) of the synthetic ones, which are for training."""

@@ -15,17 +15,19 @@ from ganfer.results import Result, table
 from ganfer.review.effect import decided
 from ganfer.runtime.console import progress, say
 from ganfer.runtime.files import digest_json
-from ganfer.share.files import COLUMNS, FORMATS, patterns, write
-from ganfer.share.rows import Content
+from ganfer.share.files import COLUMNS, FORMATS, check_folders, patterns, write
+from ganfer.share.rows import Content, left_behind
 from ganfer.workspace import Run, Workspace
 
 FOLDER = "dataset"
 
 
-def plan_lines(form: str, batch: Run | None) -> list[str]:
-    """What `export` will write, in words. GanferError for an unknown format or a missing package."""
+def plan_lines(form: str, batch: Run | None, licence: str) -> list[str]:
+    """What `export` will write, in words. GanferError for an unknown format, a missing package, a blank licence."""
     if form not in FORMATS:
         raise GanferError(f"--format {form!r} is unknown.", did_you_mean(form, FORMATS))
+    if not licence.strip() or not licence.isprintable():
+        raise GanferError(f"--licence {licence!r} is no name.", "Give one line, like cc-by-4.0, or leave it away.")
     if form == "parquet":
         parquet.need_pyarrow("--format parquet")
     with_faces = f", with the faces kept of {batch.name}" if batch else ""
@@ -39,8 +41,10 @@ def export(
 
     batch_run: its kept faces go into train; None: the set alone. licence: an identifier of the Hub, for the card.
     """
-    plan_lines(form, batch_run)
+    plan_lines(form, batch_run, licence)
     images = read_set(data.path)
+    if form == "png":
+        check_folders(images.class_names)
     labels_run = newest_labels(batch_run) if batch_run else None
     inputs = {"data": data.digest}
     if batch_run is not None:
@@ -60,6 +64,8 @@ def export(
         if record.get("status") == "complete":
             say(f"{run.name} was already done.")
             return _result(run)
+        for line in left_behind(images, form):
+            say(line)
         with progress("export", sum(content.size(split) for split in ("train", "val", "test"))) as advance:
             for done in write(run.path / FOLDER, content, form, config.generate.shard_size):
                 advance(done)

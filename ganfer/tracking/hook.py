@@ -1,11 +1,13 @@
 """The one hook: a stage tells what it does, and every tracker that is set hears it. None of them can stop the work."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ganfer.config import Config, TrackingConfig
 from ganfer.errors import ConfigError, WorkspaceError, did_you_mean
@@ -27,6 +29,7 @@ _OWN = (
     EntryPoint("mlflow", "ganfer.tracking.mlflow:MlflowTracker", GROUP),
 )
 _NEEDS = {"mlflow": ("mlflow", "mlflow")}
+_STORES = ("", "file", "http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks", "databricks-uc", "uc")
 _LONGEST = 300  # characters of another program's error
 
 Record = Callable[[dict[str, float], int], None]
@@ -48,9 +51,25 @@ def check_trackers(settings: TrackingConfig) -> None:
             raise ConfigError(f"tracking.to = {settings.to!r}: no tracker {name!r}.", did_you_mean(name, sorted(known)))
         if name in _NEEDS:
             require(f"tracking.to={name}", *_NEEDS[name])
+    if "mlflow" in names and settings.uri:
+        _check_mlflow(settings.uri)
     if settings.uri and names in ([], [BOARD]):
         raise ConfigError(
             f"tracking.uri is set, and tracking.to = {settings.to!r} does not use it.", "Add --set tracking.to=mlflow."
+        )
+
+
+def _check_mlflow(uri: str) -> None:
+    """ConfigError for an address that MLflow could never reach: it says so only when a run has begun."""
+    try:
+        place = urlsplit(uri)
+    except ValueError:
+        place = None
+    kind = place.scheme.partition("+")[0] if place else "?"
+    plugins = (entry.name for entry in entry_points(group="mlflow.tracking_store"))
+    if kind not in (*_STORES, *plugins) or (place and kind.startswith("http") and not place.hostname):
+        raise ConfigError(
+            f"tracking.uri = {uri!r} is no address of MLflow's.", "Give http://HOST:5000, or sqlite:///FILE."
         )
 
 
@@ -151,8 +170,9 @@ class Tracked:
     def _guard(self, kind: str, call: Callable[[], Any]) -> Any:
         """The call's result; a failure is said once, and the tracker hears no more of this run."""
         try:
-            return call()
-        except Exception as error:  # a tracker is another's program, and no training may be lost to one
+            with redirect_stdout(sys.stderr):  # stdout is the command's result
+                return call()
+        except (Exception, SystemExit) as error:  # a tracker is another's program: no training may be lost to one
             if self._trackers is not None:
                 self._trackers.pop(kind, None)
             reason = hide_secrets(one_line(" ".join(str(error).split())[:_LONGEST])) or type(error).__name__
@@ -188,7 +208,9 @@ def registered() -> dict[str, EntryPoint]:
 
 
 def _open(kind: str) -> Tracker:
-    tracker: Tracker = registered()[kind].load()()
+    tracker: Tracker | None = registered()[kind].load()()
+    if tracker is None:
+        raise TypeError("its package gives no tracker")
     return tracker
 
 

@@ -18,12 +18,13 @@ import numpy as np
 from classifiers import ClassifierError, TrainConfig
 from classifiers.errors import StorageError
 from classifiers.prediction import WEIGHTS
+from classifiers.processes import is_alive
 from classifiers.scheduler import Died, Engine, Task, run
 from classifiers.start import placed
 from classifiers.state import RESUME
 from ganfer.config import TuneConfig
 from ganfer.errors import GanferError
-from ganfer.runtime.files import check_writable, digest_json, is_alive
+from ganfer.runtime.files import check_writable, digest_json
 from ganfer.tune.space import Choice, Space
 from ganfer.tune.trial import Pruned, Splits, trial_task
 

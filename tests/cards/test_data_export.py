@@ -1,5 +1,6 @@
 """`ganfer data export`: what goes out can be read again, says what of it is synthetic, and names no folder of ours."""
 
+import dataclasses
 import io
 import json
 import shutil
@@ -127,3 +128,32 @@ def test_what_is_missing_is_said_before(project, tmp_path):
     with pytest.raises(WorkspaceError, match="holds no batch for the active set"):
         Project(empty).export_data("png", synthetic=True)
     assert "with a card" in "\n".join(project.export_data("png", dry_run=True).lines)
+
+
+@pytest.mark.parametrize("name", ["a/b", "a:b", "..", ".hidden", "ends.", "x" * 300])
+def test_a_class_that_is_no_folders_name_is_said_before(name, tmp_path):
+    """Written otherwise, `a/b` and `a:b` would become one class."""
+    work = Workspace(tmp_path / "w")
+    add_set(work, dataclasses.replace(tiny_set((4, 4, 4)), class_names=("angry", name, "sad")))
+    with pytest.raises(GanferError, match=r"No folder can be called .*--format parquet"):
+        Project(work, fast_config()).export_data("png")
+    assert not (tmp_path / "w" / "exports").exists()
+
+
+def test_classes_keep_their_names_as_folders(tmp_path, capsys):
+    work = Workspace(tmp_path / "w")
+    names = ("a b", "a_b", "ünï (é)")
+    images = dataclasses.replace(tiny_set((6, 6, 6), test=3, val=2), class_names=names)
+    images = dataclasses.replace(images, group=np.array([f"S{i}" for i in range(len(images))]))
+    add_set(work, images)
+    result = Project(work, fast_config()).export_data("png")
+    counts = again(Path(result.figures["folder"]))
+    assert counts["train"] == dict.fromkeys(names, 6)
+    assert {as_text(row["label"]) for row in records(Path(result.figures["folder"]), "test")} == set(names)
+    assert "Not exported: subjects (Parquet and shards have them)." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("licence", ["", " ", "cc\nby"])
+def test_a_licence_is_one_line(licence, project):
+    with pytest.raises(GanferError, match="--licence .* is no name"):
+        project.export_data("png", licence=licence, dry_run=True)

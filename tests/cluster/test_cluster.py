@@ -32,7 +32,7 @@ from ganfer.runtime import parts
 from ganfer.runtime.parts import Spread
 from ganfer.workspace import Run, Workspace, command_line
 
-pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
+Client = pytest.importorskip("distributed", reason="the extra `cluster` is not installed").Client
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("angry", "happy", "sad")
@@ -353,16 +353,38 @@ def test_processes_of_local_n_end_with_the_one_that_asked(tmp_path: Path) -> Non
     [
         ("tcp://127.0.0.1:1", "no Dask scheduler answers there"),
         ("nonsense://x", "no Dask scheduler answers there"),
+        ("tcp://127.0.0.1", "no Dask scheduler answers there .*missing port"),
+        ("two words", "no Dask scheduler answers there"),
+        ("http://127.0.0.1:1", "no Dask scheduler answers there"),
+        ("tls://127.0.0.1:1", "no Dask scheduler answers there .*TLS"),
         ("missing.json", "no Dask scheduler answers there"),
+        ("list.json", "no Dask scheduler answers there .*--scheduler-file"),
+        ("text.json", "no Dask scheduler answers there .*--scheduler-file"),
+        ("gone.json", "no Dask scheduler answers there"),
         ("local:0", "takes a number of workers, 1 to 1024"),
         ("local:many", "takes a number of workers, 1 to 1024"),
+        ("local:²", "takes a number of workers, 1 to 1024"),
     ],
 )
 def test_a_cluster_that_is_not_there_is_one_line(address: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no client is made, which would say so again half a minute later, with a traceback."""
     monkeypatch.setattr("classifiers.cluster._PATIENCE", 0.5)
+    monkeypatch.setattr("distributed.Client", lambda *_, **__: pytest.fail("a client"))
+    for name, text in (("list", "[1]"), ("text", "none"), ("gone", '{"address": "tcp://127.0.0.1:1"}')):
+        Path(f"{name}.json").write_text(text)
     with pytest.raises(ClassifierError, match=words) as caught:
         check(address)
     assert "\n" not in caught.value.message
+
+
+def test_a_workers_address_is_not_a_schedulers(three: Processes) -> None:
+    with closing(Client(three.address, set_as_default=False)) as client:
+        client.wait_for_workers(1, timeout=60)
+        worker = next(iter(client.scheduler_info()["workers"]))
+    with pytest.raises(ClassifierError, match="it is a worker"):
+        check(worker)
+    check(three.address)
+    check(str(three.file))
 
 
 def test_without_dask_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

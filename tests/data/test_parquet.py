@@ -313,3 +313,83 @@ def test_a_pool_of_parquet_is_refused_by_its_name(tmp_path: Path) -> None:
     imported(parquet(tmp_path / "a.parquet"))
     with pytest.raises(DataError, match=r"more.parquet holds no image files"):
         add_pool(Workspace("w"), CONFIG, parquet(tmp_path / "more.parquet", 6, 900))
+
+
+@pytest.mark.parametrize("names", [["angry", None], ["angry", ""], "angry"])
+def test_classes_without_a_name_are_asked_for(names: object, tmp_path: Path) -> None:
+    told = features({"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}})
+    with pytest.raises(DataError, match=r"holds numbers, and the file does not name.*--class-names"):
+        imported(parquet(tmp_path / "a.parquet", metadata=told))
+
+
+def test_no_two_classes_fall_together_by_their_names(tmp_path: Path) -> None:
+    told = features({"image": {"_type": "Image"}, "label": {"names": ["sad", "sad"], "_type": "ClassLabel"}})
+    with pytest.raises(DataError, match="calls two classes 'sad'"):
+        imported(parquet(tmp_path / "a.parquet", metadata=told))
+    with pytest.raises(DataError, match="--class-names gives 'sad' to two classes"):
+        imported(parquet(tmp_path / "b.parquet", metadata=None), class_names=("sad", "sad"))
+
+
+def test_names_that_would_have_no_effect_are_said(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"names its classes itself \(angry, happy\).*--rename"):
+        imported(parquet(tmp_path / "a.parquet"), class_names=("sad", "fear"))
+    words = parquet(tmp_path / "b.parquet", metadata=None, label=["sad", "fear"] * 10)
+    result, _ = imported(words, class_names=("angry", "happy"))
+    assert "--class-names was not used: no class of the source is a number." in result.figures["notes"]
+    digits = parquet(tmp_path / "c.parquet", metadata=None, label=["0", "1"] * 10)
+    result, images = imported(digits, class_names=("sad", "fear"))
+    assert images.counts() == {"fear": 10, "sad": 10}
+    assert not any("--class-names" in note for note in result.figures["notes"])
+    (tmp_path / "faces" / "sad").mkdir(parents=True)
+    (tmp_path / "faces" / "sad" / "1.png").write_bytes(png(1))
+    with pytest.raises(DataError, match="--column is for Parquet; .* is read as folder"):
+        imported(tmp_path / "faces", columns={"label": "feeling"})
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "words"),
+    [("label", [0, 1] * 9 + [0, 7], "row 20: class 7"), ("split", ["train"] * 19 + ["banana"], "split is 'banana'")],
+)
+def test_a_class_or_split_that_cannot_be_is_said_before_an_image_is_decoded(
+    column: str, values: list[object], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ganfer.data.importer.decode_items", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(DataError, match=words):
+        imported(parquet(tmp_path / "a.parquet", **{column: values}))
+    assert not Path("w").exists()
+
+
+def test_views_are_bytes_and_text(tmp_path: Path) -> None:
+    images = pa.array([png(i) for i in range(20)], pa.binary_view())
+    labels = pa.array(["sad", "fear"] * 10, pa.string_view())
+    _, found = imported(parquet(tmp_path / "a.parquet", metadata=None, image=images, label=labels))
+    assert found.counts() == {"fear": 10, "sad": 10}
+
+
+@pytest.mark.parametrize(
+    ("values", "holds"), [(["1.png"] * 20, "text"), ([[png(1)]] * 20, "lists"), ([1] * 20, "whole numbers")]
+)
+def test_a_column_of_images_that_holds_none_is_not_called_absent(values: list, holds: str, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    file = parquet(tmp_path / "a.parquet", image=values)
+    with pytest.raises(DataError, match=f"column 'image' holds {holds}, no encoded images"):
+        imported(file)
+    if holds == "text":
+        with pytest.raises(DataError, match="column 'image' holds text that is no grey values"):
+            imported(file, columns={"image": "image"})
+
+
+def test_a_file_without_rows_says_so(tmp_path: Path) -> None:
+    full = pq.read_table(parquet(tmp_path / "full.parquet"))
+    pq.write_table(full.slice(0, 0), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="holds no images"):
+        imported(tmp_path / "a.parquet")
+
+
+def test_a_table_of_images_within_parquet_files_names_those_files(tmp_path: Path) -> None:
+    parquet(tmp_path / "batch" / "data" / "train-00000-of-00001.parquet")
+    (tmp_path / "batch" / "contact.png").write_bytes(png(1))
+    (tmp_path / "batch" / "metadata.csv").write_text(
+        "file_name,label\ndata/train-00000-of-00001.parquet::0.png,angry\n"
+    )
+    with pytest.raises(DataError, match=r"lies in a file of many images.*Add those files themselves: data of"):
+        imported(tmp_path / "batch")

@@ -89,7 +89,7 @@ def test_what_is_no_whole_sample_is_listed(tmp_path: Path) -> None:
         "000003": "no image in the sample",
         "000004.png": "no class in the sample",
         "000005.png": "unreadable (not an image)",
-        "000006.png": "a second image of 000006",
+        "000006.png": "a second image of its key",
     }
 
 
@@ -108,3 +108,45 @@ def test_a_folder_of_classes_with_json_beside_its_images_stays_one(tmp_path: Pat
         for end in ("png", "json")
     }
     assert add(Workspace("w"), CONFIG, tarred(tmp_path / "a.tar", files), dry_run=True).figures["kind"] == "folder"
+
+
+def test_a_class_belongs_to_the_image_before_it(tmp_path: Path) -> None:
+    """Keys end at the first dot, so that all of these are one: the first image is not given the last one's class."""
+    files = samples(["happy"] * 5) | {f"v1.{i}.{end}": data for i, name in enumerate(TURNS) for end, data in
+                                      (("png", png(50 + i)), ("cls", name.encode()))}  # fmt: skip
+    result, images = imported(tarred(tmp_path / "a.tar", files))
+    assert images.class_names[images.labels[list(images.ids).index("v1.0.png")]] == "angry"
+    assert result.figures["skipped"] == {"a second image of its key": 1, "a second .cls of its key": 1}
+    with pytest.raises(DataError, match=r"single class \(angry\), of what is not left out \(a second image"):
+        imported(tarred(tmp_path / "b.tar", {name: data for name, data in files.items() if name[0] == "v"}))
+
+
+def test_classes_are_read_as_tables_are(tmp_path: Path) -> None:
+    """UTF-16, a number as pandas writes it, and -1 for none."""
+    files = samples([TURNS[i % 2] for i in range(20)])
+    files["000003.cls"] = "happy".encode("utf-16")
+    _, images = imported(tarred(tmp_path / "a.tar", files))
+    assert images.class_names == ("angry", "happy")
+    files = samples([f"{i % 2}.0" for i in range(20)])
+    files["000004.cls"] = b"-1"
+    result, images = imported(tarred(tmp_path / "b.tar", files), class_names=("sad", "fear"))
+    assert images.counts() == {"fear": 10, "sad": 9}
+    assert result.figures["skipped"] == {"no class in the sample": 1}
+    files["000005.cls"] = b"\xff\xfa\xff"
+    with pytest.raises(DataError, match=r"000005.cls is no UTF-8 text"):
+        imported(tarred(tmp_path / "c.tar", files), class_names=("sad", "fear"))
+
+
+def test_two_classes_of_one_image_stop(tmp_path: Path) -> None:
+    said = [TURNS[i % 2] for i in range(20)]
+    assert len(imported(tarred(tmp_path / "a.tar", samples(said, label=said)))[1]) == 20
+    with pytest.raises(DataError, match=r"000000 has class angry in its .cls, and happy in its .json"):
+        imported(tarred(tmp_path / "b.tar", samples(said, label=said[::-1])))
+
+
+def test_a_shard_that_is_cut_off_is_said_before_the_first_is_read(tmp_path: Path) -> None:
+    _, last = shards(tmp_path, "train", 2)
+    last.write_bytes(last.read_bytes()[: 512 * 8])
+    with pytest.raises(DataError, match=r"train-000001.tar is damaged.*end mark"):
+        add(Workspace("w"), CONFIG, tmp_path, dry_run=False)
+    assert not Path("w").exists()

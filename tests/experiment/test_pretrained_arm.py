@@ -43,6 +43,7 @@ def test_the_arm_starts_from_the_weights_and_the_report_says_so(parent: Path, tm
     result = Project(workspace, config).retrain()
     arms = {arm["name"]: arm for arm in result.figures["arms"]}
     assert list(arms) == ["original", "oversample", "synthetic", "pretrained"]
+    assert arms["pretrained"]["description"].endswith(f"; those of {parent.name}")
     level = {name: arm["metrics"]["balanced_accuracy"]["mean"] for name, arm in arms.items()}
     assert level["pretrained"] > level["original"] + 0.2  # at such a rate nothing else has learned anything
     notes = read_results(result.path)["data"]["notes"]

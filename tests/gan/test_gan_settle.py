@@ -52,6 +52,9 @@ def test_a_run_made_when_the_batch_size_was_a_number_is_still_found(workspace, d
     assert (again.path, "already trained" in again.lines[0]) == (path, True)
 
 
+worth_it = settle.WORTH_IT
+
+
 @pytest.fixture
 def measured(monkeypatch) -> list[str]:
     """A processor with bfloat16, where every training is long enough to measure; which networks were measured."""
@@ -77,7 +80,7 @@ def test_only_long_trainings_on_processors_with_bfloat16_are_measured(measured, 
     assert found() == "bf16"
     assert found(precision="fp32") == found(precision="auto") == "fp32"
     assert measured == ["resgan"]
-    monkeypatch.setattr(settle, "WORTH_IT", 200_000_000)
+    monkeypatch.setattr(settle, "WORTH_IT", worth_it)
     assert found(steps=100) == "fp32", "a probe would take longer than it gains"
     assert found(steps=100_000) == "bf16"
     monkeypatch.setattr(settle, "has_bf16", lambda device: False)

@@ -29,6 +29,22 @@ def run_of(folder: Path, **more: object) -> TrackedRun:
     return TrackedRun("compact-1", "train classifier", folder / "classifiers" / "compact-1", folder, **more)  # type: ignore[arg-type]
 
 
+def test_it_says_nothing_by_itself(tmp_path):
+    """In a process of its own, where MLflow sets up its loggers and makes its database."""
+    code = f"""
+from pathlib import Path
+from ganfer.tracking.mlflow import MlflowTracker
+from ganfer.tracking import TrackedRun
+folder = Path({str(tmp_path)!r})
+tracker = MlflowTracker()
+tracker.start(TrackedRun("one", "evaluate", folder / "evaluations" / "one", folder))
+tracker.end("finished")
+"""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
 def test_a_file_of_the_workspace_holds_all_of_a_run(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     root = tmp_path / "a work space"

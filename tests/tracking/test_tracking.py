@@ -1,6 +1,7 @@
 """The hook: what trackers are told, by which stages; and that none of them can stop or lose a training."""
 
 import json
+import sys
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -26,6 +27,9 @@ class Notebook:
     fails: tuple[str, ...] = ()
 
     def _note(self, what: str, *values: Any) -> None:
+        print("said on stdout")
+        if f"{what} exits" in self.fails:
+            sys.exit(3)
         if what in self.fails:
             raise RuntimeError(f"{what} failed for http://me:word@host")
         self.told.append((self.run.name, what, *values))
@@ -159,6 +163,21 @@ def test_a_tracker_that_fails_costs_one_warning(method, told, tmp_path, monkeypa
     assert "word" not in said
 
 
+def test_a_tracker_neither_ends_a_training_nor_writes_into_its_result(told, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(Notebook, "fails", ("metrics exits",))
+    result = project(tmp_path / "w").train_classifier()
+    assert (result.path / "model.safetensors").is_file()
+    said = capsys.readouterr()
+    assert "said on stdout" not in said.out
+    assert f"notebook does not track {result.path.name} any further (3)" in said.err
+
+
+def test_a_package_that_gives_no_tracker_is_named(told, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(EntryPoint, "load", lambda self: lambda: None)
+    project(tmp_path / "w").train_classifier()
+    assert "notebook does not track" in capsys.readouterr().err
+
+
 def test_what_is_resumed_is_told_to_the_same_run(told, tmp_path, monkeypatch):
     made = project(tmp_path / "w", classifier__epochs=3)
     heard = Notebook.metrics
@@ -200,6 +219,9 @@ def test_wrong_settings_are_said_before_any_work(tmp_path):
     with pytest.raises(ConfigError, match=r"holds a user or a password") as error:
         config(uri="http://me:word@host:5000")
     assert "word@" not in str(error.value)
+    for uri in ("localhost:5000", "foo://bar", "http://", "http://[::1"):
+        with pytest.raises(ConfigError, match=r"is no address of MLflow's. Give http://HOST:5000"):
+            Project(tmp_path, config(to="mlflow", uri=uri))
     Project(tmp_path, config(to="none"))
 
 

@@ -1,7 +1,9 @@
 """Runs are found again by their key, held by one process at a time, and written whole or not at all."""
 
+import errno
 import json
 import multiprocessing
+import os
 import time
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -145,3 +147,15 @@ def test_nan_does_not_go_into_json(tmp_path: Path) -> None:
 
 def test_digests_ignore_the_order_of_keys() -> None:
     assert digest_json({"a": 1, "b": [1, 2]}) == digest_json(json.loads('{"b": [1, 2], "a": 1}'))
+
+
+def test_a_full_disk_is_named_from_the_first_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Workspace(tmp_path).run("data", "x", {"config": {}})
+
+    def full(path: Path, text: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left") as caught, run.work("data add"):
+        pass
+    assert caught.value.filename == str(run.path)

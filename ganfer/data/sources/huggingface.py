@@ -47,7 +47,9 @@ GROUP = frozenset(
     )
 )  # spaces and underscores aside
 
-_WHOLE = re.compile(r"^(\d+)\.0+$")  # a class's number, as pandas writes it where a row has none
+WHOLE = re.compile(r"^(\d+)\.0+$")  # a class's number, as pandas writes it where a row has none
+
+_SHARDED = re.compile(r"\.(?:parquet|tar)::")  # how a batch names an image in one
 
 _Rows = dict[str, tuple[Item, str]]  # by path; with the file and line that says so
 
@@ -117,7 +119,12 @@ def _read(tree: Tree, seen: Survey, options: ReadOptions) -> tuple[_Rows, list[N
             if not row.get("file_name"):
                 raise DataError(f"{where}: no file_name.", "Every line needs one.")
             path = path_in(tree, folder, row["file_name"])
-            of_row = _WHOLE.sub(r"\1", row.get(label, "")) or (plan.of(path).label if plan else "")
+            if _SHARDED.search(path):
+                raise DataError(
+                    f"{where}: {printable(path)} lies in a file of many images.",
+                    f"Add those files themselves: {path.partition('::')[0].rpartition('/')[0] or '.'} of {tree.path}.",
+                )
+            of_row = WHOLE.sub(r"\1", row.get(label, "")) or (plan.of(path).label if plan else "")
             if not of_row or (not row.get(label) and split_word(of_row)):
                 raise DataError(f"{where}: no class.", f"Give it in a column {', '.join(LABEL)}, or in the folder.")
             split = split_value(row.get(usage, ""), usage, what, line) if usage else ""

@@ -5,6 +5,7 @@ The classes are those of the file's `huggingface` metadata. The split is a colum
 not grow with them. FER2013 as Parquet has its grey values as text in `pixels`.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -26,7 +27,10 @@ _IMAGE = ("image", "img", "face", "picture", "photo")
 MEANINGS = ("image", "label", "split", "group")
 _NO_IMAGE, _NO_CLASS = "no image in the row", "no class in the row"
 _NAME_ALONE = "only a file's name in the row, no image"
-_HOLDS = {"image": "images", "bytes": "bytes", "list": "lists", "other": "neither text nor whole numbers"}
+_HOLDS = {
+    "image": "images", "bytes": "bytes", "text": "text", "whole": "whole numbers", "list": "lists",
+    "other": "neither text nor whole numbers",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,7 @@ def lines(tree: Tree, seen: Survey, options: ReadOptions) -> list[str]:
             by_name[where] = by_name.get(where, 0) + file.rows
             has_column |= bool(roles.split)
             unlike.add((roles.image, roles.label))
+            _check_values(file, roles)
             plain += _lines(roles, file.fields, options)
     count = len(seen.parquet)
     head = [f"files: {count:,} with {rows:,} rows"]
@@ -170,6 +175,7 @@ def _roles(file: ParquetFile, options: ReadOptions) -> Roles:
     image, pixels = _image(file, options)
     label = _label(file, image, options)
     names = fields[label].names or options.class_names
+    _check_names(file, fields[label].names, options)
     if fields[label].kind == "whole" and not names:
         raise DataError(
             f"{file.what}: column {label!r} holds numbers, and the file does not name their classes.",
@@ -189,6 +195,29 @@ def _roles(file: ParquetFile, options: ReadOptions) -> Roles:
     )
 
 
+def _check_names(file: ParquetFile, names: Sequence[str], options: ReadOptions) -> None:
+    """DataError where a file gives two classes one name, or where the user names what it names itself."""
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise DataError(
+            f"{file.what} calls two classes {printable(twice[0])!r}.", "Write it again with a name for each."
+        )
+    numbers = all(name.isdigit() for name in names)  # which are no names: --class-names gives them
+    if options.class_names and not numbers and tuple(names) != options.class_names:
+        raise DataError(
+            f"{file.what} names its classes itself ({', '.join(map(printable, names))}).",
+            "Leave --class-names away; --rename OLD=NEW renames one.",
+        )
+
+
+def _check_values(file: ParquetFile, roles: Roles) -> None:
+    """DataError for a class or split that cannot be, before an image is decoded."""
+    wanted = [roles.label] if file.fields[roles.label].kind == "whole" else []
+    wanted += [roles.split] if roles.split else []
+    for number, row in file.read(wanted) if wanted else ():
+        _class(row.get(roles.label), roles, file.what, number)
+        _split_of(row, roles, file.what, number)
+
+
 def _image(file: ParquetFile, options: ReadOptions) -> tuple[str, bool]:
     """The column of the image, and whether it holds grey values as text."""
     fields = file.fields
@@ -196,6 +225,11 @@ def _image(file: ParquetFile, options: ReadOptions) -> tuple[str, bool]:
         if fields[chosen].kind not in ("image", "bytes", "text"):
             raise DataError(
                 f"{file.what}: column {chosen!r} holds no encoded images.", "Name another: --column image=NAME."
+            )
+        if fields[chosen].kind == "text" and not _has_grey_values(file, chosen):
+            raise DataError(
+                f"{file.what}: column {chosen!r} holds text that is no grey values.",
+                "Names of files are not followed; name another: --column image=NAME.",
             )
         return chosen, fields[chosen].kind == "text"
     candidates = [field.name for field in fields.values() if field.kind in ("image", "bytes")]
@@ -212,10 +246,21 @@ def _image(file: ParquetFile, options: ReadOptions) -> tuple[str, bool]:
     text = next((name for name, field in fields.items() if name.lower() == "pixels" and field.kind == "text"), "")
     if text:
         return text, True
+    if other := next((name for name in fields if name.lower() in _IMAGE), ""):
+        raise DataError(
+            f"{file.what}: column {other!r} holds {_HOLDS[fields[other].kind]}, no encoded images.",
+            "ganfer reads a struct of bytes and path, or bytes; names of files are not followed.",
+        )
     raise DataError(
         f"{file.what} has no column of images (it has: {', '.join(map(printable, fields)) or 'none'}).",
         "ganfer reads encoded images: a struct of bytes and path, or bytes.",
     )
+
+
+def _has_grey_values(file: ParquetFile, column: str) -> bool:
+    """Whether the first text of a column is one, or the column has none."""
+    first = next((row[column] for _, row in file.read([column]) if row[column]), "0")
+    return all(value.isdigit() for value in str(first).split())
 
 
 def _label(file: ParquetFile, image: str, options: ReadOptions) -> str:
@@ -288,11 +333,16 @@ def _item(row: dict[str, Any], roles: Roles, place: str, name: str, what: str, n
         return Refused(name, _NAME_ALONE if path else _NO_IMAGE, label)
     if not label:
         return Refused(name, _NO_CLASS)
-    told = _text(row[roles.split], roles.split_names) if roles.split else ""
-    split = split_value(told, roles.split, what, number) if roles.split else ""
+    split = _split_of(row, roles, what, number)
     attributes = {key: str(row[key]) for key in roles.attributes if row[key] is not None}
     group = "" if not roles.group or row[roles.group] is None else str(row[roles.group])
     return Item(name, label, data, split or place, group, attributes=attributes)
+
+
+def _split_of(row: Mapping[str, Any], roles: Roles, what: str, number: int) -> str:
+    if not roles.split:
+        return ""
+    return split_value(_text(row[roles.split], roles.split_names), roles.split, what, number)
 
 
 def _class(value: object, roles: Roles, what: str, number: int) -> str:

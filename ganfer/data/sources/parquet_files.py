@@ -218,8 +218,12 @@ def _field(field: "pa.Field", told: object) -> Field:
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
     described = told if isinstance(told, dict) else {}
     names = described.get("names") if described.get("_type") == "ClassLabel" else None
-    classes = tuple(map(str, names)) if isinstance(names, list) else ()
+    classes = tuple(map(str, names)) if isinstance(names, list) and all(map(_is_name, names)) else ()
     return Field(field.name, _kind(kind), classes, described.get("_type") == "Image")
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str | int) and bool(str(value).strip())
 
 
 def _kind(kind: "pa.DataType") -> str:
@@ -230,11 +234,17 @@ def _kind(kind: "pa.DataType") -> str:
         inner = {kind.field(i).name: kind.field(i).type for i in range(kind.num_fields)}
         held = inner.get("bytes")
         held = held.value_type if held is not None and types.is_dictionary(held) else held
-        return "image" if held is not None and (types.is_binary(held) or types.is_large_binary(held)) else "list"
-    if types.is_binary(kind) or types.is_large_binary(kind):
+        return "image" if held is not None and _is_bytes(held) else "list"
+    if _is_bytes(kind):
         return "bytes"
-    if types.is_string(kind) or types.is_large_string(kind):
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
         return "text"
     if types.is_integer(kind):
         return "whole"
     return "list" if types.is_nested(kind) or types.is_fixed_size_binary(kind) else "other"
+
+
+def _is_bytes(kind: "pa.DataType") -> bool:
+    import pyarrow as pa
+
+    return any(each(kind) for each in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view))

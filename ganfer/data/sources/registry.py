@@ -1,6 +1,6 @@
 """The layouts ganfer reads, and how it tells which one a path holds."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -152,18 +152,23 @@ class DatasetSource:
         tree = WatchedTree(self.tree, self.workspaces)
         told: set[str] = set()
         left: dict[str, list[str]] = defaultdict(list)
+        numbers = not self.options.class_names
         for entry in self.layout.items(tree, self.seen, self.options):
             if isinstance(entry, Refused):
                 told.add(entry.id)
                 left[said_of(entry)].append(entry.id)
                 yield self._placed(entry)
             elif isinstance(entry, Item) and self.options.class_names:
-                yield replace(entry, label=self._named(entry.label))
+                named = replace(entry, label=self._named(entry.label))
+                numbers |= named.label in self.options.class_names
+                yield named
             else:
                 yield entry
         for refused in tree.left(self.layout.unnamed, self.layout.own, told):
             yield self._placed(refused)
             left[said_of(refused)].append(refused.id)
+        if not numbers:
+            yield Note("--class-names was not used: no class of the source is a number.")
         for text, names in left.items():
             if text:
                 yield Note(text.format(some(names)))
@@ -242,14 +247,16 @@ def open_source(
             f"The tars of {path} are no WebDataset shards (KEY.png with KEY.cls or KEY.json).",
             "Add one tar at a time, the later ones with --merge; or unpack them into one folder.",
         )
-    if options.columns and kind not in (None, "parquet"):
-        raise DataError(f"--column is for Parquet; {path} is read as {kind}.", "Leave it away.")
+    if twice := [name for name, count in Counter(options.class_names).items() if count > 1]:
+        raise DataError(f"--class-names gives {twice[0]!r} to two classes.", "Give each a name of its own.")
     if kind is None:
         kind = _found_out(path, tree, seen, options)
     elif not (KINDS[kind].allows or KINDS[kind].fits)(seen):
         raise DataError(
             f"{path} does not look like {kind} ({KINDS[kind].summary}).", "Leave --as away, or check the path."
         )
+    if options.columns and kind != "parquet":
+        raise DataError(f"--column is for Parquet; {path} is read as {kind}.", "Leave it away.")
     if (options.class_level or options.subject_level) and kind not in _BY_FOLDER:
         raise DataError(
             f"--class-level and --subject-level are for class folders; {path} is read as {kind}.",

@@ -29,6 +29,7 @@ from ganfer.runtime.files import digest_of
 
 _OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ": lzma.open, b"BZh": bz2.open}
 _BLOCK = 512  # bytes; a tar ends with two blocks of zeros
+_NO_END = "it ends without the end mark: a part is missing"
 _EMPTY_READS = 8  # at the end of the stream; an orderly end takes one or two
 _DAMAGE = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError, OverflowError)
 
@@ -95,14 +96,27 @@ class TarTree:
                     yield archive
                     guarded.drain()
             except _DAMAGE as error:
-                raise DataError(
-                    f"{self.path} is damaged or no tar archive ({error or type(error).__name__}); nothing was added.",
-                    "Download or pack it again.",
-                ) from error
+                raise _damaged(self.path, str(error) or type(error).__name__) from error
 
     def digest(self) -> str:
         """SHA-256 of the archive."""
         return digest_of(self.path)
+
+
+def check_end(path: Path) -> None:
+    """DataError where a plain tar ends without its end mark, which is seen without reading it through."""
+    with path.open("rb") as raw:
+        if any(raw.read(6).startswith(magic) for magic in _OPENERS):
+            return
+        raw.seek(max(0, raw.seek(0, 2) - _BLOCK))
+        if raw.read() != bytes(_BLOCK):
+            raise _damaged(path, _NO_END)
+
+
+def _damaged(path: Path, reason: object) -> DataError:
+    return DataError(
+        f"{path} is damaged or no tar archive ({reason}); nothing was added.", "Download or pack it again."
+    )
 
 
 class _Guarded:
@@ -135,7 +149,7 @@ class _Guarded:
         while self.read(2**18):
             pass
         if self._tail != bytes(_BLOCK):
-            raise tarfile.ReadError("it ends without the end mark: a part is missing")
+            raise tarfile.ReadError(_NO_END)
 
 
 def _forget(archive: tarfile.TarFile) -> None:

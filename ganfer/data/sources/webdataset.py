@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ganfer.data.sources.huggingface import GROUP, LABEL
+from ganfer.data.names import EXPRESSIONS, canonical
+from ganfer.data.sources.huggingface import GROUP, LABEL, WHOLE
 from ganfer.data.sources.items import Item, ReadOptions, Refused, Stream
 from ganfer.data.sources.several import ShardsTree, missing_shards
 from ganfer.data.sources.survey import Survey, is_image, split_of
-from ganfer.data.sources.tables import json_of, split_value
+from ganfer.data.sources.tables import json_of, split_value, text_of
+from ganfer.data.sources.tars import check_end
 from ganfer.data.sources.trees import Entry, Tree, is_tar
 from ganfer.data.sources.words import EVAL, split_and_rest, words
 from ganfer.errors import DataError
@@ -63,6 +65,8 @@ def lines(tree: Tree, seen: Survey, options: ReadOptions) -> list[str]:
     splits = _Splits(tree)
     source = "KEY.cls" if seen.sample_labels else "KEY.json"
     by = f", numbers named by --class-names ({', '.join(options.class_names)})" if options.class_names else ""
+    for file in splits.files:
+        check_end(file)
     told = [f"{name}: {', '.join(shards[:3])}{' and more' * (len(shards) > 3)}" for name, shards in splits.told.items()]
     return [
         f"class: {source}{by}",
@@ -79,6 +83,7 @@ class _Splits:
     def __init__(self, tree: Tree) -> None:
         inner = getattr(tree, "inner", tree)
         self.shards = shards = list(inner.shards) if isinstance(inner, ShardsTree) else []
+        self.files = list(inner.shards.values()) if isinstance(inner, ShardsTree) else []
         found = {shard: split_and_rest(PurePosixPath(_stem(shard)).name)[0] or split_of(shard) for shard in shards}
         measured = "val" if "test" in found.values() and "val" not in found.values() else "test"
         self._of = {shard: measured if split == EVAL else split for shard, split in found.items()}
@@ -118,7 +123,7 @@ def _belongs(name: str) -> bool:
 def _take(sample: _Sample, entry: Entry, tree: Tree) -> None:
     if is_image(entry.name):
         if sample.image is not None:
-            sample.refused.append(Refused(entry.name, f"a second image of {sample.key}"))
+            sample.refused.append(Refused(entry.name, "a second image of its key"))
         else:
             sample.image = entry
         return
@@ -128,14 +133,26 @@ def _take(sample: _Sample, entry: Entry, tree: Tree) -> None:
     what = f"{tree.path}: {entry.name}"
     size = entry.data.stat().st_size if isinstance(entry.data, Path) else len(entry.data)
     if size > _MAX_TEXT:
-        sample.refused.append(Refused(entry.name, f"a label of {size:,} bytes"))
+        sample.refused.append(Refused(entry.name, "a label of more than a megabyte"))
         return
-    text = entry.bytes().decode("utf-8", "replace")
+    if (suffix == "cls" and sample.cls) or (suffix == "json" and sample.facts):
+        sample.refused.append(Refused(entry.name, f"a second .{suffix} of its key"))
+        return
+    text = text_of(entry.bytes(), what)
     if suffix == "cls":
         sample.cls = text.strip()
         return
     facts = json_of(text, what, "Write the shard again.")
     sample.facts = {str(key): value for key, value in facts.items()} if isinstance(facts, dict) else {}
+
+
+def _class(cls: str, facts: dict[str, Any], what: str) -> str:
+    """The class that KEY.cls says, else KEY.json; "" for none, or -1. DataError where they name two expressions."""
+    told = next((str(facts[name]) for name in _CLASS if facts.get(name) not in (None, "")), "")
+    if (one := canonical(cls)) != (two := canonical(told)) and {one, two} <= set(EXPRESSIONS):
+        raise DataError(f"{what} has class {cls} in its .cls, and {told} in its .json.", "Mend one of them.")
+    label = WHOLE.sub(r"\1", cls or told)
+    return "" if label == "-1" else label
 
 
 def _finished(sample: _Sample, splits: _Splits, tree: Tree, options: ReadOptions) -> Stream:
@@ -144,14 +161,14 @@ def _finished(sample: _Sample, splits: _Splits, tree: Tree, options: ReadOptions
     if not sample.key:
         return
     facts = {key: value for key, value in sample.facts.items() if isinstance(value, str | int | float)}
-    label = sample.cls or next((str(facts[name]) for name in _CLASS if facts.get(name) not in (None, "")), "")
+    what = f"{tree.path}: {sample.key}"
+    label = _class(sample.cls, facts, what)
     if sample.image is None:
         yield Refused(sample.key, "no image in the sample", label)
         return
     if not label:
         yield Refused(sample.image.name, "no class in the sample")
         return
-    what = f"{tree.path}: {sample.key}"
     if label.lstrip("-").isdecimal() and not options.class_names:
         raise DataError(
             f"{what} has class {label}, and nothing names the numbers.",
