@@ -190,8 +190,27 @@ def _no_report(workspace: Workspace) -> str:
 
 
 def _newest_report(workspace: Workspace) -> Run | None:
+    """The newest that has models of its own, else the newest: one over folds has those of its folds, none for all."""
     data = workspace.active_data
-    return workspace.latest("reports", data=data.digest) if data else workspace.latest("reports")
+    newest = workspace.latest("reports", data=data.digest) if data else workspace.latest("reports")
+    if newest is None or not _over_folds(newest):
+        return newest
+    for run in reversed(workspace.runs("reports")):
+        own = run.complete and (data is None or _data_of(run) == data.digest)
+        if own and not _over_folds(run):
+            _say_passed_over(newest.name, run.name)
+            return run
+    return newest
+
+
+def _over_folds(report: Run) -> bool:
+    return report.record.get("stage") == "retrain in folds"
+
+
+@cache
+def _say_passed_over(newest: str, taken: str) -> None:
+    """Once, that before, after and best are not of the newest report."""
+    say(f"{newest} was made in folds, each with models of its own; before, after and best are of {taken}.")
 
 
 def _one_side(report: Run, name: str) -> ServedModel:
@@ -224,6 +243,11 @@ def recommended(report: Run) -> ServedModel:
     kept = results.get("classifiers")
     entry = kept.get(BEST) if isinstance(kept, Mapping) else results.get(BEST)
     entry = {"folder": entry} if isinstance(entry, str) else entry
+    if _over_folds(report):
+        raise WorkspaceError(
+            f"--classifier {BEST}: {report.name} was made in folds, each with models of its own.",
+            "Make a report without --folds: ganfer retrain.",
+        )
     if not isinstance(entry, Mapping) or not any(entry.get(key) for key in ("file", "folder")):
         raise WorkspaceError(
             f"--classifier {BEST}: {report.name} names no classifier to recommend.",

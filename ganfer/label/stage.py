@@ -259,7 +259,9 @@ def _filled(run: Run, batch: Run) -> list[str]:
     """What filling brought, where this labeller decided what passed."""
     lines: list[str] = batch.figures.get("fill", {}).get("lines", [])
     if lines and filled_by(batch) != run.record.get("key", {}).get("inputs", {}).get("classifier"):
-        return ["Another labeller decided how many faces were drawn. To fill it by this one: ganfer label --fill."]
+        return [
+            "Another labeller decided how many faces were drawn. To fill it by this one: the same command with --fill."
+        ]
     return lines
 
 

@@ -88,6 +88,26 @@ def test_a_finished_report_is_not_denied(tmp_path: Path) -> None:
         find(workspace, "after")
 
 
+def test_a_report_over_folds_has_no_models_and_is_passed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its folds have theirs. The words mean the newest report that has some; with none, they say what to do."""
+    project = reported(tmp_path / "work", **WAYS["quick"])
+    workspace, report = project.workspace, report_of(project)
+    data = workspace.active_data
+    assert data is not None
+    folds = workspace.run("reports", "folds", {"config": {}, "inputs": {"data": data.digest}, "seed": 0})
+    with folds.work("retrain in folds"):
+        (folds.path / "results.json").write_text(json.dumps({"folds": [], "arms": []}))
+        folds.finish(digest="x", figures={})
+    for name in ("before", "after", "best"):
+        assert report.path in find(workspace, name).file.parents
+    assert f"before, after and best are of {report.name}" in capsys.readouterr().err
+    shutil.rmtree(report.path)
+    with pytest.raises(GanferError, match=r"was made in folds.* Make a report without --folds"):
+        find(workspace, "best")
+
+
 def test_every_command_takes_the_same_names(tmp_path: Path) -> None:
     project = reported(tmp_path / "work", **WAYS["quick"])
     after = find(project.workspace, "after").file
