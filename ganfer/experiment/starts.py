@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+from classifiers.errors import ClassifierError
+from classifiers.files import read_weights
+from classifiers.prediction import WEIGHTS
 from classifiers.start import STARTS
 from ganfer.experiment.arms import PRETRAINED
 from ganfer.experiment.trainings import Trainings
-from ganfer.runtime.files import read_object
 
 _WARNING = "Weights that have seen images of the test split would make these figures worthless."
 
@@ -19,7 +21,10 @@ def start_notes(trainings: Trainings, folders: Mapping[str, str]) -> list[str]:
     for arm, who in (("original", "All arms, as the settings say"), (PRETRAINED, f"The arm {PRETRAINED}")):
         if arm not in folders:
             continue
-        card = read_object(trainings.folder(folders[arm], trainings.seeds[0]) / "card.json", "Train it again.")
+        try:
+            _, card = read_weights(trainings.folder(folders[arm], trainings.seeds[0]) / WEIGHTS)
+        except ClassifierError:
+            continue  # its weights are gone; what they said of the test split is kept
         found += [f"{who}: {note}." for note in card.get("notes") or [] if str(note).startswith(STARTS)]
     return [*found, _WARNING] if found else []
 
