@@ -362,7 +362,11 @@ def test_a_class_or_split_that_cannot_be_is_said_before_an_image_is_decoded(
 def test_views_are_bytes_and_text(tmp_path: Path) -> None:
     images = pa.array([png(i) for i in range(20)], pa.binary_view())
     labels = pa.array(["sad", "fear"] * 10, pa.string_view())
-    _, found = imported(parquet(tmp_path / "a.parquet", metadata=None, image=images, label=labels))
+    try:
+        file = parquet(tmp_path / "a.parquet", metadata=None, image=images, label=labels)
+    except pa.ArrowNotImplementedError:
+        pytest.skip("this version of pyarrow writes no views")
+    _, found = imported(file)
     assert found.counts() == {"fear": 10, "sad": 10}
 
 
