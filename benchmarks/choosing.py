@@ -162,9 +162,10 @@ def draw(points: list[Point], path: Path) -> None:
             labelled.append((math.log10(x), place))
             axis.annotate(point.name, (x, place), (6, -2), textcoords="offset points", size=7, color=colour)
         axis.set_xscale("log")
-        axis.margins(x=0.25, y=0.12)
+        axis.margins(x=0.08, y=0.12)
+        axis.set_xlim(right=axis.get_xlim()[1] * 4)  # room for the rightmost names
         axis.xaxis.set_major_formatter(lambda x, _: f"{x:g}" if x < 1000 else f"{x:,.0f}")
-        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
         axis.xaxis.set_minor_formatter(NullFormatter())
         axis.tick_params(axis="x", labelsize=7)
         axis.set_xlabel(label)

@@ -186,7 +186,8 @@ class Project:
         check_training(self.config, self.workspace)
         settings = self.config.classifier
         length = f"{settings.steps:,} steps" if settings.steps else f"{settings.epochs} epochs"
-        steps = [f"train the classifier ({settings.model}) for {length}"]
+        start = "" if settings.pretrained == "none" else f", from {settings.pretrained}"
+        steps = [f"train the classifier ({settings.model}) for {length}{start}"]
         plan = self._first("train classifier", ["data"], steps, dry_run)
         return plan or train_classifier(self.workspace, self.config, self.needs.data())
 
