@@ -7,18 +7,23 @@ labelled.
 """
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from classifiers.prior_shift import shares_of, under_shares
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.data.unlabelled import pools_of
 from ganfer.experiment.ceiling import held_back
 from ganfer.generate.batch import read_batch
 from ganfer.label.labels import newest_labels, read_labels
+from ganfer.label.screener import Screener
+from ganfer.metrics.extractors import chunks
 from ganfer.pipeline import Project
+from ganfer.workspace import Run
 
 FOLDER = "removed"
 OF_POOL = "+pool"  # a generator's name ends so where it learned from the pool as well
@@ -57,11 +62,9 @@ def told_of_pool(project: Project, labeller: str) -> dict[str, Any]:
     (pool,) = pools_of(project.workspace, data)
     run = newest_labels(pool, data)
     assert run is not None
-    labels, names = read_labels(run, gone.class_names), read_batch(pool).file_names
-    truth = dict(zip(map(name_of, range(len(gone))), gone.labels.tolist(), strict=True))
-    true = np.array([truth[Path(name).name] for name in names])
+    labels, true = read_labels(run, gone.class_names), true_labels(pool, gone)
     return {
-        "images": len(names),
+        "images": len(true),
         "removed": gone.counts(),
         "left_out": dict(pool.figures["skipped"]),
         "reasons": labelled.figures["screen"]["reasons"],
@@ -74,6 +77,35 @@ def told_of_pool(project: Project, labeller: str) -> dict[str, Any]:
             }
             for k, name in enumerate(gone.class_names)
         },
+    }
+
+
+def true_labels(pool: Run, gone: ImageSet) -> np.ndarray:
+    """(N,) the class of each of the pool's images, which its files do not tell."""
+    truth = dict(zip(map(name_of, range(len(gone))), gone.labels.tolist(), strict=True))
+    return np.array([truth[Path(name).name] for name in read_batch(pool).file_names])
+
+
+def under_other_shares(project: Project, labeller: str) -> dict[str, Any]:
+    """How many of the pool's images are labelled as each class, unscreened, and how many of them rightly, where the
+    labeller assumes equal class shares, those that it estimates, and the true ones, which nobody has."""
+    gone, data = removed(project), project.needs.data()
+    (pool,), plain = pools_of(project.workspace, data), replace(project.config.label, manifold=0.0, copies=False)
+    config = replace(project.config, label=plain)
+    screener = Screener(config, project.needs.classifier(labeller), data, read_set(data.path))
+    true, images = true_labels(pool, gone), read_batch(pool).images
+    places = [range(part.start, part.stop) for part in chunks(len(true))]
+    equal = np.concatenate([screener.look(images(part)).probabilities for part in places])
+    classes = len(gone.class_names)
+    known = np.bincount(true, minlength=classes) / len(true)
+    assumed = {"equal": np.full(classes, 1 / classes), "estimated": shares_of(equal), "true": known}
+    return {name: _called(under_shares(equal, shares).argmax(axis=1), true, gone) for name, shares in assumed.items()}
+
+
+def _called(said: np.ndarray, true: np.ndarray, gone: ImageSet) -> dict[str, dict[str, int]]:
+    return {
+        name: {"called": int((said == k).sum()), "right": int(((said == k) & (true == k)).sum())}
+        for k, name in enumerate(gone.class_names)
     }
 
 

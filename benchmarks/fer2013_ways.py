@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 from fer2013 import METRICS, _change, _interval, _row, _rows, experiment, settings
-from fer2013_pool import print_pool, told_of_pool
+from fer2013_pool import print_pool, told_of_pool, under_other_shares
 from gan_common import RESULTS, environment
 
 from ganfer.classifier.train import real_only
@@ -102,10 +102,11 @@ def screened(options: argparse.Namespace, gan: Run, labeller: Run) -> Run:
 def by_labeller(options: argparse.Namespace) -> dict[str, Any]:
     """Pool and faces, labelled by a classifier that recognises rare classes."""
     labeller = rare_labeller(options)
-    batch = screened(options, generator(options), labeller)
+    batch, project = screened(options, generator(options), labeller), Project(options.workspace, config(options))
     return {
         "labeller": labeller.figures,
-        "pool": told_of_pool(Project(options.workspace, config(options)), labeller.name),
+        "pool": told_of_pool(project, labeller.name),
+        "pool under other shares": under_other_shares(project, labeller.name),
         **compared(options, [batch], f"{REAL},synthetic,synthetic+best,pool,pool+best"),
     }
 
@@ -227,7 +228,7 @@ def print_ways(record: Mapping[str, Mapping[str, Any]]) -> None:
         print(f"\n{way}: {told['verdict']['sentence']} {told['verdict'].get('beside', '')}")
         for batch, labels in told["labelling"].items():
             print(f"{batch}: kept {labels['screen']['kept']}; {labels['screen']['reasons']}")
-        for part in ("transfer", "helpers", "gans", "spread"):
+        for part in ("pool under other shares", "transfer", "helpers", "gans", "spread"):
             if part in told:
                 print(f"{part}: {json.dumps(told[part])}")
         if "pool" in told:

@@ -55,6 +55,11 @@ def test_removed_images_are_a_pool_that_is_judged_by_their_labels(fer2013, tmp_p
     assert {name: found["labels"][name]["images"] for name in NAMES} == {"angry": 0, "happy": 30, "sad": 0}
     assert found["labels"]["happy"]["right"] == found["labels"]["happy"]["kept"] > 20, "stripes are easy"
     assert sum(row["kept"] for row in found["labels"].values()) == found["reasons"]["kept"]
+    called = pool.under_other_shares(project, project.needs.classifier().name)
+    assert list(called) == ["equal", "estimated", "true"]
+    assert all(sum(row["called"] for row in table.values()) == 30 for table in called.values())
+    assert called["true"]["happy"] == {"called": 30, "right": 30}, "the true shares know of no other class"
+    assert called["equal"]["happy"]["right"] == called["equal"]["happy"]["called"] > 10
     pool.print_pool(found)
     assert "| images | 0 | 30 | 0 |" in capsys.readouterr().out
 
