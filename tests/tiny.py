@@ -69,9 +69,14 @@ def add_set(workspace: Workspace, images: ImageSet, name: str = "tiny") -> Run:
     return run
 
 
-def add_batch(workspace: Workspace, data: Run, labels: np.ndarray, pixels: np.ndarray | None = None) -> Run:
-    """Put a batch of good striped images (or of `pixels`) into the workspace, as if a generator had drawn it."""
-    key = {"config": {"n": len(labels)}, "inputs": {"data": data.digest, "gan": "g"}, "seed": 0}
+def add_batch(
+    workspace: Workspace, data: Run, labels: np.ndarray, pixels: np.ndarray | None = None, **inputs: str
+) -> Run:
+    """Put a batch of good striped images (or of `pixels`) into the workspace, as if a generator had drawn it.
+
+    inputs: what it stands on besides the data and a GAN.
+    """
+    key = {"config": {"n": len(labels)}, "inputs": {"data": data.digest, "gan": "g", **inputs}, "seed": 0}
     run = workspace.run("synthetic", "test", key)
     images = striped(labels, seed=99) if pixels is None else pixels
     with run.work("generate"):

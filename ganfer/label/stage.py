@@ -249,10 +249,22 @@ def _result(run: Run, batch: Run, what: str) -> Result:
         f"entropy of the labels relative to uniform: {entropy[0]:.3f} before screening, {entropy[1]:.3f} after",
         *([f"class shares of the pool, estimated: {_shares(labelling['shares'])}"] if "shares" in labelling else []),
         *_blind(labelling),
+        *_led(run, batch),
         *_filled(run, batch),
         f"in {run.path}",
     ]
     return Result("ganfer label", run.path, figures, lines)
+
+
+def _led(run: Run, batch: Run) -> list[str]:
+    """A line where the labeller itself led the search for the faces: they were moved until it believed them."""
+    guide = batch.record.get("key", {}).get("inputs", {}).get("guide")
+    if not guide or guide != run.record.get("key", {}).get("inputs", {}).get("classifier"):
+        return []
+    return [
+        "These faces were moved until this very classifier saw the class, so its labels and its screen prove little: "
+        "look at the sheet, or label with another one (--classifier)."
+    ]
 
 
 def _filled(run: Run, batch: Run) -> list[str]:

@@ -65,6 +65,18 @@ def test_a_class_that_the_classifier_does_not_know_is_named(tmp_path: Path) -> N
     assert f"recognises few of some classes: sad 0% of {len(unseen)}. What it labels so" in str(result)
 
 
+def test_a_labeller_that_led_the_search_for_the_faces_is_said_to_prove_little(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    data = add_set(workspace, tiny_set())
+    project = Project(workspace, fast_config())
+    guide = project.needs.classifier()
+    other = Project(workspace, fast_config(seed=1)).train_classifier()
+    add_batch(workspace, data, ASKED, guide=guide.digest)
+    assert "until this very classifier saw the class" in str(project.label(classifier=guide.name))
+    assert other.path is not None
+    assert "very classifier" not in str(project.label(classifier=other.path.name))
+
+
 def test_the_probabilities_are_calibrated_and_sum_to_one(project: Project) -> None:
     project.label()
     run = newest_labels(project.needs.batch())
