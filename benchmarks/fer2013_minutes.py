@@ -120,8 +120,10 @@ class Pace:
         return max(1, int((seconds - validations * self.validation) / each))
 
 
-def pace_of(config: TrainConfig, real: Samples, val: Samples, names: Sequence[str], progressive: float) -> Pace:
-    """Measured in a training of `_PROBE` steps, of which `progressive` are small, that ends with one validation.
+def pace_of(
+    config: TrainConfig, real: Samples, val: Samples, names: Sequence[str], progressive: float, probe: int = _PROBE
+) -> Pace:
+    """Measured in a training of `probe` steps, of which `progressive` are small, that ends with one validation.
 
     It computes in the precision that the recipe's whole length comes to, which so short a training would not try."""
     stamps: list[float] = []
@@ -131,11 +133,11 @@ def pace_of(config: TrainConfig, real: Samples, val: Samples, names: Sequence[st
     def watched(description: str, total: int) -> Iterator[Any]:
         yield lambda n=1, note="": stamps.append(time.monotonic())
 
-    short = dataclasses.replace(config, steps=_PROBE, validations=1, progressive=progressive, precision=precision)
+    short = dataclasses.replace(config, steps=probe, validations=1, progressive=progressive, precision=precision)
     with tempfile.TemporaryDirectory() as folder:
         train(short, real, val, names, folder, device="cpu", progress=watched)
     seconds = np.diff(stamps)
-    turn = round(progressive * _PROBE)
+    turn = round(progressive * probe)
     small, full = seconds[min(_SETTLED, turn) : turn], seconds[turn + _SETTLED : -1]
     rate = float(np.median(full))
     return Pace(float(np.median(small)) if len(small) else rate, rate, max(0.0, float(seconds[-1]) - rate))

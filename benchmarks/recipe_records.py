@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 RESULTS = Path(__file__).parent / "results"
 DOCS = Path(__file__).parents[1] / "docs" / "earlier-projects.md"
-FULL, SHORT = "recipes.json", "recipes_short.json"
+FULL, SHORT, COST = "recipes.json", "recipes_short.json", "recipes_cost.json"
 _HEAD = "| config | reported | target | reached | hours | seed | machine |"
 _SHOWN = ("val accuracy", "test accuracy", "random folds accuracy", "subject folds accuracy")
 
@@ -35,6 +35,7 @@ class Row:
 
     recipe: Wanted
     record: dict[str, Any] | None
+    hours: float | None = None  # that the whole training would take, where that was measured
 
     @property
     def shortened(self) -> bool:
@@ -48,8 +49,12 @@ class Row:
 
 def rows(recipes: Iterable[Wanted], folder: Path = RESULTS) -> list[Row]:
     """Every recipe with its whole training's record, else its shortened one's."""
-    full, short = read(folder / FULL), read(folder / SHORT)
-    return [Row(recipe, full.get(recipe.config) or short.get(recipe.config)) for recipe in recipes]
+    full, short, file = read(folder / FULL), read(folder / SHORT), folder / COST
+    cost = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return [
+        Row(recipe, full.get(recipe.config) or short.get(recipe.config), cost.get(recipe.config, {}).get("hours"))
+        for recipe in recipes
+    ]
 
 
 def read(file: Path) -> dict[str, dict[str, Any]]:
@@ -104,10 +109,13 @@ def table(found: Iterable[Row]) -> list[str]:
     lines = [_HEAD, "|" + "---|" * (_HEAD.count("|") - 1)]
     for row in found:
         bars = ", ".join(f"{name} {100 * bar:g}%" for name, bar in row.recipe.bars.items() if bar) or "–"
-        cells = ["not run yet", "–", "–", "–"]
+        whole = "" if row.hours is None else f"the whole takes about {row.hours:.1f} hours by its measured pace"
+        cells = [f"not run: {whole}" if whole else "not run yet", "–", "–", "–"]
         if row.record is not None:
             short = ", ".join(f"{key.split('.')[-1]} {value}" for key, value in row.record["shortened"].items())
-            reached = _in_words(row.record["figures"]) + (f" *(shortened: {short})*" if short else "")
+            reached = _in_words(row.record["figures"]) + (
+                f" *(shortened: {'; '.join(filter(None, (short, whole)))})*" if short else ""
+            )
             cells = [reached, f"{row.seconds / 3600:.2f}", str(row.record["seed"]), str(row.record["machine"])]
         lines.append(f"| `{row.recipe.config}` | {row.recipe.theirs or '–'} | {bars} | {' | '.join(cells)} |")
     return lines

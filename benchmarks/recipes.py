@@ -6,7 +6,8 @@ Every config is run through ganfer itself: data added, classifier trained, kept 
 test split (for FER2013 the public test; the six-expression configs report validation as the earlier project did, and
 the test beside it; CK+48 goes over ten folds, at random and by subject). `--short` cuts every training to a few minutes
 of two CPU cores, which proves that a config runs and learns and reaches no bar; the record says so. An interrupted
-training resumes with the same command. Results: benchmarks/results/recipes.json, or recipes_short.json. `--merge` adds
+training resumes with the same command. Results: benchmarks/results/recipes.json, or recipes_short.json. `--cost` only
+measures the pace of some steps and says how long the whole training would take here (recipes_cost.json). `--merge` adds
 what other machines or nights have recorded; `--table` prints all of it, `--docs` puts it into docs/earlier-projects.md.
 """
 
@@ -19,11 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from recipe_records import DOCS, FULL, RESULTS, SHORT, merge, rows, table, wilson, write_table
+from fer2013_minutes import pace_of
+from recipe_records import COST, DOCS, FULL, RESULTS, SHORT, merge, rows, table, wilson, write_table
 
 from classifiers import Classifier, crossval, evaluate
+from classifiers.parts import total_steps, validation_steps
 from ganfer.classifier.opened import open_classifier
-from ganfer.classifier.train import samples
+from ganfer.classifier.train import real_only, samples
 from ganfer.config import load_config
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.errors import GanferError
@@ -105,6 +108,8 @@ RECIPES = (
     ),
 )  # fmt: skip
 
+_PROBE = 16  # steps whose pace is measured
+
 BY_NAME = {recipe.config: recipe for recipe in RECIPES}
 
 
@@ -117,6 +122,7 @@ def main() -> None:
     parser.add_argument("--embarrassed", type=Path, help="the eighth class")
     parser.add_argument("--workspace", type=Path, default=Path("recipes-work"))
     parser.add_argument("--short", action="store_true", help="minutes instead of hours, for a machine without a GPU")
+    parser.add_argument("--cost", action="store_true", help="measure how long the whole trainings would take")
     parser.add_argument("--again", action="store_true", help="run, or with --merge replace, what is recorded")
     parser.add_argument("--out", type=Path)
     parser.add_argument(
@@ -133,7 +139,7 @@ def main() -> None:
         write_table(DOCS, table(rows(RECIPES)))
     if options.merge or options.table or options.docs:
         return
-    out = options.out or RESULTS / (SHORT if options.short else FULL)
+    out = options.out or RESULTS / (COST if options.cost else SHORT if options.short else FULL)
     results: dict[str, Any] = json.loads(out.read_text()) if out.is_file() else {}
     sources = {"fer": options.fer, "ck": options.ck, "embarrassed": options.embarrassed}
     if unknown := set(options.names) - set(BY_NAME):
@@ -148,13 +154,42 @@ def main() -> None:
             print(f"{recipe.config}: needs --{' --'.join(missing)}")
             continue
         try:
-            results[recipe.config] = run(recipe, sources, options.workspace, short=options.short)
+            results[recipe.config] = (
+                cost(recipe, sources, options.workspace)
+                if options.cost
+                else run(recipe, sources, options.workspace, short=options.short)
+            )
         except GanferError as error:
             print(f"{recipe.config}: {error}")
             continue
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(results, indent=1) + "\n")
-        print(f"{recipe.config}: {results[recipe.config]['figures']}", flush=True)
+        print(f"{recipe.config}: {results[recipe.config].get('figures', results[recipe.config])}", flush=True)
+
+
+def prepared(recipe: Recipe, sources: dict[str, Path], root: Path, changes: dict[str, Any]) -> Project:
+    """The workspace of its data, with the recipe's settings."""
+    config = load_config(recipe.config, {"data.size": recipe.size, **changes})
+    project = Project(root / f"{'-'.join(recipe.sources)}-{len(recipe.classes) or 'all'}-{config.data.size}", config)
+    if project.workspace.active_data is None:
+        for i, source in enumerate(recipe.sources):
+            project.add(sources[source], classes=recipe.classes, merge=i > 0)
+    return project
+
+
+def cost(recipe: Recipe, sources: dict[str, Path], root: Path) -> dict[str, Any]:
+    """The hours of the whole training here, by the pace of a few of its steps and of a validation."""
+    project = prepared(recipe, sources, root, {})
+    images, config = read_set(project.needs.data().path), project.config.classifier
+    real, val = (samples(real_only(images, split)) for split in ("train", "val"))
+    share = config.progressive or 0.0
+    pace = pace_of(config, real, val, images.class_names, share, probe=_PROBE)
+    steps = total_steps(config, len(real))
+    seconds = (
+        steps * (share * pace.small + (1 - share) * pace.full)
+        + len(validation_steps(config, len(real))) * pace.validation
+    )
+    return {"hours": round(seconds / 3600, 2), "steps": steps, "measured_steps": _PROBE, **vars(pace), **_machine()}
 
 
 def run(
@@ -163,13 +198,9 @@ def run(
     """Train and measure a recipe in the workspace of its data; returns the record. also: other settings."""
     changes = (dict(recipe.short) if short else {}) | (also or {})
     folds = changes.pop("folds", recipe.folds)
-    config = load_config(recipe.config, {"data.size": recipe.size, **changes})
     tta = "none" if short and recipe.short else recipe.tta
-    name = f"{'-'.join(recipe.sources)}-{len(recipe.classes) or 'all'}-{config.data.size}"
-    project = Project(root / name, config)
-    if project.workspace.active_data is None:
-        for i, source in enumerate(recipe.sources):
-            project.add(sources[source], classes=recipe.classes, merge=i > 0)
+    project = prepared(recipe, sources, root, changes)
+    config = project.config
     images = read_set(project.needs.data().path)
     if folds:
         kept = _over_folds(project, images, recipe.config, folds, tta)

@@ -40,6 +40,13 @@ def _own_gpu() -> torch.device:
     return torch.device("cuda", int(place) % torch.cuda.device_count() if place.isdigit() else 0)
 
 
+def device_of(worker: int, device: str) -> str:
+    """The device of a worker: with several GPUs each takes the next, where none was chosen by its number."""
+    if resolve_device(device).type != "cuda" or ":" in device:
+        return device
+    return f"cuda:{worker % torch.cuda.device_count()}"
+
+
 def resolve_precision(precision: str, device: torch.device) -> str:
     """`auto` as what is used there: bfloat16 on CUDA that has it in hardware, else float16; 32 bit elsewhere."""
     if precision == "auto":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,8 @@ class DeviceSet:
     """Training images (N, C, H, W) uint8 and targets (N, K) float32, on the device.
 
     Images that don't fit in half its free memory, and memory maps on a CPU, stay where they are and are read per batch:
-    the next one by a thread, while the device computes, into one of two pinned buffers.
+    the next one by a thread, while the device computes, into one of two pinned buffers and from there, on a stream of
+    its own, to the device.
     """
 
     def __init__(self, images: np.ndarray, targets: np.ndarray, device: torch.device) -> None:
@@ -23,7 +25,7 @@ class DeviceSet:
         self._targets = torch.from_numpy(targets).to(device)
         self._images = on_device(images, device)
         self._reader: ThreadPoolExecutor | None = None
-        self._ahead: tuple[np.ndarray, Future[Tensor]] | None = None
+        self._ahead: tuple[np.ndarray, Future[tuple[Tensor, torch.cuda.Event]]] | None = None
         self._buffers: list[_Pinned] = []
 
     def take(self, index: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -36,8 +38,12 @@ class DeviceSet:
             return pixels.to(self._device), self._targets[where]
         ahead, self._ahead = self._ahead, None
         if ahead is not None and np.array_equal(ahead[0], index):
-            return self._sent(ahead[1].result()), self._targets[where]
-        return self._sent(self._read(index, self._free_buffer(len(index)))), self._targets[where]
+            sent, copied = ahead[1].result()
+            here = torch.cuda.current_stream(self._device)
+            here.wait_event(copied)
+            sent.record_stream(here)  # its memory is the other stream's, which must not reuse it too early
+            return sent, self._targets[where]
+        return self._sent(index, self._free_buffer(len(index)))[0], self._targets[where]
 
     def prefetch(self, index: np.ndarray) -> None:
         """Begin to read the batch that is taken next, where that takes time the device need not wait for."""
@@ -45,7 +51,8 @@ class DeviceSet:
             return
         if self._reader is None:
             self._reader = ThreadPoolExecutor(1, thread_name_prefix="batches")
-        self._ahead = index, self._reader.submit(self._read, index, self._free_buffer(len(index)))
+            self._aside = torch.cuda.Stream(self._device)
+        self._ahead = index, self._reader.submit(self._sent_aside, index, self._free_buffer(len(index)))
 
     def _free_buffer(self, size: int) -> _Pinned:
         """The buffer that was sent longest ago, its copy done."""
@@ -55,35 +62,36 @@ class DeviceSet:
             self._buffers.append(self._buffers.pop(0))
         return self._buffers[-1]
 
-    def _read(self, index: np.ndarray, buffer: _Pinned) -> Tensor:
-        buffer.wait()
-        part = buffer.pixels[: len(index)]
-        np.take(self._host, index, axis=0, out=buffer.array[: len(index)], mode="clip")  # other modes copy once more
-        return part
+    def _sent_aside(self, index: np.ndarray, buffer: _Pinned) -> tuple[Tensor, torch.cuda.Event]:
+        with torch.cuda.stream(self._aside):
+            return self._sent(index, buffer)
 
-    def _sent(self, pixels: Tensor) -> Tensor:
-        sent = pixels.to(self._device, non_blocking=True)
-        for buffer in self._buffers:
-            if buffer.pixels.data_ptr() == pixels.data_ptr():
-                buffer.sent()
-        return sent
+    def _sent(self, index: np.ndarray, buffer: _Pinned) -> tuple[Tensor, torch.cuda.Event]:
+        """The batch on its way to the device, through the buffer, and the event of its arrival."""
+        part = buffer.free()[: len(index)]
+        np.take(self._host, index, axis=0, out=part.numpy(), mode="clip")  # other modes copy once more
+        sent = part.to(self._device, non_blocking=True)
+        return sent, buffer.sent()
 
 
 class _Pinned:
-    """A pinned buffer for uint8 images of this shape, and the mark of its last copy to the device."""
+    """A pinned buffer for uint8 images of this shape, and the event of its last copy to the device."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
-        self.array = self.pixels.numpy()
         self._copied: torch.cuda.Event | None = None
 
-    def sent(self) -> None:
+    def sent(self) -> torch.cuda.Event:
+        """Its copy to the device has just been begun, on the current stream."""
         self._copied = torch.cuda.Event()
         self._copied.record()
+        return self._copied
 
-    def wait(self) -> None:
+    def free(self) -> Tensor:
+        """The pixels, once their last copy is done."""
         if self._copied is not None and not self._copied.query():
             self._copied.synchronize()
+        return self.pixels
 
 
 def on_device(images: np.ndarray, device: torch.device) -> Tensor | None:
@@ -106,3 +114,26 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
+
+
+def on_host(part: Any) -> Any:
+    """Tensors, in dicts, lists and tuples, copied to the CPU in new containers; a GPU is waited for once."""
+    places = set[torch.device]()
+    found = _copied(part, places)
+    for place in places:
+        torch.cuda.current_stream(place).synchronize()
+    return found
+
+
+def _copied(part: Any, places: set[torch.device]) -> Any:
+    if isinstance(part, Tensor):
+        if part.device.type != "cuda":
+            return part.detach().to("cpu", copy=True)
+        places.add(part.device)
+        pinned = torch.empty_like(part, device="cpu", pin_memory=True, requires_grad=False)
+        return pinned.copy_(part.detach(), non_blocking=True)
+    if isinstance(part, dict):
+        return type(part)((key, _copied(value, places)) for key, value in part.items())
+    if isinstance(part, list | tuple):
+        return type(part)(_copied(value, places) for value in part)
+    return part

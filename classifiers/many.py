@@ -1,34 +1,37 @@
 """Many trainings at once, each exactly as it would be alone: one process per core, or several to a GPU.
 
 A small network leaves most of a machine idle: two threads don't halve its time, and a GPU waits for kernel launches.
-Processes side by side fill it without touching the arithmetic (benchmarks/classifier_many.py compares the ways); a
-cluster's machines do, too. Where they run is `scheduler`'s business.
+Processes side by side fill it without touching the arithmetic (benchmarks/classifier_many.py compares the ways), and on
+a GPU one process that gives each training a stream (`turns`); a cluster's machines do, too. Where they run is
+`scheduler`'s business, how they share a GPU `sharing`'s.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from classifiers import sharing
 from classifiers.config import TrainConfig
-from classifiers.device import resolve_device
+from classifiers.device import device_of, resolve_device
 from classifiers.errors import ClassifierError
 from classifiers.files import read_weights
-from classifiers.mps import given
 from classifiers.parts import total_steps
 from classifiers.prediction import WEIGHTS
 from classifiers.probe import precision_of
 from classifiers.samples import Samples, arrays_of, samples_of
-from classifiers.scheduler import Died, Engine, Local, Place, Task, Tell, cores, opened, run
+from classifiers.scheduler import Died, Place, Task, Tell, cores, opened, run
 from classifiers.start import placed
-from classifiers.training import Advance, Progress, TrainResult, find_finished, silent, train
+from classifiers.training import Advance, Progress, TrainResult, find_finished, silent, step_by_step
+from classifiers.turns import rounds
 
 log = logging.getLogger("classifiers")
 
@@ -64,8 +67,8 @@ def train_many(
     auto_precision: what precision "auto" comes to; none is what a finished one of the jobs had, else what is measured
     once for all jobs of one kind. Each result is bit for bit what `train` gives alone at the same number of `threads`.
     cluster: a Dask scheduler's address, or local:N; none is this machine's processes. say: gets one line on how many
-    trainings share a GPU, which a few steps of the largest one decide. When jobs fail, the others are
-    finished first; then ClassifierError names the failures, and the same call again only does what is missing.
+    trainings share a GPU, and how, which a few steps of the largest one decide (`sharing`). When jobs fail, the others
+    are finished first; then ClassifierError names the failures, and the same call again only does what is missing.
 
     Example: `train_many([Job(config, faces, val_faces, names, f"run-{seed}", seed) for seed in range(3)])`.
     """
@@ -81,34 +84,45 @@ def train_many(
     done = next((r.card for r in found if r is not None and r.card["config"].get("precision") == "auto"), None)
     if auto_precision is None and done is not None and str(done.get("device", "")).startswith("cpu"):
         auto_precision = str(done.get("precision", "32-true"))
-    asked, gpu = workers, not cluster and resolve_device(device).type == "cuda"
+    gpu = not cluster and resolve_device(device).type == "cuda"
+    measure = gpu and workers is None and len(left) >= sharing.FEWEST
     if not cluster:
         workers = min(workers or _default_workers(device, threads), len(left))
     bar = nullcontext(silent) if progress is None else progress(f"train {len(jobs)} classifiers", sum(steps))
     with bar as advance:
-        advance(sum(steps) - sum(steps[number] for number in left))
-        tasks = []
-        for number in left:
-            job = jobs[number]
-            config = placed(job.config) if cluster else job.config
-            settled = auto_precision or _settled(job, device, threads)
-            hear = heard_steps(steps[number], advance)
-            arrays = {**arrays_of("train", job.train), **arrays_of("val", job.val)}
-            how = (config, list(job.class_names), job.seed, device, threads, resume, settled)
-            tasks.append(Task(str(job.folder), _train, how, folders[number], arrays, hear, about=number))
+        total = sum(steps[number] for number in left)
+        advance(sum(steps) - total)
         failures, bugs = dict[int, str](), list[Exception]()
-        with opened(workers, threads, [folders[number] for number in left], cluster=cluster, gpu=gpu) as engine:
+        beside = [folders[number] for number in left]
+        with opened(max(2, workers or 1) if measure else workers, threads, beside, cluster=cluster, gpu=gpu) as engine:
+            groups, at_once = [[number] for number in left], 1
             if gpu:
-                _share(engine, [jobs[number] for number in left], workers or 1, device, auto_precision, say, asked)
-            for task, value in run(tasks, engine):
-                if isinstance(value, ClassifierError):
-                    failures[task.about] = f"{task.name}: {value.message}"
-                elif isinstance(value, Died):
-                    failures[task.about] = f"{task.name}: {value}"
-                elif isinstance(value, Exception):
-                    bugs.append(value)
-                else:
-                    found[task.about] = _result(jobs[task.about], value)
+                largest = max((jobs[number] for number in left), key=lambda job: job.config.batch_size)
+                arrays = arrays_of("train", largest.train) | arrays_of("val", largest.val)
+                example = sharing.Example(largest.config, list(largest.class_names), arrays, device, auto_precision)
+                at_once = sharing.settle(engine, example, len(left), total, workers or 1, say, measure=measure)
+                groups = dealt(left, steps, sharing.gpus(device)) if at_once > 1 else groups
+
+            def task(group: list[int]) -> Task:
+                parts = [_part(jobs[n], folders[n], device, threads, auto_precision, bool(cluster)) for n in group]
+                hear = partial(_hear, [heard_steps(steps[number], advance) for number in group])
+                arrays: dict[str, np.ndarray] = {}
+                for place, number in enumerate(group):
+                    arrays |= arrays_of(f"train-{place}", jobs[number].train)
+                    arrays |= arrays_of(f"val-{place}", jobs[number].val)
+                how = (parts, device, threads, resume, at_once)
+                return Task(str(jobs[group[0]].folder), _train, how, folders[group[0]], arrays, hear, about=group)
+
+            for each, values in run([task(group) for group in groups], engine):
+                for place, number in enumerate(each.about):
+                    value = values if isinstance(values, Exception) else values[place]
+                    if isinstance(value, ClassifierError | Died):
+                        said = value.message if isinstance(value, ClassifierError) else value
+                        failures[number] = f"{jobs[number].folder}: {said}"
+                    elif isinstance(value, Exception):
+                        bugs.append(value)
+                    else:
+                        found[number] = _result(jobs[number], value)
     if bugs:
         raise bugs[0]
     if failures:
@@ -133,21 +147,12 @@ def _default_workers(device: str, threads: int) -> int:
     return max(1, min(_WORKERS_PER_GPU * torch.cuda.device_count(), cores() - 2))
 
 
-def _share(
-    engine: Engine, jobs: Sequence[Job], most: int, device: str, precision: str | None, say: Callable[[str], None],
-    asked: int | None,
-) -> None:  # fmt: skip
-    """Let no more trainings run at a time than fit into the GPUs' memory, and say so."""
-    need, workers = None, most
-    if isinstance(engine, Local) and asked is None and len(jobs) >= sharing.FEWEST:
-        job = max(jobs, key=lambda job: job.config.batch_size)
-        arrays = {**arrays_of("train", job.train), **arrays_of("val", job.val)}
-        how = (job.config, list(job.class_names), device_of(0, device), precision)
-        ((_, found),) = run([Task("memory", sharing.need_of, how, arrays=arrays)], engine)
-        if isinstance(found, sharing.Need):  # what else there is to say, its training says
-            need, workers = found, sharing.workers_for(found, most, 1 if ":" in device else torch.cuda.device_count())
-            engine.limit(workers)
-    say(sharing.in_words(workers, need, overlap=given() or (isinstance(engine, Local) and engine.overlaps)))
+def dealt(numbers: Sequence[int], steps: Sequence[int], groups: int) -> list[list[int]]:
+    """The trainings in so many groups of about equal length, the longest first."""
+    found: list[list[int]] = [[] for _ in range(min(groups, len(numbers)))]
+    for number in sorted(numbers, key=lambda number: -steps[number]):
+        min(found, key=lambda group: sum(steps[n] for n in group)).append(number)
+    return found
 
 
 def _settled(job: Job, device: str, threads: int) -> str | None:
@@ -172,29 +177,67 @@ def heard_steps(steps: int, advance: Advance) -> Tell:
     return hear
 
 
+@dataclass(frozen=True)
+class _Part:
+    """A training as it travels; its images travel apart. precision: what "auto" comes to."""
+
+    config: TrainConfig
+    names: list[str]
+    seed: int
+    folder: Path
+    precision: str | None
+
+
+def _part(job: Job, folder: Path, device: str, threads: int, precision: str | None, cluster: bool) -> _Part:
+    config = placed(job.config) if cluster else job.config
+    return _Part(config, list(job.class_names), job.seed, folder, precision or _settled(job, device, threads))
+
+
+def _hear(hears: Sequence[Tell], said: tuple[int, int, str]) -> None:
+    hears[said[0]](said[1:])
+
+
+_Said = tuple[int, float, list[str]]  # steps, seconds and notes of a training; everything else is in its folder
+
+
 def _train(
-    place: Place, config: TrainConfig, names: list[str], seed: int, device: str, threads: int, resume: bool,
-    precision: str | None,
-) -> tuple[int, float, list[str]]:  # fmt: skip
-    """One training, where it runs: steps, seconds and notes. Everything else is in its folder."""
-    steps, told = 0, float("-inf")
-
-    def advance(n: int = 1, note: str = "") -> None:
-        nonlocal steps, told
-        steps += n
-        if note or time.monotonic() - told >= place.pace:
-            told = time.monotonic()
-            place.tell((steps, note))
-
-    train_set, val_set = (samples_of(name, place.arrays) for name in ("train", "val"))
+    place: Place, parts: Sequence[_Part], device: str, threads: int, resume: bool, at_once: int
+) -> list[_Said | ClassifierError]:
+    """Trainings, where they run: one, or several `at_once` in turns."""
     own = device_of(place.worker, device)
-    with with_threads(threads):
-        result = train(
-            config, train_set, val_set, names, place.folder, seed=seed, device=own,
-            progress=lambda *_: nullcontext(advance), resume=resume, auto_precision=precision,
+    counts, told = [0] * len(parts), [float("-inf")] * len(parts)
+
+    def begun(number: int) -> Generator[None, None, TrainResult]:
+        def advance(n: int = 1, note: str = "") -> None:
+            counts[number] += n
+            if note or time.monotonic() - told[number] >= place.pace:
+                told[number] = time.monotonic()
+                place.tell((number, counts[number], note))
+
+        part = parts[number]
+        train_set, val_set = (samples_of(f"{name}-{number}", place.arrays) for name in ("train", "val"))
+        return step_by_step(
+            part.config, train_set, val_set, part.names, part.folder if len(parts) > 1 else place.folder,
+            seed=part.seed, device=own, progress=lambda *_: nullcontext(advance), resume=resume,
+            auto_precision=part.precision,
         )  # fmt: skip
-    place.tell((steps, ""))
-    return result.steps, result.seconds, result.notes
+
+    found: dict[int, _Said | ClassifierError] = {}
+    bugs: list[Exception] = []
+    with with_threads(threads):
+        trainings = [partial(begun, number) for number in range(len(parts))]
+        for ended in rounds(trainings, resolve_device(own), at_once):
+            for number, result in ended:
+                if isinstance(result, TrainResult):
+                    place.tell((number, counts[number], ""))
+                    found[number] = result.steps, result.seconds, result.notes
+                elif isinstance(result, ClassifierError):
+                    found[number] = result
+                else:
+                    bugs.append(result)
+    if bugs:  # with its traceback
+        raise bugs[0]
+    return [found[number] for number in range(len(parts))]
 
 
 @contextmanager
@@ -208,14 +251,7 @@ def with_threads(number: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def device_of(worker: int, device: str) -> str:
-    """The device of a worker: with several GPUs each takes the next, where none was chosen by its number."""
-    if resolve_device(device).type != "cuda" or ":" in device:
-        return device
-    return f"cuda:{worker % torch.cuda.device_count()}"
-
-
-def _result(job: Job, said: tuple[int, float, list[str]]) -> TrainResult:
+def _result(job: Job, said: _Said) -> TrainResult:
     folder = Path(job.folder)
     _, card = read_weights(folder / WEIGHTS)
     return TrainResult(folder, card, card["history"], *said)

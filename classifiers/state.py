@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from classifiers.augment import augment, early_side, make_strength
 from classifiers.config import TrainConfig, about_synthetic
-from classifiers.device_set import DeviceSet
+from classifiers.device_set import DeviceSet, on_host
 from classifiers.errors import ClassifierError
 from classifiers.files import UNREADABLE, save_history, seal, unseal, write_atomic
 from classifiers.imbalance import PASTED, Imbalance, late_weights, make_order
@@ -256,7 +256,7 @@ class Run:
         better = not self.best_row or self._merit(row) > self._merit(self.best_row)
         if better and np.isfinite(figures["val_loss"]):
             self.best_row, self.since_best = row, 0
-            self.best = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
+            self.best = on_host(dict(model.state_dict()))
         return row
 
     def _merit(self, row: dict[str, float]) -> tuple[float, float]:
@@ -292,7 +292,7 @@ class Run:
             },
         }
         buffer = io.BytesIO()
-        torch.save(state, buffer)
+        torch.save(on_host(state) if self.fabric.device.type == "cuda" else state, buffer)
         write_atomic(self.folder / RESUME, seal(buffer.getvalue()))
         save_history(self.folder, self.history)
         self._saved = time.monotonic()

@@ -6,8 +6,8 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -100,6 +100,45 @@ def train(
 
     Example: `train(TrainConfig(epochs=20), faces, val_faces, names, "run")`.
     """
+    steps = step_by_step(
+        config, train, val, class_names, folder, seed=seed, device=device, progress=progress, resume=resume,
+        watch=watch, auto_precision=auto_precision, curves=curves,
+    )  # fmt: skip
+    with alone(resolve_device(device)), closing(steps):
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                result: TrainResult = end.value
+                return result
+
+
+@contextmanager
+def alone(device: torch.device) -> Iterator[None]:
+    """Random numbers and freed memory are the block's own: what was there before is there again behind it."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), kept(device):
+        yield
+
+
+def step_by_step(
+    config: TrainConfig,
+    train: Samples,
+    val: Samples,
+    class_names: Sequence[str],
+    folder: str | Path,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Progress | None = None,
+    resume: bool = True,
+    watch: Watch | None = None,
+    auto_precision: str | None = None,
+    curves: Curves = tensorboard,
+) -> Generator[None, None, TrainResult]:
+    """`train`, which stops after every step so that another training can take its turn. It is to run within `alone`.
+
+    Torch's random numbers are seeded anew before every step, on the CPU and on the device.
+    """
     folder, names = Path(folder), list(class_names)
     if resume and (done := find_finished(config, train, val, names, folder, seed=seed)):
         return done
@@ -115,21 +154,19 @@ def train(
     fabric = make_fabric(device, precision, unused_parameters=_leaves_out(config))
     for note in notes:
         log.info(note)  # they are in the result, too
-    gpus = [fabric.device] if fabric.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=gpus), kept(fabric.device):
-        run = Run(config, train, val, names, folder, seed, fabric, identity)
-        if resume:
-            notes += run.restore()
-            for row in run.history if watch is not None else []:  # what an uninterrupted training would have told
-                watch(row, run.total)  # type: ignore[misc]
-        bar = nullcontext(silent) if progress is None else progress(f"train {config.model}", run.total)
-        with bar as advance:
-            _fit(run, advance, watch, curves)
-        return _finish(run, notes)
+    run = Run(config, train, val, names, folder, seed, fabric, identity)
+    if resume:
+        notes += run.restore()
+        for row in run.history if watch is not None else []:  # what an uninterrupted training would have told
+            watch(row, run.total)  # type: ignore[misc]
+    bar = nullcontext(silent) if progress is None else progress(f"train {config.model}", run.total)
+    with bar as advance:
+        yield from _fit(run, advance, watch, curves)
+    return _finish(run, notes)
 
 
-def _fit(run: Run, advance: Advance, watch: Watch | None, curves: Curves) -> None:
-    """The training loop, from `run.step` to the end."""
+def _fit(run: Run, advance: Advance, watch: Watch | None, curves: Curves) -> Generator[None, None, None]:
+    """The training loop, from `run.step` to the end; it stops after every step."""
     config = run.config
     advance(run.step)
     with curves(run.folder, run.step, config.tensorboard and run.fabric.is_global_zero) as record:
@@ -172,6 +209,7 @@ def _fit(run: Run, advance: Advance, watch: Watch | None, curves: Curves) -> Non
                 _stop_if_diverged(run, float(run.loss_sum))
                 run.save()
             advance(1, note=note)
+            yield
 
 
 def _step(

@@ -15,7 +15,6 @@ from ganfer.config import Config, load_config
 from ganfer.errors import DataError, GanferError, WorkspaceError
 from ganfer.needs import Needs
 from ganfer.results import Result, together
-from ganfer.runtime import ranks
 from ganfer.runtime.console import say
 from ganfer.runtime.extras import require
 from ganfer.runtime.files import check_writable
@@ -23,6 +22,7 @@ from ganfer.tracking import check_trackers
 from ganfer.workspace import Run, Workspace
 
 if TYPE_CHECKING:
+    from ganfer.generate.request import Request
     from ganfer.generate.source import Preview
 
 
@@ -217,104 +217,99 @@ class Project:
         certificate and its key; every face drawn now gets content credentials (C2PA). from_faces: classes whose real
         training faces are changed into those asked for.
         """
-        from ganfer.classifier.early import check_classes, check_device, check_training
         from ganfer.data.credentials import signed
+        from ganfer.generate.request import Request
+        from ganfer.generate.source import preview, registered
+
+        given = None if from_faces is None else tuple(from_faces)
+        kind = registered(source)
+        request = Request(n, balance, to, classes or {}, gan, generators, kind, seeds, steer, given)
+        request.check(self.workspace, self.config)  # a wrong word is said before any work
+        signer = signed(sign)  # as is what is wrong with the certificate, or with the generator
+        known = preview(request.source, self._drawing_gan(request), self.config, fetch=not dry_run)
+        request.check_known(known, self.config)
+        self._check_trainings(request, known)
+        with signer:
+            if request.changes_faces:
+                return self._change_faces(request, known, dry_run=dry_run)
+            return self._draw_faces(request, known, dry_run=dry_run)
+
+    def _drawing_gan(self, request: "Request") -> Run | None:
+        """The workspace's GAN that is to draw the faces; None where it is yet to be trained, or another kind draws."""
+        if request.gan:
+            return self.workspace.find("gans", request.gan)
+        return self.needs.newest("gans") if request.own else None
+
+    def _check_trainings(self, request: "Request", known: "Preview") -> None:
+        """GanferError for settings of what has to be trained for these faces."""
+        from ganfer.classifier.early import check_training
         from ganfer.gan.train import check_settings
-        from ganfer.generate.draw import draw, plan_lines
-        from ganfer.generate.quota import check_request, plan_counts, plan_seeds
-        from ganfer.generate.request import check_names, check_source_settings, unused
-        from ganfer.generate.room import check_room
-        from ganfer.generate.source import OWN, GeneratorChoice, gan_source, preview, registered
-        from ganfer.generate.sources import check_from_faces
         from ganfer.generate.steer import check_settings as check_steering
+
+        if request.steered(known) or request.changes_faces:
+            check_training(self.config, self.workspace)
+            check_steering(self.config, self.needs.guide_model())
+        if request.own and self._drawing_gan(request) is None:
+            check_settings(self.workspace.active_data, self.config)
+
+    def _draw_faces(self, request: "Request", known: "Preview", *, dry_run: bool) -> Result:
+        """Faces drawn by a generator, or by several, steered where that is asked for."""
+        from ganfer.generate.draw import draw, plan_lines
+        from ganfer.generate.request import check_names, unused
+        from ganfer.generate.room import check_room
+        from ganfer.generate.source import gan_source
         from ganfer.generate.steer import generate_steered
         from ganfer.generate.steer import plan_lines as steering_lines
 
-        check_classes(self.workspace, classes or {}, "--class")  # a wrong word is said before any work
-        check_request(n=n, balance=balance, to=to, classes=classes or {})
-        check_device(self.config)
-        signer = signed(sign)  # what is wrong with the certificate is said at once, too
-        source = registered(source)
-        own = source == OWN
-        if generators > 1 and (gan or not own or from_faces is not None):
-            raise GanferError(
-                "--generators draws from the workspace's own GANs, as many as it says.",
-                "Leave out --gan, --source and --from-faces.",
-            )
-        asks_classes = balance or to is not None or bool(classes)
-        check_source_settings(self.config, source, gan, moved=bool(steer) or from_faces is not None)
-        there = self.workspace.find("gans", gan) if gan else self.needs.newest("gans") if own else None
-        known = preview(source, there, self.config, fetch=not dry_run)  # what is wrong with it is said at once
-        steered = steer if steer is not None else asks_classes and known.class_names is None
-        check_source_settings(self.config, source, gan, moved=steered or from_faces is not None)
-        if steered and ranks.count() > 1:
-            raise GanferError("Steering runs in one process.", "Give the command without torchrun.")
-        if from_faces is not None:
-            check_from_faces(asks_classes, seeds=seeds, steer=steer, n=n, format=self.config.generate.format)
-        if steered or from_faces is not None:
-            check_training(self.config, self.workspace)
-            check_steering(self.config, self.needs.guide_model())
-        if own and there is None:
-            check_settings(self.workspace.active_data, self.config)
-        if from_faces is not None:
-            filled: dict[str, Any] = {"balance": balance, "to": to, "classes": classes or {}}
-            with signer:
-                return self._from_faces(tuple(from_faces), known, gan, own, filled, dry_run=dry_run)
-        if self.config.generate.format == "parquet":
-            require("--format parquet", "parquet", "pyarrow")
-        if steered and self.config.generate.format != "png":
-            say(f"Steered faces are written as PNG files; --format {self.config.generate.format} is not used.")
-        needed = ["data", *(["gan"] if own and not gan else []), *(["classifier", "judge"] if steered else [])]
-        more = [] if generators == 1 else [f"from each of {generators} GANs (missing ones are trained first)"]
-        request: dict[str, Any] = {"n": n, "balance": balance, "to": to, "classes": classes or {}}
+        steered, form = request.steered(known), self.config.generate.format
+        if steered and form != "png":
+            say(f"Steered faces are written as PNG files; --format {form} is not used.")
         self.workspace.check_active()
-        planned = self.workspace.active_data
-        quota = plan_counts(planned, self.config, **request) if seeds is None else plan_seeds(seeds, steered, **request)
-        check_names(quota, known.class_names if not steered else None, seeds, source)
-        if there is None and own:  # no batch can have been begun
+        quota = request.quota(self.workspace.active_data, self.config, steered=steered)
+        check_names(quota, known.class_names if not steered else None, request.seeds, request.source)
+        if request.own and self._drawing_gan(request) is None:  # no batch can have been begun
             check_room(self.workspace, self.config, quota.total)
         for line in unused(self.config, steered=steered, from_faces=False):
             say(line)
+        trained = ["gan"] if request.own and not request.gan else []
+        needed = ["data", *trained, *(["classifier", "judge"] if steered else [])]
         if dry_run:
             steering = [*quota.lines(), *steering_lines(self.config.steering, quota), "judge the faces independently"]
-            steps = steering if steered else plan_lines(quota, known.class_names)
-            return self._plan("generate", needed, [*known.steps, *steps, *more])
+            steps = [*known.steps, *(steering if steered else plan_lines(quota, known.class_names))]
+            if request.generators > 1:
+                steps.append(f"from each of {request.generators} GANs (missing ones are trained first)")
+            return self._plan("generate", needed, steps)
         self.needs.announce(*needed)
         data = self.needs.data()
-        if generators > 1:
-            sources = [gan_source(run, self.config) for run in self.needs.gans(generators)]
+        if request.generators > 1:
+            sources = [gan_source(run, self.config) for run in self.needs.gans(request.generators)]
         else:
-            sources = [known.source or gan_source(self.needs.gan(gan), self.config)]
+            sources = [known.source or gan_source(self.needs.gan(request.gan), self.config)]
+        if not steered:
+            drawn = [draw(self.workspace, self.config, each, data, quota, request.seeds) for each in sources]
+            return together("batches", drawn)
+        guide, judge = self.needs.classifier(), self.needs.judge()
+        led = [generate_steered(self.workspace, self.config, each, data, quota, guide, judge) for each in sources]
+        return together("batches", led)
 
-        def drawn_from(chosen: GeneratorChoice) -> Result:
-            if not steered:
-                return draw(self.workspace, self.config, chosen, data, quota, seeds)
-            guide = self.needs.classifier()
-            return generate_steered(self.workspace, self.config, chosen, data, quota, guide, self.needs.judge())
-
-        with signer:
-            return together("batches", [drawn_from(chosen) for chosen in sources])
-
-    def _from_faces(
-        self, given: tuple[str, ...], known: "Preview", gan: str | None, own: bool, request: dict[str, Any], *,
-        dry_run: bool,
-    ) -> Result:  # fmt: skip
+    def _change_faces(self, request: "Request", known: "Preview", *, dry_run: bool) -> Result:
         """Real faces changed; the sources are looked at before anything is trained."""
         from ganfer.data.imageset import read_set
         from ganfer.generate.from_faces import Helpers, generate_from_faces, plan_lines
-        from ganfer.generate.quota import plan_counts, train_counts
+        from ganfer.generate.quota import train_counts
         from ganfer.generate.request import unused
         from ganfer.generate.source import gan_source
         from ganfer.generate.sources import check_sources, plan_sources, source_names
 
-        there = self.workspace.find("gans", gan) if gan else self.needs.newest("gans") if own else None
+        there, given, own = self._drawing_gan(request), request.from_faces or (), request.own
         encoder = ["encoder"] if own and self.needs.encoder_of(there) is None else []
-        needed = ["data", *(["gan"] if own and not gan else []), "classifier", "judge", "identity", "witness", *encoder]
+        trained = ["gan"] if own and not request.gan else []
+        needed = ["data", *trained, "classifier", "judge", "identity", "witness", *encoder]
         names, classes = source_names(given), known.source.class_names if known.source else None
         self.workspace.check_active()
         data = self.workspace.active_data
-        quota = plan_counts(data, self.config, **request)
-        if request["balance"] or request["to"] is not None:  # the classes to start from are not filled
+        quota = request.quota(data, self.config)
+        if request.fills:  # the classes to start from are not filled
             counts = {name: count for name, count in quota.counts.items() if name not in names}
             quota = dataclasses.replace(quota, counts=counts)
         check_sources(train_counts(data, self.config), names, quota, self.config, classes)
@@ -328,10 +323,10 @@ class Project:
             steps = [*quota.lines(), *plan_lines(sources, quota, self.config, encoded=own)]
             return self._plan("generate", needed, [*known.steps, *steps])
         self.needs.announce(*needed)
-        chosen = known.source or gan_source(self.needs.gan(gan), self.config)
-        trained = self.needs.encoder(there or self.needs.gan(gan)) if own else None
+        chosen = known.source or gan_source(self.needs.gan(request.gan), self.config)
+        encoded = self.needs.encoder(there or self.needs.gan(request.gan)) if own else None
         helpers = Helpers(
-            self.needs.classifier(), self.needs.judge(), self.needs.identity(), self.needs.witness(), trained
+            self.needs.classifier(), self.needs.judge(), self.needs.identity(), self.needs.witness(), encoded
         )
         return generate_from_faces(self.workspace, self.config, chosen, data, quota, given, helpers)
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from classifiers.device_set import on_host
 from classifiers.files import seal, unseal
 from ganfer.errors import WorkspaceError
 from ganfer.runtime.files import write_bytes
@@ -61,8 +62,8 @@ class State:
         return {
             "format": FORMAT,
             **{name: part.state_dict() for name, part in self._parts().items()},
-            "sums": self.sums.cpu(),
-            "ada": self.ada.cpu(),
+            "sums": self.sums,
+            "ada": self.ada,
             "step": self.step,
             "seconds": self.seconds,
             "arithmetic": self.arithmetic,
@@ -103,7 +104,7 @@ class Saver:
         if self._writer is None:
             self._write(state.content())
         else:
-            self._writing = self._writer.submit(self._write, _copied(state.content()))
+            self._writing = self._writer.submit(self._write, on_host(state.content()))
 
     def wait(self) -> None:
         """Until everything is written; an error of the thread is raised here."""
@@ -115,14 +116,3 @@ class Saver:
         buffer = io.BytesIO()
         torch.save(content, buffer)
         write_bytes(self.path, seal(buffer.getvalue()))
-
-
-def _copied(part: Any) -> Any:
-    """Tensors on the CPU that no step changes, in new containers."""
-    if isinstance(part, Tensor):
-        return part.detach().to("cpu", copy=True)
-    if isinstance(part, dict):
-        return type(part)((key, _copied(value)) for key, value in part.items())
-    if isinstance(part, list | tuple):
-        return type(part)(_copied(value) for value in part)
-    return part

@@ -11,6 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from classifiers.device_set import on_host
 from classifiers.parts import set_lr
 from classifiers.recorder import Recorder, wanted
 from ganfer.config import GanConfig
@@ -302,8 +303,7 @@ class Training:
         best = state.best
         if best is None or _rank(full, verdict.score) <= _rank(best.figures["conditioning"] >= 1.0, best.score):
             figures = {"conditioning": strength, **dataclasses.asdict(verdict)}
-            weights = {name: value.to("cpu", copy=True) for name, value in candidate.state_dict().items()}
-            state.best = Best(state.step, verdict.score, weights, figures)
+            state.best = Best(state.step, verdict.score, on_host(dict(candidate.state_dict())), figures)
         grid = self.scorer.grid(sampler)
         save_sheet(self.run.path / "samples" / f"step-{state.step:07d}.png", grid)
         self.journal.log(row)

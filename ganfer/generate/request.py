@@ -1,19 +1,91 @@
-"""What can be told to be wrong with a request for faces before data is drawn or a network trained."""
+"""A request for faces, and what can be told to be wrong with it before data is drawn or a network trained."""
 
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
+from ganfer.classifier.early import check_classes, check_device
 from ganfer.config import Config
 from ganfer.errors import GanferError, did_you_mean
-from ganfer.generate.quota import Quota
-from ganfer.generate.source import OWN
+from ganfer.generate.quota import Quota, check_request, plan_counts, plan_seeds
+from ganfer.generate.source import OWN, Preview
+from ganfer.generate.sources import check_from_faces
+from ganfer.runtime import ranks
+from ganfer.runtime.extras import require
+from ganfer.workspace import Run, Workspace
 
 _OPTIONS = {
     "network": "--network", "truncation_psi": "--truncation-psi", "face_crop": "--face-crop",
     "detector_model": "--detector-model", "classes": "--network-classes", "class_index": "--network-class",
     "mix_seeds": "--mix-seeds", "mix_layers": "--mix-layers",
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `Project.generate` is asked for, in its words. source: the registered name of a kind of generator."""
+
+    n: int | None = None
+    balance: bool = False
+    to: int | None = None
+    classes: Mapping[str, int] = field(default_factory=dict)
+    gan: str | None = None
+    generators: int = 1
+    source: str = OWN
+    seeds: Sequence[int] | None = None
+    steer: bool | None = None
+    from_faces: tuple[str, ...] | None = None
+
+    @property
+    def own(self) -> bool:
+        """Whether a GAN of the workspace draws the faces."""
+        return self.source == OWN
+
+    @property
+    def changes_faces(self) -> bool:
+        """Whether they are real faces, changed."""
+        return self.from_faces is not None
+
+    @property
+    def fills(self) -> bool:
+        """Whether classes are filled up to a count, rather than given counts of their own."""
+        return self.balance or self.to is not None
+
+    def check(self, workspace: Workspace, config: Config) -> None:
+        """GanferError for what is wrong whatever the data and the generator."""
+        check_classes(workspace, self.classes, "--class")
+        check_request(n=self.n, balance=self.balance, to=self.to, classes=self.classes)
+        check_device(config)
+        if self.generators > 1 and (self.gan or not self.own or self.changes_faces):
+            raise GanferError(
+                "--generators draws from the workspace's own GANs, as many as it says.",
+                "Leave out --gan, --source and --from-faces.",
+            )
+        check_source_settings(config, self.source, self.gan, moved=bool(self.steer) or self.changes_faces)
+
+    def steered(self, known: Preview) -> bool:
+        """Whether the generator is led to the classes: as is said, else where one that knows none is asked for some."""
+        asks = self.fills or bool(self.classes)
+        return self.steer if self.steer is not None else asks and known.class_names is None
+
+    def check_known(self, known: Preview, config: Config) -> None:
+        """GanferError for what does not go with this generator."""
+        steered = self.steered(known)
+        check_source_settings(config, self.source, self.gan, moved=steered or self.changes_faces)
+        if steered and ranks.count() > 1:
+            raise GanferError("Steering runs in one process.", "Give the command without torchrun.")
+        if self.changes_faces:
+            asks = self.fills or bool(self.classes)
+            check_from_faces(asks, seeds=self.seeds, steer=self.steer, n=self.n, format=config.generate.format)
+        elif config.generate.format == "parquet":
+            require("--format parquet", "parquet", "pyarrow")
+
+    def quota(self, data: Run | None, config: Config, *, steered: bool = False) -> Quota:
+        """The faces of each class. data: None for the faces that would be drawn."""
+        request: dict[str, Any] = {"n": self.n, "balance": self.balance, "to": self.to, "classes": self.classes}
+        if self.seeds is not None:
+            return plan_seeds(self.seeds, steered, **request)
+        return plan_counts(data, config, **request)
 
 
 def check_source_settings(config: Config, kind: str, gan: str | None, *, moved: bool) -> None:

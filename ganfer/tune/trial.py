@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from classifiers import Samples, TrainConfig, train
-from classifiers.many import device_of, with_threads
+from classifiers.device import device_of
+from classifiers.many import with_threads
 from classifiers.samples import arrays_of, samples_of
 from classifiers.scheduler import Place
 from ganfer.classifier.train import real_only, samples

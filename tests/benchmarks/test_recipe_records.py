@@ -83,6 +83,17 @@ def test_what_cannot_be_merged_changes_nothing(records: ModuleType, tmp_path: Pa
     assert out.read_bytes() == before
 
 
+def test_a_row_that_was_not_run_whole_says_how_long_that_takes(records: ModuleType, tmp_path: Path) -> None:
+    recipes = [Recipe(name) for name in "abc"]
+    written(tmp_path / records.SHORT, a=SHORTENED)
+    written(tmp_path / records.FULL, c=WHOLE)
+    written(tmp_path / records.COST, **{name: {"hours": 41.26} for name in "abc"})
+    short, absent, whole = records.table(records.rows(recipes, tmp_path))[2:]
+    assert "; the whole takes about 41.3 hours by its measured pace)*" in short
+    assert "| not run: the whole takes about 41.3 hours by its measured pace |" in absent
+    assert "takes about" not in whole
+
+
 def test_the_page_holds_what_is_recorded(records: ModuleType, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n\n{records._HEAD}\n|---|\n| old |\n\nafter\n")

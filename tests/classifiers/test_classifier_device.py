@@ -103,11 +103,14 @@ def test_no_more_trainings_share_a_gpu_than_fit_into_its_memory() -> None:
     assert fit(2, 16) == 4  # 0.9 of 16 GiB over 2 and a process's own 1
     assert fit(2, 16, gpus=2) == 8
     assert fit(40, 16) == 1
+    one_process = sharing.Need(2 << 30, 16 << 30, "Fake H100")
+    assert sharing.streams_for(one_process, 10, 1) == 6  # a process's own 1 GiB is taken once
+    assert sharing.streams_for(one_process, 10, 2) == 10, "no more than there are"
     need = sharing.Need(2 * 10**9, 16 * 10**9, "Fake T4")
-    assert sharing.in_words(4, need, overlap=False) == (
+    assert sharing.in_words(4, need, "processes") == (
         "4 trainings at a time on the GPU of Fake T4; each takes 2.0 of 16.0 GB: taking turns on it."
     )
-    assert sharing.in_words(1, None, overlap=False) == "1 training at a time on the GPU: one after the other."
+    assert sharing.in_words(1, None, "mps") == "1 training at a time on the GPU: one after the other."
     with closing(processes.Local(3)) as engine:
         engine.limit(2)
         assert engine.slots() == 2

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,11 @@ from classifiers import ClassifierError, Job, crossval, train, train_many
 from classifiers.errors import StorageError
 from classifiers.files import read_weights
 from classifiers.folds import _inner_validation, assign_folds
+from classifiers.many import dealt
 from classifiers.processes import scratch_beside
 from classifiers.state import RESUME
-from classifiers.training import Advance
+from classifiers.training import Advance, step_by_step
+from classifiers.turns import rounds
 
 
 def test_side_by_side_is_bit_for_bit_one_by_one_and_a_failure_loses_nothing(tmp_path: Path) -> None:
@@ -56,6 +59,38 @@ def test_one_worker_needs_no_process_and_finishes_the_rest_after_a_failure(tmp_p
         train_many([bad, good], workers=1, device="cpu")
     assert (tmp_path / "good" / "model.safetensors").exists()
     assert torch.get_num_threads() == threads
+
+
+def test_in_turns_is_bit_for_bit_one_by_one_and_a_failure_leaves_the_others_alone(tmp_path: Path) -> None:
+    """Three trainings of one process, two at a time, and one that its watcher breaks off at its first validation."""
+    data, val, device = bars(40), bars(20, seed=1), torch.device("cpu")
+    config = quick(epochs=2, augment="light", dropout=0.3)
+
+    def broken(row: dict[str, float], total: int) -> None:
+        raise ValueError("broken off")
+
+    each = [
+        partial(step_by_step, config, data, val, NAMES, tmp_path / f"turn-{seed}", seed=seed, device="cpu",
+                watch=broken if seed == 1 else None)
+        for seed in range(4)
+    ]  # fmt: skip
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    ended = dict(pair for after in rounds(each, device, at_once=2) for pair in after)
+    assert torch.equal(torch.rand(1), expected), "the caller's random numbers go on where they were"
+    assert str(ended.pop(1)) == "broken off"
+    assert sorted(ended) == [0, 2, 3]
+    for seed in ended:
+        alone = train(config, data, val, NAMES, tmp_path / f"alone-{seed}", seed=seed, device="cpu")
+        a, b = (read_weights(folder / "model.safetensors")[0] for folder in (tmp_path / f"turn-{seed}", alone.folder))
+        assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_trainings_are_dealt_out_evenly_the_longest_first() -> None:
+    steps = [5, 9, 1, 4, 3]
+    assert dealt([0, 1, 2, 3, 4], steps, 2) == [[1, 4], [0, 3, 2]]
+    assert dealt([2], steps, 8) == [[2]]
 
 
 @pytest.mark.long

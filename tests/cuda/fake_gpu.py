@@ -101,6 +101,18 @@ class CudaGenerator(torch.Generator):
         self.set_state(state.get_state())
 
 
+class DefaultGenerator(CudaGenerator):
+    """The GPU's own one, whose seed lies in the memory of the state that it has now; numbers are drawn elsewhere."""
+
+    held: torch.Generator
+
+    def graphsafe_get_state(self) -> torch.Generator:
+        return self.held
+
+    def graphsafe_set_state(self, state: torch.Generator) -> None:
+        self.held = state
+
+
 class Mode(TorchDispatchMode):
     """Sees what has no CUDA tensor among its arguments yet: factories with device="cuda", copies to the device."""
 
@@ -131,6 +143,7 @@ class FakeCuda:
         self.oom_above, self.oom_words = oom_above, oom_words
         self.capture: list[Any] | None = None
         self.overwritten: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.seeds = dict[int, Any]()  # generator states, each with the stream of the graphs that read its seed
         self.stream_lost = False  # a capture that broke off leaves its stream the current one
         self.forked = set[str]()  # GPUs whose random numbers were set aside
         self.log = Log()
@@ -179,6 +192,8 @@ class FakeCuda:
             return self._to_copy(func, args, kwargs, device)
         if name == "copy_":
             return self._copy(func, args, kwargs)
+        if name.endswith("_like") and device is not None and device.type != self.kind:  # a host's one, laid out alike
+            args, ours = pytree.tree_map(lambda a: a.inner if isinstance(a, CudaTensor) else a, args), []
         if not ours and (device is None or device.type != self.kind):
             pinned = kwargs.pop("pin_memory", False)
             made = func(*args, **kwargs)

@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 import torch
-from fake_gpu import CudaGenerator, CudaTensor, FakeCuda
+from fake_gpu import CudaGenerator, CudaTensor, DefaultGenerator, FakeCuda, Mode
 from lightning_fabric.accelerators import MPSAccelerator
 from torch.optim import optimizer as optimizers
 from torch.utils import _foreach_utils
@@ -111,6 +111,7 @@ def _patch_streams(gpu: FakeCuda, put: Any) -> None:
         def __init__(self, *_: Any, **__: Any) -> None:
             self.steps: list[Any] = []
             self.generators: dict[int, torch.Generator] = {}
+            self.seed: torch.Generator | None = None
 
         def register_generator_state(self, generator: torch.Generator) -> None:
             self.generators[generator._cdata] = generator
@@ -120,6 +121,8 @@ def _patch_streams(gpu: FakeCuda, put: Any) -> None:
 
         def replay(self) -> None:
             gpu.log.launches["graph replay"] += 1
+            _, stream = gpu.seeds.setdefault(id(self.seed), (self.seed, here.stream))
+            assert stream is here.stream, "a seed that two streams read"
             with _disable_current_modes(), torch.no_grad():
                 self._run()
 
@@ -138,6 +141,7 @@ def _patch_streams(gpu: FakeCuda, put: Any) -> None:
             raise RuntimeError("operation not permitted when stream is capturing (another thread's)")
         states = [(g, g.get_state()) for g in (torch.default_generator, *made.generators.values())]
         gpu.capture, gpu.log.capturing = made.steps, True
+        made.seed = default.held
         try:
             yield
         except RuntimeError as error:  # a capture that is broken cannot be ended either
@@ -155,11 +159,28 @@ def _patch_streams(gpu: FakeCuda, put: Any) -> None:
     def set_stream(stream: Stream) -> None:
         gpu.stream_lost = False
 
+    @contextlib.contextmanager
+    def on(stream: Stream) -> Any:
+        before, here.stream = here.stream, stream
+        aside = threading.current_thread() is not threading.main_thread()  # where no mode sees tensors of the CPU
+        try:
+            with Mode(gpu) if aside else contextlib.nullcontext():
+                yield
+        finally:
+            here.stream = before
+
+    first = Stream()
+
+    class Here(threading.local):
+        stream = first
+
+    here, default = Here(), DefaultGenerator("cpu")
+    default.held = CudaGenerator("cpu")
     put(
-        torch.cuda, Stream=Stream, Event=Event, current_stream=lambda device=None: Stream(), CUDAGraph=Graph,
+        torch.cuda, Stream=Stream, Event=Event, current_stream=lambda device=None: here.stream, CUDAGraph=Graph,
         set_stream=set_stream, graph_pool_handle=lambda: (0, 1),
-        default_generators=(CudaGenerator("cpu"),),
-        graph=graph, stream=lambda stream: contextlib.nullcontext(),
+        default_generators=(default,),
+        graph=graph, stream=on,
         is_current_stream_capturing=lambda: gpu.capture is not None,
     )  # fmt: skip
 
@@ -182,7 +203,10 @@ def _patch_tensors(gpu: FakeCuda, put: Any) -> None:
         return gpu.pin(self.clone())
 
     put(torch, Generator=make_generator)
-    put(torch.Tensor, pin_memory=pin, is_pinned=lambda self, device=None: gpu.is_pinned(self))
+    put(
+        torch.Tensor, pin_memory=pin, is_pinned=lambda self, device=None: gpu.is_pinned(self),
+        record_stream=lambda self, stream: None,
+    )  # fmt: skip
 
 
 def _patch_files(gpu: FakeCuda, put: Any) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -138,36 +140,84 @@ def refused(gpu: FakeCuda, folder: Path) -> Figures:
     return {"syncs": 0.0}
 
 
-def many(gpu: FakeCuda, folder: Path) -> Figures:
-    """Trainings side by side: as many as fit into its memory, by a few steps of the one with the largest batch."""
-    from classifiers import Job, TrainConfig, many, train_many
+@contextlib.contextmanager
+def inside() -> Iterator[list[int]]:
+    """Workers of `train_many` that are this process, which is on the stand-in; gives what they were limited to."""
+    from classifiers import many, sharing
     from classifiers.tasks import Here
 
-    class Inside(Here):
-        """Workers of this process, which is on the stand-in."""
+    limited = list[int]()
 
-        overlaps, limited = True, list[int]()
+    class Inside(Here):
+        overlaps = True
 
         def limit(self, workers: int) -> None:
-            self.limited.append(workers)
+            limited.append(workers)
 
-    engine, said = Inside(), list[str]()
+    def opened(*_: Any, **__: Any) -> Any:
+        return contextlib.nullcontext(Inside())
+
+    with contextlib.ExitStack() as patched:
+        patched.enter_context(mock.patch.object(many, "opened", opened))
+        patched.enter_context(mock.patch.object(sharing, "Local", Inside))
+        patched.enter_context(mock.patch.object(sharing, "_WINDOW", 0.1))
+        patched.enter_context(mock.patch.object(many, "_default_workers", return_value=10))
+        yield limited
+
+
+def many(gpu: FakeCuda, folder: Path) -> Figures:
+    """Trainings side by side: as many as fit into its memory, by a few steps of the one with the largest batch."""
+    from classifiers import Job, TrainConfig, train_many
+
+    said = list[str]()
     jobs = [
         Job(TrainConfig(model="compact-small", steps=3, batch_size=batch, tensorboard=False, freeze=0.5), samples(48),
             samples(12, seed=1), NAMES, folder / str(batch))
         for batch in (8, 12, 16, 9)
     ]  # fmt: skip
-    with contextlib.ExitStack() as patched:
-        patched.enter_context(mock.patch.object(many, "opened", return_value=contextlib.nullcontext(engine)))
-        patched.enter_context(mock.patch.object(many, "Local", Inside))
-        patched.enter_context(mock.patch.object(many, "_default_workers", return_value=10))
+    with inside() as limited:
         done = train_many(jobs, device="cuda", say=said.append)
     assert [result.steps for result in done] == [3] * 4
-    assert engine.limited == [3]
+    assert limited == [3]
     (line,) = said
     assert line == (
         "3 trainings at a time on the GPU of Fake H100; each takes 3.2 of 18.3 GB: at the same time, by NVIDIA's MPS."
     )
+    return {"syncs": 0.0}
+
+
+def in_turns(gpu: FakeCuda, folder: Path) -> Figures:
+    """Trainings in one process, each on a stream of its own, are what they are alone; which way is measured.
+
+    One that fails leaves the others alone, and the same call finds those that are done."""
+    from classifiers import ClassifierError, Job, TrainConfig, sharing, train, train_many
+    from classifiers.files import read_weights
+
+    config = TrainConfig(
+        model="compact-small", steps=8, batch_size=12, dropout=0.3, progressive=0.0, tensorboard=False
+    )  # fmt: skip
+    jobs = [Job(config, samples(48), samples(12, seed=1), NAMES, folder / f"{n}", n) for n in range(4)]
+    bad = Job(config, replace(samples(48), labels=np.zeros(48, int)), samples(12, seed=1), NAMES, folder / "bad", 9)
+    said = list[str]()
+    with inside() as limited, mock.patch.dict(os.environ, {sharing.SWITCH: "streams"}):
+        gpu.log.reset()
+        with pytest.raises(ClassifierError, match=r"1 of 5 trainings failed.*all of one class"):
+            train_many([*jobs, bad], device="cuda", say=said.append)
+        replays = gpu.log.launches["graph replay"]
+        assert [result.already_done for result in train_many(jobs, device="cuda")] == [True] * 4
+    assert limited == [1]
+    assert replays >= 4 * (8 - 3), replays
+    assert said[0].endswith("in turns in one process, each on a stream of its own."), said
+    for job in jobs:
+        train(*(job.config, job.train, job.val, NAMES, folder / f"alone {job.seed}"), seed=job.seed, device="cuda")
+        one, other = (
+            read_weights(Path(f) / "model.safetensors")[0] for f in (job.folder, folder / f"alone {job.seed}")
+        )
+        assert all(torch.equal(one[name], other[name]) for name in one), job.seed
+    with inside() as limited, mock.patch.object(sharing, "LONG", 0.0):
+        train_many([replace(job, folder=f"{job.folder} measured") for job in jobs], device="cuda", say=said.append)
+    assert limited in ([1], [4]), limited
+    assert re.search(r"\([\d,]+ steps a second on streams, [\d,]+ in processes\)\.$", said[1]), said[1]
     return {"syncs": 0.0}
 
 
@@ -409,6 +459,7 @@ SCENARIOS = {
     ),
     "classifier recorded AdamW": Scenario(recorded, {"optimizer": "adamw", "dropout": 0.3}, graphs="auto"),
     "classifier not to be recorded": Scenario(refused),
+    "classifiers in turns": Scenario(in_turns, graphs="auto"),
     "classifiers side by side": Scenario(many, machine={"free_bytes": 16 << 30}, graphs="auto"),
     "classifier AdamW": Scenario(classifier, {"optimizer": "adamw"}),
     "classifier SGD": Scenario(classifier, {"optimizer": "sgd"}, {"devices": 8}),
@@ -447,6 +498,8 @@ SCENARIOS = {
     "features": Scenario(passes.features),
     "pairs": Scenario(passes.pairs),
     "learning to encode": Scenario(passes.learning),
+    "reading ahead": Scenario(passes.ahead, machine={"free_bytes": 1000}),
+    "keeping": Scenario(passes.kept),
     "steering": Scenario(steering.campaign),
     "steering a GAN": Scenario(steering.campaign_of_a_gan),
     "steering, Apple": Scenario(steering.campaign, machine={"kind": "mps"}),

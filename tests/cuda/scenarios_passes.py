@@ -102,3 +102,46 @@ def learning(gpu: FakeCuda, folder: Path) -> Figures:
         loss(step).backward()
     varied(faces, np.random.default_rng(0))
     return {"syncs": sum(gpu.log.syncs.values()) / 2}
+
+
+def ahead(gpu: FakeCuda, folder: Path) -> Figures:
+    """The next batch of images that don't fit on the device is on its way there before it is asked for."""
+    from classifiers.device_set import DeviceSet
+
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 1, 16, 16), np.uint8)
+    data = DeviceSet(pixels, np.eye(9, dtype=np.float32), torch.device("cuda", 0))
+    assert data._images is None
+    gpu.log.reset()
+    for start in range(0, 9, 3):
+        index = np.arange(start, start + 3)
+        data.prefetch(index)
+        assert data._ahead is not None
+        sent, _ = data._ahead[1].result()
+        images, targets = data.take(index)
+        assert images is sent
+        assert np.array_equal(images.cpu().numpy(), pixels[index])
+        assert targets.cpu().numpy().argmax(1).tolist() == index.tolist()
+    assert data.take(np.array([8, 0]))[0].cpu().numpy().tolist() == pixels[[8, 0]].tolist(), "one not read ahead"
+    return {"syncs": sum(n for (what, _), n in gpu.log.syncs.items() if what != "copy to host")}
+
+
+def kept(gpu: FakeCuda, folder: Path) -> Figures:
+    """A state goes to the CPU with one wait, in the same layout, and is no longer the device's own memory."""
+    from classifiers.device_set import on_host
+
+    weight = torch.arange(48.0).reshape(2, 2, 3, 4).to("cuda").contiguous(memory_format=torch.channels_last)
+    own = torch.ones(3)
+    state = {"parts": [weight, (own, "text")], "step": torch.tensor(4.0, device="cuda")}
+    gpu.log.reset()
+    found = on_host(state)
+    syncs = sum(gpu.log.syncs.values())
+    assert syncs == 1, gpu.log.syncs
+    copied = found["parts"][0]
+    assert copied.stride() == weight.stride()
+    assert torch.equal(copied, weight.cpu())
+    weight.zero_()
+    own.zero_()
+    assert copied.sum() == sum(range(48))
+    assert found["parts"][1][0].tolist() == [1.0] * 3
+    assert (found["parts"][1][1], float(found["step"])) == ("text", 4.0)
+    return {"syncs": 0.0}

@@ -132,9 +132,18 @@ def test_classes_are_read_as_tables_are(tmp_path: Path) -> None:
     result, images = imported(tarred(tmp_path / "b.tar", files), class_names=("sad", "fear"))
     assert images.counts() == {"fear": 10, "sad": 9}
     assert result.figures["skipped"] == {"no class in the sample": 1}
-    files["000005.cls"] = b"\xff\xfa\xff"
-    with pytest.raises(DataError, match=r"000005.cls is no UTF-8 text"):
-        imported(tarred(tmp_path / "c.tar", files), class_names=("sad", "fear"))
+
+
+def test_a_sample_whose_label_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+    """The others stay. Its group may have been in there, so what else is known of it is not used either."""
+    files = samples(["sad", "fear"] * 10, subject=[f"S{i}" for i in range(20)])
+    files |= {"000005.cls": b"\xff\xfa\xff", "000006.json": b'{"subject": "S6"', "000007.json": b"[" * 10**5}
+    result, images = imported(tarred(tmp_path / "a.tar", files))
+    assert len(images) == 17
+    assert result.figures["skipped"] == {"unreadable": 3}
+    (listed,) = tmp_path.rglob("skipped.csv")
+    for words in ("000005.png", "000005.cls is no UTF-8 text", "000006.json is no valid JSON", "nests too deep"):
+        assert words in listed.read_text()
 
 
 def test_two_classes_of_one_image_stop(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ class _Sample:
     cls: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
+    damaged: str = ""  # why what is said of the image cannot be read
 
 
 def fits(seen: Survey) -> bool:
@@ -138,11 +139,15 @@ def _take(sample: _Sample, entry: Entry, tree: Tree) -> None:
     if (suffix == "cls" and sample.cls) or (suffix == "json" and sample.facts):
         sample.refused.append(Refused(entry.name, f"a second .{suffix} of its key"))
         return
-    text = text_of(entry.bytes(), what)
+    try:
+        text = text_of(entry.bytes(), what)
+        facts = json_of(text, what, "") if suffix == "json" else None
+    except DataError as error:  # its group may be in there: an image without it could be tested on its own person
+        sample.damaged = error.problem.removeprefix(f"{tree.path}: ").rstrip(".")
+        return
     if suffix == "cls":
         sample.cls = text.strip()
         return
-    facts = json_of(text, what, "Write the shard again.")
     sample.facts = {str(key): value for key, value in facts.items()} if isinstance(facts, dict) else {}
 
 
@@ -159,6 +164,9 @@ def _finished(sample: _Sample, splits: _Splits, tree: Tree, options: ReadOptions
     """The sample as an item, or why there is none."""
     yield from sample.refused
     if not sample.key:
+        return
+    if sample.damaged:
+        yield Refused(sample.image.name if sample.image else sample.key, f"unreadable ({sample.damaged})")
         return
     facts = {key: value for key, value in sample.facts.items() if isinstance(value, str | int | float)}
     what = f"{tree.path}: {sample.key}"
