@@ -80,7 +80,9 @@ def _tried(
     try:
         return _in_micro_batches(run, images, targets, weight, synthetic, exchange)
     except RuntimeError as error:
-        if not is_out_of_memory(error):
+        # where it is being recorded the batch has fitted before: the step then goes on plainly, and whole
+        recorded = images.device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+        if recorded or not is_out_of_memory(error):
             raise
     return None
 

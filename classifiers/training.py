@@ -100,6 +100,10 @@ def train(
 
     Example: `train(TrainConfig(epochs=20), faces, val_faces, names, "run")`.
     """
+    if not resume:
+        _check(config, train, val, list(class_names))
+    elif done := find_finished(config, train, val, class_names, folder, seed=seed):
+        return done
     steps = step_by_step(
         config, train, val, class_names, folder, seed=seed, device=device, progress=progress, resume=resume,
         watch=watch, auto_precision=auto_precision, curves=curves,
@@ -160,9 +164,12 @@ def step_by_step(
         for row in run.history if watch is not None else []:  # what an uninterrupted training would have told
             watch(row, run.total)  # type: ignore[misc]
     bar = nullcontext(silent) if progress is None else progress(f"train {config.model}", run.total)
-    with bar as advance:
-        yield from _fit(run, advance, watch, curves)
-    return _finish(run, notes)
+    try:
+        with bar as advance:
+            yield from _fit(run, advance, watch, curves)
+        return _finish(run, notes)
+    finally:
+        run.recorder.close()
 
 
 def _fit(run: Run, advance: Advance, watch: Watch | None, curves: Curves) -> Generator[None, None, None]:

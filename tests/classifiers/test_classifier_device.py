@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -34,6 +34,7 @@ from classifiers.files import read_weights
 from classifiers.memory import is_out_of_memory
 from classifiers.models import ImageClassifier
 from classifiers.parts import Order
+from classifiers.tasks import Task, run, silent
 
 
 @pytest.fixture
@@ -95,6 +96,13 @@ def test_a_training_keeps_the_memory_that_its_steps_free(trim: str, told: bool) 
     assert (inside < outside / 2) != told, "what the user has told malloc stays"
 
 
+def gone(pid: int) -> bool:
+    with suppress(OSError):
+        os.kill(pid, 0)
+        return False
+    return True
+
+
 def test_no_more_trainings_share_a_gpu_than_fit_into_its_memory() -> None:
     def fit(taken: float, free: float, most: int = 10, gpus: int = 1) -> int:
         return sharing.workers_for(sharing.Need(int(taken * 2**30), int(free * 2**30), "Fake H100"), most, gpus)
@@ -111,9 +119,12 @@ def test_no_more_trainings_share_a_gpu_than_fit_into_its_memory() -> None:
         "4 trainings at a time on the GPU of Fake T4; each takes 2.0 of 16.0 GB: taking turns on it."
     )
     assert sharing.in_words(1, None, "mps") == "1 training at a time on the GPU: one after the other."
-    with closing(processes.Local(3)) as engine:
-        engine.limit(2)
-        assert engine.slots() == 2
+    with closing(processes.Local(2)) as engine:
+        list(run([Task("nothing", silent) for _ in range(2)], engine))
+        first, second = (pid for worker in engine._workers for pid in worker._executor._processes)
+        engine.limit(1)
+        assert engine.slots() == 1
+        assert [gone(first), gone(second)] == [False, True], "what it keeps on a GPU would be lacking there"
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,7 @@ class FakeCuda:
         self.capture: list[Any] | None = None
         self.overwritten: list[tuple[torch.Tensor, torch.Tensor]] = []
         self.seeds = dict[int, Any]()  # generator states, each with the stream of the graphs that read its seed
+        self.recorded = dict[int, Any]()  # live recordings by the number of the stream that recorded them
         self.stream_lost = False  # a capture that broke off leaves its stream the current one
         self.forked = set[str]()  # GPUs whose random numbers were set aside
         self.log = Log()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 import types
+import weakref
 from typing import Any
 from unittest import mock
 
@@ -89,8 +91,12 @@ def _patch_common(gpu: FakeCuda, put: Any, undo: contextlib.ExitStack) -> None:
 
 
 def _patch_streams(gpu: FakeCuda, put: Any) -> None:
+    numbers = itertools.cycle(range(32))  # which torch hands out in turn
+
     class Stream:
-        def __init__(self, *_: Any, **__: Any) -> None: ...
+        def __init__(self, *_: Any, **__: Any) -> None:
+            self.number = next(numbers)
+
         def wait_stream(self, other: Any) -> None: ...
         def wait_event(self, event: Any) -> None: ...
         def synchronize(self) -> None:
@@ -112,12 +118,15 @@ def _patch_streams(gpu: FakeCuda, put: Any) -> None:
             self.steps: list[Any] = []
             self.generators: dict[int, torch.Generator] = {}
             self.seed: torch.Generator | None = None
+            self.pool: Any = None
 
         def register_generator_state(self, generator: torch.Generator) -> None:
             self.generators[generator._cdata] = generator
 
         def reset(self) -> None:
             self.steps = []
+            for own in gpu.recorded.values():
+                own.discard(self)
 
         def replay(self) -> None:
             gpu.log.launches["graph replay"] += 1
@@ -136,7 +145,13 @@ def _patch_streams(gpu: FakeCuda, put: Any) -> None:
                         old.copy_(fresh)
 
     @contextlib.contextmanager
-    def graph(made: Graph, *_: Any, capture_error_mode: str = "global", **__: Any) -> Any:
+    def graph(
+        made: Graph, pool: Any = None, stream: Any = None, capture_error_mode: str = "global", **__: Any
+    ) -> Any:  # fmt: skip
+        # recordings of one training have one memory; cuBLAS's workspace is that of their stream
+        made.pool, others = pool, gpu.recorded.setdefault(getattr(stream, "number", -1), weakref.WeakSet())
+        assert all(other.pool == pool for other in others), "two trainings record on one stream"
+        others.add(made)
         if capture_error_mode == "global" and threading.active_count() > 1:
             raise RuntimeError("operation not permitted when stream is capturing (another thread's)")
         states = [(g, g.get_state()) for g in (torch.default_generator, *made.generators.values())]
@@ -174,13 +189,14 @@ def _patch_streams(gpu: FakeCuda, put: Any) -> None:
     class Here(threading.local):
         stream = first
 
+    handles = itertools.count()
     here, default = Here(), DefaultGenerator("cpu")
     default.held = CudaGenerator("cpu")
     put(
         torch.cuda, Stream=Stream, Event=Event, current_stream=lambda device=None: here.stream, CUDAGraph=Graph,
-        set_stream=set_stream, graph_pool_handle=lambda: (0, 1),
+        set_stream=set_stream, graph_pool_handle=lambda: (0, next(handles)),
         default_generators=(default,),
-        graph=graph, stream=on,
+        graph=graph, stream=on, device=lambda device: contextlib.nullcontext(),
         is_current_stream_capturing=lambda: gpu.capture is not None,
     )  # fmt: skip
 

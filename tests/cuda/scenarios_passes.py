@@ -9,6 +9,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import pytest
 import torch
 from fake_gpu import FakeCuda
 
@@ -123,6 +124,26 @@ def ahead(gpu: FakeCuda, folder: Path) -> Figures:
         assert targets.cpu().numpy().argmax(1).tolist() == index.tolist()
     assert data.take(np.array([8, 0]))[0].cpu().numpy().tolist() == pixels[[8, 0]].tolist(), "one not read ahead"
     return {"syncs": sum(n for (what, _), n in gpu.log.syncs.items() if what != "copy to host")}
+
+
+def streams(gpu: FakeCuda, folder: Path) -> Figures:
+    """Trainings at the same time share no stream, though torch hands out 32 in turn."""
+    from classifiers import streams as of
+
+    device = torch.device("cuda", 0)
+    for _ in range(5):
+        torch.cuda.Stream(device)
+    lanes = [lane for lane in of.lanes(device, of.MOST_LANES) if lane is not None]
+    assert len({stream.number for lane in lanes for stream in (lane.main, lane.record, lane.read)}) == 30  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="streams for 10"):
+        of.lanes(device, of.MOST_LANES + 1)
+    with of.lane(lanes[3], device):
+        assert torch.cuda.current_stream() is lanes[3].main
+        assert of.to_record(device) is lanes[3].record
+        assert of.to_read(device) is lanes[3].read
+    assert of.to_read(device) is not lanes[3].read, "outside of it"
+    assert of.lanes(torch.device("cpu"), 2) == [None, None]
+    return {"syncs": 0.0}
 
 
 def kept(gpu: FakeCuda, folder: Path) -> Figures:
