@@ -73,7 +73,7 @@ class DeviceSet:
         part = buffer.free()[: len(index)]
         np.take(self._host, index, axis=0, out=part.numpy(), mode="clip")  # other modes copy once more
         sent = part.to(self._device, non_blocking=True)
-        return sent, buffer.sent()
+        return sent, buffer.sent(torch.cuda.current_stream(self._device))
 
 
 class _Pinned:
@@ -83,10 +83,10 @@ class _Pinned:
         self.pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
         self._copied: torch.cuda.Event | None = None
 
-    def sent(self) -> torch.cuda.Event:
-        """Its copy to the device has just been begun, on the current stream."""
+    def sent(self, stream: torch.cuda.Stream) -> torch.cuda.Event:
+        """Its copy to the device has just been begun on this stream."""
         self._copied = torch.cuda.Event()
-        self._copied.record()
+        self._copied.record(stream)
         return self._copied
 
     def free(self) -> Tensor:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from classifiers.errors import ClassifierError
-from classifiers.streams import to_record
+from classifiers.streams import on, to_record
 
 log = logging.getLogger("classifiers")
 
@@ -82,7 +82,7 @@ class Recorder:
         assert self._aside is not None
         self._aside.wait_stream(here)
         try:
-            with torch.cuda.stream(self._aside):
+            with on(self._aside, self._device):
                 return step(*inputs)
         finally:  # also where the step breaks off: its tensors are freed for the current stream
             here.wait_stream(self._aside)

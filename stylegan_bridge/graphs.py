@@ -21,16 +21,17 @@ class Recorded:
 
     def __init__(self, function: Callable[[Tensor], Tensor], like: Tensor) -> None:
         self._input = like.clone()
-        aside = torch.cuda.Stream(like.device)
-        aside.wait_stream(torch.cuda.current_stream(like.device))
-        with torch.cuda.stream(aside):
-            for _ in range(WARM_UP):
-                function(self._input)
-        torch.cuda.current_stream(like.device).wait_stream(aside)
-        self._graph = torch.cuda.CUDAGraph()
-        # thread_local: what other threads ask the driver for meanwhile does not end the recording
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-            self._output = function(self._input)
+        with torch.cuda.device(like.device):  # a graph is of the current GPU, which may be another one
+            aside, here = torch.cuda.Stream(like.device), torch.cuda.current_stream(like.device)
+            aside.wait_stream(here)
+            with torch.cuda.stream(aside):
+                for _ in range(WARM_UP):
+                    function(self._input)
+            here.wait_stream(aside)
+            self._graph = torch.cuda.CUDAGraph()
+            # thread_local: what other threads ask the driver for meanwhile does not end the recording
+            with torch.cuda.graph(self._graph, stream=aside, capture_error_mode="thread_local"):
+                self._output = function(self._input)
 
     def __call__(self, x: Tensor) -> Tensor:
         self._input.copy_(x)

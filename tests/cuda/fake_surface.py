@@ -35,8 +35,8 @@ def patch_torch(gpu: FakeCuda, undo: contextlib.ExitStack) -> None:
         torch.cuda,
         is_available=lambda: True,
         device_count=lambda: gpu.devices,
-        current_device=lambda: 0,
-        set_device=lambda device: None,
+        current_device=lambda: gpu.here,
+        set_device=lambda device: setattr(gpu, "here", torch.device(device).index or 0),
         get_device_name=lambda device=None: properties.name,
         get_device_capability=lambda device=None: gpu.capability,
         get_device_properties=lambda device=None: properties,
@@ -91,11 +91,16 @@ def _patch_common(gpu: FakeCuda, put: Any, undo: contextlib.ExitStack) -> None:
 
 
 def _patch_streams(gpu: FakeCuda, put: Any) -> None:
+    def number_of(device: Any) -> int:
+        """Of a device's name; of the current one."""
+        index = None if device is None else torch.device(device).index
+        return gpu.here if index is None else index
+
     numbers = itertools.cycle(range(32))  # which torch hands out in turn
 
     class Stream:
-        def __init__(self, *_: Any, **__: Any) -> None:
-            self.number = next(numbers)
+        def __init__(self, device: Any = None, **__: Any) -> None:
+            self.number, self.index = next(numbers), number_of(device)
 
         def wait_stream(self, other: Any) -> None: ...
         def wait_event(self, event: Any) -> None: ...
@@ -104,7 +109,10 @@ def _patch_streams(gpu: FakeCuda, put: Any) -> None:
 
     class Event:
         def __init__(self, *_: Any, **__: Any) -> None: ...
-        def record(self, stream: Any = None) -> None: ...
+        def record(self, stream: Any = None) -> None:
+            index = gpu.here if stream is None else stream.index
+            assert index == gpu.device.index, "an event on another GPU's stream waits for nothing"
+
         def query(self) -> bool:
             return True
 
@@ -148,6 +156,7 @@ def _patch_streams(gpu: FakeCuda, put: Any) -> None:
     def graph(
         made: Graph, pool: Any = None, stream: Any = None, capture_error_mode: str = "global", **__: Any
     ) -> Any:  # fmt: skip
+        assert number_of(None if stream is None else f"cuda:{stream.index}") == gpu.device.index, "another GPU's stream"
         # recordings of one training have one memory; cuBLAS's workspace is that of their stream
         made.pool, others = pool, gpu.recorded.setdefault(getattr(stream, "number", -1), weakref.WeakSet())
         assert all(other.pool == pool for other in others), "two trainings record on one stream"
@@ -176,15 +185,23 @@ def _patch_streams(gpu: FakeCuda, put: Any) -> None:
 
     @contextlib.contextmanager
     def on(stream: Stream) -> Any:
-        before, here.stream = here.stream, stream
+        before, here.stream, index, gpu.here = here.stream, stream, gpu.here, stream.index
         aside = threading.current_thread() is not threading.main_thread()  # where no mode sees tensors of the CPU
         try:
             with Mode(gpu) if aside else contextlib.nullcontext():
                 yield
         finally:
-            here.stream = before
+            here.stream, gpu.here = before, index
 
-    first = Stream()
+    @contextlib.contextmanager
+    def of(device: Any) -> Any:
+        before, gpu.here = gpu.here, number_of(device)
+        try:
+            yield
+        finally:
+            gpu.here = before
+
+    first = Stream(gpu.device)
 
     class Here(threading.local):
         stream = first
@@ -195,8 +212,8 @@ def _patch_streams(gpu: FakeCuda, put: Any) -> None:
     put(
         torch.cuda, Stream=Stream, Event=Event, current_stream=lambda device=None: here.stream, CUDAGraph=Graph,
         set_stream=set_stream, graph_pool_handle=lambda: (0, next(handles)),
-        default_generators=(default,),
-        graph=graph, stream=on, device=lambda device: contextlib.nullcontext(),
+        default_generators=(default,) * gpu.devices,
+        graph=graph, stream=on, device=of,
         is_current_stream_capturing=lambda: gpu.capture is not None,
     )  # fmt: skip
 

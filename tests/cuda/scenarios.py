@@ -76,10 +76,10 @@ def made_ready(gpu: FakeCuda) -> None:
     """What a training asks of the libraries; the other GPUs of the machine are left alone."""
     assert torch.backends.cudnn.benchmark
     assert torch.get_float32_matmul_precision() == "high"
-    assert gpu.forked == {"cuda:0"}, gpu.forked
+    assert gpu.forked == {str(gpu.device)}, gpu.forked
 
 
-def classifier(gpu: FakeCuda, folder: Path, *, sources: bool = False, **settings: Any) -> Figures:
+def classifier(gpu: FakeCuda, folder: Path, *, sources: bool = False, device: str = "cuda", **settings: Any) -> Figures:
     """Train, calibrate, load, predict; kernels and waits of one step. sources: a third of the images is synthetic."""
     from classifiers import TrainConfig, load_classifier, train
 
@@ -88,9 +88,9 @@ def classifier(gpu: FakeCuda, folder: Path, *, sources: bool = False, **settings
     images = replace(samples(48), synthetic=np.arange(48) % 4 == 0) if sources else samples(48)
     gpu.forked.clear()
     with metered_steps(gpu) as meter:
-        result = train(config, images, samples(12, seed=1), NAMES, folder, device="cuda")
+        result = train(config, images, samples(12, seed=1), NAMES, folder, device=device)
     made_ready(gpu)
-    found = load_classifier(folder, "cuda").probabilities(samples(5).images, tta="flip")
+    found = load_classifier(folder, device).probabilities(samples(5).images, tta="flip")
     assert np.allclose(found.sum(1), 1, atol=1e-3)
     return meter.per_step(3, 5) | {"micro_batches": result.card["micro_batches"]}
 
@@ -501,6 +501,10 @@ SCENARIOS = {
     "learning to encode": Scenario(passes.learning),
     "reading ahead": Scenario(passes.ahead, machine={"free_bytes": 1000}),
     "keeping": Scenario(passes.kept),
+    "the second GPU": Scenario(passes.second, machine={"devices": 2, "index": 1, "free_bytes": 1000}),
+    "classifier on the second GPU": Scenario(
+        classifier, {"device": "cuda:1"}, machine={"devices": 2, "index": 1}, graphs="auto"
+    ),
     "streams of lanes": Scenario(passes.streams),
     "steering": Scenario(steering.campaign),
     "steering a GAN": Scenario(steering.campaign_of_a_gan),

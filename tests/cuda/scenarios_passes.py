@@ -126,6 +126,34 @@ def ahead(gpu: FakeCuda, folder: Path) -> Figures:
     return {"syncs": sum(n for (what, _), n in gpu.log.syncs.items() if what != "copy to host")}
 
 
+def second(gpu: FakeCuda, folder: Path) -> Figures:
+    """All that copies, records and waits on a GPU that is not the current one does so on that GPU's streams."""
+    from classifiers import Classifier, create_model
+    from classifiers.device_set import DeviceSet, on_host
+    from ganfer.gan.networks import NetworkSpec, build_generator
+    from ganfer.gan.sampling import GanGenerator
+    from stylegan_bridge import Generator, GeneratorConfig
+
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 1, 16, 16), np.uint8)
+    device = "cuda:1"
+    classifier = Classifier(create_model("compact-small", 3, 1, 16), ["a", "b", "c"], device=device)
+    assert len(classifier.logits(pixels, batch_size=4)) == 9
+    spec = NetworkSpec("resgan", 16, 1, 3, 8, 4)
+    own = GanGenerator(build_generator(spec), spec, ("a", "b", "c"), device=device)
+    assert len(own.sample(np.arange(5), np.arange(5) % 3)) == 5
+    config = GeneratorConfig.standard(32, channel_base=128, channel_max=8, z_dim=8, w_dim=8, mapping_layers=2)
+    generator = Generator(config).to(device)
+    eager = generator.sample(range(3))
+    generator.cuda_graphs = True
+    assert torch.equal(generator.sample(range(3)), eager)
+    data = DeviceSet(pixels, np.eye(9, dtype=np.float32), torch.device(device))
+    for start in range(0, 9, 3):
+        data.prefetch(np.arange(start, start + 3))
+        assert len(data.take(np.arange(start, start + 3))[0]) == 3
+    assert on_host({"a": torch.ones(2, device=device)})["a"].tolist() == [1, 1]
+    return {"syncs": 0.0}
+
+
 def streams(gpu: FakeCuda, folder: Path) -> Figures:
     """Trainings at the same time share no stream, though torch hands out 32 in turn."""
     from classifiers import streams as of
