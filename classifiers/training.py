@@ -21,7 +21,7 @@ from classifiers.augment import augment, draw_mixing, mix, mix_across, shrink
 from classifiers.backward import backward
 from classifiers.calibration import fit_temperature, softmax
 from classifiers.config import TrainConfig, about_synthetic, identifying
-from classifiers.device import make_fabric, resolve_device
+from classifiers.device import libraries_as_before, make_fabric, resolve_device
 from classifiers.device_set import to_device
 from classifiers.errors import ClassifierError
 from classifiers.evaluation import evaluate
@@ -119,8 +119,10 @@ def train(
 
 @contextmanager
 def alone(device: torch.device) -> Iterator[None]:
-    """Random numbers and freed memory are the block's own: what was there before is there again behind it."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), kept(device):
+    """Random numbers, freed memory and the libraries' settings are the block's own: what was there before is there
+    again behind it."""
+    own = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=own), kept(device), libraries_as_before():
         yield
 
 

@@ -7,8 +7,6 @@ Each training takes the steps, seeds and batches that it takes alone.
 
 from __future__ import annotations
 
-import gc
-import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,6 +14,7 @@ from typing import Generic, TypeVar
 
 import torch
 
+from classifiers.memory import let_go
 from classifiers.streams import Streams, lane, lanes
 from classifiers.training import alone
 
@@ -49,7 +48,7 @@ class _Lane(Generic[T]):
                 if self.streams is not None:
                     with suppress(RuntimeError):  # of a GPU that answers no more
                         self.streams.main.synchronize()
-                _let_go(error)
+                let_go(error)
                 return error
         return None
 
@@ -71,14 +70,6 @@ class _Lane(Generic[T]):
             finally:
                 self._random = self._generator.graphsafe_get_state()
                 self._generator.graphsafe_set_state(before)
-
-
-def _let_go(error: BaseException) -> None:
-    """Of what the frames behind an error hold: networks, images and recordings. Its lines stay."""
-    while error:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__  # type: ignore[assignment]
-    gc.collect()
 
 
 def rounds(

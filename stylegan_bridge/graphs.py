@@ -5,6 +5,7 @@ A graph reads the tensors that it was recorded with, wherever they lie; who move
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 
 import torch
@@ -29,9 +30,19 @@ class Recorded:
                     function(self._input)
             here.wait_stream(aside)
             self._graph = torch.cuda.CUDAGraph()
-            # thread_local: what other threads ask the driver for meanwhile does not end the recording
-            with torch.cuda.graph(self._graph, stream=aside, capture_error_mode="thread_local"):
-                self._output = function(self._input)
+            gc.collect()  # a graph that is destroyed while another is recorded breaks the recording
+            collects = gc.isenabled()
+            gc.disable()
+            try:
+                # thread_local: what other threads ask the driver for meanwhile does not end the recording
+                with torch.cuda.graph(self._graph, stream=aside, capture_error_mode="thread_local"):
+                    self._output = function(self._input)
+            except RuntimeError:
+                torch.cuda.set_stream(here)  # a capture that broke off leaves its stream the current one
+                raise
+            finally:
+                if collects:
+                    gc.enable()
 
     def __call__(self, x: Tensor) -> Tensor:
         self._input.copy_(x)

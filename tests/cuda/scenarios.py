@@ -38,8 +38,10 @@ class Meter:
 
     def __init__(self, gpu: FakeCuda) -> None:
         self.gpu, self.seen = gpu, list[tuple[int, int]]()
+        self.libraries = set[tuple[bool, str]]()  # what was asked of them then
 
     def note(self) -> None:
+        self.libraries.add((torch.backends.cudnn.benchmark, torch.get_float32_matmul_precision()))
         self.seen.append((self.gpu.log.kernels, sum(self.gpu.log.syncs.values())))
 
     def per_step(self, first: int, last: int) -> Figures:
@@ -72,10 +74,11 @@ def metered_steps(gpu: FakeCuda) -> Iterator[Meter]:
         yield meter
 
 
-def made_ready(gpu: FakeCuda) -> None:
-    """What a training asks of the libraries; the other GPUs of the machine are left alone."""
-    assert torch.backends.cudnn.benchmark
-    assert torch.get_float32_matmul_precision() == "high"
+def made_ready(gpu: FakeCuda, meter: Meter) -> None:
+    """What a training asks of the libraries, until its end; the other GPUs of the machine are left alone."""
+    assert meter.libraries == {(True, "high")}, meter.libraries
+    assert not torch.backends.cudnn.benchmark
+    assert torch.get_float32_matmul_precision() == "highest"
     assert gpu.forked == {str(gpu.device)}, gpu.forked
 
 
@@ -89,7 +92,7 @@ def classifier(gpu: FakeCuda, folder: Path, *, sources: bool = False, device: st
     gpu.forked.clear()
     with metered_steps(gpu) as meter:
         result = train(config, images, samples(12, seed=1), NAMES, folder, device=device)
-    made_ready(gpu)
+    made_ready(gpu, meter)
     found = load_classifier(folder, device).probabilities(samples(5).images, tta="flip")
     assert np.allclose(found.sum(1), 1, atol=1e-3)
     return meter.per_step(3, 5) | {"micro_batches": result.card["micro_batches"]}
@@ -295,12 +298,28 @@ def gan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
         small.enter_context(mock.patch.object(loop, "_RECALIBRATION_BATCHES", 1))
         run = stage.train_gan(workspace, config, data)
         open_gan(run.path, "cuda").sample(np.arange(3), np.arange(3))
-    made_ready(gpu)
+    made_ready(gpu, meter)
     facts = json.loads((run.path / "record.json").read_text())
     assert facts["device"] == "Fake H100"
     if len(meter.seen) > 10:
         return meter.per_step(8, 10)  # recorded by then
     return meter.per_step(3, 7)  # four steps: every one pays its share of the lazy penalties
+
+
+def broken_gan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
+    """A recording that breaks off in the generator's half of a step: it goes on plainly, and trains the same."""
+    from ganfer.gan.guide import Guide
+
+    loss = Guide.loss
+
+    def refusing(self: Guide, *given: Any) -> torch.Tensor:
+        if torch.cuda.is_current_stream_capturing():
+            raise RuntimeError("operation not permitted when stream is capturing")
+        return loss(self, *given)
+
+    with mock.patch.object(Guide, "loss", refusing):
+        recorded_gan(gpu, folder, **settings)
+    return {"syncs": 0.0}
 
 
 def recorded_gan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
@@ -350,6 +369,11 @@ def stylegan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
     assert precisions == ["highest"] * 3, precisions
     generator.cuda_graphs = True
     assert torch.equal(generator.sample(range(6)), eager), "a recorded pass draws something else"
+    generator.load_state_dict({name: value * 0.9 for name, value in generator.state_dict().items()})
+    renewed = generator.sample(range(6))
+    assert not torch.equal(renewed, eager)
+    generator.cuda_graphs = False
+    assert torch.equal(generator.sample(range(6)), renewed), "a recorded pass draws by weights that have gone"
     gpu.log.reset()
     generator.cuda_graphs = False
     generator.sample(range(8))
@@ -418,7 +442,7 @@ def serve(gpu: FakeCuda, folder: Path) -> Figures:
     """A served classifier is ready for every size of batch, and fills smaller ones up."""
     from classifiers import TrainConfig, train
     from classifiers.models import ImageClassifier
-    from ganfer.serve.backend import GPU_BATCHES, open_predictor
+    from ganfer.serve.backend import GPU_BATCHES, open_predictor, warm
 
     config = TrainConfig(model="compact-small", steps=1, batch_size=12, tensorboard=False)
     train(config, samples(24), samples(12, seed=1), NAMES, folder, device="cpu")
@@ -430,6 +454,7 @@ def serve(gpu: FakeCuda, folder: Path) -> Figures:
 
     with mock.patch.object(ImageClassifier, "forward", noting):
         predictor = open_predictor(folder / "model.safetensors", "torch", "cuda")
+        warm(predictor)
         assert sizes == list(GPU_BATCHES)
         gpu.log.reset()
         found = predictor.probabilities(samples(5).images)
@@ -470,7 +495,7 @@ SCENARIOS = {
     ),
     "classifier out of memory": Scenario(classifier, machine={"oom_above": 6}),
     "classifier out of cuDNN's memory": Scenario(
-        classifier, machine={"oom_above": 6, "oom_words": "cuDNN error: CUDNN_STATUS_ALLOC_FAILED"}
+        classifier, machine={"oom_above": 6, "oom_words": "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"}
     ),
     "classifier larger than the GPU": Scenario(classifier, machine={"free_bytes": 1000}),
     "resumed AdamW": Scenario(resumed, {"optimizer": "adamw"}),
@@ -479,6 +504,9 @@ SCENARIOS = {
     "resgan": Scenario(gan),
     "resgan recorded": Scenario(
         recorded_gan, {"gan.r1_interval": 2, "gan.steps": 12, "gan.snapshot_every": 12}, graphs="auto"
+    ),
+    "resgan not to be recorded": Scenario(
+        broken_gan, {"gan.r1_interval": 2, "gan.steps": 12, "gan.snapshot_every": 12}, graphs="auto"
     ),
     "stylegan2 recorded": Scenario(
         recorded_gan, {"gan.network": "stylegan2", "gan.r1_interval": 20, "gan.guidance": 0.0}, graphs="auto"
@@ -501,6 +529,7 @@ SCENARIOS = {
     "learning to encode": Scenario(passes.learning),
     "reading ahead": Scenario(passes.ahead, machine={"free_bytes": 1000}),
     "keeping": Scenario(passes.kept),
+    "faces encoded": Scenario(passes.encoded),
     "the second GPU": Scenario(passes.second, machine={"devices": 2, "index": 1, "free_bytes": 1000}),
     "classifier on the second GPU": Scenario(
         classifier, {"device": "cuda:1"}, machine={"devices": 2, "index": 1}, graphs="auto"

@@ -126,6 +126,32 @@ def ahead(gpu: FakeCuda, folder: Path) -> Figures:
     return {"syncs": sum(n for (what, _), n in gpu.log.syncs.items() if what != "copy to host")}
 
 
+def encoded(gpu: FakeCuda, folder: Path) -> Figures:
+    """A real face's latent, as the encoder has it without a search, is where the moves are made."""
+    from types import SimpleNamespace
+
+    from ganfer.generate.changing import Changer
+
+    class Space:
+        def codes(self, seeds: Any) -> torch.Tensor:
+            return torch.randn(len(seeds), 2, 4).to("cuda")
+
+        def gaussian(self, codes: torch.Tensor) -> torch.Tensor:
+            return codes
+
+        from_gaussian = gaussian
+
+    encoder: Any = SimpleNamespace(encode=lambda faces, labels: np.zeros((len(faces), 1, 4), np.float32))
+    config: Any = SimpleNamespace(transfer=SimpleNamespace(refine=0), seed=0)
+    nothing: Any = None
+    changer = Changer(*[nothing] * 2, encoder, *[nothing] * 5, config, 1.0)
+    changer._spaces[-1] = Space()  # type: ignore[assignment]
+    codes = changer._invert(np.zeros((3, 1, 8, 8), np.uint8), np.zeros(3, np.int64))
+    assert codes.shape == (3, 2, 4)
+    changer._restyled(changer._prior(0), codes, np.arange(3), np.arange(3))
+    return {"syncs": 0.0}
+
+
 def second(gpu: FakeCuda, folder: Path) -> Figures:
     """All that copies, records and waits on a GPU that is not the current one does so on that GPU's streams."""
     from classifiers import Classifier, create_model
