@@ -58,7 +58,7 @@ def _agree(run: Run, images: Tensor, targets: Tensor, weight: Tensor, synthetic:
 def _split_further(run: Run, images: int) -> None:
     """Twice as many micro-batches, of a batch of so many images."""
     if run.micro_batches >= images:
-        raise ClassifierError("out of GPU memory for a single image: use a smaller model or size")
+        raise ClassifierError(f"out of GPU memory for a single image ({run.lacked}): use a smaller model or size")
     _undo(run)
     run.micro_batches *= 2
     run.note_micro_batches()
@@ -80,8 +80,11 @@ def _tried(
     try:
         return _in_micro_batches(run, images, targets, weight, synthetic, exchange)
     except RuntimeError as error:
-        if not is_out_of_memory(error):
+        # where it is being recorded the batch has fitted before: the step then goes on plainly, and whole
+        recorded = images.device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+        if recorded or not is_out_of_memory(error):
             raise
+        run.lacked = str(error).partition("\n")[0][:200]
     return None
 
 

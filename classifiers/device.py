@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -35,7 +36,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def _own_gpu() -> torch.device:
-    """One GPU per process on this machine; where each process sees one alone, that one."""
+    """One GPU per process on this machine, by turns where there are fewer of them."""
     place = os.environ.get("LOCAL_RANK", "0")
     return torch.device("cuda", int(place) % torch.cuda.device_count() if place.isdigit() else 0)
 
@@ -61,7 +62,7 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 def has_bf16(device: torch.device) -> bool:
     """Whether bfloat16 is in the hardware: of a GPU since Ampere, of a processor with AVX512-BF16 or AMX."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.version.hip) or torch.cuda.get_device_capability(device) >= (8, 0)
     return device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
@@ -72,6 +73,18 @@ def computes_in(precision: str, device: torch.device) -> AbstractContextManager[
     if precision == "16-mixed" and device.type == "cuda":
         return torch.autocast(device.type, torch.float16)
     return nullcontext()
+
+
+@contextmanager
+def libraries_as_before() -> Iterator[None]:
+    """What a training asks of the libraries (`prepare`) is taken back behind the block: distances want all of float32,
+    and a search for the fastest algorithm pays where shapes stay the same."""
+    before = torch.backends.cudnn.benchmark, torch.get_float32_matmul_precision()
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before[0]
+        torch.set_float32_matmul_precision(before[1])
 
 
 def prepare(device: torch.device) -> None:
@@ -94,10 +107,15 @@ def make_fabric(device: str, precision: str, *, unused_parameters: bool = False)
     precision = resolve_precision(precision, place)
     world, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     where: dict[str, Any] = {"devices": [place.index or 0] if place.type == "cuda" else 1}
+    if world > 1 and place.type == "cuda" and local > torch.cuda.device_count():
+        raise ClassifierError(
+            f"torchrun runs {local} processes here, and they see {torch.cuda.device_count()} GPU(s): start as many as "
+            "there are GPUs (--nproc-per-node)"
+        )
     if world > 1:
         strategy = DDPStrategy(find_unused_parameters=unused_parameters)
         where = {"devices": local, "num_nodes": world // local, "strategy": strategy}
     fabric = Fabric(accelerator=place.type, precision=precision, **where)
+    prepare(place)  # before: else Fabric tells everybody to do so
     fabric.launch()
-    prepare(fabric.device)
     return fabric

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from classifiers.memory import free_bytes, is_out_of_memory
+from classifiers.streams import on, to_read
 
 
 class DeviceSet:
@@ -51,7 +53,7 @@ class DeviceSet:
             return
         if self._reader is None:
             self._reader = ThreadPoolExecutor(1, thread_name_prefix="batches")
-            self._aside = torch.cuda.Stream(self._device)
+            self._aside = to_read(self._device)
         self._ahead = index, self._reader.submit(self._sent_aside, index, self._free_buffer(len(index)))
 
     def _free_buffer(self, size: int) -> _Pinned:
@@ -63,7 +65,7 @@ class DeviceSet:
         return self._buffers[-1]
 
     def _sent_aside(self, index: np.ndarray, buffer: _Pinned) -> tuple[Tensor, torch.cuda.Event]:
-        with torch.cuda.stream(self._aside):
+        with on(self._aside, self._device):
             return self._sent(index, buffer)
 
     def _sent(self, index: np.ndarray, buffer: _Pinned) -> tuple[Tensor, torch.cuda.Event]:
@@ -71,7 +73,7 @@ class DeviceSet:
         part = buffer.free()[: len(index)]
         np.take(self._host, index, axis=0, out=part.numpy(), mode="clip")  # other modes copy once more
         sent = part.to(self._device, non_blocking=True)
-        return sent, buffer.sent()
+        return sent, buffer.sent(torch.cuda.current_stream(self._device))
 
 
 class _Pinned:
@@ -81,10 +83,10 @@ class _Pinned:
         self.pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
         self._copied: torch.cuda.Event | None = None
 
-    def sent(self) -> torch.cuda.Event:
-        """Its copy to the device has just been begun, on the current stream."""
+    def sent(self, stream: torch.cuda.Stream) -> torch.cuda.Event:
+        """Its copy to the device has just been begun on this stream."""
         self._copied = torch.cuda.Event()
-        self._copied.record()
+        self._copied.record(stream)
         return self._copied
 
     def free(self) -> Tensor:
@@ -117,7 +119,7 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def on_host(part: Any) -> Any:
-    """Tensors, in dicts, lists and tuples, copied to the CPU in new containers; a GPU is waited for once."""
+    """Tensors, in dicts, lists and plain tuples, copied to the CPU in new containers; a GPU is waited for once."""
     places = set[torch.device]()
     found = _copied(part, places)
     for place in places:
@@ -133,7 +135,9 @@ def _copied(part: Any, places: set[torch.device]) -> Any:
         pinned = torch.empty_like(part, device="cpu", pin_memory=True, requires_grad=False)
         return pinned.copy_(part.detach(), non_blocking=True)
     if isinstance(part, dict):
-        return type(part)((key, _copied(value, places)) for key, value in part.items())
+        made = copy(part)  # with what a state dict says of itself
+        made.update((key, _copied(value, places)) for key, value in part.items())
+        return made
     if isinstance(part, list | tuple):
         return type(part)(_copied(value, places) for value in part)
     return part

@@ -9,11 +9,13 @@ a GPU one process that gives each training a stream (`turns`); a cluster's machi
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +67,8 @@ def train_many(
     """`train` every job, `workers` at a time (none: as many as measure well); results in the jobs' order.
 
     auto_precision: what precision "auto" comes to; none is what a finished one of the jobs had, else what is measured
-    once for all jobs of one kind. Each result is bit for bit what `train` gives alone at the same number of `threads`.
+    once for all jobs of one kind. Each result is what `train` gives alone: the same steps, seeds and batches; on a CPU
+    bit for bit, at the same number of `threads`.
     cluster: a Dask scheduler's address, or local:N; none is this machine's processes. say: gets one line on how many
     trainings share a GPU, and how, which a few steps of the largest one decide (`sharing`). When jobs fail, the others
     are finished first; then ClassifierError names the failures, and the same call again only does what is missing.
@@ -86,6 +89,7 @@ def train_many(
         auto_precision = str(done.get("precision", "32-true"))
     gpu = not cluster and resolve_device(device).type == "cuda"
     measure = gpu and workers is None and len(left) >= sharing.FEWEST
+    slots = max(2, sharing.gpus(device)) if measure else 1  # workers to measure with
     if not cluster:
         workers = min(workers or _default_workers(device, threads), len(left))
     bar = nullcontext(silent) if progress is None else progress(f"train {len(jobs)} classifiers", sum(steps))
@@ -94,7 +98,9 @@ def train_many(
         advance(sum(steps) - total)
         failures, bugs = dict[int, str](), list[Exception]()
         beside = [folders[number] for number in left]
-        with opened(max(2, workers or 1) if measure else workers, threads, beside, cluster=cluster, gpu=gpu) as engine:
+        with opened(
+            max(slots, workers or 1) if measure else workers, threads, beside, cluster=cluster, gpu=gpu
+        ) as engine:
             groups, at_once = [[number] for number in left], 1
             if gpu:
                 largest = max((jobs[number] for number in left), key=lambda job: job.config.batch_size)
@@ -116,6 +122,9 @@ def train_many(
             for each, values in run([task(group) for group in groups], engine):
                 for place, number in enumerate(each.about):
                     value = values if isinstance(values, Exception) else values[place]
+                    if isinstance(value, Died) and resume and (done_before := _found(jobs[number])):
+                        found[number] = done_before  # it had ended when another of its process's brought that down
+                        continue
                     if isinstance(value, ClassifierError | Died):
                         said = value.message if isinstance(value, ClassifierError) else value
                         failures[number] = f"{jobs[number].folder}: {said}"
@@ -226,13 +235,16 @@ def _train(
     bugs: list[Exception] = []
     with with_threads(threads):
         trainings = [partial(begun, number) for number in range(len(parts))]
-        for ended in rounds(trainings, resolve_device(own), at_once):
-            for number, result in ended:
+        with closing(rounds(trainings, resolve_device(own), at_once)) as turns:
+            for number, result in chain.from_iterable(turns):
                 if isinstance(result, TrainResult):
-                    place.tell((number, counts[number], ""))
+                    place.tell((number, result.steps, ""))
                     found[number] = result.steps, result.seconds, result.notes
                 elif isinstance(result, ClassifierError):
                     found[number] = result
+                elif isinstance(result, torch.AcceleratorError) and at_once > 1:
+                    log.error("%s: %s", parts[number].folder, result)
+                    os._exit(1)  # the GPU answers nobody of this process any more: the others go on in the next
                 else:
                     bugs.append(result)
     if bugs:  # with its traceback

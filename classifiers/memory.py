@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -13,11 +15,10 @@ import torch
 from torch import Tensor, nn
 
 _WORDS = (  # of libraries that cannot get their workspace: plain RuntimeErrors
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDA out of memory",
-    "CUDA error: out of memory",
-    "MPS backend out of memory",
+    "ALLOC_FAILED",  # cuBLAS, cuFFT, cuSOLVER, and cuDNN until 8
+    "ALLOCATION_FAILED",  # cuDNN since 9
+    "unable to find an engine to execute this computation",  # torch, where every plan of cuDNN's lacked its workspace
+    "out of memory",
 )
 
 
@@ -31,6 +32,19 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error) for word in _WORDS)
+
+
+def is_of_the_gpu(error: BaseException) -> bool:
+    """Whether a GPU is to blame, by its memory or else, and not the file whose tensors were sent there."""
+    return isinstance(error, torch.AcceleratorError) or is_out_of_memory(error)
+
+
+def let_go(error: BaseException | None) -> None:
+    """Of what the frames behind an error hold: networks, images and recordings. Its lines stay."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+    gc.collect()
 
 
 def free_bytes(device: torch.device) -> int:

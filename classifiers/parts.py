@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -148,6 +148,18 @@ def make_optimizer(
     if kind == "sgd":
         return torch.optim.SGD(groups, lr=lr, momentum=config.momentum, nesterov=config.momentum > 0, fused=fused)
     return torch.optim.AdamW(groups, lr=lr, betas=(config.momentum, 0.99), fused=fused, capturable=bool(fused))
+
+
+_OF_THE_DEVICE = ("fused", "foreach", "capturable")  # how an optimiser computes, which is not its state
+
+
+def resume_optimizer(optimizer: Any, state: Mapping[str, Any]) -> None:
+    """Take over a saved state, perhaps of another device; how it computes stays as the optimiser was made."""
+    groups = [
+        {**saved, **{name: group[name] for name in _OF_THE_DEVICE if name in group}}
+        for saved, group in zip(state["param_groups"], optimizer.param_groups, strict=True)
+    ]
+    optimizer.load_state_dict({**state, "param_groups": groups})
 
 
 def clip_gradients(fabric: Fabric, optimizer: Any, max_norm: float) -> None:

@@ -172,7 +172,7 @@ def to_host(tensor: Tensor) -> Callable[[], Tensor]:
     pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
     pinned.copy_(tensor, non_blocking=True)
     copied = torch.cuda.Event()
-    copied.record()
+    copied.record(torch.cuda.current_stream(tensor.device))  # which need not be the current GPU
 
     def wait() -> Tensor:
         copied.synchronize()

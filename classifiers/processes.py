@@ -63,6 +63,8 @@ class Local(Mailbox):
     def limit(self, workers: int) -> None:
         """No more than the first so many from now on, where the others have nothing to do yet."""
         assert not any(worker.busy for worker in self._workers[workers:])
+        for worker in self._workers[workers:]:  # what they keep on a GPU would be lacking there
+            worker.close()
         self._workers = self._workers[:workers]
 
     def start(self, task: Task) -> None:

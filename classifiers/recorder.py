@@ -8,6 +8,7 @@ CLASSIFIERS_CUDA_GRAPHS=off runs every step plainly.
 from __future__ import annotations
 
 import collections
+import gc
 import logging
 import os
 from collections.abc import Callable, Hashable, Sequence
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from classifiers.errors import ClassifierError
+from classifiers.streams import on, to_record
 
 log = logging.getLogger("classifiers")
 
@@ -48,7 +50,7 @@ class Recorder:
         self._device, self._generators, self.active = device, generators, active
         self._plain: collections.Counter[Hashable] = collections.Counter()
         self._recordings: dict[Hashable, _Recording] = {}
-        self._aside = torch.cuda.Stream(device) if active else None
+        self._aside = to_record(device) if active else None
         # one memory for all: only one of them runs at a time, and what a replay leaves there is read before the next
         self._memory = torch.cuda.graph_pool_handle() if active else None
 
@@ -79,10 +81,19 @@ class Recorder:
         here = torch.cuda.current_stream(self._device)
         assert self._aside is not None
         self._aside.wait_stream(here)
-        with torch.cuda.stream(self._aside):
-            output = step(*inputs)
-        here.wait_stream(self._aside)
-        return output
+        try:
+            with on(self._aside, self._device):
+                return step(*inputs)
+        finally:  # also where the step breaks off: its tensors are freed for the current stream
+            here.wait_stream(self._aside)
+
+    def close(self) -> None:
+        """Give the recordings' memory back. They must not go at a time when another training records or replays."""
+        if self._recordings:
+            torch.cuda.current_stream(self._device).synchronize()
+            for recording in self._recordings.values():
+                recording.graph.reset()
+            self._recordings.clear()
 
     def _record(self, step: Callable[..., Tensor], inputs: Sequence[Tensor]) -> _Recording | None:
         """The step as a graph, not yet run; None where it cannot be recorded, now and from then on."""
@@ -93,6 +104,9 @@ class Recorder:
         here, sources = torch.cuda.current_stream(self._device), self._sources()
         # thread_local: the thread that reads batches ahead may ask the driver for something meanwhile
         capture = torch.cuda.graph(graph, pool=self._memory, stream=self._aside, capture_error_mode="thread_local")
+        gc.collect()  # a graph that is destroyed while another is recorded breaks the recording
+        collects = gc.isenabled()
+        gc.disable()
         try:
             with capture:
                 output = step(*own)
@@ -106,6 +120,9 @@ class Recorder:
             first = error.__context__ if isinstance(error.__context__, RuntimeError) else error
             log.warning("the training step cannot be recorded (%s): it runs plainly", str(first).partition("\n")[0])
             return None
+        finally:
+            if collects:
+                gc.enable()
         return _Recording(graph, own, output)
 
     def _sources(self) -> list[tuple[torch.Generator, torch.Generator]]:

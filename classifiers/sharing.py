@@ -7,11 +7,12 @@ processes with NVIDIA's MPS (`mps`); without it processes take turns on the GPU.
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from classifiers.errors import ClassifierError
 from classifiers.mps import given
 from classifiers.samples import samples_of
 from classifiers.scheduler import Engine, Local, Place, Task, run
+from classifiers.streams import MOST_LANES
 from classifiers.training import step_by_step, train
 from classifiers.turns import rounds
 
@@ -33,7 +35,8 @@ STEPS = 8  # three plain ones, one that is recorded, and some to spare
 FEWEST = 3  # trainings for which it is worth asking
 CONTEXT = 1 << 30  # bytes that a process takes of a GPU before its first tensor, its libraries included: an allowance
 SWITCH = "CLASSIFIERS_SHARING"  # streams or processes: not measured
-LONG = 60.0  # seconds of one training after the other from which on it is worth measuring how they share
+LONG = 180.0  # seconds of one training after the other from which on it is worth measuring how they share
+MARGIN = 1.15  # by which streams have to be faster: while one training validates, the others of its process wait
 _WINDOW, _PATIENCE = 2.0, 120.0  # seconds: measured, and waited at most for the others to begin
 _SPARE = 0.9  # of the free memory, which breaks into pieces
 _ENOUGH = 1_000_000  # steps that no window reaches
@@ -74,10 +77,10 @@ def wanted() -> str:
 
 
 def _brief(config: TrainConfig, steps: int) -> TrainConfig:
-    """So many steps as most of the training's are: of full-size images, nothing frozen."""
+    """So many steps as most of the training's are, all of one kind: of full-size images, nothing frozen."""
     return replace(
         config, steps=steps, epochs=1, validations=1, tensorboard=False, progressive=0.0, freeze=0.0, refit=0.0,
-        refit_on="all", patience=0,
+        refit_on="all", patience=0, checkpoint_seconds=86_400.0, mixup=0.0, cutmix=0.0,
     )  # fmt: skip
 
 
@@ -96,7 +99,6 @@ def need_of(
         )  # fmt: skip
     taken = torch.cuda.max_memory_reserved(where)
     pace = pace_of(place, config, names, device, precision, 1)
-    torch.cuda.empty_cache()
     return Need(taken, free + CONTEXT, torch.cuda.get_device_name(where), 1 / pace)
 
 
@@ -110,7 +112,7 @@ def pace_of(
     """
     where = resolve_device(device)
     train_set, val_set = (samples_of(name, place.arrays) for name in ("train", "val"))
-    with tempfile.TemporaryDirectory(prefix="ganfer-pace-") as folder:
+    with tempfile.TemporaryDirectory(prefix="ganfer-pace-") as folder, _met(meeting, others) as meet:
         each = [
             lambda number=number: step_by_step(
                 _brief(config, _ENOUGH), train_set, val_set, names, Path(folder) / str(number), seed=number,
@@ -118,27 +120,45 @@ def pace_of(
             )
             for number in range(together)
         ]  # fmt: skip
-        with closing(rounds(each, where, together)) as turns:
-            for _ in range(2 * recorder.WARM_UP):
-                if failed := [error for _, error in next(turns) if isinstance(error, Exception)]:
-                    raise failed[0]
-            if meeting is not None:
-                _meet(meeting, others)
-            torch.cuda.synchronize(where)
-            began, done = time.monotonic(), 0
-            while time.monotonic() < began + _WINDOW:
-                next(turns)
-                done += together
-            torch.cuda.synchronize(where)
-            return done / (time.monotonic() - began)
+        try:
+            with closing(rounds(each, where, together)) as turns:
+                for _ in range(2 * recorder.WARM_UP):
+                    if failed := [error for _, error in next(turns) if isinstance(error, Exception)]:
+                        raise failed[0]
+                meet()
+                torch.cuda.synchronize(where)
+                began, done = time.monotonic(), 0
+                while time.monotonic() < began + _WINDOW:
+                    next(turns)
+                    done += together
+                torch.cuda.synchronize(where)
+                return done / (time.monotonic() - began)
+        finally:
+            gc.collect()
+            torch.cuda.empty_cache()  # the next ones are to find it free
 
 
-def _meet(folder: Path, others: int) -> None:
-    """Until as many others are here, too; not for ever, as one may have died."""
-    (folder / str(os.getpid())).touch()
-    until = time.monotonic() + _PATIENCE
-    while len(list(folder.iterdir())) <= others and time.monotonic() < until:
-        time.sleep(0.01)
+@contextmanager
+def _met(folder: Path | None, others: int) -> Iterator[Callable[[], None]]:
+    """A function that waits until as many others are here, too; not for ever, as one may have died.
+
+    Who fails is here as well, so that nobody waits for it.
+    """
+    mark = None if folder is None else folder / str(os.getpid())
+
+    def meet() -> None:
+        if folder is None or mark is None:
+            return
+        mark.touch()
+        until = time.monotonic() + _PATIENCE
+        while len(list(folder.iterdir())) <= others and time.monotonic() < until:
+            time.sleep(0.01)
+
+    try:
+        yield meet
+    finally:
+        if mark is not None and mark.parent.is_dir():
+            mark.touch()
 
 
 def settle(
@@ -156,6 +176,8 @@ def settle(
         how = (*example.how(), device_of(0, example.device), example.precision)
         ((_, need),) = run([Task("memory", need_of, how, arrays=example.arrays)], engine)
     if not isinstance(engine, Local) or not isinstance(need, Need):  # what is wrong with it, its training says
+        if isinstance(engine, Local):
+            engine.limit(most)
         say(in_words(most, None, apart))
         return 1
     places = gpus(example.device)
@@ -163,7 +185,7 @@ def settle(
     together, paces = -(-streams // places), list[float]()
     if not way and together > 1 and need.step * steps >= LONG and recorder.wanted(resolve_device(example.device)):
         paces = [_pace(engine, example, *how) for how in ((places, together), (workers, 1))]
-        way = "streams" if paces[0] > paces[1] else "processes"
+        way = "streams" if paces[0] > MARGIN * paces[1] else "processes"
     if way == "streams" and together > 1:
         engine.limit(places)
         say(in_words(streams, need, way, paces))
@@ -183,7 +205,8 @@ def _pace(engine: Engine, example: Example, processes: int, together: int) -> fl
             )
             for worker in range(processes)
         ]  # fmt: skip
-        return sum(found for _, found in run(tasks, engine) if isinstance(found, float))
+        found = [pace for _, pace in run(tasks, engine, retries=0)]
+        return sum(found) if all(isinstance(pace, float) for pace in found) else 0.0
 
 
 def gpus(device: str) -> int:
@@ -199,7 +222,7 @@ def workers_for(need: Need, most: int, gpus: int) -> int:
 
 def streams_for(need: Need, most: int, gpus: int) -> int:
     """The same for trainings in one process for each GPU, whose libraries are there once."""
-    each = max(1, (int(_SPARE * need.free) - CONTEXT) // need.taken)
+    each = min(MOST_LANES, max(1, (int(_SPARE * need.free) - CONTEXT) // need.taken))
     return max(1, min(most, each * gpus))
 
 

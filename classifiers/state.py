@@ -24,7 +24,14 @@ from classifiers.imbalance import PASTED, Imbalance, late_weights, make_order
 from classifiers.losses import Loss, balanced_class_weights, make_loss, smoothing_shares
 from classifiers.memory import Statistics
 from classifiers.models import ImageClassifier, create_model
-from classifiers.parts import Average, make_optimizer, quick_figures, total_steps, validation_steps
+from classifiers.parts import (
+    Average,
+    make_optimizer,
+    quick_figures,
+    resume_optimizer,
+    total_steps,
+    validation_steps,
+)
 from classifiers.prediction import arriving, map_batches
 from classifiers.recorder import Recorder, wanted
 from classifiers.samples import Samples, class_counts, class_mass, fresh_places, synthetic_mask
@@ -111,7 +118,7 @@ class Run:
         self.early_side = early_side(size)
         self.early_steps = round(self._progressive(channels) * self.total)
         self.validation_steps = set(validation_steps(config, len(train)))
-        self.micro_batches = 1
+        self.micro_batches, self.lacked = 1, ""  # lacked: what was last said of memory that ran out
         self.statistics, self.tried = Statistics(self.split or self.model), collections.Counter[bool]()
         self.step, self.since_best, self._steps_summed = 0, 0, 0
         self.loss_sum = torch.zeros((), device=device)
@@ -311,7 +318,7 @@ class Run:
         self.model.load_state_dict(state["model"])
         if self.average is not None:
             self.average.model.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        resume_optimizer(self.optimizer, state["optimizer"])
         if self.split is not None:
             self.split.auxiliary.load_state_dict(state["auxiliary"])
         if scale := state.get("scale"):

@@ -21,7 +21,7 @@ from classifiers.augment import augment, draw_mixing, mix, mix_across, shrink
 from classifiers.backward import backward
 from classifiers.calibration import fit_temperature, softmax
 from classifiers.config import TrainConfig, about_synthetic, identifying
-from classifiers.device import make_fabric, resolve_device
+from classifiers.device import libraries_as_before, make_fabric, resolve_device
 from classifiers.device_set import to_device
 from classifiers.errors import ClassifierError
 from classifiers.evaluation import evaluate
@@ -100,6 +100,10 @@ def train(
 
     Example: `train(TrainConfig(epochs=20), faces, val_faces, names, "run")`.
     """
+    if not resume:
+        _check(config, train, val, list(class_names))
+    elif done := find_finished(config, train, val, class_names, folder, seed=seed):
+        return done
     steps = step_by_step(
         config, train, val, class_names, folder, seed=seed, device=device, progress=progress, resume=resume,
         watch=watch, auto_precision=auto_precision, curves=curves,
@@ -115,8 +119,10 @@ def train(
 
 @contextmanager
 def alone(device: torch.device) -> Iterator[None]:
-    """Random numbers and freed memory are the block's own: what was there before is there again behind it."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), kept(device):
+    """Random numbers, freed memory and the libraries' settings are the block's own: what was there before is there
+    again behind it."""
+    own = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=own), kept(device), libraries_as_before():
         yield
 
 
@@ -160,9 +166,12 @@ def step_by_step(
         for row in run.history if watch is not None else []:  # what an uninterrupted training would have told
             watch(row, run.total)  # type: ignore[misc]
     bar = nullcontext(silent) if progress is None else progress(f"train {config.model}", run.total)
-    with bar as advance:
-        yield from _fit(run, advance, watch, curves)
-    return _finish(run, notes)
+    try:
+        with bar as advance:
+            yield from _fit(run, advance, watch, curves)
+        return _finish(run, notes)
+    finally:
+        run.recorder.close()
 
 
 def _fit(run: Run, advance: Advance, watch: Watch | None, curves: Curves) -> Generator[None, None, None]:

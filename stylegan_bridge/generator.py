@@ -227,7 +227,9 @@ class Generator(nn.Module):
         """`render`, recorded where that was asked for and the noise is the same each time."""
         if not self.cuda_graphs or ws.device.type != "cuda" or noise_mode == "random":
             return self.render(ws, self.noises(noise_mode, seeds))
-        key = (noise_mode, tuple(ws.shape), self.synthesis.taps.data_ptr(), self.synthesis.blocks[0].const.data_ptr())
+        tensors = (*self.parameters(), *self.buffers())
+        state = [(one.data_ptr(), 0 if one.is_inference() else one._version) for one in tensors]
+        key = (noise_mode, tuple(ws.shape), self.precision, tuple(state))  # what the recording reads, as it was
         if key not in self._recorded:
             self._recorded = {key: Recorded(lambda x: self.render(x, self.noises(noise_mode)), ws)}
         return self._recorded[key](ws)
@@ -269,8 +271,8 @@ class Generator(nn.Module):
 
 
 def _out_of_memory(error: RuntimeError) -> bool:
-    """As torch says it, or a library that cannot get its workspace."""
-    words = ("STATUS_ALLOC_FAILED", "out of memory")
+    """As torch says it, or a library that cannot get its workspace (cuDNN says it in two ways)."""
+    words = ("ALLOC_FAILED", "ALLOCATION_FAILED", "unable to find an engine to execute", "out of memory")
     return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
 

@@ -5,6 +5,7 @@ A graph reads the tensors that it was recorded with, wherever they lie; who move
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 
 import torch
@@ -21,16 +22,27 @@ class Recorded:
 
     def __init__(self, function: Callable[[Tensor], Tensor], like: Tensor) -> None:
         self._input = like.clone()
-        aside = torch.cuda.Stream(like.device)
-        aside.wait_stream(torch.cuda.current_stream(like.device))
-        with torch.cuda.stream(aside):
-            for _ in range(WARM_UP):
-                function(self._input)
-        torch.cuda.current_stream(like.device).wait_stream(aside)
-        self._graph = torch.cuda.CUDAGraph()
-        # thread_local: what other threads ask the driver for meanwhile does not end the recording
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-            self._output = function(self._input)
+        with torch.cuda.device(like.device):  # a graph is of the current GPU, which may be another one
+            aside, here = torch.cuda.Stream(like.device), torch.cuda.current_stream(like.device)
+            aside.wait_stream(here)
+            with torch.cuda.stream(aside):
+                for _ in range(WARM_UP):
+                    function(self._input)
+            here.wait_stream(aside)
+            self._graph = torch.cuda.CUDAGraph()
+            gc.collect()  # a graph that is destroyed while another is recorded breaks the recording
+            collects = gc.isenabled()
+            gc.disable()
+            try:
+                # thread_local: what other threads ask the driver for meanwhile does not end the recording
+                with torch.cuda.graph(self._graph, stream=aside, capture_error_mode="thread_local"):
+                    self._output = function(self._input)
+            except RuntimeError:
+                torch.cuda.set_stream(here)  # a capture that broke off leaves its stream the current one
+                raise
+            finally:
+                if collects:
+                    gc.enable()
 
     def __call__(self, x: Tensor) -> Tensor:
         self._input.copy_(x)

@@ -24,7 +24,7 @@ def to_host(*tensors: Tensor) -> Callable[[], list[Tensor]]:
     for target, tensor in zip(pinned, tensors, strict=True):
         target.copy_(tensor, non_blocking=True)
     copied = torch.cuda.Event()
-    copied.record()
+    copied.record(torch.cuda.current_stream(tensors[0].device))  # which need not be the current GPU
 
     def wait() -> list[Tensor]:
         copied.synchronize()

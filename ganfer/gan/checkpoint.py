@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from classifiers.device_set import on_host
 from classifiers.files import seal, unseal
+from classifiers.memory import is_of_the_gpu
+from classifiers.parts import resume_optimizer
 from ganfer.errors import WorkspaceError
 from ganfer.runtime.files import write_bytes
 
@@ -78,12 +80,17 @@ class State:
             if content["format"] != FORMAT:
                 raise ValueError(f"format {content['format']}, not {FORMAT}")
             for name, part in self._parts().items():
-                part.load_state_dict(content[name])
+                if name.startswith("optimizer"):
+                    resume_optimizer(part, content[name])
+                else:
+                    part.load_state_dict(content[name])
             self.sums.copy_(content["sums"])
             self.ada.copy_(content["ada"])
             self.step, self.seconds, self.history = content["step"], content["seconds"], content["history"]
             self.best = None if content["best"] is None else Best(**content["best"])
         except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+            if is_of_the_gpu(error):
+                raise
             raise WorkspaceError(
                 f"{path} cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__}).",
                 "Remove it to train from the start.",

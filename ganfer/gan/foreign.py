@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from classifiers.device_set import to_device
+from classifiers.memory import is_of_the_gpu
 from ganfer.errors import GanferError
 from ganfer.gan.sampling import GanGenerator
 from ganfer.gan.spec import NetworkSpec
@@ -75,6 +76,8 @@ def _try(name: str, network: nn.Module, latents: Tensor) -> None:
         with torch.no_grad():
             images = network(latents)
     except (RuntimeError, ValueError, TypeError) as error:
+        if is_of_the_gpu(error):
+            raise
         reason = " ".join(str(error).split())[:160]
         raise GanferError(f"{name} does not take latents of {tuple(latents.shape)} ({reason}).", remedy) from error
     if not isinstance(images, Tensor) or images.ndim != 4 or images.shape[1] not in (1, 3):

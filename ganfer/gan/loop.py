@@ -165,17 +165,19 @@ class Training:
 
         # the discriminator's own gradients would be thrown away, so they are not computed
         discriminator.requires_grad_(False)
-        with fabric.autocast():
-            fake_again = augment(fake)
-            logits = discriminate(fake_again)
-            real_again = discriminate(real_in) if loss.paired else None
-            guided = guide.loss(fake_again, batch.labels, batch.known) if guide else torch.zeros_like(loss_d)
-        loss_g = loss.generator(logits.float(), real_again)
-        state.optimizer_g.zero_grad(set_to_none=True)
-        fabric.backward(loss_g + (config.guidance * strength) * guided)
-        self.means[0].finish()
-        state.optimizer_g.step()
-        release(discriminator, self._frozen)
+        try:
+            with fabric.autocast():
+                fake_again = augment(fake)
+                logits = discriminate(fake_again)
+                real_again = discriminate(real_in) if loss.paired else None
+                guided = guide.loss(fake_again, batch.labels, batch.known) if guide else torch.zeros_like(loss_d)
+            loss_g = loss.generator(logits.float(), real_again)
+            state.optimizer_g.zero_grad(set_to_none=True)
+            fabric.backward(loss_g + (config.guidance * strength) * guided)
+            self.means[0].finish()
+            state.optimizer_g.step()
+        finally:  # a step that cannot be recorded breaks off here, and then runs plainly
+            release(discriminator, self._frozen)
 
         if probability is not None:
             adapt(state.ada, real_logits, fake_logits, target=config.ada_target, paired=loss.paired)

@@ -20,6 +20,7 @@ import torch
 
 from classifiers import ClassifierError
 from classifiers.many import heard_steps, with_threads
+from classifiers.memory import let_go
 from classifiers.scheduler import Died, Place, Task, Tell, cores, opened, run
 from ganfer.config import Config
 from ganfer.data.imageset import files_of_set
@@ -156,6 +157,7 @@ class _Several:
                 with with_threads(self.way.threads):
                     yield place, train_gan(self.workspace, self.configs[place], self.data)
             except (GanferError, ClassifierError) as error:
+                let_go(error)  # or the network that failed takes the next one's memory
                 yield place, error
 
     def side_by_side(self, left: Sequence[int]) -> Iterator[tuple[int, object]]:

@@ -20,6 +20,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from classifiers.device_set import to_device
+from classifiers.memory import is_of_the_gpu
 from classifiers.prediction import to_host
 from ganfer.errors import GanferError
 from ganfer.gan.generator import Generator
@@ -201,6 +202,8 @@ def open_gan(path: str | Path, device: str = "auto", *, truncation: float = 0.0)
     try:
         return _from_card(file, weights, json.loads(metadata["card"]), resolve_device(device), truncation)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError, RuntimeError) as error:
+        if is_of_the_gpu(error):
+            raise
         reason = " ".join(str(error).split())[:160]
         raise GanferError(
             f"{file}: its card and its weights do not fit together ({reason}).", "Train or copy it again."

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from classifiers.files import seal, unseal
+from classifiers.memory import is_of_the_gpu
 from ganfer.errors import GanferError, WorkspaceError
 from ganfer.runtime.console import progress
 from ganfer.runtime.device import graceful_stop
@@ -63,5 +64,7 @@ def _load(file: Path, parts: Mapping[str, Any]) -> int:
             part.load_state_dict(content[name])
         return int(content["step"])
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        if is_of_the_gpu(error):
+            raise
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise WorkspaceError(f"{file} cannot be read ({reason}).", "Remove it to train from the start.") from error

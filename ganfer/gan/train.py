@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from classifiers.device import libraries_as_before
 from classifiers.memory import kept
 from ganfer.cards.dataset import CARD
 from ganfer.cards.model import write_model_card
@@ -50,7 +51,7 @@ def train_gan(workspace: Workspace, config: Config, data: Run) -> Result:
     run = gan_run(workspace, config, data, parent, pools)
     if parent is not None:
         say_if_changed(workspace, config.gan, parent)
-    with run.work("train gan") as record:
+    with run.work("train gan") as record, libraries_as_before():
         if record.get("status") == "complete":
             return gan_result(run, "was already trained")
         images = read_set(data.path)
@@ -223,16 +224,29 @@ def say_if_changed(workspace: Workspace, config: GanConfig, parent: Parent) -> N
 
 def how_long(spec: NetworkSpec, config: Config) -> str:
     """The training's time on this machine, from a few images through both networks."""
+    with libraries_as_before():
+        return _timed(spec, config)
+
+
+def _timed(spec: NetworkSpec, config: Config) -> str:
     fabric = make_fabric(config.device, config.gan.precision)
     networks = [network.to(fabric.device) for network in fresh_networks(spec, config.gan, config.seed)]
     few = min(8, config.gan.batch_size)
     z = torch.zeros(few, spec.latent_dim, device=fabric.device)
     labels = torch.zeros(few, dtype=torch.int64, device=fabric.device)
-    began = time.monotonic()
-    with fabric.autocast():
-        networks[1](networks[0](z, labels), labels).sum().backward()
+
+    def once() -> float:
+        began = time.monotonic()
+        with fabric.autocast():
+            loss = networks[1](networks[0](z, labels), labels).sum()
+        loss.backward()
+        if fabric.device.type == "cuda":
+            torch.cuda.synchronize(fabric.device)
+        return time.monotonic() - began
+
+    once()  # libraries are loaded, and their algorithms chosen
     passes = 3.0  # both updates and the penalties, in passes like this one
-    seconds = (time.monotonic() - began) * passes * config.gan.batch_size / few * config.gan.steps
+    seconds = min(once(), once()) * passes * config.gan.batch_size / few * config.gan.steps
     return f"About {duration(seconds)} on this {fabric.device.type}, by the time that {few} images take."
 
 

@@ -24,7 +24,7 @@ _FABRIC_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"
 def resolve_device(device: str) -> torch.device:
     """`auto` (CUDA where there is one), `cpu`, `cuda` or `mps` as a torch device. GanferError for one that isn't there.
 
-    Every process takes its own GPU; where each is shown one alone, that one.
+    Every process takes its own GPU, by turns where there are fewer of them.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -66,6 +66,11 @@ def make_fabric(device: str = "auto", precision: str = "auto") -> Fabric:
     if ranks.count() > 1:
         ranks.start()
         here = ranks.count_here()
+        if place.type == "cuda" and here > torch.cuda.device_count():
+            raise GanferError(
+                f"torchrun runs {here} processes here, and they see {torch.cuda.device_count()} GPU(s).",
+                "Start as many as there are GPUs (--nproc-per-node).",
+            )
         fabric = Fabric(
             accelerator=place.type, devices=here, num_nodes=ranks.count() // here, strategy="ddp", precision=kind
         )
@@ -73,8 +78,8 @@ def make_fabric(device: str = "auto", precision: str = "auto") -> Fabric:
         fabric = Fabric(
             accelerator=place.type, devices=[place.index or 0] if place.type == "cuda" else 1, precision=kind
         )
+    prepare(place)  # before: else Fabric tells everybody to do so
     fabric.launch()
-    prepare(fabric.device)
     return fabric
 
 

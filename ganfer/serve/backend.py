@@ -50,10 +50,14 @@ class OnnxPredictor(Predictor):
 def open_predictor(file: Path, backend: str, device: str) -> Predictor:
     """The classifier in a safetensors file, ready to compute. ClassifierError when it cannot be read."""
     predictor = OnnxPredictor(file, device) if backend == "onnx" else load_classifier(file, device)
-    sizes = [1]
     if isinstance(predictor, Classifier) and predictor.device.type == "cuda":
         predictor.pad_to = GPU_BATCHES  # every other size would be a first time for the libraries
-        sizes = list(GPU_BATCHES)
-    for size in sizes:  # the first pass sets up kernels and memory; no client should wait for that
-        predictor.probabilities(np.zeros((size, predictor.channels, predictor.size, predictor.size), np.uint8))
     return predictor
+
+
+def warm(predictor: Predictor) -> None:
+    """A pass of each size, in the thread that is to compute: the libraries plan for every thread anew, and no client
+    should wait for that."""
+    on_gpu = isinstance(predictor, Classifier) and predictor.device.type == "cuda"
+    for size in GPU_BATCHES if on_gpu else (1,):
+        predictor.probabilities(np.zeros((size, predictor.channels, predictor.size, predictor.size), np.uint8))

@@ -69,6 +69,14 @@ class Batcher(Generic[T, R]):
         """Begin to work, on the running event loop."""
         self._worker = asyncio.get_running_loop().create_task(self._work())
 
+    async def prepare(self, function: Callable[[], None]) -> None:
+        """Do this in the thread that is to work; where it fails, the thread ends."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, function)
+        except BaseException:
+            self._thread.shutdown(wait=False)
+            raise
+
     async def submit(self, items: Sequence[T]) -> list[R]:
         """The results of `items`, in order. Busy when the queue has no room; Refused (413) for more than it ever has.
 

@@ -13,7 +13,7 @@ from ganfer.config import ServeConfig
 from ganfer.errors import GanferError
 from ganfer.runtime.console import say
 from ganfer.runtime.text import one_line
-from ganfer.serve.backend import open_predictor
+from ganfer.serve.backend import open_predictor, warm
 from ganfer.serve.batching import Batcher
 from ganfer.serve.errors import Refused
 from ganfer.serve.metrics import Metrics
@@ -173,6 +173,7 @@ class ModelStore:
         load = functools.partial(open_predictor, source.file, self._config.backend, self._device)
         predictor = await loop.run_in_executor(self._loader, load)
         served = Served(source, predictor, self._batcher(source.name, predictor))
+        await served.batcher.prepare(functools.partial(warm, predictor))
         served.batcher.start()
         old = self._models.get(source.name)
         self._models[source.name] = served

@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,7 +33,8 @@ from classifiers import device as devices
 from classifiers.files import read_weights
 from classifiers.memory import is_out_of_memory
 from classifiers.models import ImageClassifier
-from classifiers.parts import Order
+from classifiers.parts import Order, resume_optimizer
+from classifiers.tasks import Task, run, silent
 
 
 @pytest.fixture
@@ -95,6 +96,13 @@ def test_a_training_keeps_the_memory_that_its_steps_free(trim: str, told: bool) 
     assert (inside < outside / 2) != told, "what the user has told malloc stays"
 
 
+def gone(pid: int) -> bool:
+    with suppress(OSError):
+        os.kill(pid, 0)
+        return False
+    return True
+
+
 def test_no_more_trainings_share_a_gpu_than_fit_into_its_memory() -> None:
     def fit(taken: float, free: float, most: int = 10, gpus: int = 1) -> int:
         return sharing.workers_for(sharing.Need(int(taken * 2**30), int(free * 2**30), "Fake H100"), most, gpus)
@@ -111,9 +119,12 @@ def test_no_more_trainings_share_a_gpu_than_fit_into_its_memory() -> None:
         "4 trainings at a time on the GPU of Fake T4; each takes 2.0 of 16.0 GB: taking turns on it."
     )
     assert sharing.in_words(1, None, "mps") == "1 training at a time on the GPU: one after the other."
-    with closing(processes.Local(3)) as engine:
-        engine.limit(2)
-        assert engine.slots() == 2
+    with closing(processes.Local(2)) as engine:
+        list(run([Task("nothing", silent) for _ in range(2)], engine))
+        first, second = (pid for worker in engine._workers for pid in worker._executor._processes)
+        engine.limit(1)
+        assert engine.slots() == 1
+        assert [gone(first), gone(second)] == [False, True], "what it keeps on a GPU would be lacking there"
 
 
 @pytest.mark.parametrize(
@@ -122,7 +133,11 @@ def test_no_more_trainings_share_a_gpu_than_fit_into_its_memory() -> None:
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), True),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), True),
+        (RuntimeError("cuFFT error: CUFFT_ALLOC_FAILED"), True),
+        (RuntimeError("GET was unable to find an engine to execute this computation"), True),
         (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA driver error: out of memory"), True),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
         (ValueError("CUDA out of memory"), False),
     ],
@@ -219,6 +234,26 @@ def test_a_prediction_is_halved_in_all_words_too(trained: Any, monkeypatch: pyte
     expected = classifier.logits(bars(10).images)
     _small_memory(monkeypatch, 3, "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
     assert np.allclose(classifier.logits(bars(10).images), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.SGD])
+def test_a_resumed_optimiser_computes_as_this_device_wants(kind: Any) -> None:
+    """A recorded step needs what a resume point of a processor has switched off."""
+    saved = kind([nn.Parameter(torch.ones(3))], lr=0.5)
+    wanted = {"fused": True} if kind is torch.optim.SGD else {"capturable": True, "foreach": True}
+    other = kind([nn.Parameter(torch.ones(3))], lr=0.1, **wanted)
+    resume_optimizer(other, saved.state_dict())
+    (group,) = other.param_groups
+    assert group["lr"] == 0.5
+    assert {name: group[name] for name in wanted} == wanted
+
+
+@pytest.mark.usefixtures("eight_gpus")
+def test_more_processes_than_gpus_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"WORLD_SIZE": "9", "LOCAL_WORLD_SIZE": "9", "LOCAL_RANK": "8"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ClassifierError, match=r"runs 9 processes here, and they see 8 GPU\(s\): start as many"):
+        devices.make_fabric("cuda", "32-true")
 
 
 def test_a_batch_of_the_order_is_no_copy_of_the_epoch() -> None:

@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ from classifiers.files import read_weights
 from classifiers.folds import _inner_validation, assign_folds
 from classifiers.many import dealt
 from classifiers.processes import scratch_beside
-from classifiers.state import RESUME
+from classifiers.state import RESUME, Run
 from classifiers.training import Advance, step_by_step
 from classifiers.turns import rounds
 
@@ -61,13 +63,23 @@ def test_one_worker_needs_no_process_and_finishes_the_rest_after_a_failure(tmp_p
     assert torch.get_num_threads() == threads
 
 
-def test_in_turns_is_bit_for_bit_one_by_one_and_a_failure_leaves_the_others_alone(tmp_path: Path) -> None:
+def test_in_turns_is_bit_for_bit_one_by_one_and_a_failure_leaves_the_others_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Three trainings of one process, two at a time, and one that its watcher breaks off at its first validation."""
     data, val, device = bars(40), bars(20, seed=1), torch.device("cpu")
     config = quick(epochs=2, augment="light", dropout=0.3)
 
     def broken(row: dict[str, float], total: int) -> None:
         raise ValueError("broken off")
+
+    known, begin = weakref.WeakSet[Run](), Run.__init__
+
+    def remembered(run: Run, *given: object) -> None:
+        known.add(run)
+        begin(run, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Run, "__init__", remembered)
 
     each = [
         partial(step_by_step, config, data, val, NAMES, tmp_path / f"turn-{seed}", seed=seed, device="cpu",
@@ -77,7 +89,10 @@ def test_in_turns_is_bit_for_bit_one_by_one_and_a_failure_leaves_the_others_alon
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    ended = dict(pair for after in rounds(each, device, at_once=2) for pair in after)
+    ended: dict[int, Any] = {}
+    for after in rounds(each, device, at_once=2):
+        ended |= dict(after)
+        assert len(known) <= 2, "a training that has ended, or failed, holds no memory"
     assert torch.equal(torch.rand(1), expected), "the caller's random numbers go on where they were"
     assert str(ended.pop(1)) == "broken off"
     assert sorted(ended) == [0, 2, 3]

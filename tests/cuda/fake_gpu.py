@@ -127,7 +127,7 @@ class Mode(TorchDispatchMode):
 class FakeCuda:
     """A GPU while the block runs. oom_above: convolutions of more images run out of memory, saying `oom_words`.
 
-    kind: cuda or mps.
+    kind: cuda or mps. index: the number of the GPU that all tensors are on; the current one is 0.
     """
 
     active: ClassVar[FakeCuda | None] = None
@@ -135,15 +135,17 @@ class FakeCuda:
 
     def __init__(
         self, *, devices: int = 1, capability: tuple[int, int] = (9, 0), free_bytes: int = 78 << 30, oom_above: int = 0,
-        oom_words: str = "", kind: str = "cuda",
+        oom_words: str = "", kind: str = "cuda", index: int = 0,
     ) -> None:  # fmt: skip
-        self.kind, self.device = kind, torch.device(kind, 0)
+        self.kind, self.device = kind, torch.device(kind, index)
+        self.here = 0  # the current GPU's number
         self.devices, self.capability, self.free_bytes = devices, capability, free_bytes
         self.reserved = 3 << 30  # what a process is said to have taken at most
         self.oom_above, self.oom_words = oom_above, oom_words
         self.capture: list[Any] | None = None
         self.overwritten: list[tuple[torch.Tensor, torch.Tensor]] = []
         self.seeds = dict[int, Any]()  # generator states, each with the stream of the graphs that read its seed
+        self.recorded = dict[int, Any]()  # live recordings by the number of the stream that recorded them
         self.stream_lost = False  # a capture that broke off leaves its stream the current one
         self.forked = set[str]()  # GPUs whose random numbers were set aside
         self.log = Log()

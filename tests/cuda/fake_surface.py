@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 import types
+import weakref
 from typing import Any
 from unittest import mock
 
@@ -33,8 +35,8 @@ def patch_torch(gpu: FakeCuda, undo: contextlib.ExitStack) -> None:
         torch.cuda,
         is_available=lambda: True,
         device_count=lambda: gpu.devices,
-        current_device=lambda: 0,
-        set_device=lambda device: None,
+        current_device=lambda: gpu.here,
+        set_device=lambda device: setattr(gpu, "here", torch.device(device).index or 0),
         get_device_name=lambda device=None: properties.name,
         get_device_capability=lambda device=None: gpu.capability,
         get_device_properties=lambda device=None: properties,
@@ -89,8 +91,17 @@ def _patch_common(gpu: FakeCuda, put: Any, undo: contextlib.ExitStack) -> None:
 
 
 def _patch_streams(gpu: FakeCuda, put: Any) -> None:
+    def number_of(device: Any) -> int:
+        """Of a device's name; of the current one."""
+        index = None if device is None else torch.device(device).index
+        return gpu.here if index is None else index
+
+    numbers = itertools.cycle(range(32))  # which torch hands out in turn
+
     class Stream:
-        def __init__(self, *_: Any, **__: Any) -> None: ...
+        def __init__(self, device: Any = None, **__: Any) -> None:
+            self.number, self.index = next(numbers), number_of(device)
+
         def wait_stream(self, other: Any) -> None: ...
         def wait_event(self, event: Any) -> None: ...
         def synchronize(self) -> None:
@@ -98,7 +109,10 @@ def _patch_streams(gpu: FakeCuda, put: Any) -> None:
 
     class Event:
         def __init__(self, *_: Any, **__: Any) -> None: ...
-        def record(self, stream: Any = None) -> None: ...
+        def record(self, stream: Any = None) -> None:
+            index = gpu.here if stream is None else stream.index
+            assert index == gpu.device.index, "an event on another GPU's stream waits for nothing"
+
         def query(self) -> bool:
             return True
 
@@ -112,12 +126,15 @@ def _patch_streams(gpu: FakeCuda, put: Any) -> None:
             self.steps: list[Any] = []
             self.generators: dict[int, torch.Generator] = {}
             self.seed: torch.Generator | None = None
+            self.pool: Any = None
 
         def register_generator_state(self, generator: torch.Generator) -> None:
             self.generators[generator._cdata] = generator
 
         def reset(self) -> None:
             self.steps = []
+            for own in gpu.recorded.values():
+                own.discard(self)
 
         def replay(self) -> None:
             gpu.log.launches["graph replay"] += 1
@@ -136,7 +153,14 @@ def _patch_streams(gpu: FakeCuda, put: Any) -> None:
                         old.copy_(fresh)
 
     @contextlib.contextmanager
-    def graph(made: Graph, *_: Any, capture_error_mode: str = "global", **__: Any) -> Any:
+    def graph(
+        made: Graph, pool: Any = None, stream: Any = None, capture_error_mode: str = "global", **__: Any
+    ) -> Any:  # fmt: skip
+        assert number_of(None if stream is None else f"cuda:{stream.index}") == gpu.device.index, "another GPU's stream"
+        # recordings of one training have one memory; cuBLAS's workspace is that of their stream
+        made.pool, others = pool, gpu.recorded.setdefault(getattr(stream, "number", -1), weakref.WeakSet())
+        assert all(other.pool == pool for other in others), "two trainings record on one stream"
+        others.add(made)
         if capture_error_mode == "global" and threading.active_count() > 1:
             raise RuntimeError("operation not permitted when stream is capturing (another thread's)")
         states = [(g, g.get_state()) for g in (torch.default_generator, *made.generators.values())]
@@ -161,26 +185,35 @@ def _patch_streams(gpu: FakeCuda, put: Any) -> None:
 
     @contextlib.contextmanager
     def on(stream: Stream) -> Any:
-        before, here.stream = here.stream, stream
+        before, here.stream, index, gpu.here = here.stream, stream, gpu.here, stream.index
         aside = threading.current_thread() is not threading.main_thread()  # where no mode sees tensors of the CPU
         try:
             with Mode(gpu) if aside else contextlib.nullcontext():
                 yield
         finally:
-            here.stream = before
+            here.stream, gpu.here = before, index
 
-    first = Stream()
+    @contextlib.contextmanager
+    def of(device: Any) -> Any:
+        before, gpu.here = gpu.here, number_of(device)
+        try:
+            yield
+        finally:
+            gpu.here = before
+
+    first = Stream(gpu.device)
 
     class Here(threading.local):
         stream = first
 
+    handles = itertools.count()
     here, default = Here(), DefaultGenerator("cpu")
     default.held = CudaGenerator("cpu")
     put(
         torch.cuda, Stream=Stream, Event=Event, current_stream=lambda device=None: here.stream, CUDAGraph=Graph,
-        set_stream=set_stream, graph_pool_handle=lambda: (0, 1),
-        default_generators=(default,),
-        graph=graph, stream=on,
+        set_stream=set_stream, graph_pool_handle=lambda: (0, next(handles)),
+        default_generators=(default,) * gpu.devices,
+        graph=graph, stream=on, device=of,
         is_current_stream_capturing=lambda: gpu.capture is not None,
     )  # fmt: skip
 

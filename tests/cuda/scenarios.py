@@ -38,8 +38,10 @@ class Meter:
 
     def __init__(self, gpu: FakeCuda) -> None:
         self.gpu, self.seen = gpu, list[tuple[int, int]]()
+        self.libraries = set[tuple[bool, str]]()  # what was asked of them then
 
     def note(self) -> None:
+        self.libraries.add((torch.backends.cudnn.benchmark, torch.get_float32_matmul_precision()))
         self.seen.append((self.gpu.log.kernels, sum(self.gpu.log.syncs.values())))
 
     def per_step(self, first: int, last: int) -> Figures:
@@ -72,14 +74,15 @@ def metered_steps(gpu: FakeCuda) -> Iterator[Meter]:
         yield meter
 
 
-def made_ready(gpu: FakeCuda) -> None:
-    """What a training asks of the libraries; the other GPUs of the machine are left alone."""
-    assert torch.backends.cudnn.benchmark
-    assert torch.get_float32_matmul_precision() == "high"
-    assert gpu.forked == {"cuda:0"}, gpu.forked
+def made_ready(gpu: FakeCuda, meter: Meter) -> None:
+    """What a training asks of the libraries, until its end; the other GPUs of the machine are left alone."""
+    assert meter.libraries == {(True, "high")}, meter.libraries
+    assert not torch.backends.cudnn.benchmark
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert gpu.forked == {str(gpu.device)}, gpu.forked
 
 
-def classifier(gpu: FakeCuda, folder: Path, *, sources: bool = False, **settings: Any) -> Figures:
+def classifier(gpu: FakeCuda, folder: Path, *, sources: bool = False, device: str = "cuda", **settings: Any) -> Figures:
     """Train, calibrate, load, predict; kernels and waits of one step. sources: a third of the images is synthetic."""
     from classifiers import TrainConfig, load_classifier, train
 
@@ -88,9 +91,9 @@ def classifier(gpu: FakeCuda, folder: Path, *, sources: bool = False, **settings
     images = replace(samples(48), synthetic=np.arange(48) % 4 == 0) if sources else samples(48)
     gpu.forked.clear()
     with metered_steps(gpu) as meter:
-        result = train(config, images, samples(12, seed=1), NAMES, folder, device="cuda")
-    made_ready(gpu)
-    found = load_classifier(folder, "cuda").probabilities(samples(5).images, tta="flip")
+        result = train(config, images, samples(12, seed=1), NAMES, folder, device=device)
+    made_ready(gpu, meter)
+    found = load_classifier(folder, device).probabilities(samples(5).images, tta="flip")
     assert np.allclose(found.sum(1), 1, atol=1e-3)
     return meter.per_step(3, 5) | {"micro_batches": result.card["micro_batches"]}
 
@@ -207,6 +210,7 @@ def in_turns(gpu: FakeCuda, folder: Path) -> Figures:
         assert [result.already_done for result in train_many(jobs, device="cuda")] == [True] * 4
     assert limited == [1]
     assert replays >= 4 * (8 - 3), replays
+    assert said[0].startswith("4 trainings at a time"), said
     assert said[0].endswith("in turns in one process, each on a stream of its own."), said
     for job in jobs:
         train(*(job.config, job.train, job.val, NAMES, folder / f"alone {job.seed}"), seed=job.seed, device="cuda")
@@ -216,7 +220,7 @@ def in_turns(gpu: FakeCuda, folder: Path) -> Figures:
         assert all(torch.equal(one[name], other[name]) for name in one), job.seed
     with inside() as limited, mock.patch.object(sharing, "LONG", 0.0):
         train_many([replace(job, folder=f"{job.folder} measured") for job in jobs], device="cuda", say=said.append)
-    assert limited in ([1], [4]), limited
+    assert limited in ([1], [3]), limited
     assert re.search(r"\([\d,]+ steps a second on streams, [\d,]+ in processes\)\.$", said[1]), said[1]
     return {"syncs": 0.0}
 
@@ -294,12 +298,28 @@ def gan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
         small.enter_context(mock.patch.object(loop, "_RECALIBRATION_BATCHES", 1))
         run = stage.train_gan(workspace, config, data)
         open_gan(run.path, "cuda").sample(np.arange(3), np.arange(3))
-    made_ready(gpu)
+    made_ready(gpu, meter)
     facts = json.loads((run.path / "record.json").read_text())
     assert facts["device"] == "Fake H100"
     if len(meter.seen) > 10:
         return meter.per_step(8, 10)  # recorded by then
     return meter.per_step(3, 7)  # four steps: every one pays its share of the lazy penalties
+
+
+def broken_gan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
+    """A recording that breaks off in the generator's half of a step: it goes on plainly, and trains the same."""
+    from ganfer.gan.guide import Guide
+
+    loss = Guide.loss
+
+    def refusing(self: Guide, *given: Any) -> torch.Tensor:
+        if torch.cuda.is_current_stream_capturing():
+            raise RuntimeError("operation not permitted when stream is capturing")
+        return loss(self, *given)
+
+    with mock.patch.object(Guide, "loss", refusing):
+        recorded_gan(gpu, folder, **settings)
+    return {"syncs": 0.0}
 
 
 def recorded_gan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
@@ -349,6 +369,11 @@ def stylegan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
     assert precisions == ["highest"] * 3, precisions
     generator.cuda_graphs = True
     assert torch.equal(generator.sample(range(6)), eager), "a recorded pass draws something else"
+    generator.load_state_dict({name: value * 0.9 for name, value in generator.state_dict().items()})
+    renewed = generator.sample(range(6))
+    assert not torch.equal(renewed, eager)
+    generator.cuda_graphs = False
+    assert torch.equal(generator.sample(range(6)), renewed), "a recorded pass draws by weights that have gone"
     gpu.log.reset()
     generator.cuda_graphs = False
     generator.sample(range(8))
@@ -417,7 +442,7 @@ def serve(gpu: FakeCuda, folder: Path) -> Figures:
     """A served classifier is ready for every size of batch, and fills smaller ones up."""
     from classifiers import TrainConfig, train
     from classifiers.models import ImageClassifier
-    from ganfer.serve.backend import GPU_BATCHES, open_predictor
+    from ganfer.serve.backend import GPU_BATCHES, open_predictor, warm
 
     config = TrainConfig(model="compact-small", steps=1, batch_size=12, tensorboard=False)
     train(config, samples(24), samples(12, seed=1), NAMES, folder, device="cpu")
@@ -429,6 +454,7 @@ def serve(gpu: FakeCuda, folder: Path) -> Figures:
 
     with mock.patch.object(ImageClassifier, "forward", noting):
         predictor = open_predictor(folder / "model.safetensors", "torch", "cuda")
+        warm(predictor)
         assert sizes == list(GPU_BATCHES)
         gpu.log.reset()
         found = predictor.probabilities(samples(5).images)
@@ -459,7 +485,7 @@ SCENARIOS = {
     ),
     "classifier recorded AdamW": Scenario(recorded, {"optimizer": "adamw", "dropout": 0.3}, graphs="auto"),
     "classifier not to be recorded": Scenario(refused),
-    "classifiers in turns": Scenario(in_turns, graphs="auto"),
+    "classifiers in turns": Scenario(in_turns, machine={"free_bytes": 16 << 30}, graphs="auto"),
     "classifiers side by side": Scenario(many, machine={"free_bytes": 16 << 30}, graphs="auto"),
     "classifier AdamW": Scenario(classifier, {"optimizer": "adamw"}),
     "classifier SGD": Scenario(classifier, {"optimizer": "sgd"}, {"devices": 8}),
@@ -469,7 +495,7 @@ SCENARIOS = {
     ),
     "classifier out of memory": Scenario(classifier, machine={"oom_above": 6}),
     "classifier out of cuDNN's memory": Scenario(
-        classifier, machine={"oom_above": 6, "oom_words": "cuDNN error: CUDNN_STATUS_ALLOC_FAILED"}
+        classifier, machine={"oom_above": 6, "oom_words": "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"}
     ),
     "classifier larger than the GPU": Scenario(classifier, machine={"free_bytes": 1000}),
     "resumed AdamW": Scenario(resumed, {"optimizer": "adamw"}),
@@ -478,6 +504,9 @@ SCENARIOS = {
     "resgan": Scenario(gan),
     "resgan recorded": Scenario(
         recorded_gan, {"gan.r1_interval": 2, "gan.steps": 12, "gan.snapshot_every": 12}, graphs="auto"
+    ),
+    "resgan not to be recorded": Scenario(
+        broken_gan, {"gan.r1_interval": 2, "gan.steps": 12, "gan.snapshot_every": 12}, graphs="auto"
     ),
     "stylegan2 recorded": Scenario(
         recorded_gan, {"gan.network": "stylegan2", "gan.r1_interval": 20, "gan.guidance": 0.0}, graphs="auto"
@@ -500,6 +529,12 @@ SCENARIOS = {
     "learning to encode": Scenario(passes.learning),
     "reading ahead": Scenario(passes.ahead, machine={"free_bytes": 1000}),
     "keeping": Scenario(passes.kept),
+    "faces encoded": Scenario(passes.encoded),
+    "the second GPU": Scenario(passes.second, machine={"devices": 2, "index": 1, "free_bytes": 1000}),
+    "classifier on the second GPU": Scenario(
+        classifier, {"device": "cuda:1"}, machine={"devices": 2, "index": 1}, graphs="auto"
+    ),
+    "streams of lanes": Scenario(passes.streams),
     "steering": Scenario(steering.campaign),
     "steering a GAN": Scenario(steering.campaign_of_a_gan),
     "steering, Apple": Scenario(steering.campaign, machine={"kind": "mps"}),

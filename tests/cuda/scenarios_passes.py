@@ -9,6 +9,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import pytest
 import torch
 from fake_gpu import FakeCuda
 
@@ -123,6 +124,80 @@ def ahead(gpu: FakeCuda, folder: Path) -> Figures:
         assert targets.cpu().numpy().argmax(1).tolist() == index.tolist()
     assert data.take(np.array([8, 0]))[0].cpu().numpy().tolist() == pixels[[8, 0]].tolist(), "one not read ahead"
     return {"syncs": sum(n for (what, _), n in gpu.log.syncs.items() if what != "copy to host")}
+
+
+def encoded(gpu: FakeCuda, folder: Path) -> Figures:
+    """A real face's latent, as the encoder has it without a search, is where the moves are made."""
+    from types import SimpleNamespace
+
+    from ganfer.generate.changing import Changer
+
+    class Space:
+        def codes(self, seeds: Any) -> torch.Tensor:
+            return torch.randn(len(seeds), 2, 4).to("cuda")
+
+        def gaussian(self, codes: torch.Tensor) -> torch.Tensor:
+            return codes
+
+        from_gaussian = gaussian
+
+    encoder: Any = SimpleNamespace(encode=lambda faces, labels: np.zeros((len(faces), 1, 4), np.float32))
+    config: Any = SimpleNamespace(transfer=SimpleNamespace(refine=0), seed=0)
+    nothing: Any = None
+    changer = Changer(*[nothing] * 2, encoder, *[nothing] * 5, config, 1.0)
+    changer._spaces[-1] = Space()  # type: ignore[assignment]
+    codes = changer._invert(np.zeros((3, 1, 8, 8), np.uint8), np.zeros(3, np.int64))
+    assert codes.shape == (3, 2, 4)
+    changer._restyled(changer._prior(0), codes, np.arange(3), np.arange(3))
+    return {"syncs": 0.0}
+
+
+def second(gpu: FakeCuda, folder: Path) -> Figures:
+    """All that copies, records and waits on a GPU that is not the current one does so on that GPU's streams."""
+    from classifiers import Classifier, create_model
+    from classifiers.device_set import DeviceSet, on_host
+    from ganfer.gan.networks import NetworkSpec, build_generator
+    from ganfer.gan.sampling import GanGenerator
+    from stylegan_bridge import Generator, GeneratorConfig
+
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 1, 16, 16), np.uint8)
+    device = "cuda:1"
+    classifier = Classifier(create_model("compact-small", 3, 1, 16), ["a", "b", "c"], device=device)
+    assert len(classifier.logits(pixels, batch_size=4)) == 9
+    spec = NetworkSpec("resgan", 16, 1, 3, 8, 4)
+    own = GanGenerator(build_generator(spec), spec, ("a", "b", "c"), device=device)
+    assert len(own.sample(np.arange(5), np.arange(5) % 3)) == 5
+    config = GeneratorConfig.standard(32, channel_base=128, channel_max=8, z_dim=8, w_dim=8, mapping_layers=2)
+    generator = Generator(config).to(device)
+    eager = generator.sample(range(3))
+    generator.cuda_graphs = True
+    assert torch.equal(generator.sample(range(3)), eager)
+    data = DeviceSet(pixels, np.eye(9, dtype=np.float32), torch.device(device))
+    for start in range(0, 9, 3):
+        data.prefetch(np.arange(start, start + 3))
+        assert len(data.take(np.arange(start, start + 3))[0]) == 3
+    assert on_host({"a": torch.ones(2, device=device)})["a"].tolist() == [1, 1]
+    return {"syncs": 0.0}
+
+
+def streams(gpu: FakeCuda, folder: Path) -> Figures:
+    """Trainings at the same time share no stream, though torch hands out 32 in turn."""
+    from classifiers import streams as of
+
+    device = torch.device("cuda", 0)
+    for _ in range(5):
+        torch.cuda.Stream(device)
+    lanes = [lane for lane in of.lanes(device, of.MOST_LANES) if lane is not None]
+    assert len({stream.number for lane in lanes for stream in (lane.main, lane.record, lane.read)}) == 30  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="streams for 10"):
+        of.lanes(device, of.MOST_LANES + 1)
+    with of.lane(lanes[3], device):
+        assert torch.cuda.current_stream() is lanes[3].main
+        assert of.to_record(device) is lanes[3].record
+        assert of.to_read(device) is lanes[3].read
+    assert of.to_read(device) is not lanes[3].read, "outside of it"
+    assert of.lanes(torch.device("cpu"), 2) == [None, None]
+    return {"syncs": 0.0}
 
 
 def kept(gpu: FakeCuda, folder: Path) -> Figures:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from ganfer.gan.sampling import open_gan
 from ganfer.gan.train import gan_run, train_gan
 from ganfer.pipeline import Project
 from ganfer.runtime.console import Listener, heard_by, progress, say, silent
+from ganfer.runtime.memory import NamingTheSetting
 from ganfer.workspace import Run, Workspace, command_line
 
 FEW = {"gan__steps": 4, "gan__snapshot_every": 4, "gan__guidance": 0.0}
@@ -90,6 +92,26 @@ def test_one_after_the_other_a_failure_does_not_stop_the_next(workspace, data, m
     with pytest.raises(GanferError, match=r"1 of 2 GANs failed.*GAN 1 \(seed 0\): .*checkpoint.pt cannot be read"):
         train_several(workspace, config, data, 2)
     assert gan_run(workspace, seeded(config, 2)[1], data).complete
+
+
+def test_one_that_fails_leaves_its_memory_to_the_next(workspace, data, make_config, monkeypatch):
+    class Network:
+        pass
+
+    known, alive = weakref.WeakSet[Network](), list[int]()
+
+    def failing(*_: object) -> None:
+        alive.append(len(known))
+        network = Network()
+        known.add(network)
+        with NamingTheSetting("it is too much", "Set less."):
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(many, "train_gan", failing)
+    monkeypatch.setattr(Way, "of", lambda *_: Way(1, 1))
+    with pytest.raises(GanferError, match="3 of 3 GANs failed"):
+        many.train_gans(workspace, [make_config(seed=seed) for seed in range(3)], data, 3)
+    assert alive == [0, 0, 0]
 
 
 def test_from_a_parent_each_is_as_alone(workspace, data, make_config):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from classifiers.files import unseal
+from ganfer.errors import GanferError
 from ganfer.gan import checkpoint
 from ganfer.gan.checkpoint import Saver
 from ganfer.gan.loop import Training
@@ -72,6 +73,32 @@ def test_a_training_that_saves_aside_resumes_like_any_other(workspace, data, mak
     assert torch.load(io.BytesIO(unseal(path.read_bytes())), weights_only=True)["step"] == 5
     monkeypatch.undo()
     assert train_gan(workspace, make_config(), data).figures["steps"] == 12
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory."), torch.AcceleratorError])
+def test_a_gpu_that_cannot_take_a_state_does_not_call_it_damaged(workspace, data, make_config, monkeypatch, error):
+    """Its user would be told to remove a sound resume point."""
+
+    class Cut(Exception):
+        pass
+
+    def cut(*_: object) -> None:
+        raise Cut
+
+    error = error if isinstance(error, Exception) else error("CUDA error: an illegal memory access")
+
+    def refuse(*_: object) -> None:
+        raise error
+
+    config = make_config(gan__steps=3, gan__snapshot_every=2)
+    monkeypatch.setattr(Training, "export", cut)
+    with pytest.raises(Cut):
+        train_gan(workspace, config, data)
+    monkeypatch.setattr(checkpoint, "resume_optimizer", refuse)
+    with pytest.raises((GanferError, torch.AcceleratorError)) as caught:
+        train_gan(workspace, config, data)
+    assert "damaged" not in str(caught.value)
+    assert "cannot be read" not in str(caught.value)
 
 
 def test_kid_on_a_device_is_kid():
