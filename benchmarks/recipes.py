@@ -81,9 +81,9 @@ def fer7(config: str, theirs: str, bar: float, tta: str = "flip", note: str = ""
     return Recipe(config, ("fer",), theirs, {"test accuracy": bar}, overrides, tta, note=note)
 
 
-_STEPS = {"classifier__steps": 200, "classifier__batch_size": 64}
-_SMALL = {**_STEPS, "data__size": 32}
-_TINY = {"classifier__steps": 200, "classifier__batch_size": 32, "data__size": 24}
+_STEPS: dict[str, Any] = {"classifier__steps": 200, "classifier__batch_size": 64}
+_SMALL: dict[str, Any] = {**_STEPS, "data__size": 32}
+_TINY: dict[str, Any] = {"classifier__steps": 200, "classifier__batch_size": 32, "data__size": 24}
 
 RECIPES = (
     happy_angry("happy-angry", {"test accuracy": 0.90, "test recall angry": 0.85}),
