@@ -47,7 +47,7 @@ class Processes:
         self.workers: list[subprocess.Popen[bytes]] = []
         self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-show",
                                      "--scheduler-file", str(self.file))  # fmt: skip
-        until(self.file.is_file)
+        until(lambda: self.file.is_file() and self.file.read_text().rstrip().endswith("}"))  # there, and written whole
         self.address = json.loads(self.file.read_text())["address"]
 
     def add(self, *options: str) -> int:
