@@ -25,7 +25,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, PICTURE = DOCS / "choosing.md", DOCS / "choosing.svg"
 _FIGURES = ("test accuracy", "subject folds accuracy")  # people unknown to the classifier, where that is known
-_WIDE, _HIGH = 0.45, 2.0  # of a label: decades, percent
+_WIDE, _HIGH = 1.2, 2.0  # of a label: decades, percent
 _COLOURS = {
     "7 expressions": "#1f6f8b", "6 expressions": "#c06014", "8 classes": "#6a4c93", "happy or angry": "#3a7d44",
     "CK+48, folds by subject": "#a4243b",

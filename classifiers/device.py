@@ -95,6 +95,15 @@ def prepare(device: torch.device) -> None:
         torch.set_float32_matmul_precision("high")
 
 
+def check_processes(device: torch.device, here: int) -> None:
+    """ClassifierError where torchrun runs more processes on this machine than there are GPUs to train on."""
+    if device.type == "cuda" and here > torch.cuda.device_count():
+        raise ClassifierError(
+            f"torchrun runs {here} processes here, and they see {torch.cuda.device_count()} GPU(s): start as many as "
+            "there are GPUs (--nproc-per-node)"
+        )
+
+
 def make_fabric(device: str, precision: str, *, unused_parameters: bool = False) -> Fabric:
     """A launched Fabric: one device by name, or, under torchrun, all that torchrun gives this job.
 
@@ -107,12 +116,8 @@ def make_fabric(device: str, precision: str, *, unused_parameters: bool = False)
     precision = resolve_precision(precision, place)
     world, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     where: dict[str, Any] = {"devices": [place.index or 0] if place.type == "cuda" else 1}
-    if world > 1 and place.type == "cuda" and local > torch.cuda.device_count():
-        raise ClassifierError(
-            f"torchrun runs {local} processes here, and they see {torch.cuda.device_count()} GPU(s): start as many as "
-            "there are GPUs (--nproc-per-node)"
-        )
     if world > 1:
+        check_processes(place, local)
         strategy = DDPStrategy(find_unused_parameters=unused_parameters)
         where = {"devices": local, "num_nodes": world // local, "strategy": strategy}
     fabric = Fabric(accelerator=place.type, precision=precision, **where)

@@ -138,9 +138,9 @@ class Changer:
             if self.encoder is not None:
                 labels = None if self.labels is None else np.full(len(rows), self.labels[label])
                 found = torch.from_numpy(self.encoder.encode(faces[rows], labels))
-                depth = self._space(int(label)).codes([0]).shape[1]
+                like = self._space(int(label)).codes([0])
                 # the encoder's one latent, at every place it enters the network
-                starts = found.repeat(1, depth, 1).to(self._space(int(label)).codes([0]).device)
+                starts = found.repeat(1, like.shape[1], 1).to(like.device)
             if starts is None or self.config.transfer.refine:
                 projector = self._projector(int(label))
                 size = self.config.projection.batch if starts is None else len(rows)

@@ -12,7 +12,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from classifiers.device import has_bf16, prepare
+from classifiers.device import check_processes, has_bf16, prepare
 from ganfer.errors import GanferError
 from ganfer.runtime import ranks
 from ganfer.runtime.signals import Ended
@@ -66,11 +66,7 @@ def make_fabric(device: str = "auto", precision: str = "auto") -> Fabric:
     if ranks.count() > 1:
         ranks.start()
         here = ranks.count_here()
-        if place.type == "cuda" and here > torch.cuda.device_count():
-            raise GanferError(
-                f"torchrun runs {here} processes here, and they see {torch.cuda.device_count()} GPU(s).",
-                "Start as many as there are GPUs (--nproc-per-node).",
-            )
+        check_processes(place, here)
         fabric = Fabric(
             accelerator=place.type, devices=here, num_nodes=ranks.count() // here, strategy="ddp", precision=kind
         )

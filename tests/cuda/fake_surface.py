@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-import threading
 import types
-import weakref
 from typing import Any
 from unittest import mock
 
 import torch
-from fake_gpu import CudaGenerator, CudaTensor, DefaultGenerator, FakeCuda, Mode
+from fake_gpu import CudaGenerator, CudaTensor, FakeCuda
+from fake_streams import patch_streams
 from lightning_fabric.accelerators import MPSAccelerator
 from torch.optim import optimizer as optimizers
 from torch.utils import _foreach_utils
 from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import _disable_current_modes
 
 
 def patch_torch(gpu: FakeCuda, undo: contextlib.ExitStack) -> None:
@@ -58,7 +55,7 @@ def patch_torch(gpu: FakeCuda, undo: contextlib.ExitStack) -> None:
         synchronize=lambda device=None: gpu.log.sync("torch.cuda.synchronize"),
         ipc_collect=lambda: None,
     )
-    _patch_streams(gpu, put)
+    patch_streams(gpu, put)
     _patch_common(gpu, put, undo)
 
 
@@ -88,134 +85,6 @@ def _patch_common(gpu: FakeCuda, put: Any, undo: contextlib.ExitStack) -> None:
     before = torch.__future__.get_swap_module_params_on_conversion()
     torch.__future__.set_swap_module_params_on_conversion(True)  # CUDA's way: a module's parameters stay the objects
     undo.callback(torch.__future__.set_swap_module_params_on_conversion, before)
-
-
-def _patch_streams(gpu: FakeCuda, put: Any) -> None:
-    def number_of(device: Any) -> int:
-        """Of a device's name; of the current one."""
-        index = None if device is None else torch.device(device).index
-        return gpu.here if index is None else index
-
-    numbers = itertools.cycle(range(32))  # which torch hands out in turn
-
-    class Stream:
-        def __init__(self, device: Any = None, **__: Any) -> None:
-            self.number, self.index = next(numbers), number_of(device)
-
-        def wait_stream(self, other: Any) -> None: ...
-        def wait_event(self, event: Any) -> None: ...
-        def synchronize(self) -> None:
-            gpu.log.sync("stream.synchronize")
-
-    class Event:
-        def __init__(self, *_: Any, **__: Any) -> None: ...
-        def record(self, stream: Any = None) -> None:
-            index = gpu.here if stream is None else stream.index
-            assert index == gpu.device.index, "an event on another GPU's stream waits for nothing"
-
-        def query(self) -> bool:
-            return True
-
-        def synchronize(self) -> None:
-            gpu.log.sync("event.synchronize")
-
-    class Graph:
-        """Remembers operations with their tensors, and replays them into the same tensors."""
-
-        def __init__(self, *_: Any, **__: Any) -> None:
-            self.steps: list[Any] = []
-            self.generators: dict[int, torch.Generator] = {}
-            self.seed: torch.Generator | None = None
-            self.pool: Any = None
-
-        def register_generator_state(self, generator: torch.Generator) -> None:
-            self.generators[generator._cdata] = generator
-
-        def reset(self) -> None:
-            self.steps = []
-            for own in gpu.recorded.values():
-                own.discard(self)
-
-        def replay(self) -> None:
-            gpu.log.launches["graph replay"] += 1
-            _, stream = gpu.seeds.setdefault(id(self.seed), (self.seed, here.stream))
-            assert stream is here.stream, "a seed that two streams read"
-            with _disable_current_modes(), torch.no_grad():
-                self._run()
-
-        def _run(self) -> None:
-            for func, args, kwargs, out in self.steps:
-                generator = kwargs.get("generator")
-                assert generator is None or generator._cdata in self.generators, "a generator the graph does not know"
-                new = func(*args, **kwargs)
-                for old, fresh in zip(pytree.tree_leaves(out), pytree.tree_leaves(new), strict=True):
-                    if isinstance(old, torch.Tensor) and old.data_ptr() != fresh.data_ptr():
-                        old.copy_(fresh)
-
-    @contextlib.contextmanager
-    def graph(
-        made: Graph, pool: Any = None, stream: Any = None, capture_error_mode: str = "global", **__: Any
-    ) -> Any:  # fmt: skip
-        assert number_of(None if stream is None else f"cuda:{stream.index}") == gpu.device.index, "another GPU's stream"
-        # recordings of one training have one memory; cuBLAS's workspace is that of their stream
-        made.pool, others = pool, gpu.recorded.setdefault(getattr(stream, "number", -1), weakref.WeakSet())
-        assert all(other.pool == pool for other in others), "two trainings record on one stream"
-        others.add(made)
-        if capture_error_mode == "global" and threading.active_count() > 1:
-            raise RuntimeError("operation not permitted when stream is capturing (another thread's)")
-        states = [(g, g.get_state()) for g in (torch.default_generator, *made.generators.values())]
-        gpu.capture, gpu.log.capturing = made.steps, True
-        made.seed = default.held
-        try:
-            yield
-        except RuntimeError as error:  # a capture that is broken cannot be ended either
-            gpu.stream_lost = True
-            CudaGenerator.broken.update(made.generators)
-            raise RuntimeError("operation failed due to a previous error during capture") from error
-        finally:
-            gpu.capture, gpu.log.capturing = None, False
-            for tensor, before in reversed(gpu.overwritten):
-                tensor.copy_(before)
-            gpu.overwritten.clear()
-            for generator, state in states:
-                generator.set_state(state)
-
-    def set_stream(stream: Stream) -> None:
-        gpu.stream_lost = False
-
-    @contextlib.contextmanager
-    def on(stream: Stream) -> Any:
-        before, here.stream, index, gpu.here = here.stream, stream, gpu.here, stream.index
-        aside = threading.current_thread() is not threading.main_thread()  # where no mode sees tensors of the CPU
-        try:
-            with Mode(gpu) if aside else contextlib.nullcontext():
-                yield
-        finally:
-            here.stream, gpu.here = before, index
-
-    @contextlib.contextmanager
-    def of(device: Any) -> Any:
-        before, gpu.here = gpu.here, number_of(device)
-        try:
-            yield
-        finally:
-            gpu.here = before
-
-    first = Stream(gpu.device)
-
-    class Here(threading.local):
-        stream = first
-
-    handles = itertools.count()
-    here, default = Here(), DefaultGenerator("cpu")
-    default.held = CudaGenerator("cpu")
-    put(
-        torch.cuda, Stream=Stream, Event=Event, current_stream=lambda device=None: here.stream, CUDAGraph=Graph,
-        set_stream=set_stream, graph_pool_handle=lambda: (0, next(handles)),
-        default_generators=(default,) * gpu.devices,
-        graph=graph, stream=on, device=of,
-        is_current_stream_capturing=lambda: gpu.capture is not None,
-    )  # fmt: skip
 
 
 def _patch_tensors(gpu: FakeCuda, put: Any) -> None:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
-import pytest
+import scenarios_gan as gans
+import scenarios_many as together
 import scenarios_passes as passes
 import scenarios_steering as steering
 import torch
 from fake_gpu import FakeCuda
-
-NAMES = ("angry", "fear", "happy")
-Figures = dict[str, float]
+from scenarios_common import NAMES, Figures, made_ready, metered_steps, samples
 
 
 @dataclass(frozen=True)
@@ -31,55 +27,6 @@ class Scenario:
     settings: dict[str, Any] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
     graphs: str = "off"
-
-
-class Meter:
-    """Kernels and waits between the moments it is asked."""
-
-    def __init__(self, gpu: FakeCuda) -> None:
-        self.gpu, self.seen = gpu, list[tuple[int, int]]()
-        self.libraries = set[tuple[bool, str]]()  # what was asked of them then
-
-    def note(self) -> None:
-        self.libraries.add((torch.backends.cudnn.benchmark, torch.get_float32_matmul_precision()))
-        self.seen.append((self.gpu.log.kernels, sum(self.gpu.log.syncs.values())))
-
-    def per_step(self, first: int, last: int) -> Figures:
-        """The mean over the steps between two notes."""
-        (kernels, syncs), (more_kernels, more_syncs) = self.seen[first], self.seen[last]
-        steps = last - first
-        return {"kernels": (more_kernels - kernels) / steps, "syncs": (more_syncs - syncs) / steps}
-
-
-def samples(count: int, size: int = 24, seed: int = 0) -> Any:
-    """`classifiers.Samples` of noise in three classes."""
-    from classifiers import Samples
-
-    rng = np.random.default_rng(seed)
-    return Samples(rng.integers(0, 256, (count, 1, size, size), np.uint8), np.arange(count) % len(NAMES))
-
-
-@contextlib.contextmanager
-def metered_steps(gpu: FakeCuda) -> Iterator[Meter]:
-    """A meter that notes the beginning of every step of a classifier's training."""
-    from classifiers.state import Run
-
-    meter, reseed = Meter(gpu), Run.reseed
-
-    def noting(run: Run) -> np.random.Generator:
-        meter.note()
-        return reseed(run)
-
-    with mock.patch.object(Run, "reseed", noting):
-        yield meter
-
-
-def made_ready(gpu: FakeCuda, meter: Meter) -> None:
-    """What a training asks of the libraries, until its end; the other GPUs of the machine are left alone."""
-    assert meter.libraries == {(True, "high")}, meter.libraries
-    assert not torch.backends.cudnn.benchmark
-    assert torch.get_float32_matmul_precision() == "highest"
-    assert gpu.forked == {str(gpu.device)}, gpu.forked
 
 
 def classifier(gpu: FakeCuda, folder: Path, *, sources: bool = False, device: str = "cuda", **settings: Any) -> Figures:
@@ -143,88 +90,6 @@ def refused(gpu: FakeCuda, folder: Path) -> Figures:
     return {"syncs": 0.0}
 
 
-@contextlib.contextmanager
-def inside() -> Iterator[list[int]]:
-    """Workers of `train_many` that are this process, which is on the stand-in; gives what they were limited to."""
-    from classifiers import many, sharing
-    from classifiers.tasks import Here
-
-    limited = list[int]()
-
-    class Inside(Here):
-        overlaps = True
-
-        def limit(self, workers: int) -> None:
-            limited.append(workers)
-
-    def opened(*_: Any, **__: Any) -> Any:
-        return contextlib.nullcontext(Inside())
-
-    with contextlib.ExitStack() as patched:
-        patched.enter_context(mock.patch.object(many, "opened", opened))
-        patched.enter_context(mock.patch.object(sharing, "Local", Inside))
-        patched.enter_context(mock.patch.object(sharing, "_WINDOW", 0.1))
-        patched.enter_context(mock.patch.object(many, "_default_workers", return_value=10))
-        yield limited
-
-
-def many(gpu: FakeCuda, folder: Path) -> Figures:
-    """Trainings side by side: as many as fit into its memory, by a few steps of the one with the largest batch."""
-    from classifiers import Job, TrainConfig, train_many
-
-    said = list[str]()
-    jobs = [
-        Job(TrainConfig(model="compact-small", steps=3, batch_size=batch, tensorboard=False, freeze=0.5), samples(48),
-            samples(12, seed=1), NAMES, folder / str(batch))
-        for batch in (8, 12, 16, 9)
-    ]  # fmt: skip
-    with inside() as limited:
-        done = train_many(jobs, device="cuda", say=said.append)
-    assert [result.steps for result in done] == [3] * 4
-    assert limited == [3]
-    (line,) = said
-    assert line == (
-        "3 trainings at a time on the GPU of Fake H100; each takes 3.2 of 18.3 GB: at the same time, by NVIDIA's MPS."
-    )
-    return {"syncs": 0.0}
-
-
-def in_turns(gpu: FakeCuda, folder: Path) -> Figures:
-    """Trainings in one process, each on a stream of its own, are what they are alone; which way is measured.
-
-    One that fails leaves the others alone, and the same call finds those that are done."""
-    from classifiers import ClassifierError, Job, TrainConfig, sharing, train, train_many
-    from classifiers.files import read_weights
-
-    config = TrainConfig(
-        model="compact-small", steps=8, batch_size=12, dropout=0.3, progressive=0.0, tensorboard=False
-    )  # fmt: skip
-    jobs = [Job(config, samples(48), samples(12, seed=1), NAMES, folder / f"{n}", n) for n in range(4)]
-    bad = Job(config, replace(samples(48), labels=np.zeros(48, int)), samples(12, seed=1), NAMES, folder / "bad", 9)
-    said = list[str]()
-    with inside() as limited, mock.patch.dict(os.environ, {sharing.SWITCH: "streams"}):
-        gpu.log.reset()
-        with pytest.raises(ClassifierError, match=r"1 of 5 trainings failed.*all of one class"):
-            train_many([*jobs, bad], device="cuda", say=said.append)
-        replays = gpu.log.launches["graph replay"]
-        assert [result.already_done for result in train_many(jobs, device="cuda")] == [True] * 4
-    assert limited == [1]
-    assert replays >= 4 * (8 - 3), replays
-    assert said[0].startswith("4 trainings at a time"), said
-    assert said[0].endswith("in turns in one process, each on a stream of its own."), said
-    for job in jobs:
-        train(*(job.config, job.train, job.val, NAMES, folder / f"alone {job.seed}"), seed=job.seed, device="cuda")
-        one, other = (
-            read_weights(Path(f) / "model.safetensors")[0] for f in (job.folder, folder / f"alone {job.seed}")
-        )
-        assert all(torch.equal(one[name], other[name]) for name in one), job.seed
-    with inside() as limited, mock.patch.object(sharing, "LONG", 0.0):
-        train_many([replace(job, folder=f"{job.folder} measured") for job in jobs], device="cuda", say=said.append)
-    assert limited in ([1], [3]), limited
-    assert re.search(r"\([\d,]+ steps a second on streams, [\d,]+ in processes\)\.$", said[1]), said[1]
-    return {"syncs": 0.0}
-
-
 class Stop(Exception):
     """Ends a training from outside."""
 
@@ -251,99 +116,6 @@ def resumed(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
     with metered_steps(gpu) as meter:
         train(*arguments, device="cuda")
     return meter.per_step(1, 2)  # of the third epoch, in which nothing is validated
-
-
-def tiny_workspace(folder: Path) -> tuple[Any, Any]:
-    """A workspace with 60 training images of noise, and its data."""
-    from ganfer.data.imageset import ImageSet, save_set
-    from ganfer.workspace import Workspace
-
-    n, size = 60, 16
-    pixels = np.random.default_rng(0).integers(0, 256, (n, 1, size, size), np.uint8)
-    images = ImageSet(
-        images=pixels, labels=np.arange(n) % len(NAMES), class_names=NAMES, split=np.full(n, "train"),
-        group=np.full(n, ""), source=np.full(n, "real"), ids=np.array([f"{i}.png" for i in range(n)]),
-    )  # fmt: skip
-    workspace = Workspace(folder)
-    data = workspace.run("data", "tiny", {})
-    with data.work("data add"):
-        data.finish(digest=save_set(data.path, images), figures={})
-    return workspace, data
-
-
-def gan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
-    """`ganfer train gan` with its own defaults, small; kernels and waits of one step; then draw."""
-    import ganfer.gan.train as stage
-    from ganfer.config import load_config
-    from ganfer.gan import history, loop, open_gan, sampling, snapshots
-
-    workspace, data = tiny_workspace(folder)
-    small = {"base_channels": 4, "latent_dim": 8, "batch_size": 8, "steps": 9, "snapshot_every": 9, "guide_epochs": 1}
-    config = load_config(None, {"device": "cuda", **{f"gan.{k}": v for k, v in small.items()}, **settings})
-    meter = Meter(gpu)
-
-    @contextlib.contextmanager
-    def asked() -> Iterator[Callable[[], bool]]:
-        def never() -> bool:
-            meter.note()
-            return False
-
-        yield never
-
-    with contextlib.ExitStack() as small:
-        small.enter_context(mock.patch.object(history, "plot_losses"))
-        small.enter_context(mock.patch.object(stage, "graceful_stop", asked))
-        small.enter_context(mock.patch.dict(sampling._INTERNAL_BATCH, cuda=16))
-        small.enter_context(mock.patch.object(snapshots, "_SAMPLES", 4))
-        small.enter_context(mock.patch.object(loop, "_RECALIBRATION_BATCHES", 1))
-        run = stage.train_gan(workspace, config, data)
-        open_gan(run.path, "cuda").sample(np.arange(3), np.arange(3))
-    made_ready(gpu, meter)
-    facts = json.loads((run.path / "record.json").read_text())
-    assert facts["device"] == "Fake H100"
-    if len(meter.seen) > 10:
-        return meter.per_step(8, 10)  # recorded by then
-    return meter.per_step(3, 7)  # four steps: every one pays its share of the lazy penalties
-
-
-def broken_gan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
-    """A recording that breaks off in the generator's half of a step: it goes on plainly, and trains the same."""
-    from ganfer.gan.guide import Guide
-
-    loss = Guide.loss
-
-    def refusing(self: Guide, *given: Any) -> torch.Tensor:
-        if torch.cuda.is_current_stream_capturing():
-            raise RuntimeError("operation not permitted when stream is capturing")
-        return loss(self, *given)
-
-    with mock.patch.object(Guide, "loss", refusing):
-        recorded_gan(gpu, folder, **settings)
-    return {"syncs": 0.0}
-
-
-def recorded_gan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
-    """Both kinds of steps, with penalties and without, recorded as graphs: the same generator, in few launches."""
-    from classifiers import recorder
-    from ganfer.gan import open_gan
-
-    found = []
-    for plain_steps in (99, 3):
-        with mock.patch.object(recorder, "WARM_UP", plain_steps):
-            figures = gan(gpu, folder / str(plain_steps), **settings)
-        (path,) = (folder / str(plain_steps)).glob("gans/*/generator.safetensors")
-        found.append(open_gan(path, "cpu").digest)
-    assert found[0] == found[1], "a recorded step trains something else"
-    return figures
-
-
-def gan_out_of_memory(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
-    """Memory that runs out in the GAN's training is one line that names the setting."""
-    from ganfer.errors import GanferError
-
-    with pytest.raises(GanferError, match="gan.batch_size = 8 .*Set a smaller gan.batch_size"):
-        gan(gpu, folder, **settings)
-    return {"syncs": 0.0}
 
 
 def stylegan(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
@@ -431,7 +203,7 @@ def apple(gpu: FakeCuda, folder: Path, **settings: Any) -> Figures:
     Manifold.fit(features, device="mps").realism(features, device="mps")
     found = TrainingIndex.of(samples(24).images, features).look(samples(24).images, features, device="mps")
     assert found.index.tolist() == list(range(24))
-    workspace, data = tiny_workspace(folder / "work")
+    workspace, data = gans.tiny_workspace(folder / "work")
     small = {"base_channels": 4, "latent_dim": 8, "batch_size": 8, "steps": 3, "snapshot_every": 3, "guide_epochs": 1}
     run = train_gan(workspace, load_config(None, {"device": "mps", **{f"gan.{k}": v for k, v in small.items()}}), data)
     assert open_gan(run.path, "mps").sample(np.arange(3), np.arange(3)).shape == (3, 1, 16, 16)
@@ -485,8 +257,8 @@ SCENARIOS = {
     ),
     "classifier recorded AdamW": Scenario(recorded, {"optimizer": "adamw", "dropout": 0.3}, graphs="auto"),
     "classifier not to be recorded": Scenario(refused),
-    "classifiers in turns": Scenario(in_turns, machine={"free_bytes": 16 << 30}, graphs="auto"),
-    "classifiers side by side": Scenario(many, machine={"free_bytes": 16 << 30}, graphs="auto"),
+    "classifiers in turns": Scenario(together.in_turns, machine={"free_bytes": 16 << 30}, graphs="auto"),
+    "classifiers side by side": Scenario(together.many, machine={"free_bytes": 16 << 30}, graphs="auto"),
     "classifier AdamW": Scenario(classifier, {"optimizer": "adamw"}),
     "classifier SGD": Scenario(classifier, {"optimizer": "sgd"}, {"devices": 8}),
     "classifier without bf16": Scenario(classifier, machine={"capability": (7, 5)}),
@@ -501,27 +273,31 @@ SCENARIOS = {
     "resumed AdamW": Scenario(resumed, {"optimizer": "adamw"}),
     "resumed Muon": Scenario(resumed, {"optimizer": "muon"}),
     "resumed without bf16": Scenario(resumed, machine={"capability": (7, 5)}),
-    "resgan": Scenario(gan),
+    "resgan": Scenario(gans.gan),
     "resgan recorded": Scenario(
-        recorded_gan, {"gan.r1_interval": 2, "gan.steps": 12, "gan.snapshot_every": 12}, graphs="auto"
+        gans.recorded_gan, {"gan.r1_interval": 2, "gan.steps": 12, "gan.snapshot_every": 12}, graphs="auto"
     ),
     "resgan not to be recorded": Scenario(
-        broken_gan, {"gan.r1_interval": 2, "gan.steps": 12, "gan.snapshot_every": 12}, graphs="auto"
+        gans.broken_gan, {"gan.r1_interval": 2, "gan.steps": 12, "gan.snapshot_every": 12}, graphs="auto"
     ),
     "stylegan2 recorded": Scenario(
-        recorded_gan, {"gan.network": "stylegan2", "gan.r1_interval": 20, "gan.guidance": 0.0}, graphs="auto"
+        gans.recorded_gan, {"gan.network": "stylegan2", "gan.r1_interval": 20, "gan.guidance": 0.0}, graphs="auto"
     ),
-    "dcgan": Scenario(gan, {"gan.network": "dcgan", "gan.guidance": 0.0}, {"devices": 8}),
-    "dcgan larger than the GPU": Scenario(gan, {"gan.network": "dcgan", "gan.guidance": 0.0}, {"free_bytes": 1000}),
-    "dcgan out of memory": Scenario(gan_out_of_memory, {"gan.network": "dcgan", "gan.guidance": 0.0}, {"oom_above": 4}),
-    "stylegan2": Scenario(gan, {"gan.network": "stylegan2", "gan.guidance": 0.0}),
-    "resgan fp16": Scenario(gan, {"gan.precision": "fp16", "gan.guidance": 0.0}),
+    "dcgan": Scenario(gans.gan, {"gan.network": "dcgan", "gan.guidance": 0.0}, {"devices": 8}),
+    "dcgan larger than the GPU": Scenario(
+        gans.gan, {"gan.network": "dcgan", "gan.guidance": 0.0}, {"free_bytes": 1000}
+    ),
+    "dcgan out of memory": Scenario(
+        gans.gan_out_of_memory, {"gan.network": "dcgan", "gan.guidance": 0.0}, {"oom_above": 4}
+    ),
+    "stylegan2": Scenario(gans.gan, {"gan.network": "stylegan2", "gan.guidance": 0.0}),
+    "resgan fp16": Scenario(gans.gan, {"gan.precision": "fp16", "gan.guidance": 0.0}),
     "resgan fp16 recorded": Scenario(
-        recorded_gan,
+        gans.recorded_gan,
         {"gan.precision": "fp16", "gan.guidance": 0.0, "gan.steps": 12, "gan.snapshot_every": 12},
         graphs="auto",
     ),
-    "resgan fp32": Scenario(gan, {"gan.precision": "fp32", "gan.guidance": 0.0}),
+    "resgan fp32": Scenario(gans.gan, {"gan.precision": "fp32", "gan.guidance": 0.0}),
     "StyleGAN2 drawing": Scenario(stylegan),
     "drawing": Scenario(drawing),
     "features": Scenario(passes.features),
