@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from stylegan_bridge.config import GeneratorConfig
 from stylegan_bridge.errors import BridgeError
 from stylegan_bridge.exact import exact
-from stylegan_bridge.graphs import Recorded
+from stylegan_bridge.graphs import Replayed
 from stylegan_bridge.network import MappingNetwork, NoiseMode, Noises, SynthesisNetwork
 from stylegan_bridge.transfer import to_device, to_host
 
@@ -69,7 +69,7 @@ class Generator(nn.Module):
         self.micro_batch: int | None = None
         #: On CUDA, with const or no noise: record the pass once and replay it. Off by default; measure it first.
         self.cuda_graphs = False
-        self._recorded: dict[tuple[object, ...], Recorded] = {}
+        self._replayed = Replayed(self)
         self.requires_grad_(False)
         self.eval()
 
@@ -227,12 +227,9 @@ class Generator(nn.Module):
         """`render`, recorded where that was asked for and the noise is the same each time."""
         if not self.cuda_graphs or ws.device.type != "cuda" or noise_mode == "random":
             return self.render(ws, self.noises(noise_mode, seeds))
-        tensors = (*self.parameters(), *self.buffers())
-        state = [(one.data_ptr(), 0 if one.is_inference() else one._version) for one in tensors]
-        key = (noise_mode, tuple(ws.shape), self.precision, tuple(state))  # what the recording reads, as it was
-        if key not in self._recorded:
-            self._recorded = {key: Recorded(lambda x: self.render(x, self.noises(noise_mode)), ws)}
-        return self._recorded[key](ws)
+        return self._replayed(
+            lambda x: self.render(x, self.noises(noise_mode)), ws, noise_mode, self.precision
+        )
 
     def _draw_in_micro_batches(self, draw: Callable[[list[int], Tensor], Tensor], count: int) -> Tensor:
         """Call `draw` on rows of exactly `micro_batch` indices, here and on the device, and keep `count` results."""

@@ -6,10 +6,10 @@ A graph reads the tensors that it was recorded with, wherever they lie; who move
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 WARM_UP = 3  # passes before the recording, in which libraries choose their algorithms and weights' transforms are made
 
@@ -48,3 +48,26 @@ class Recorded:
         self._input.copy_(x)
         self._graph.replay()
         return self._output
+
+
+class Replayed:
+    """A network's pass, recorded at its first call and replayed; recorded anew where the network has moved or changed.
+
+    One recording is kept, the last.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+        self._key: Hashable = None
+        self._recorded: Recorded | None = None
+
+    def __call__(self, function: Callable[[Tensor], Tensor], x: Tensor, *kind: Hashable) -> Tensor:
+        """function(x), whose tensor the next call overwrites. kind: all else that it depends on."""
+        tensors = (*self._network.parameters(), *self._network.buffers())
+        state = tuple((one.data_ptr(), 0 if one.is_inference() else one._version) for one in tensors)
+        key = (*kind, x.shape, x.dtype, state)  # what the recording reads, as it was
+        if self._recorded is None or key != self._key:
+            self._key, self._recorded = None, None  # its memory serves the next one
+            self._recorded = Recorded(function, x)
+            self._key = key
+        return self._recorded(x)

@@ -7,6 +7,8 @@ its label and the network alone, whatever the batch, the order or the number of 
 
 import hashlib
 import json
+import logging
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +24,7 @@ from torch import Tensor, nn
 from classifiers.device_set import to_device
 from classifiers.memory import is_of_the_gpu
 from classifiers.prediction import to_host
+from classifiers.recorder import wanted
 from ganfer.errors import GanferError
 from ganfer.gan.generator import Generator
 from ganfer.gan.latents import latents
@@ -29,12 +32,16 @@ from ganfer.gan.networks import GENERATORS, NetworkSpec, build_generator
 from ganfer.runtime.device import resolve_device
 from ganfer.runtime.files import write_bytes, write_json
 from stylegan_bridge.exact import exact
+from stylegan_bridge.graphs import Replayed
+
+log = logging.getLogger("ganfer")
 
 FORMAT = "ganfer-generator-1"
 FILE = "generator.safetensors"
 # Images per pass; fixed, see above. On a GPU about as many as the default network's pass draws while its launches are
 # made: a few faces then cost no more than their launches, and many are still drawn faster than they are written.
 _INTERNAL_BATCH = {"cpu": 32, "cuda": 128, "mps": 64}
+_PLAIN_PASSES = 8  # on CUDA, before a pass is recorded: a recording takes the time of some
 _PIXELS = {"cpu": 32 * 64**2, "cuda": 512 * 64**2, "mps": 64 * 64**2}  # per pass of networks of any size
 
 
@@ -61,6 +68,8 @@ class GanGenerator(Generator):
         self._batch = _INTERNAL_BATCH[self.device.type]
         if spec.layout:  # of any size: large images leave room for fewer
             self._batch = max(1, min(self._batch, _PIXELS[self.device.type] // spec.size**2))
+        self._plain_passes = _PLAIN_PASSES if wanted(self.device) else -1  # still to come; -1: no end to them
+        self._replayed, self._replaying = Replayed(self._network), threading.Lock()
 
     def sample(self, seeds: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         """Images (N, C, H, W) uint8 for seeds (N,) int64 and labels (N,) into class_names; None if unconditional."""
@@ -140,9 +149,29 @@ class GanGenerator(Generator):
         padding = self._batch - len(latent)
         z = to_device(torch.from_numpy(np.pad(latent, ((0, padding), *((0, 0),) * (latent.ndim - 1)))), self.device)
         y = None if labels is None else to_device(torch.from_numpy(np.pad(labels, (0, padding))), self.device)
-        with exact(self.device):
-            images = self.render(z, y)[: len(latent)]
-        return to_host(images.clamp_(0, 255).to(torch.uint8))
+        with self._replaying, exact(self.device):  # of threads, one's pixels are on their way before the next's pass
+            return to_host(self._pixels(z, y)[: len(latent)])
+
+    def _pixels(self, z: Tensor, y: Tensor | None) -> Tensor:
+        """A pass to the end, recorded where many have gone before it: the network's launches take the host's time."""
+
+        def plain(z: Tensor, y: Tensor | None = None) -> Tensor:
+            return self.render(z, y).clamp_(0, 255).to(torch.uint8)
+
+        if self._plain_passes or z.ndim != 2:
+            self._plain_passes -= 1 if self._plain_passes > 0 else 0
+            return plain(z, y)
+        try:
+            if y is None:
+                return self._replayed(plain, z)
+            both = torch.cat([z, y[:, None].to(z.dtype)], 1)
+            return self._replayed(lambda x: plain(x[:, :-1], x[:, -1].long()), both)
+        except RuntimeError as error:
+            if is_of_the_gpu(error):
+                raise
+            log.warning("the drawing cannot be recorded (%s): it runs plainly", str(error).partition("\n")[0])
+            self._plain_passes = -1
+            return plain(z, y)
 
     def _checked_labels(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray | None:
         """Labels that fit the seeds (or latents); None for an unconditional network."""

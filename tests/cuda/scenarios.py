@@ -176,6 +176,40 @@ def drawing(gpu: FakeCuda, folder: Path) -> Figures:
     return {"kernels": gpu.log.kernels, "syncs": sum(gpu.log.syncs.values())}
 
 
+def many_drawn(gpu: FakeCuda, folder: Path) -> Figures:
+    """Of many faces the passes are replayed, and are the same; also when the weights have changed."""
+    from ganfer.gan import sampling
+    from ganfer.gan.networks import NetworkSpec, build_generator
+    from ganfer.gan.sampling import GanGenerator
+
+    meter: Figures = {}
+    for network, names in (("resgan", NAMES), ("dcgan", None)):
+        spec = NetworkSpec(network, 16, 1, len(names or ()), 8, 4)
+        generator = GanGenerator(build_generator(spec), spec, names, device="cuda")
+
+        def draw(count: int, generator: GanGenerator = generator, conditional: bool = bool(names)) -> np.ndarray:
+            return generator.sample(np.arange(count), np.arange(count) % len(NAMES) if conditional else None)
+
+        few = [draw(128 * sampling._PLAIN_PASSES)]
+        assert not gpu.log.launches["graph replay"]
+        again = draw(128 * sampling._PLAIN_PASSES)
+        assert gpu.log.launches["graph replay"] == sampling._PLAIN_PASSES
+        assert np.array_equal(few[0], again)
+        with torch.no_grad():
+            for weight in generator.network.parameters():
+                weight.mul_(1.5)
+        renewed = draw(10)
+        assert not np.array_equal(renewed, again[:10])
+        generator._plain_passes = -1
+        assert np.array_equal(draw(10), renewed), "a recorded pass draws by weights that have gone"
+        generator._plain_passes = 0
+        gpu.log.reset()
+        draw(5)
+        meter = {"kernels": gpu.log.kernels, "syncs": sum(gpu.log.syncs.values())}
+        gpu.log.reset()
+    return meter
+
+
 def kid(gpu: FakeCuda, folder: Path) -> Figures:
     """KID on the device is KID."""
     from ganfer.metrics.kid import mmd2, mmd2_on
@@ -300,6 +334,7 @@ SCENARIOS = {
     "resgan fp32": Scenario(gans.gan, {"gan.precision": "fp32", "gan.guidance": 0.0}),
     "StyleGAN2 drawing": Scenario(stylegan),
     "drawing": Scenario(drawing),
+    "drawing, recorded": Scenario(many_drawn, graphs="auto"),
     "features": Scenario(passes.features),
     "pairs": Scenario(passes.pairs),
     "learning to encode": Scenario(passes.learning),

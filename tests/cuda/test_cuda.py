@@ -38,6 +38,7 @@ LIMITS = {
     "dcgan": 390,
     "stylegan2": 1270,
     "drawing": 45,
+    "drawing, recorded": 12,
     "StyleGAN2 drawing": 260,
 }
 # rows of the table in docs/speed.md: the scenario of a plain step, and of a recorded one
@@ -53,6 +54,7 @@ WAITS = {
     "dcgan larger than the GPU": 1,  # which images to send
     "serving": 1,  # the answer
     "drawing": 1,  # the pixels
+    "drawing, recorded": 1,
     "StyleGAN2 drawing": 1,
     "steering": 0.5,  # of an image: margins, pixels and codes that are shown to the judge, in batches
     "steering a GAN": 0.3,
