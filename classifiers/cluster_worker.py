@@ -121,7 +121,13 @@ def work(packed: bytes, topic: str, scratch: str, data: dict[str, Any] | None) -
     number = worker.name if isinstance(worker.name, int) else 0
     with _alone:
         end_if_cancelled()
-        value = order.call(Place(folder, arrays or {}, tell, ask, number), *order.arguments)
+        try:
+            value = order.call(Place(folder, arrays or {}, tell, ask, number), *order.arguments)
+        except RuntimeError as error:
+            from classifiers.memory import end_if_dead  # here, as not every task needs torch
+
+            end_if_dead(error)
+            raise
     if sees:
         return value, []
     left = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_mtime_ns)

@@ -9,7 +9,6 @@ a GPU one process that gives each training a stream (`turns`); a cluster's machi
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
@@ -26,6 +25,7 @@ from classifiers.config import TrainConfig
 from classifiers.device import device_of, resolve_device
 from classifiers.errors import ClassifierError
 from classifiers.files import read_weights
+from classifiers.memory import end_if_dead
 from classifiers.parts import total_steps
 from classifiers.prediction import WEIGHTS
 from classifiers.probe import precision_of
@@ -242,10 +242,9 @@ def _train(
                     found[number] = result.steps, result.seconds, result.notes
                 elif isinstance(result, ClassifierError):
                     found[number] = result
-                elif isinstance(result, torch.AcceleratorError) and at_once > 1:
-                    log.error("%s: %s", parts[number].folder, result)
-                    os._exit(1)  # the GPU answers nobody of this process any more: the others go on in the next
                 else:
+                    if at_once > 1:
+                        end_if_dead(result)  # at once: the others go on in the next process
                     bugs.append(result)
     if bugs:  # with its traceback
         raise bugs[0]

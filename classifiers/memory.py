@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import logging
 import os
 import sys
 import traceback
@@ -13,6 +14,8 @@ from functools import cache
 
 import torch
 from torch import Tensor, nn
+
+log = logging.getLogger("classifiers")
 
 _WORDS = (  # of libraries that cannot get their workspace: plain RuntimeErrors
     "ALLOC_FAILED",  # cuBLAS, cuFFT, cuSOLVER, and cuDNN until 8
@@ -37,6 +40,18 @@ def is_out_of_memory(error: BaseException) -> bool:
 def is_of_the_gpu(error: BaseException) -> bool:
     """Whether a GPU is to blame, by its memory or else, and not the file whose tensors were sent there."""
     return isinstance(error, torch.AcceleratorError) or is_out_of_memory(error)
+
+
+def is_dead(error: BaseException | None) -> bool:
+    """Whether the GPU answers nobody of this process any more: a kernel failed, and only a new process can use it."""
+    return isinstance(error, torch.AcceleratorError) and not is_out_of_memory(error)
+
+
+def end_if_dead(error: BaseException) -> None:
+    """End this process, a worker's, at once where `is_dead`: the next task gets one that works."""
+    if is_dead(error):
+        log.error("the GPU failed: %s", str(error).partition("\n")[0])
+        os._exit(1)  # whatever is destroyed in an orderly way would ask the GPU again, and abort
 
 
 def let_go(error: BaseException | None) -> None:

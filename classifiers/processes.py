@@ -190,7 +190,13 @@ def _work(order: Order) -> Any:
 
     arrays = Files.mapped(order.files)
     place = Place(Path(order.folder), arrays, lambda message: pipe.send((order.number, False, message)), ask, worker)
-    return order.call(place, *order.arguments)
+    try:
+        return order.call(place, *order.arguments)
+    except RuntimeError as error:
+        from classifiers.memory import end_if_dead  # here, as not every task needs torch
+
+        end_if_dead(error)
+        raise
 
 
 # --- the arrays that workers map --------------------------------------------------------------------------------------

@@ -112,10 +112,13 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away: `ganfer status | head`
         sys.exit(1)
     except (OSError, RuntimeError) as error:
-        line = _file_system_line(error) if isinstance(error, OSError) else _memory_line(error)
+        line = _file_system_line(error) if isinstance(error, OSError) else _memory_line(error) or _gpu_line(error)
         if line is None:
             raise
         _tell(f"ganfer: {one_line(line)}")
+        if isinstance(error, RuntimeError) and _is_dead(error):
+            sys.stdout.flush()
+            os._exit(1)  # destroying what lies on such a GPU aborts
         sys.exit(1)
 
 
@@ -164,6 +167,24 @@ def _memory_line(error: RuntimeError) -> str | None:
     return (
         "Out of GPU memory. Free it (nvidia-smi shows who uses it), or add --device cpu; "
         "the same command goes on from what is finished."
+    )
+
+
+def _is_dead(error: RuntimeError) -> bool:
+    from classifiers.memory import is_dead
+
+    return is_dead(error)
+
+
+def _gpu_line(error: RuntimeError) -> str | None:
+    """One line for a kernel that failed, after which the GPU answers nothing of this process; None for other errors."""
+    if not _is_dead(error):
+        return None
+    said = str(error).partition("\n")[0].removeprefix("CUDA error: ")
+    return (
+        f"The GPU failed ({said}). The same command goes on from what is finished. If it fails again, set "
+        "CLASSIFIERS_CUDA_GRAPHS=off, or another precision (classifier.precision=32-true, gan.precision=fp32), "
+        "or update the driver and torch."
     )
 
 

@@ -11,7 +11,7 @@ import sys
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ from classifiers.errors import StorageError
 from classifiers.files import read_weights
 from classifiers.folds import _inner_validation, assign_folds
 from classifiers.many import dealt
-from classifiers.processes import scratch_beside
+from classifiers.processes import Local, scratch_beside
+from classifiers.scheduler import Place, Task, run
 from classifiers.state import RESUME, Run
 from classifiers.training import Advance, step_by_step
 from classifiers.turns import rounds
@@ -106,6 +107,25 @@ def test_trainings_are_dealt_out_evenly_the_longest_first() -> None:
     steps = [5, 9, 1, 4, 3]
     assert dealt([0, 1, 2, 3, 4], steps, 2) == [[1, 4], [0, 3, 2]]
     assert dealt([2], steps, 8) == [[2]]
+
+
+def on_a_failing_gpu(place: Place, flag: str) -> int:
+    """Fails as a kernel does, the first time, and says which process it ran in."""
+    if Path(flag).exists():
+        Path(flag).write_text(str(os.getpid()))
+        Path(flag).rename(f"{flag}-seen")
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+    return os.getpid()
+
+
+def test_a_worker_whose_gpu_failed_is_replaced_and_its_task_begun_again(tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    flag.touch()
+    with closing(Local(1, scratch=tmp_path)) as engine:
+        found = [value for _, value in run([Task("one", on_a_failing_gpu, (str(flag),)) for _ in range(2)], engine)]
+    first = int((tmp_path / "flag-seen").read_text())
+    assert len(set(found)) == 1
+    assert first not in found
 
 
 @pytest.mark.long
