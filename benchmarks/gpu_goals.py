@@ -255,32 +255,65 @@ def fer2013(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
     archive = archive_of(sizes, shared, scratch)
     if archive is None:
         return {"left_out": f"FER2013 is not there: no {shared / DATA}"}
-    tiny = {"classifier.model": sizes.model, "classifier.steps": 2, "classifier.batch_size": 16}
+    tiny = {"device": sizes.device, "classifier.model": sizes.model, "classifier.steps": 2, "classifier.batch_size": 16}
     began = time.perf_counter()
     record = recipes.run(
         recipes.BY_NAME["fer2013-compact-minute"], {"fer": archive}, scratch / "work", short=False,
-        also={"device": sizes.device, **(tiny if sizes is DRY else {})},
+        also=tiny if sizes is DRY else {},
     )  # fmt: skip
     return {"seconds_with_data_and_start": time.perf_counter() - began, "recipe": record}
 
 
+def paces(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
+    """Steps a second of the recipes on FER2013, each by 150 of its steps, and the seconds that the whole would take."""
+    from dataclasses import replace
+
+    import recipes
+
+    from classifiers import train
+    from classifiers.parts import total_steps
+    from ganfer.classifier.train import real_only, samples
+    from ganfer.data.imageset import read_set
+
+    archive, found = archive_of(sizes, shared, scratch), Figures()
+    if archive is None:
+        return {"left_out": f"FER2013 is not there: no {shared / DATA}"}
+    dry = sizes is DRY
+    for name in ("fer2013-compact", "fer6-vgg16", "fer2013-vgg16", "fer2013-resnet152")[: 1 if dry else None]:
+        tiny = {"classifier.model": sizes.model, "classifier.batch_size": 8} if dry else {}
+        project = recipes.prepared(recipes.BY_NAME[name], {"fer": archive}, scratch / "paces", tiny)
+        images, config = read_set(project.needs.data().path), project.config.classifier
+        real, val = (samples(real_only(images, split)) for split in ("train", "val"))
+        short = replace(config, steps=4 if dry else 150, validations=1, progressive=0.0)
+        assert short.steps is not None
+        clock = Clock(sizes.device, short.steps)
+        train(short, real, val, images.class_names, scratch / name, device=sizes.device, progress=clock)
+        steps = total_steps(config, len(real))
+        found[name] = {"steps_per_second": clock.steps_per_second, "seconds": steps / clock.steps_per_second}
+    return found
+
+
 def drawing(sizes: Sizes, shared: Path, scratch: Path) -> Figures:
-    """Faces per second before they are written: the default network, and a wide one."""
+    """Faces per second before they are written: the default network, and a wide one; plainly, and as a recording."""
     import numpy as np
 
     from ganfer.gan.networks import NetworkSpec, build_generator
     from ganfer.gan.sampling import GanGenerator
 
     figures: Figures = {}
-    count = 100_000 if sizes.device == "cuda" else 64
-    for width in (16, 64) if sizes.device == "cuda" else (16,):
-        spec = NetworkSpec("resgan", 48, 1, 7, 100, width if sizes.device == "cuda" else 4)
-        generator = GanGenerator(build_generator(spec), spec, tuple("abcdefg"), device=sizes.device)
-        labels = np.arange(count) % 7
-        generator.sample(np.arange(512), labels[:512] if count >= 512 else np.arange(512) % 7)
-        began = time.perf_counter()
-        generator.sample(np.arange(count), labels)
-        figures[f"faces_per_second_width_{width}"] = count / (time.perf_counter() - began)
+    full = sizes.device == "cuda"
+    count = 50_000 if full else 64
+    for width in (16, 64) if full else (16,):
+        spec = NetworkSpec("resgan", 48, 1, 7, 100, width if full else 4)
+        network, labels, drawn = build_generator(spec), np.arange(count) % 7, list[np.ndarray]()
+        for way, before in (("plain_", -1), ("", 0)):
+            generator = GanGenerator(network, spec, tuple("abcdefg"), device=sizes.device)
+            generator.plain_passes = before if full else -1
+            drawn.append(generator.sample(np.arange(min(count, 4096)), labels[:4096]))
+            began = time.perf_counter()
+            generator.sample(np.arange(count), labels)
+            figures[f"{way}faces_per_second_width_{width}"] = count / (time.perf_counter() - began)
+        figures[f"same_pixels_width_{width}"] = bool(np.array_equal(drawn[0], drawn[1]))
     return figures
 
 
@@ -441,6 +474,7 @@ GOALS = {
         (Target(("recipe", "figures", "test accuracy"), least=0.715), Target(("recipe", "seconds"), most=60)),
         "minute", data=True,
     ),
+    "paces": Goal(paces, 2, "how long the recipes on FER2013 take", data=True),
     "ten seeds": Goal(ten_seeds, 3, "ten trainings in less than twice the time of one", (Target(("ratio",), most=2),)),
     "retrain": Goal(retraining, 6, "10 arms x 5 seeds in 300 s", (Target(("seconds",), most=300),)),
     "dcgan": Goal(gan_speed, 4, ">= 5x the usual loop", (Target(("ratio",), least=5),)),

@@ -200,7 +200,7 @@ def summary(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def table(found: dict[str, Any]) -> list[str]:
     """The cells with at least three seeds, as Markdown."""
-    head = f"| EfficientNet-Lite0 | right on validation | beside {BASE} | seeds |"
+    head = f"| EfficientNet-Lite0 | accuracy on validation | against {BASE} | seeds |"
     lines = [head, "|" + "---|" * (head.count("|") - 1)]
     for name in CELLS:
         row = found["summary"].get(name)

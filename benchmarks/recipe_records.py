@@ -35,7 +35,7 @@ class Row:
 
     recipe: Wanted
     record: dict[str, Any] | None
-    hours: float | None = None  # that the whole training would take, where that was measured
+    cost: Mapping[str, Any] | None = None  # the hours of the whole training; where one was begun, what it `stopped` at
 
     @property
     def shortened(self) -> bool:
@@ -52,8 +52,7 @@ def rows(recipes: Iterable[Wanted], folder: Path = RESULTS) -> list[Row]:
     full, short, file = read(folder / FULL), read(folder / SHORT), folder / COST
     cost = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return [
-        Row(recipe, full.get(recipe.config) or short.get(recipe.config), cost.get(recipe.config, {}).get("hours"))
-        for recipe in recipes
+        Row(recipe, full.get(recipe.config) or short.get(recipe.config), cost.get(recipe.config)) for recipe in recipes
     ]
 
 
@@ -109,14 +108,18 @@ def table(found: Iterable[Row]) -> list[str]:
     lines = [_HEAD, "|" + "---|" * (_HEAD.count("|") - 1)]
     for row in found:
         bars = ", ".join(f"{name} {100 * bar:g}%" for name, bar in row.recipe.bars.items() if bar) or "–"
-        whole = "" if row.hours is None else f"the whole takes about {row.hours:.1f} hours by its measured pace"
+        whole = "" if row.cost is None else f"the whole takes about {row.cost['hours']:.2g} hours by its measured pace"
         cells = [f"not run: {whole}" if whole else "not run yet", "–", "–", "–"]
+        if row.cost and (stopped := row.cost.get("stopped")):
+            share = f"{stopped['step']:,} of {row.cost['steps']:,} steps"
+            cells[0] = f"stopped after {share} at val accuracy {100 * stopped['val accuracy']:.1f}%: {whole}"
+            cells[1:] = [f"{stopped['seconds'] / 3600:.2g}", "0", row.cost["machine"]]
         if row.record is not None:
             short = ", ".join(f"{key.split('.')[-1]} {value}" for key, value in row.record["shortened"].items())
             reached = _in_words(row.record["figures"]) + (
                 f" *(shortened: {'; '.join(filter(None, (short, whole)))})*" if short else ""
             )
-            cells = [reached, f"{row.seconds / 3600:.2f}", str(row.record["seed"]), str(row.record["machine"])]
+            cells = [reached, f"{row.seconds / 3600:.2g}", str(row.record["seed"]), str(row.record["machine"])]
         lines.append(f"| `{row.recipe.config}` | {row.recipe.theirs or '–'} | {bars} | {' | '.join(cells)} |")
     return lines
 

@@ -68,7 +68,8 @@ class GanGenerator(Generator):
         self._batch = _INTERNAL_BATCH[self.device.type]
         if spec.layout:  # of any size: large images leave room for fewer
             self._batch = max(1, min(self._batch, _PIXELS[self.device.type] // spec.size**2))
-        self._plain_passes = _PLAIN_PASSES if wanted(self.device) else -1  # still to come; -1: no end to them
+        #: Passes still to come before one is recorded; -1: none is.
+        self.plain_passes = _PLAIN_PASSES if wanted(self.device) else -1
         self._replayed, self._replaying = Replayed(self._network), threading.Lock()
 
     def sample(self, seeds: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
@@ -158,8 +159,8 @@ class GanGenerator(Generator):
         def plain(z: Tensor, y: Tensor | None = None) -> Tensor:
             return self.render(z, y).clamp_(0, 255).to(torch.uint8)
 
-        if self._plain_passes or z.ndim != 2:
-            self._plain_passes -= 1 if self._plain_passes > 0 else 0
+        if self.plain_passes or z.ndim != 2:
+            self.plain_passes -= 1 if self.plain_passes > 0 else 0
             return plain(z, y)
         try:
             if y is None:
@@ -170,7 +171,7 @@ class GanGenerator(Generator):
             if is_of_the_gpu(error):
                 raise
             log.warning("the drawing cannot be recorded (%s): it runs plainly", str(error).partition("\n")[0])
-            self._plain_passes = -1
+            self.plain_passes = -1
             return plain(z, y)
 
     def _checked_labels(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray | None:

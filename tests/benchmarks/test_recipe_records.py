@@ -44,7 +44,7 @@ def test_a_whole_training_takes_the_place_of_a_shortened_one(records: ModuleType
     written(tmp_path / "recipes.json", a=WHOLE)
     written(tmp_path / "recipes_short.json", a=SHORTENED, b=SHORTENED)
     lines = records.table(records.rows([Recipe("a"), Recipe("b"), Recipe("c")], tmp_path))
-    assert lines[2] == "| `a` | – | test accuracy 65% | test accuracy 50.0% [40.0, 60.0] | 0.50 | 3 | a machine |"
+    assert lines[2] == "| `a` | – | test accuracy 65% | test accuracy 50.0% [40.0, 60.0] | 0.5 | 3 | a machine |"
     assert "*(shortened: steps 200)* | 0.01 | 3 |" in lines[3]
     assert lines[4].endswith("| not run yet | – | – | – |")
 
@@ -89,9 +89,17 @@ def test_a_row_that_was_not_run_whole_says_how_long_that_takes(records: ModuleTy
     written(tmp_path / records.FULL, c=WHOLE)
     written(tmp_path / records.COST, **{name: {"hours": 41.26} for name in "abc"})
     short, absent, whole = records.table(records.rows(recipes, tmp_path))[2:]
-    assert "; the whole takes about 41.3 hours by its measured pace)*" in short
-    assert "| not run: the whole takes about 41.3 hours by its measured pace |" in absent
+    assert "; the whole takes about 41 hours by its measured pace)*" in short
+    assert "| not run: the whole takes about 41 hours by its measured pace |" in absent
     assert "takes about" not in whole
+
+
+def test_a_training_that_was_stopped_is_no_result(records: ModuleType, tmp_path: Path) -> None:
+    stopped = {"step": 1500, "val accuracy": 0.5, "seconds": 1800}
+    written(tmp_path / records.COST, a={"hours": 1.0, "steps": 3000, "machine": "a GPU", "stopped": stopped})
+    (row,) = records.table(records.rows([Recipe("a")], tmp_path))[2:]
+    assert "| stopped after 1,500 of 3,000 steps at val accuracy 50.0%: the whole takes about 1 hours" in row
+    assert row.endswith("| 0.5 | 0 | a GPU |")
 
 
 def test_the_page_holds_what_is_recorded(records: ModuleType, tmp_path: Path) -> None:

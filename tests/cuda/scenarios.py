@@ -200,9 +200,9 @@ def many_drawn(gpu: FakeCuda, folder: Path) -> Figures:
                 weight.mul_(1.5)
         renewed = draw(10)
         assert not np.array_equal(renewed, again[:10])
-        generator._plain_passes = -1
+        generator.plain_passes = -1
         assert np.array_equal(draw(10), renewed), "a recorded pass draws by weights that have gone"
-        generator._plain_passes = 0
+        generator.plain_passes = 0
         gpu.log.reset()
         draw(5)
         meter = {"kernels": gpu.log.kernels, "syncs": sum(gpu.log.syncs.values())}
