@@ -25,7 +25,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, PICTURE = DOCS / "choosing.md", DOCS / "choosing.svg"
 _FIGURES = ("test accuracy", "subject folds accuracy")  # people unknown to the classifier, where that is known
-_WIDE, _HIGH = 1.2, 2.0  # of a label: decades, percent
+_GAP, _LETTER, _HIGH = 0.07, 0.052, 1.9  # a name's distance from its point and a letter's width, decades; percent
 _COLOURS = {
     "7 expressions": "#1f6f8b", "6 expressions": "#c06014", "8 classes": "#6a4c93", "happy or angry": "#3a7d44",
     "CK+48, folds by subject": "#a4243b",
@@ -94,6 +94,11 @@ def _starter(zoo: dict[str, Any]) -> Point:
     )  # fmt: skip
 
 
+def on_a_gpu(point: Point) -> bool:
+    """By the machine in its record."""
+    return "NVIDIA" in point.machine
+
+
 def task(recipe: Recipe) -> str:
     """What a recipe's accuracy is the accuracy of; only within a task can they be compared."""
     if recipe.sources == ("ck",):
@@ -140,30 +145,57 @@ def _bounds(interval: list[float]) -> str:
     return f"[{100 * interval[0]:+.1f}, {100 * interval[1]:+.1f}]"
 
 
+@dataclass(frozen=True)
+class Box:
+    """Room that is taken: decades of x, percent of y."""
+
+    left: float
+    right: float
+    low: float
+    high: float
+
+    def meets(self, other: "Box") -> bool:
+        return self.left < other.right and other.left < self.right and self.low < other.high and other.low < self.high
+
+
+def name_box(point: Point, x: float, taken: list[Box]) -> Box:
+    """Where a point's name goes: beside it, or as near above or below as there is room."""
+    for step in sorted(range(-24, 25), key=lambda k: (abs(k), k)):
+        middle, left = 100 * point.accuracy + step * _HIGH / 2, math.log10(x) + _GAP
+        box = Box(left, left + _LETTER * len(point.name), middle - _HIGH / 2, middle + _HIGH / 2)
+        if not any(box.meets(other) for other in taken):
+            return box
+    raise AssertionError(f"no room for {point.name}")
+
+
 def draw(points: list[Point], path: Path) -> None:
-    """Accuracy against minutes of training, and against faces per second; hollow where a training was shortened."""
+    """Accuracy against minutes of training, and against faces per second.
+
+    Squares were trained on a GPU; what is hollow was shortened.
+    """
     plt.rcParams |= {"svg.hashsalt": "ganfer", "svg.fonttype": "none"}  # the same records, the same small file
-    figure, axes = plt.subplots(1, 2, figsize=(11, 5), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(11, 5.6), sharey=True, layout="constrained")
     for axis, label, value in (
         (axes[0], "minutes of training (on the machine recorded)", lambda p: p.minutes),
         (axes[1], "faces per second, one thread", lambda p: p.rate),
     ):
-        labelled: list[tuple[float, float]] = []  # log10 of x, and y
-        for point in sorted(points, key=lambda p: -p.accuracy):
-            if (x := value(point)) is None:
-                continue
+        shown = [(point, x) for point in sorted(points, key=lambda p: -p.accuracy) if (x := value(point)) is not None]
+        taken = [Box(math.log10(x) - 0.05, math.log10(x) + 0.05, 100 * p.low, 100 * p.high) for p, x in shown]
+        for point, x in shown:
             y, colour = 100 * point.accuracy, _COLOURS[point.task]
             error = [[y - 100 * point.low], [100 * point.high - y]]
             fill = "none" if point.shortened else colour
-            axis.errorbar(x, y, error, fmt="o", color=colour, capsize=2, elinewidth=1, markerfacecolor=fill)
-            place = y
-            while any(abs(math.log10(x) - at) < _WIDE and abs(place - taken) < _HIGH for at, taken in labelled):
-                place -= _HIGH  # below the labels that are there
-            labelled.append((math.log10(x), place))
-            axis.annotate(point.name, (x, place), (6, -2), textcoords="offset points", size=7, color=colour)
+            mark = "s" if on_a_gpu(point) else "o"
+            axis.errorbar(x, y, error, fmt=mark, ms=5, color=colour, capsize=2, elinewidth=1, markerfacecolor=fill)
+            box = name_box(point, x, taken)
+            taken.append(box)
+            start, middle = 10**box.left, (box.low + box.high) / 2
+            axis.text(start, middle, point.name, size=7, color=colour, va="center_baseline")
+            if abs(middle - y) > _HIGH / 2:
+                axis.plot([x, start], [y, middle], color=colour, lw=0.5, alpha=0.6)
         axis.set_xscale("log")
         axis.margins(x=0.08, y=0.12)
-        axis.set_xlim(right=axis.get_xlim()[1] * 4)  # room for the rightmost names
+        axis.set_xlim(right=max(10**box.right for box in taken) * 1.2)
         axis.xaxis.set_major_formatter(lambda x, _: f"{x:g}" if x < 1000 else f"{x:,.0f}")
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
         axis.xaxis.set_minor_formatter(NullFormatter())
@@ -173,10 +205,14 @@ def draw(points: list[Point], path: Path) -> None:
     axes[0].set_ylabel("right on people it has not seen, %, with 95% interval")
     used = [name for name in _COLOURS if any(point.task == name for point in points)]
     marks = [plt.Line2D([], [], marker="o", ls="", color=_COLOURS[name], label=name) for name in used]
-    marks.append(
-        plt.Line2D([], [], marker="o", ls="", color="grey", markerfacecolor="none", label="training shortened")
-    )
-    axes[1].legend(handles=marks, fontsize=8)
+    kinds = [("o", "grey", "trained on a CPU"), ("s", "grey", "trained on a GPU")]
+    if any(point.shortened for point in points):
+        kinds.append(("o", "none", "training shortened"))
+    marks += [
+        plt.Line2D([], [], marker=mark, ls="", color="grey", markerfacecolor=fill, label=words)
+        for mark, fill, words in kinds
+    ]
+    axes[1].legend(handles=marks, fontsize=7, loc="lower left")
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
 
