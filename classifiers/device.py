@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -104,12 +105,24 @@ def check_processes(device: torch.device, here: int) -> None:
         )
 
 
+def quiet_fabric(**settings: Any) -> Fabric:
+    """Fabric, which else tells its own name of the precision at every training."""
+    from lightning_fabric import Fabric  # late: it loads torch's compiler, two seconds that prediction needn't pay
+
+    logger = logging.getLogger("lightning_fabric")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        return Fabric(**settings)
+    finally:
+        logger.setLevel(before)
+
+
 def make_fabric(device: str, precision: str, *, unused_parameters: bool = False) -> Fabric:
     """A launched Fabric: one device by name, or, under torchrun, all that torchrun gives this job.
 
     unused_parameters: some parameters get no gradient in some steps, for which several processes must look.
     """
-    from lightning_fabric import Fabric  # late: it loads torch's compiler, two seconds that prediction needn't pay
     from lightning_fabric.strategies import DDPStrategy
 
     place = resolve_device(device)
@@ -120,7 +133,7 @@ def make_fabric(device: str, precision: str, *, unused_parameters: bool = False)
         check_processes(place, local)
         strategy = DDPStrategy(find_unused_parameters=unused_parameters)
         where = {"devices": local, "num_nodes": world // local, "strategy": strategy}
-    fabric = Fabric(accelerator=place.type, precision=precision, **where)
+    fabric = quiet_fabric(accelerator=place.type, precision=precision, **where)
     prepare(place)  # before: else Fabric tells everybody to do so
     fabric.launch()
     return fabric

@@ -12,7 +12,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from classifiers.device import check_processes, has_bf16, prepare
+from classifiers.device import check_processes, has_bf16, prepare, quiet_fabric
 from ganfer.errors import GanferError
 from ganfer.runtime import ranks
 from ganfer.runtime.signals import Ended
@@ -67,11 +67,11 @@ def make_fabric(device: str = "auto", precision: str = "auto") -> Fabric:
         ranks.start()
         here = ranks.count_here()
         check_processes(place, here)
-        fabric = Fabric(
+        fabric = quiet_fabric(
             accelerator=place.type, devices=here, num_nodes=ranks.count() // here, strategy="ddp", precision=kind
         )
     else:
-        fabric = Fabric(
+        fabric = quiet_fabric(
             accelerator=place.type, devices=[place.index or 0] if place.type == "cuda" else 1, precision=kind
         )
     prepare(place)  # before: else Fabric tells everybody to do so

@@ -365,3 +365,13 @@ def test_several_processes_split_together_where_one_lacks_memory(tmp_path: Path)
     assert [words[-2:] for words in said] == [["2", "2"], ["2", "2"]]
     found, given = (read_weights(tmp_path / name / "model.safetensors")[0] for name in ("found", "given"))
     assert all(torch.equal(found[name], given[name]) for name in found)
+
+
+@pytest.mark.parametrize(
+    ("module", "precision"), [("classifiers.device", "bf16-mixed"), ("ganfer.runtime.device", "bf16")]
+)
+def test_the_precision_is_told_by_ganfer_alone(module: str, precision: str) -> None:
+    """Fabric's own logger writes to stderr, in its terms, once a training."""
+    program = f"from {module} import make_fabric; make_fabric('cpu', {precision!r})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout + done.stderr == ""
