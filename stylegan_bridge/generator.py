@@ -69,7 +69,7 @@ class Generator(nn.Module):
         self.micro_batch: int | None = None
         #: On CUDA, with const or no noise: record the pass once and replay it. Off by default; measure it first.
         self.cuda_graphs = False
-        self._replayed = Replayed(self)
+        self._replayed = Replayed()
         self.requires_grad_(False)
         self.eval()
 
@@ -227,7 +227,7 @@ class Generator(nn.Module):
         """`render`, recorded where that was asked for and the noise is the same each time."""
         if not self.cuda_graphs or ws.device.type != "cuda" or noise_mode == "random":
             return self.render(ws, self.noises(noise_mode, seeds))
-        return self._replayed(lambda x: self.render(x, self.noises(noise_mode)), ws, noise_mode, self.precision)
+        return self._replayed(self, lambda x: self.render(x, self.noises(noise_mode)), ws, noise_mode, self.precision)
 
     def _draw_in_micro_batches(self, draw: Callable[[list[int], Tensor], Tensor], count: int) -> Tensor:
         """Call `draw` on rows of exactly `micro_batch` indices, here and on the device, and keep `count` results."""

@@ -6,6 +6,7 @@ A graph reads the tensors that it was recorded with, wherever they lie; who move
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Callable, Hashable
 
 import torch
@@ -53,21 +54,26 @@ class Recorded:
 class Replayed:
     """A network's pass, recorded at its first call and replayed; recorded anew where the network has moved or changed.
 
-    One recording is kept, the last.
+    One recording is kept, the last. `lock`: to be held from a call until its result was copied, where several threads
+    draw. A copy of this (`copy.deepcopy`, `pickle`) has recorded nothing.
     """
 
-    def __init__(self, network: nn.Module) -> None:
-        self._network = network
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
         self._key: Hashable = None
         self._recorded: Recorded | None = None
 
-    def __call__(self, function: Callable[[Tensor], Tensor], x: Tensor, *kind: Hashable) -> Tensor:
-        """function(x), whose tensor the next call overwrites. kind: all else that it depends on."""
-        tensors = (*self._network.parameters(), *self._network.buffers())
+    def __reduce__(self) -> tuple[type[Replayed], tuple[()]]:
+        return Replayed, ()
+
+    def __call__(self, network: nn.Module, function: Callable[[Tensor], Tensor], x: Tensor, *kind: Hashable) -> Tensor:
+        """function(x), whose tensor the next call overwrites. kind: all else that it depends on, beside `network`."""
+        tensors = (*network.parameters(), *network.buffers())
         state = tuple((one.data_ptr(), 0 if one.is_inference() else one._version) for one in tensors)
         key = (*kind, x.shape, x.dtype, state)  # what the recording reads, as it was
         if self._recorded is None or key != self._key:
             self._key, self._recorded = None, None  # its memory serves the next one
-            self._recorded = Recorded(function, x)
+            with torch.inference_mode(False), torch.no_grad():  # else torch's random state becomes inference's alone
+                self._recorded = Recorded(function, x)
             self._key = key
         return self._recorded(x)

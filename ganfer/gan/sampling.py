@@ -8,9 +8,9 @@ its label and the network alone, whatever the batch, the order or the number of 
 import hashlib
 import json
 import logging
-import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +68,9 @@ class GanGenerator(Generator):
         self._batch = _INTERNAL_BATCH[self.device.type]
         if spec.layout:  # of any size: large images leave room for fewer
             self._batch = max(1, min(self._batch, _PIXELS[self.device.type] // spec.size**2))
-        #: Passes still to come before one is recorded; -1: none is.
-        self.plain_passes = _PLAIN_PASSES if wanted(self.device) else -1
-        self._replayed, self._replaying = Replayed(self._network), threading.Lock()
+        #: Passes still to come before one is recorded, where that is known to be right; -1: none is.
+        self.plain_passes = -1
+        self._replayed = Replayed()
 
     def sample(self, seeds: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         """Images (N, C, H, W) uint8 for seeds (N,) int64 and labels (N,) into class_names; None if unconditional."""
@@ -150,7 +150,8 @@ class GanGenerator(Generator):
         padding = self._batch - len(latent)
         z = to_device(torch.from_numpy(np.pad(latent, ((0, padding), *((0, 0),) * (latent.ndim - 1)))), self.device)
         y = None if labels is None else to_device(torch.from_numpy(np.pad(labels, (0, padding))), self.device)
-        with self._replaying, exact(self.device):  # of threads, one's pixels are on their way before the next's pass
+        # Of threads that replay, one's pixels are on their way before the next's pass.
+        with self._replayed.lock if self.plain_passes >= 0 else nullcontext(), exact(self.device):
             return to_host(self._pixels(z, y)[: len(latent)])
 
     def _pixels(self, z: Tensor, y: Tensor | None) -> Tensor:
@@ -159,20 +160,20 @@ class GanGenerator(Generator):
         def plain(z: Tensor, y: Tensor | None = None) -> Tensor:
             return self.render(z, y).clamp_(0, 255).to(torch.uint8)
 
+        def packed(both: Tensor) -> Tensor:
+            return plain(both[:, :-1].contiguous(), both[:, -1].long())
+
         if self.plain_passes or z.ndim != 2:
             self.plain_passes -= 1 if self.plain_passes > 0 else 0
             return plain(z, y)
         try:
             if y is None:
-                return self._replayed(plain, z)
-            both = torch.cat([z, y[:, None].to(z.dtype)], 1)
-            return self._replayed(lambda x: plain(x[:, :-1], x[:, -1].long()), both)
-        except RuntimeError as error:
-            if is_of_the_gpu(error):
-                raise
+                return self._replayed(self._network, plain, z)
+            return self._replayed(self._network, packed, torch.cat([z, y[:, None].to(z.dtype)], 1))
+        except RuntimeError as error:  # a GPU that answers nothing more fails again below
             log.warning("the drawing cannot be recorded (%s): it runs plainly", str(error).partition("\n")[0])
-            self.plain_passes = -1
-            return plain(z, y)
+        self.plain_passes = -1
+        return plain(z, y)
 
     def _checked_labels(self, seeds: np.ndarray, labels: np.ndarray | None) -> np.ndarray | None:
         """Labels that fit the seeds (or latents); None for an unconditional network."""
@@ -254,4 +255,6 @@ def _from_card(
     ):  # the fresh weights about to be replaced must not disturb the caller's stream
         network = build_generator(spec)
     network.load_state_dict(weights)
-    return GanGenerator(network, spec, names, digest=card["digest"], device=device, truncation=truncation, card=card)
+    found = GanGenerator(network, spec, names, digest=card["digest"], device=device, truncation=truncation, card=card)
+    found.plain_passes = _PLAIN_PASSES if wanted(device) else -1  # ganfer's own networks: nothing in them is by chance
+    return found

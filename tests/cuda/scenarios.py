@@ -186,6 +186,7 @@ def many_drawn(gpu: FakeCuda, folder: Path) -> Figures:
     for network, names in (("resgan", NAMES), ("dcgan", None)):
         spec = NetworkSpec(network, 16, 1, len(names or ()), 8, 4)
         generator = GanGenerator(build_generator(spec), spec, names, device="cuda")
+        generator.plain_passes = sampling._PLAIN_PASSES  # as of one that is opened
 
         def draw(count: int, generator: GanGenerator = generator, conditional: bool = bool(names)) -> np.ndarray:
             return generator.sample(np.arange(count), np.arange(count) % len(NAMES) if conditional else None)

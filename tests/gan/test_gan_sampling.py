@@ -1,11 +1,14 @@
 """Drawing: an image is its seed, its label and its network; a batch says how it was made and survives anything."""
 
+import copy
 import csv
 import errno
 import json
+import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -25,6 +28,7 @@ from ganfer.gan.sampling import FILE, GanGenerator, open_gan, save_generator
 from ganfer.generate.draw import Quota, generate, plan_counts
 from ganfer.generate.redraw import redraw
 from ganfer.workspace import Run
+from stylegan_bridge.graphs import Replayed
 
 SPEC = NetworkSpec("dcgan", 48, 1, len(NAMES), latent_dim=100, base_channels=16)
 
@@ -86,6 +90,38 @@ def test_an_image_is_its_seed_and_label_whatever_the_batch_order_or_threads():
         torch.set_num_threads(threads)
         assert np.array_equal(generator.sample(seeds, labels), expected)
         assert torch.get_num_threads() == threads
+
+
+def test_on_a_processor_several_passes_run_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator, together = GanGenerator(lively_network(), SPEC, NAMES), threading.Barrier(2, timeout=60)
+    render = generator.render
+
+    def meeting(z: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        together.wait()  # neither of the two passes ends alone
+        return render(z, labels)
+
+    monkeypatch.setattr(generator, "render", meeting)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(torch, "set_num_threads", lambda number: None)
+    assert len(generator.sample(np.arange(64), np.arange(64) % 3)) == 64
+
+
+class Refusing(Replayed):
+    """Of a network that cannot be recorded."""
+
+    def __call__(self, *_: object) -> torch.Tensor:
+        raise torch.AcceleratorError("CUDA error: operation not permitted when stream is capturing\nand more")
+
+
+def test_a_drawing_that_cannot_be_recorded_runs_plainly(caplog: pytest.LogCaptureFixture) -> None:
+    generator = GanGenerator(lively_network(), SPEC, NAMES)
+    expected = generator.sample(np.arange(5), np.arange(5) % 3)
+    generator.plain_passes, generator._replayed = 0, Refusing()
+    assert np.array_equal(generator.sample(np.arange(5), np.arange(5) % 3), expected)
+    assert generator.plain_passes == -1
+    assert "cannot be recorded (CUDA error: operation not permitted when stream is capturing): it runs" in caplog.text
+    again = pickle.loads(pickle.dumps(copy.deepcopy(generator)))
+    assert np.array_equal(again.sample(np.arange(5), np.arange(5) % 3), expected)
 
 
 def test_the_label_changes_the_face_and_truncation_calms_it():
