@@ -17,7 +17,7 @@ from typing import Any
 
 from classifiers.errors import ClassifierError, StorageError
 from classifiers.processes import Files, end_with
-from classifiers.tasks import Order, Place
+from classifiers.tasks import Order, Place, end_if_dead
 
 LOCK = "lock"  # a file in the scratch folder that the client holds: whoever sees it sees the folder
 _SAME = ("torch", "numpy")  # the versions that the bits of a result depend on
@@ -123,9 +123,7 @@ def work(packed: bytes, topic: str, scratch: str, data: dict[str, Any] | None) -
         end_if_cancelled()
         try:
             value = order.call(Place(folder, arrays or {}, tell, ask, number), *order.arguments)
-        except RuntimeError as error:
-            from classifiers.memory import end_if_dead  # here, as not every task needs torch
-
+        except Exception as error:
             end_if_dead(error)
             raise
     if sees:

@@ -25,13 +25,14 @@ from classifiers.config import TrainConfig
 from classifiers.device import device_of, resolve_device
 from classifiers.errors import ClassifierError
 from classifiers.files import read_weights
-from classifiers.memory import end_if_dead
+from classifiers.memory import is_dead
 from classifiers.parts import total_steps
 from classifiers.prediction import WEIGHTS
 from classifiers.probe import precision_of
 from classifiers.samples import Samples, arrays_of, samples_of
 from classifiers.scheduler import Died, Place, Task, Tell, cores, opened, run
 from classifiers.start import placed
+from classifiers.tasks import end_if_dead
 from classifiers.training import Advance, Progress, TrainResult, find_finished, silent, step_by_step
 from classifiers.turns import rounds
 
@@ -240,11 +241,12 @@ def _train(
                 if isinstance(result, TrainResult):
                     place.tell((number, result.steps, ""))
                     found[number] = result.steps, result.seconds, result.notes
-                elif isinstance(result, ClassifierError):
+                    continue
+                if at_once > 1:
+                    end_if_dead(result)  # at once: the others go on in the next process
+                if isinstance(result, ClassifierError) and not is_dead(result):
                     found[number] = result
                 else:
-                    if at_once > 1:
-                        end_if_dead(result)  # at once: the others go on in the next process
                     bugs.append(result)
     if bugs:  # with its traceback
         raise bugs[0]

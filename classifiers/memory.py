@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import logging
 import os
 import sys
 import traceback
@@ -14,8 +13,6 @@ from functools import cache
 
 import torch
 from torch import Tensor, nn
-
-log = logging.getLogger("classifiers")
 
 _WORDS = (  # of libraries that cannot get their workspace: plain RuntimeErrors
     "ALLOC_FAILED",  # cuBLAS, cuFFT, cuSOLVER, and cuDNN until 8
@@ -43,15 +40,31 @@ def is_of_the_gpu(error: BaseException) -> bool:
 
 
 def is_dead(error: BaseException | None) -> bool:
-    """Whether the GPU answers nobody of this process any more: a kernel failed, and only a new process can use it."""
-    return isinstance(error, torch.AcceleratorError) and not is_out_of_memory(error)
+    """Whether a kernel failed behind an error: the GPU answers nobody of this process any more, and only a new process
+    can use it.
+
+    What fails first is often the next call of cuBLAS, cuDNN or the driver, in words of its own, so the GPU is asked.
+    """
+    behind = list(_behind(error))
+    if not any(isinstance(one, RuntimeError) and not is_out_of_memory(one) for one in behind):
+        return False
+    if not torch.cuda.is_initialized():
+        return any(isinstance(one, torch.AcceleratorError) and not is_out_of_memory(one) for one in behind)
+    try:
+        here = torch.cuda.current_device()
+        for number in range(torch.cuda.device_count()):
+            if number == here or torch.cuda.memory_reserved(number):  # asking others would make a context there
+                torch.cuda.synchronize(number)
+    except RuntimeError:
+        return True
+    return False
 
 
-def end_if_dead(error: BaseException) -> None:
-    """End this process, a worker's, at once where `is_dead`: the next task gets one that works."""
-    if is_dead(error):
-        log.error("the GPU failed: %s", str(error).partition("\n")[0])
-        os._exit(1)  # whatever is destroyed in an orderly way would ask the GPU again, and abort
+def _behind(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and those that it was raised from or beside."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def let_go(error: BaseException | None) -> None:

@@ -26,7 +26,18 @@ from typing import Any
 import numpy as np
 
 from classifiers.errors import StorageError
-from classifiers.tasks import Died, Mailbox, Order, Place, Task, Tell, silent
+from classifiers.tasks import (
+    GPU_FAILED,
+    GPU_REMEDY,
+    Died,
+    Mailbox,
+    Order,
+    Place,
+    Task,
+    Tell,
+    end_if_dead,
+    silent,
+)
 
 _PARENT_SECONDS = 0.5
 _TORCHRUN = ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "RANK", "LOCAL_RANK")  # a worker is a world of its own
@@ -139,7 +150,11 @@ class _Worker:
 
 def _death(error: Exception) -> Died:
     codes = re.search(r"\{(.+)\}", str(error))  # of the process, at the end of loky's words
-    return Died(f"its process died ({codes[1] if codes else str(error).partition(chr(10))[0]})")
+    died = Died(f"its process died ({codes[1] if codes else str(error).partition(chr(10))[0]})")
+    if codes and f"({GPU_FAILED})" in codes[1]:
+        died = Died("its GPU failed")
+        died.remedy = GPU_REMEDY
+    return died
 
 
 @contextmanager
@@ -192,9 +207,7 @@ def _work(order: Order) -> Any:
     place = Place(Path(order.folder), arrays, lambda message: pipe.send((order.number, False, message)), ask, worker)
     try:
         return order.call(place, *order.arguments)
-    except RuntimeError as error:
-        from classifiers.memory import end_if_dead  # here, as not every task needs torch
-
+    except Exception as error:
         end_if_dead(error)
         raise
 

@@ -22,7 +22,7 @@ from classifiers.errors import ClassifierError
 from classifiers.files import UNREADABLE, save_history, seal, unseal, write_atomic
 from classifiers.imbalance import PASTED, Imbalance, late_weights, make_order
 from classifiers.losses import Loss, balanced_class_weights, make_loss, smoothing_shares
-from classifiers.memory import Statistics
+from classifiers.memory import Statistics, is_of_the_gpu
 from classifiers.models import ImageClassifier, create_model
 from classifiers.parts import (
     Average,
@@ -178,7 +178,9 @@ class Run:
                 with torch.no_grad():
                     self.model.eval()(small)
                 self.model.train()
-            except RuntimeError:
+            except RuntimeError as error:
+                if is_of_the_gpu(error):
+                    raise
                 raise ClassifierError(
                     f"progressive = {share}: model '{self.config.model}' takes images of one size only; leave it out"
                 ) from None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import queue
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
@@ -13,8 +16,27 @@ import numpy as np
 
 from classifiers.errors import ClassifierError
 
+log = logging.getLogger("classifiers")
+
+GPU_FAILED = 86  # the exit code of a worker whose GPU answers nothing any more
+GPU_REMEDY = (
+    "if it fails again, set CLASSIFIERS_CUDA_GRAPHS=off, or another precision (classifier.precision=32-true, "
+    "gan.precision=fp32), or update the driver and torch"
+)
 RETRIES = 2  # of a task whose worker died: what kills every worker is the task's own fault
 Tell = Callable[[Any], Any]
+
+
+def end_if_dead(error: BaseException, code: int = GPU_FAILED) -> None:
+    """End this process, a worker's or a server's, at once where a kernel failed (`memory.is_dead`): the next process
+    gets a GPU that works."""
+    if "torch" not in sys.modules:  # not every task needs it
+        return
+    from classifiers.memory import is_dead
+
+    if is_dead(error):
+        log.error("the GPU failed: %s", str(error).partition("\n")[0], exc_info=log.isEnabledFor(logging.DEBUG))
+        os._exit(code)  # whatever is destroyed in an orderly way would ask the GPU again, and abort
 
 
 def silent(message: Any) -> Any:
@@ -54,6 +76,12 @@ class Died(Exception):
     """The worker's process ended in the middle of the task; `times`: of so many tries of the engine's own."""
 
     times = 1
+    remedy = "with fewer workers each has more memory"
+
+    @property
+    def advised(self) -> str:
+        """What happened, and what may help."""
+        return f"{self}; {self.remedy}"
 
 
 class Event(NamedTuple):
@@ -130,7 +158,7 @@ def results(tasks: Iterable[Task], engine: Engine, *, in_order: bool = False) ->
     """As `run`, for tasks of one work: what a task raises ends it. ClassifierError where a task's workers died."""
     for task, value in run(tasks, engine, in_order=in_order):
         if isinstance(value, Died):
-            raise ClassifierError(f"{task.name}: {value}; with fewer workers each has more memory")
+            raise ClassifierError(f"{task.name}: {value.advised}")
         if isinstance(value, Exception):
             raise value
         yield task, value

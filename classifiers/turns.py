@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 import torch
 
-from classifiers.memory import let_go
+from classifiers.memory import is_dead, let_go
 from classifiers.streams import Streams, lane, lanes
 from classifiers.training import alone
 
@@ -48,7 +48,8 @@ class _Lane(Generic[T]):
                 if self.streams is not None:
                     with suppress(RuntimeError):  # of a GPU that answers no more
                         self.streams.main.synchronize()
-                let_go(error)
+                if not is_dead(error):  # what lies on such a GPU cannot be destroyed
+                    let_go(error)
                 return error
         return None
 

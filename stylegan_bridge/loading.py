@@ -127,7 +127,7 @@ def load_generator(path: StrPath, device: str | torch.device = "cpu", *, precisi
         return generator.to(device=target)
     except torch.OutOfMemoryError as error:
         raise BridgeError(f"{path} does not fit into the memory of {device}; use another device") from error
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError) as error:  # no CUDA in this torch: an AssertionError
         raise BridgeError(f"{path} cannot be put on device {str(device)!r}: {str(error).splitlines()[0]}") from error
 
 

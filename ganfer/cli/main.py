@@ -5,6 +5,7 @@ import os
 import sys
 from contextlib import suppress
 from importlib import import_module
+from typing import NoReturn
 
 import click
 
@@ -107,7 +108,7 @@ def main() -> None:
         sys.exit(130)
     except EXPECTED as error:
         _tell(f"ganfer: {one_line(str(error))}")
-        sys.exit(1)
+        _fail(error)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away: `ganfer status | head`
         sys.exit(1)
@@ -116,10 +117,7 @@ def main() -> None:
         if line is None:
             raise
         _tell(f"ganfer: {one_line(line)}")
-        if isinstance(error, RuntimeError) and _is_dead(error):
-            sys.stdout.flush()
-            os._exit(1)  # destroying what lies on such a GPU aborts
-        sys.exit(1)
+        _fail(error)
 
 
 def _tell(text: str) -> None:
@@ -170,7 +168,18 @@ def _memory_line(error: RuntimeError) -> str | None:
     )
 
 
-def _is_dead(error: RuntimeError) -> bool:
+def _fail(error: BaseException) -> NoReturn:
+    """End with code 1; at once where the GPU failed, as destroying what lies there in order would abort."""
+    if _is_dead(error):
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        os._exit(1)
+    sys.exit(1)
+
+
+def _is_dead(error: BaseException) -> bool:
+    if "torch" not in sys.modules:
+        return False
     from classifiers.memory import is_dead
 
     return is_dead(error)
@@ -180,12 +189,11 @@ def _gpu_line(error: RuntimeError) -> str | None:
     """One line for a kernel that failed, after which the GPU answers nothing of this process; None for other errors."""
     if not _is_dead(error):
         return None
+    from classifiers.tasks import GPU_REMEDY
+
     said = str(error).partition("\n")[0].removeprefix("CUDA error: ")
-    return (
-        f"The GPU failed ({said}). The same command goes on from what is finished. If it fails again, set "
-        "CLASSIFIERS_CUDA_GRAPHS=off, or another precision (classifier.precision=32-true, gan.precision=fp32), "
-        "or update the driver and torch."
-    )
+    remedy = GPU_REMEDY[0].upper() + GPU_REMEDY[1:]
+    return f"The GPU failed ({said}). The same command goes on from what is finished. {remedy}."
 
 
 def _file_system_line(error: OSError) -> str | None:

@@ -96,8 +96,15 @@ class Training:
         Several processes draw a part of every batch each and average their gradients, so their networks stay equal;
         the leader alone logs, judges and saves.
         """
-        config, state = self.config, self.state
         self._agree(False)
+        try:
+            self._steps(stop)
+        finally:  # the resume point that a thread is writing may be the last one
+            self.saver.wait()
+
+    def _steps(self, stop: Callable[[], bool]) -> None:
+        """The loop, from the state's step to the end."""
+        config, state = self.config, self.state
         with progress(bar_of(config), config.steps) as advance:
             advance(state.step)
             while state.step < config.steps and not self._out_of_time():
@@ -117,12 +124,10 @@ class Training:
                 self._bookkeeping(advance, strength)
                 if self._agree(stop()):
                     self._save()
-                    self.saver.wait()
                     raise KeyboardInterrupt
         if ranks.leads() and (state.best is None or state.step % config.snapshot_every):
             self._snapshot(self.conditioning())
         self.journal.write(state.history, last=True)
-        self.saver.wait()
 
     def _step(self, strength: float | Tensor, penalise: bool) -> Tensor:
         """One update of both networks, from the batch that `batches.rng` stands before; returns the generator's loss.

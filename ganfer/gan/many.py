@@ -107,7 +107,7 @@ def train_gans(workspace: Workspace, configs: Sequence[Config], data: Run, numbe
         if isinstance(value, GanferError | ClassifierError):
             failures[place] = str(value)
         elif isinstance(value, Died):
-            failures[place] = f"{value}; with fewer workers each has more memory."
+            failures[place] = f"{value.advised}."
         elif isinstance(value, BaseException):
             bugs.append(value)
     if bugs:

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from classifiers.tasks import end_if_dead
 from ganfer.serve import inference, pages, photos, tfserving
 from ganfer.serve.errors import Refused
 from ganfer.serve.guard import Guard
@@ -68,6 +69,7 @@ def handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> Answer:
+        end_if_dead(error, 1)  # who supervises the server starts it anew; it could answer nobody
         return Answer({"error": "The server failed; its log says why."}, 500)
 
 

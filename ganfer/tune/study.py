@@ -338,7 +338,7 @@ class Search:
             self.study.tell(trial, state=TrialState.PRUNED)
             note = "stopped early"
         elif isinstance(value, ClassifierError | Died) and not isinstance(value, StorageError):
-            note = f"{value}; with fewer workers each has more memory" if isinstance(value, Died) else value.message
+            note = value.advised if isinstance(value, Died) else value.message
             trial.set_user_attr("problem", note)
             self.study.tell(trial, state=TrialState.PRUNED)
             self._give_up_if_hopeless()

@@ -23,7 +23,7 @@ from bars_data import NAMES, bars, quick
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classifiers import ClassifierError, Job, crossval, train, train_many
+from classifiers import ClassifierError, Job, crossval, tasks, train, train_many
 from classifiers.errors import StorageError
 from classifiers.files import read_weights
 from classifiers.folds import _inner_validation, assign_folds
@@ -126,6 +126,20 @@ def test_a_worker_whose_gpu_failed_is_replaced_and_its_task_begun_again(tmp_path
     first = int((tmp_path / "flag-seen").read_text())
     assert len(set(found)) == 1
     assert first not in found
+
+
+def always_on_a_failing_gpu(place: Place) -> None:
+    """Fails as what was made of a kernel's failure."""
+    try:
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+    except RuntimeError as error:
+        raise ClassifierError("it cannot be") from error
+
+
+def test_a_task_whose_gpu_fails_every_time_says_so_and_what_may_help(tmp_path: Path) -> None:
+    with closing(Local(1, scratch=tmp_path)) as engine, pytest.raises(ClassifierError) as caught:
+        list(tasks.results([Task("one", always_on_a_failing_gpu)], engine))
+    assert caught.value.message.startswith("one: its GPU failed; if it fails again, set CLASSIFIERS_CUDA_GRAPHS=off")
 
 
 @pytest.mark.long

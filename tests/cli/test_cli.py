@@ -124,19 +124,28 @@ def test_how_failures_reach_the_user(
     assert words in err
 
 
-def test_a_gpu_that_fails_is_one_line_and_ends_the_process_at_once() -> None:
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        ("raise torch.AcceleratorError('CUDA error: unspecified launch failure\\nSearch for it')",
+         "ganfer: The GPU failed (unspecified launch failure). The same command goes on from what is finished. If it"),
+        ("raise GanferError('No.', 'Do.') from torch.AcceleratorError('CUDA error: any')", "ganfer: No. Do."),
+    ],
+)  # fmt: skip
+def test_a_gpu_that_fails_is_one_line_and_ends_the_process_at_once(failure: str, said: str) -> None:
     """What lies on such a GPU cannot be destroyed in order: the interpreter's end would abort."""
     program = (
         "import atexit, torch, ganfer.cli.main as main\n"
+        "from ganfer.errors import GanferError\n"
         "atexit.register(print, 'destroyed in order')\n"
-        "def fail(**_):\n    raise torch.AcceleratorError('CUDA error: unspecified launch failure\\nSearch for it')\n"
+        f"def fail(**_):\n    {failure}\n"
         "main.cli.main = fail\n"
         "print('made', end='')\n"
         "main.main()"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "made")
-    assert done.stderr.startswith("ganfer: The GPU failed (unspecified launch failure). The same command goes on")
+    assert done.stderr.startswith(said)
     assert done.stderr.count("\n") == 1
 
 

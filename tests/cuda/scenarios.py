@@ -185,7 +185,11 @@ def many_drawn(gpu: FakeCuda, folder: Path) -> Figures:
     meter: Figures = {}
     for network, names in (("resgan", NAMES), ("dcgan", None)):
         spec = NetworkSpec(network, 16, 1, len(names or ()), 8, 4)
+        torch.manual_seed(0)
         generator = GanGenerator(build_generator(spec), spec, names, device="cuda")
+        with torch.no_grad():
+            for weight in generator.network.parameters():  # of an untrained network: else its images are all grey
+                weight.mul_(4 if weight.dim() > 1 else 1)
         generator.plain_passes = sampling._PLAIN_PASSES  # as of one that is opened
 
         def draw(count: int, generator: GanGenerator = generator, conditional: bool = bool(names)) -> np.ndarray:

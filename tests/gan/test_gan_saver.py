@@ -53,6 +53,20 @@ def test_a_disk_that_fills_up_is_not_passed_over(tmp_path, monkeypatch):
     saver.wait()
 
 
+def test_a_training_that_breaks_off_has_written_its_last_resume_point(workspace, data, make_config, monkeypatch):
+    waited: list[int] = []
+    monkeypatch.setattr(Saver, "wait", lambda self: waited.append(1))
+
+    def broken(self: Training, *_: object) -> None:
+        waited.clear()
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(Training, "_step", broken)
+    with pytest.raises(torch.AcceleratorError):
+        train_gan(workspace, make_config(), data)
+    assert waited
+
+
 def test_a_training_that_saves_aside_resumes_like_any_other(workspace, data, make_config, monkeypatch):
     init = Training.__init__
 

@@ -15,10 +15,11 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+import torch
 from prometheus_client.parser import text_string_to_metric_families
-from serving import Bright, config, encoded, faces, scene, server_of, source_of, write_model
+from serving import SIZE, Bright, config, encoded, faces, scene, server_of, source_of, write_model
 
-from classifiers import load_classifier
+from classifiers import Classifier, load_classifier
 from ganfer.errors import GanferError
 from ganfer.live.geometry import Face
 from ganfer.serve.backend import OnnxPredictor
@@ -244,3 +245,20 @@ def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path, model_file: 
     assert (process.returncode, err) == (0, "")
     figures = json.loads(out)
     assert (figures["command"], figures["images"]) == ("ganfer serve", 1)
+
+
+def test_a_gpu_that_answers_nothing_more_ends_the_server(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would be ready for ever, and fail every request."""
+    ended: list[tuple[str, int]] = []
+    monkeypatch.setattr("ganfer.serve.app.end_if_dead", lambda error, code: ended.append((str(error), code)))
+
+    def failed(*_: object, **__: object) -> None:
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+
+    with server_of([source_of("expression", model_file)]).background() as listening:
+        monkeypatch.setattr(Classifier, "probabilities", failed)
+        images = np.zeros((1, 1, SIZE, SIZE), np.uint8)
+        tensor = {"name": "images", "shape": list(images.shape), "datatype": "UINT8", "data": images.ravel().tolist()}
+        answer = httpx.post(f"{listening.url}/v2/models/expression/infer", json={"inputs": [tensor]}, timeout=60)
+    assert answer.status_code == 500
+    assert ended == [("CUDA error: unspecified launch failure", 1)]
