@@ -108,18 +108,19 @@ def table(found: Iterable[Row]) -> list[str]:
     lines = [_HEAD, "|" + "---|" * (_HEAD.count("|") - 1)]
     for row in found:
         bars = ", ".join(f"{name} {100 * bar:g}%" for name, bar in row.recipe.bars.items() if bar) or "–"
-        whole = "" if row.cost is None else f"the whole takes about {row.cost['hours']:.2g} hours by its measured pace"
+        hours = None if row.cost is None else _hours(row.cost["hours"])
+        whole = "" if hours is None else f"the whole takes about {hours} hours by its measured pace"
         cells = [f"not run: {whole}" if whole else "not run yet", "–", "–", "–"]
         if row.cost and (stopped := row.cost.get("stopped")):
             share = f"{stopped['step']:,} of {row.cost['steps']:,} steps"
             cells[0] = f"stopped after {share} at val accuracy {100 * stopped['val accuracy']:.1f}%: {whole}"
-            cells[1:] = [f"{stopped['seconds'] / 3600:.2g}", "0", row.cost["machine"]]
+            cells[1:] = [_hours(stopped["seconds"] / 3600), str(stopped["seed"]), row.cost["machine"]]
         if row.record is not None:
             short = ", ".join(f"{key.split('.')[-1]} {value}" for key, value in row.record["shortened"].items())
             reached = _in_words(row.record["figures"]) + (
                 f" *(shortened: {'; '.join(filter(None, (short, whole)))})*" if short else ""
             )
-            cells = [reached, f"{row.seconds / 3600:.2g}", str(row.record["seed"]), str(row.record["machine"])]
+            cells = [reached, _hours(row.seconds / 3600), str(row.record["seed"]), str(row.record["machine"])]
         lines.append(f"| `{row.recipe.config}` | {row.recipe.theirs or '–'} | {bars} | {' | '.join(cells)} |")
     return lines
 
@@ -131,6 +132,11 @@ def write_table(page: Path, lines: Sequence[str]) -> None:
     if found is None:
         raise SystemExit(f"{page} has no table that begins with | {first} |")
     page.write_text(text[: found.start()] + "\n".join(lines) + "\n" + text[found.end() :], encoding="utf-8")
+
+
+def _hours(value: float) -> str:
+    """Two digits, none of them an exponent."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _in_words(figures: Mapping[str, Any]) -> str:

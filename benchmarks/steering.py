@@ -107,7 +107,7 @@ def train_referee(project: Project, data: Run) -> Classifier:
     """A third classifier, of another architecture and seed than guide and judge; it takes no part in the steering."""
     images = read_set(data.path)
     folder = project.workspace.root / "referee"
-    settings = dataclasses.replace(project.config.classifier, model=REFEREE, epochs=5, lr=1e-3)
+    settings = dataclasses.replace(project.config.classifier, model=REFEREE, epochs=15)
     result = train(
         settings,
         samples(images.of("train")),

@@ -95,11 +95,11 @@ def test_a_row_that_was_not_run_whole_says_how_long_that_takes(records: ModuleTy
 
 
 def test_a_training_that_was_stopped_is_no_result(records: ModuleType, tmp_path: Path) -> None:
-    stopped = {"step": 1500, "val accuracy": 0.5, "seconds": 1800}
-    written(tmp_path / records.COST, a={"hours": 1.0, "steps": 3000, "machine": "a GPU", "stopped": stopped})
+    stopped = {"step": 1500, "val accuracy": 0.5, "seconds": 1800, "seed": 4}
+    written(tmp_path / records.COST, a={"hours": 1.5, "steps": 3000, "machine": "a GPU", "stopped": stopped})
     (row,) = records.table(records.rows([Recipe("a")], tmp_path))[2:]
-    assert "| stopped after 1,500 of 3,000 steps at val accuracy 50.0%: the whole takes about 1 hours" in row
-    assert row.endswith("| 0.5 | 0 | a GPU |")
+    assert "| stopped after 1,500 of 3,000 steps at val accuracy 50.0%: the whole takes about 1.5 hours" in row
+    assert row.endswith("| 0.5 | 4 | a GPU |")
 
 
 def test_the_page_holds_what_is_recorded(records: ModuleType, tmp_path: Path) -> None:
