@@ -1,6 +1,6 @@
 """Which arms are compared with which, with what word each change is called by, and the verdict on top of them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -244,6 +244,21 @@ def decide(
         "arm": about,
         "baseline": first if found.by_original else baseline,
     }
+
+
+def generator_words(outcomes: Sequence[Outcome], decided: Mapping[str, Any]) -> str:
+    """What a claim about the faces of one generator leaves out; "" where there is none, or there were several.
+
+    Its interval holds the luck of images and seeds. That of the generator (benchmarks/verdict_gans.py) is in it only
+    where the seeds took turns with several.
+    """
+    arm = next(outcome for outcome in outcomes if outcome.arm.name == decided["arm"])
+    if decided["word"] not in ("helps", "hurts") or not arm.arm.synthetic or arm.data.turns:
+        return ""
+    return (
+        "One generator drew all of these faces; those of another, trained alike, may do better or worse than the "
+        "interval says. ganfer retrain --batches 3 counts that in."
+    )
 
 
 def missing(title: Collection[str]) -> str:

@@ -14,7 +14,16 @@ from ganfer.data.imageset import ImageSet
 from ganfer.experiment.arms import Outcome
 from ganfer.experiment.budget import Budget
 from ganfer.experiment.ceiling import exchange
-from ganfer.experiment.comparisons import LEVEL, Selection, claimed, compare, decide, predictions, rows
+from ganfer.experiment.comparisons import (
+    LEVEL,
+    Selection,
+    claimed,
+    compare,
+    decide,
+    generator_words,
+    predictions,
+    rows,
+)
 from ganfer.experiment.fresh import fresh_figures
 from ganfer.experiment.groups import group_tables
 from ganfer.experiment.material import Material
@@ -84,6 +93,7 @@ def experiment_results(
         fitted.get(about),
         [*pool_words(outcomes, compared), seeds_words(outcomes), *rising(outcomes)],
     )
+    decided["beside"] = " ".join(filter(None, [decided["beside"], generator_words(outcomes, decided)]))
     changes = rows(compared, settings, about, baselines)
     return {
         "format": FORMAT,

@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 from tiny import add_batch, add_set, fast_config, striped, tiny_set
 
+from classifiers import TrainConfig
 from ganfer.config import Config
 from ganfer.errors import ConfigError, WorkspaceError
+from ganfer.experiment.arms import ARMS, Outcome
+from ganfer.experiment.comparisons import generator_words
 from ganfer.experiment.faces import alike, several_batches
+from ganfer.experiment.material import TrainingData
 from ganfer.pipeline import Project
 from ganfer.workspace import Workspace
 
@@ -64,3 +68,18 @@ def test_as_many_of_every_batch() -> None:
 def test_a_digit_that_is_no_number_is_no_number_of_batches(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceError, match="²"):
         several_batches(Workspace(tmp_path), "²", 6)
+
+
+@pytest.mark.parametrize(
+    ("arm", "word", "generators", "said"),
+    [
+        ("synthetic", "helps", 1, True), ("synthetic+best", "hurts", 1, True), ("synthetic", "cannot tell", 1, False),
+        ("synthetic", "helps", 3, False), ("pool", "helps", 1, False),
+    ],
+)  # fmt: skip
+def test_a_claim_about_one_generator_says_what_it_leaves_out(arm: str, word: str, generators: int, said: bool) -> None:
+    faces = tiny_set()
+    turns = (faces,) * generators if generators > 1 else ()
+    data = TrainingData(faces, np.ones(len(faces), np.float32), TrainConfig(), turns=turns)
+    words = generator_words([Outcome(ARMS[arm], data, 1, ())], {"arm": arm, "word": word})
+    assert ("--batches 3" in words) is said
