@@ -117,8 +117,10 @@ def table(found: Iterable[Row]) -> list[str]:
             cells[1:] = [_hours(stopped["seconds"] / 3600), str(stopped["seed"]), row.cost["machine"]]
         if row.record is not None:
             short = ", ".join(f"{key.split('.')[-1]} {value}" for key, value in row.record["shortened"].items())
-            reached = _in_words(row.record["figures"]) + (
-                f" *(shortened: {'; '.join(filter(None, (short, whole)))})*" if short else ""
+            reached = (
+                _in_words(row.record["figures"])
+                + _together(row.record)
+                + (f" *(shortened: {'; '.join(filter(None, (short, whole)))})*" if short else "")
             )
             cells = [reached, _hours(row.seconds / 3600), str(row.record["seed"]), str(row.record["machine"])]
         lines.append(f"| `{row.recipe.config}` | {row.recipe.theirs or '–'} | {bars} | {' | '.join(cells)} |")
@@ -137,6 +139,12 @@ def write_table(page: Path, lines: Sequence[str]) -> None:
 def _hours(value: float) -> str:
     """Two digits, none of them an exponent."""
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def _together(record: Mapping[str, Any]) -> str:
+    """What several seeds of a recipe reach as an ensemble, where that was measured."""
+    found = record.get("ensemble")
+    return f"; {found['seeds']} seeds together {_in_words(found[record['tta']])}" if found else ""
 
 
 def _in_words(figures: Mapping[str, Any]) -> str:

@@ -7,14 +7,16 @@ test split (for FER2013 the public test; the six-expression configs report valid
 the test beside it; CK+48 goes over ten folds, at random and by subject). `--short` cuts every training to a few minutes
 of two CPU cores, which proves that a config runs and learns and reaches no bar; the record says so. An interrupted
 training resumes with the same command. Results: benchmarks/results/recipes.json, or recipes_short.json. `--cost` only
-measures the pace of some steps and says how long the whole training would take here (recipes_cost.json). `--merge` adds
-what other machines or nights have recorded; `--table` prints all of it, `--docs` puts it into docs/earlier-projects.md.
+measures the pace of some steps and says how long the whole training would take here (recipes_cost.json). `--seeds 3`
+trains two more seeds and adds the ensemble's figures. `--merge` adds what other machines or nights have recorded;
+`--table` prints all of it, `--docs` puts it into docs/earlier-projects.md.
 """
 
 import argparse
 import json
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ import numpy as np
 from fer2013_minutes import pace_of
 from recipe_records import COST, DOCS, FULL, RESULTS, SHORT, merge, rows, table, wilson, write_table
 
-from classifiers import Classifier, crossval, evaluate
+from classifiers import crossval, evaluate
 from classifiers.parts import total_steps, validation_steps
 from ganfer.classifier.opened import open_classifier
 from ganfer.classifier.train import real_only, samples
@@ -123,6 +125,7 @@ def main() -> None:
     parser.add_argument("--workspace", type=Path, default=Path("recipes-work"))
     parser.add_argument("--short", action="store_true", help="minutes instead of hours, for a machine without a GPU")
     parser.add_argument("--cost", action="store_true", help="measure how long the whole trainings would take")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings of a recipe, whose ensemble is measured")
     parser.add_argument("--again", action="store_true", help="run, or with --merge replace, what is recorded")
     parser.add_argument("--out", type=Path)
     parser.add_argument(
@@ -157,7 +160,7 @@ def main() -> None:
             results[recipe.config] = (
                 cost(recipe, sources, options.workspace)
                 if options.cost
-                else run(recipe, sources, options.workspace, short=options.short)
+                else run(recipe, sources, options.workspace, short=options.short, seeds=options.seeds)
             )
         except GanferError as error:
             print(f"{recipe.config}: {error}")
@@ -193,9 +196,16 @@ def cost(recipe: Recipe, sources: dict[str, Path], root: Path) -> dict[str, Any]
 
 
 def run(
-    recipe: Recipe, sources: dict[str, Path], root: Path, *, short: bool, also: dict[str, Any] | None = None
+    recipe: Recipe,
+    sources: dict[str, Path],
+    root: Path,
+    *,
+    short: bool,
+    also: dict[str, Any] | None = None,
+    seeds: int = 1,
 ) -> dict[str, Any]:
-    """Train and measure a recipe in the workspace of its data; returns the record. also: other settings."""
+    """Train and measure a recipe in the workspace of its data; returns the record. also: other settings. seeds: so many
+    trainings, whose ensemble is measured beside the first."""
     changes = (dict(recipe.short) if short else {}) | (also or {})
     folds = changes.pop("folds", recipe.folds)
     tta = "none" if short and recipe.short else recipe.tta
@@ -205,7 +215,8 @@ def run(
     if folds:
         kept = _over_folds(project, images, recipe.config, folds, tta)
     else:
-        kept = _trained(project, images, tta)
+        others = (prepared(recipe, sources, root, {**changes, "seed": config.seed + i}) for i in range(1, seeds))
+        kept = _trained([project, *others], images, tta)
     reached = {name: kept["figures"][name] >= bar for name, bar in recipe.bars.items()}
     return {
         **kept,
@@ -215,25 +226,52 @@ def run(
     }  # fmt: skip
 
 
-def _trained(project: Project, images: ImageSet, tta: str) -> dict[str, Any]:
-    """One training, measured on validation and test."""
-    path = project.train_classifier().path
-    assert path is not None
-    done = Run(path)
-    classifier = open_classifier(done, images.class_names, project.config)
-    figures: dict[str, Any] = {}
-    for split in ("val", "test"):
-        figures |= _figures(classifier, images.of(split), split, tta)
-    return {"figures": figures, "seconds": done.record["seconds"], "steps": done.figures["steps"]}
+def _trained(projects: Sequence[Project], images: ImageSet, tta: str) -> dict[str, Any]:
+    """A training of each project, measured on validation and test; what is not the first is in the ensemble alone."""
+    ways = dict.fromkeys([tta, "flip"]) if tta != "none" else [tta]
+    parts = {split: images.of(split) for split in ("val", "test")}
+    said: dict[str, list[dict[str, np.ndarray]]] = {way: [] for way in ways}
+    runs = list[Run]()
+    for project in projects:
+        path = project.train_classifier().path
+        assert path is not None
+        runs.append(Run(path))
+        classifier = open_classifier(runs[-1], images.class_names, project.config)
+        for way, found in said.items():
+            found.append(
+                {
+                    split: classifier.probabilities(np.asarray(part.images), tta=way)  # type: ignore[arg-type]
+                    for split, part in parts.items()
+                }
+            )
+    kept: dict[str, Any] = {"figures": _of_all(said[tta][:1], parts)}
+    kept |= {"seconds": runs[0].record["seconds"], "steps": runs[0].figures["steps"]}
+    if tta not in ("none", "flip"):
+        kept["flip"] = _shares(_of_all(said["flip"][:1], parts))
+    if len(runs) > 1:
+        seconds = sum(run.record["seconds"] for run in runs)
+        kept["ensemble"] = {"seeds": len(runs), "seconds": seconds} | {
+            way: _shares(_of_all(found, parts)) for way, found in said.items()
+        }
+    return kept
 
 
-def _figures(classifier: Classifier, images: ImageSet, split: str, tta: str) -> dict[str, Any]:
+def _of_all(said: Sequence[dict[str, np.ndarray]], parts: dict[str, ImageSet]) -> dict[str, Any]:
+    """The figures of the mean of what several classifiers say of each split."""
+    found: dict[str, Any] = {}
+    for split, part in parts.items():
+        found |= _figures(np.mean([each[split] for each in said], axis=0), part, split)
+    return found
+
+
+def _shares(figures: dict[str, Any]) -> dict[str, Any]:
+    """The accuracies with their intervals."""
+    return {name: value for name, value in figures.items() if " accuracy" in name and "balanced" not in name}
+
+
+def _figures(probabilities: np.ndarray, images: ImageSet, split: str) -> dict[str, Any]:
     """Accuracy with Wilson's 95% interval, balanced accuracy, macro-F1 and recalls of a split."""
-    found = evaluate(
-        classifier.probabilities(np.asarray(images.images), tta=tta),  # type: ignore[arg-type]
-        images.labels,
-        images.class_names,
-    )
+    found = evaluate(probabilities, images.labels, images.class_names)
     recalls = {f"{split} recall {name}": row["recall"] for name, row in found.per_class.items()}
     return {
         f"{split} accuracy": found.accuracy, f"{split} accuracy interval": wilson(found.accuracy, len(images)),

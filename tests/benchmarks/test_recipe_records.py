@@ -94,6 +94,13 @@ def test_a_row_that_was_not_run_whole_says_how_long_that_takes(records: ModuleTy
     assert "takes about" not in whole
 
 
+def test_an_ensemble_stands_beside_the_first_seed(records: ModuleType, tmp_path: Path) -> None:
+    three = {"test accuracy": 0.6, "test accuracy interval": [0.5, 0.7]}
+    written(tmp_path / records.FULL, a={**WHOLE, "tta": "flip", "ensemble": {"seeds": 3, "flip": three}})
+    (row,) = records.table(records.rows([Recipe("a")], tmp_path))[2:]
+    assert "| test accuracy 50.0% [40.0, 60.0]; 3 seeds together test accuracy 60.0% [50.0, 70.0] |" in row
+
+
 def test_a_training_that_was_stopped_is_no_result(records: ModuleType, tmp_path: Path) -> None:
     stopped = {"step": 1500, "val accuracy": 0.5, "seconds": 1800, "seed": 4}
     written(tmp_path / records.COST, a={"hours": 1.5, "steps": 3000, "machine": "a GPU", "stopped": stopped})
