@@ -127,7 +127,7 @@ def train_many(
                         found[number] = done_before  # it had ended when another of its process's brought that down
                         continue
                     if isinstance(value, ClassifierError | Died):
-                        said = value.message if isinstance(value, ClassifierError) else value
+                        said = value.message if isinstance(value, ClassifierError) else value.advised
                         failures[number] = f"{jobs[number].folder}: {said}"
                     elif isinstance(value, Exception):
                         bugs.append(value)
