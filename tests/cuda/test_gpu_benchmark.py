@@ -145,8 +145,8 @@ def test_a_goal_whose_time_is_up_is_asked_to_save_before_it_is_ended(gpu, tmp_pa
 def test_the_goals_fit_into_the_time_and_name_their_targets(gpu):
     assert sum(goal.minutes for goal in gpu.GOALS.values()) <= 40
     assert all(goal.minutes < 9.5 for goal in gpu.GOALS.values())
-    assert [name for name, goal in gpu.GOALS.items() if goal.data] == ["fer2013", "gan", "experiment"]
-    assert [name for name, goal in gpu.GOALS.items() if not goal.targets] == ["snapshots", "experiment"]
+    assert [name for name, goal in gpu.GOALS.items() if goal.data] == ["fer2013", "gan", "experiment", "paces"]
+    assert [name for name, goal in gpu.GOALS.items() if not goal.targets] == ["snapshots", "experiment", "paces"]
 
 
 def test_packages_that_are_missing_are_named(gpu, monkeypatch):
