@@ -11,18 +11,15 @@ often the 95% interval of the difference of balanced accuracy excludes 0, and ho
 in benchmarks/results/verdict_gans.json are not run again.
 """
 
-import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gan_common import environment, workspace_of
-from joblib import Parallel, delayed
+from gan_common import workspace_of
 from recipe_records import wilson
-from verdict_trained import FULL, NAMES, SEEDS, SETTINGS, TRAIN, Trial, pool_of_faces
+from verdict_trained import FULL, NAMES, SEEDS, SETTINGS, TRAIN, Trial, pool_of_faces, run_trials
 
 from ganfer.config import load_config
 from ganfer.gan import open_gan, train_gan
@@ -103,31 +100,5 @@ def summary_of(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def main() -> None:
-    """Run the trials that are missing."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=60)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=1000.0, help="no trial is begun after this time")
-    parser.add_argument("--pool", type=Path, default=Path(tempfile.gettempdir()) / "ganfer-verdict-truth")
-    parser.add_argument("--out", type=Path, default=RESULT)
-    options = parser.parse_args()
-    stored: dict[str, Any] = json.loads(options.out.read_text()) if options.out.is_file() else {"by_trial": {}}
-    pool_of_faces(options.pool)
-    deadline = time.time() + 60 * options.minutes
-    missing = [n for n in range(options.trials) if str(n) not in stored["by_trial"]]
-    jobs = (delayed(one_trial)(number, deadline, options.pool) for number in missing)
-    for number, found in Parallel(options.workers, return_as="generator_unordered", batch_size=1)(jobs):
-        if found is None:
-            continue
-        stored["by_trial"][str(number)] = found
-        stored["summary"] = summary_of(list(stored["by_trial"].values()))
-        stored["environment"] = environment()
-        options.out.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
-        print(number, found, flush=True)
-    for row in stored.get("summary", []):
-        print(json.dumps(row))
-
-
 if __name__ == "__main__":
-    main()
+    run_trials(__doc__ or "", one_trial, summary_of, RESULT, 60)

@@ -14,6 +14,7 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -208,14 +209,23 @@ def summary_of(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def main() -> None:
-    """Run the trials that are missing."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=200)
+def run_trials(
+    about: str,
+    one_trial: Callable[[int, float, Path], tuple[int, dict[str, Any] | None]],
+    summary_of: Callable[[list[dict[str, Any]]], list[dict[str, Any]]],
+    result: Path,
+    trials: int,
+) -> None:
+    """A script of trials: runs those that its file lacks, in processes, and writes file and summary after each.
+
+    about: the help's text; one_trial(number, deadline, folder of the pool) gives None where it was not begun in time.
+    """
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=trials)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=1000.0, help="no trial is begun after this time")
     parser.add_argument("--pool", type=Path, default=Path(tempfile.gettempdir()) / "ganfer-verdict-truth")
-    parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--out", type=Path, default=result)
     options = parser.parse_args()
     stored: dict[str, Any] = json.loads(options.out.read_text()) if options.out.is_file() else {"by_trial": {}}
     pool_of_faces(options.pool)
@@ -229,10 +239,10 @@ def main() -> None:
         stored["summary"] = summary_of(list(stored["by_trial"].values()))
         stored["environment"] = environment()
         options.out.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
-        print(number, {name: one["word"] for name, one in found.items()}, flush=True)
+        print(number, found, flush=True)
     for row in stored.get("summary", []):
         print(json.dumps(row))
 
 
 if __name__ == "__main__":
-    main()
+    run_trials(__doc__ or "", one_trial, summary_of, RESULT, 200)
