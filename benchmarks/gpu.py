@@ -34,7 +34,9 @@ import tomllib
 from importlib import metadata
 from pathlib import Path
 
-from gpu_goals import DATA, DRY, FULL, GOALS, Figures, Sizes
+from gpu_fer2013 import DATA
+from gpu_goals import GOALS
+from gpu_sizes import DRY, FULL, Figures, Sizes
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "gpu.json"
