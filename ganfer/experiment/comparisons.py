@@ -257,7 +257,7 @@ def generator_words(outcomes: Sequence[Outcome], decided: Mapping[str, Any]) -> 
         return ""
     return (
         "One generator drew all of these faces; those of another, trained alike, may do better or worse than the "
-        "interval says. ganfer retrain --batches 3 counts that in."
+        "interval says. Three count that in: ganfer generate --generators 3, ganfer label, ganfer retrain --batches 3."
     )
 
 
