@@ -100,6 +100,7 @@ RECIPES = (
     ck("ck48-resnet18", 0.97452),
     ck("ck48-vgg19", 0.99185),
     fer7("fer2013-compact-cpu", "", 0.65, classifier__epochs=3),
+    fer7("fer2013-compact-hour", "", 0.70, **_STEPS),
     fer7("fer2013-compact-minute", "", 0.715, **_STEPS),
     fer7("fer2013-compact", "0.7328 on the private test (Khaireddin & Chen 2021)", 0.725, "ten-crop", **_STEPS),
     fer7("fer2013-vgg16", "accuracy 0.70, F 0.632 (with ExpW)", 0.705, "ten-crop", **_SMALL),
