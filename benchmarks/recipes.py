@@ -8,8 +8,9 @@ the test beside it; CK+48 goes over ten folds, at random and by subject). `--sho
 of two CPU cores, which proves that a config runs and learns and reaches no bar; the record says so. An interrupted
 training resumes with the same command. Results: benchmarks/results/recipes.json, or recipes_short.json. `--cost` only
 measures the pace of some steps and says how long the whole training would take here (recipes_cost.json). `--seeds 3`
-trains two more seeds and adds the ensemble's figures. `--merge` adds what other machines or nights have recorded;
-`--table` prints all of it, `--docs` puts it into docs/earlier-projects.md.
+trains two more seeds and adds the ensemble's figures; `--answers FOLDER` keeps what each network says of validation and
+test, for an ensemble of several recipes or machines (recipes_together.py). `--merge` adds what other machines or nights
+have recorded; `--table` prints all of it, `--docs` puts it into docs/earlier-projects.md.
 """
 
 import argparse
@@ -104,6 +105,7 @@ RECIPES = (
     fer7("fer2013-compact-minute", "", 0.715, **_STEPS),
     fer7("fer2013-compact", "0.7328 on the private test (Khaireddin & Chen 2021)", 0.725, "ten-crop", **_STEPS),
     fer7("fer2013-vgg16", "accuracy 0.70, F 0.632 (with ExpW)", 0.705, "ten-crop", **_SMALL),
+    fer7("fer2013-resnet18", "accuracy 0.65 by ResNet152", 0.65, **_TINY),
     fer7("fer2013-resnet152", "accuracy 0.65", 0.68, **_TINY),
     fer7(
         "fer2013-resnet152-pretrained", "accuracy 0.48", 0.68, **_TINY,
@@ -127,6 +129,7 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="minutes instead of hours, for a machine without a GPU")
     parser.add_argument("--cost", action="store_true", help="measure how long the whole trainings would take")
     parser.add_argument("--seeds", type=int, default=1, help="trainings of a recipe, whose ensemble is measured")
+    parser.add_argument("--answers", type=Path, help="folder for what each network says of validation and test")
     parser.add_argument("--again", action="store_true", help="run, or with --merge replace, what is recorded")
     parser.add_argument("--out", type=Path)
     parser.add_argument(
@@ -158,11 +161,11 @@ def main() -> None:
             print(f"{recipe.config}: needs --{' --'.join(missing)}")
             continue
         try:
-            results[recipe.config] = (
-                cost(recipe, sources, options.workspace)
-                if options.cost
-                else run(recipe, sources, options.workspace, short=options.short, seeds=options.seeds)
-            )
+            if options.cost:
+                results[recipe.config] = cost(recipe, sources, options.workspace)
+            else:
+                choice = {"short": options.short, "seeds": options.seeds, "answers": options.answers}
+                results[recipe.config] = run(recipe, sources, options.workspace, **choice)
         except GanferError as error:
             print(f"{recipe.config}: {error}")
             continue
@@ -204,9 +207,10 @@ def run(
     short: bool,
     also: dict[str, Any] | None = None,
     seeds: int = 1,
+    answers: Path | None = None,
 ) -> dict[str, Any]:
     """Train and measure a recipe in the workspace of its data; returns the record. also: other settings. seeds: so many
-    trainings, whose ensemble is measured beside the first."""
+    trainings, whose ensemble is measured beside the first. answers: folder for what each network says."""
     changes = (dict(recipe.short) if short else {}) | (also or {})
     folds = changes.pop("folds", recipe.folds)
     tta = "none" if short and recipe.short else recipe.tta
@@ -217,7 +221,7 @@ def run(
         kept = _over_folds(project, images, recipe.config, folds, tta)
     else:
         others = (prepared(recipe, sources, root, {**changes, "seed": config.seed + i}) for i in range(1, seeds))
-        kept = _trained([project, *others], images, tta)
+        kept = _trained([project, *others], images, tta, answers and answers / recipe.config)
     reached = {name: kept["figures"][name] >= bar for name, bar in recipe.bars.items()}
     return {
         **kept,
@@ -227,7 +231,7 @@ def run(
     }  # fmt: skip
 
 
-def _trained(projects: Sequence[Project], images: ImageSet, tta: str) -> dict[str, Any]:
+def _trained(projects: Sequence[Project], images: ImageSet, tta: str, answers: Path | None) -> dict[str, Any]:
     """A training of each project, measured on validation and test; what is not the first is in the ensemble alone."""
     ways = dict.fromkeys([tta, "flip"]) if tta != "none" else [tta]
     parts = {split: images.of(split) for split in ("val", "test")}
@@ -245,6 +249,8 @@ def _trained(projects: Sequence[Project], images: ImageSet, tta: str) -> dict[st
                     for split, part in parts.items()
                 }
             )
+    if answers:
+        _keep_answers(answers, [project.config.seed for project in projects], said, parts)
     kept: dict[str, Any] = {"figures": _of_all(said[tta][:1], parts)}
     kept |= {"seconds": runs[0].record["seconds"], "steps": runs[0].figures["steps"]}
     if tta not in ("none", "flip"):
@@ -255,6 +261,17 @@ def _trained(projects: Sequence[Project], images: ImageSet, tta: str) -> dict[st
             way: _shares(_of_all(found, parts)) for way, found in said.items()
         }
     return kept
+
+
+def _keep_answers(
+    stem: Path, seeds: Sequence[int], said: dict[str, list[dict[str, np.ndarray]]], parts: dict[str, ImageSet]
+) -> None:
+    """A file STEM-SEED.npz per network: labels, and the probabilities by split and way (N, K) as float16."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    labels = {f"{split} labels": np.asarray(part.labels) for split, part in parts.items()}
+    for i, seed in enumerate(seeds):
+        found = {f"{split} {way}": each[i][split].astype(np.float16) for way, each in said.items() for split in parts}
+        np.savez_compressed(stem.with_name(f"{stem.name}-{seed}.npz"), **labels, **found)
 
 
 def _of_all(said: Sequence[dict[str, np.ndarray]], parts: dict[str, ImageSet]) -> dict[str, Any]:

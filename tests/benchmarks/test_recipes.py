@@ -25,7 +25,8 @@ def test_several_seeds_are_an_ensemble_beside_the_first(monkeypatch: pytest.Monk
             "classifier.tensorboard": False, "classifier.progressive": 0.0}  # fmt: skip
     recipe, source = recipes.BY_NAME["fer2013-compact"], {"fer": tmp_path / "faces"}
     one = recipes.run(recipe, source, tmp_path / "work", short=False, also=tiny)
-    three = recipes.run(recipe, source, tmp_path / "work", short=False, also=tiny, seeds=3)
+    answers = tmp_path / "answers"
+    three = recipes.run(recipe, source, tmp_path / "work", short=False, also=tiny, seeds=3, answers=answers)
     assert three["figures"] == one["figures"]
     assert set(one["flip"]) == {f"{split} accuracy{more}" for split in ("val", "test") for more in ("", " interval")}
     assert "ensemble" not in one
@@ -33,3 +34,13 @@ def test_several_seeds_are_an_ensemble_beside_the_first(monkeypatch: pytest.Monk
     assert set(three["ensemble"]) == {"seeds", "seconds", "ten-crop", "flip"}
     assert three["ensemble"]["seconds"] > three["seconds"]
     assert 0 <= three["ensemble"]["ten-crop"]["test accuracy"] <= 1
+
+    import recipes_together
+
+    said = {f"{seed}": recipes_together.read(answers / f"fer2013-compact-{seed}.npz") for seed in range(3)}
+    record = recipes_together.together(said)
+    assert set(record) == {"ten-crop", "flip"}
+    assert record["flip"]["0"]["val"] == (one["flip"]["val accuracy"], one["flip"]["val accuracy interval"])
+    together = record["ten-crop"]["together"]["test"]
+    assert together == (three["ensemble"]["ten-crop"]["test accuracy"],
+                        three["ensemble"]["ten-crop"]["test accuracy interval"])  # fmt: skip
