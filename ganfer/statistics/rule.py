@@ -70,10 +70,10 @@ def _doubt(evidence: Evidence, what: str, accuracy_margin: float) -> str:
     """Why a gain against the first baseline is no *helps* yet; "" where nothing is in the way."""
     first, original, allowed = evidence.first, evidence.original, f"{100 * accuracy_margin:.1f} points allowed"
     accuracy = first.table["accuracy"]
-    if evidence.missing:
-        return f"{what} gain over plain training, but were not compared with {evidence.missing}"
     if original is not None and not original.table[PRIMARY].low > 0:
         return f"{what} gain over {first.against}, but not clearly over plain training"
+    if evidence.missing:
+        return f"{what} gain over plain training, but were not compared with {evidence.missing}"
     if accuracy.high < -accuracy_margin:
         return f"{what} gain balanced accuracy, but accuracy falls by more than the {allowed}"
     if accuracy.low < -accuracy_margin:

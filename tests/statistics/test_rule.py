@@ -61,6 +61,14 @@ def test_a_gain_over_plain_training_alone_is_no_help() -> None:
     )
 
 
+def test_a_gain_over_plain_training_is_said_only_where_there_is_one() -> None:
+    """Where mixup, say, did worse than plain training: beating it is no gain over plain training."""
+    found = asked(GAIN, original=claim("the original training", UNSURE), missing="oversampling")
+    assert (found.word, found.by_original) == ("cannot tell", True)
+    assert "but not clearly over plain training: balanced accuracy +2.0" in found.sentence
+    assert "gain over plain training" not in found.sentence
+
+
 @pytest.mark.parametrize(
     ("accuracy", "word", "words"),
     [
