@@ -88,6 +88,12 @@ class Outcome:
     steps: int
     trained: tuple[Trained, ...]
 
+    @property
+    def generators(self) -> np.ndarray | None:
+        """(S,) which generator drew each seed's faces; None where it was one, or none."""
+        turns = len(self.data.turns)
+        return np.arange(len(self.trained)) % turns if turns > 1 else None
+
 
 PRETRAINED = "pretrained"  # which a setting of its own asks for
 

@@ -76,7 +76,7 @@ def experiment_results(
             resamples=settings.resamples,
             seed=config.seed,
             groups=subjects,
-            generators=_generators(outcome),
+            generators=outcome.generators,
         )
         for outcome in outcomes
     ]
@@ -122,7 +122,9 @@ def experiment_results(
         "exchange": exchange(outcomes, [alike[outcome.arm.name] for outcome in outcomes], experiment.material),
         "tuning": dict(experiment.selected.curve) or None,
         "equal_shares": equal,
-        "groups": group_tables(experiment.test, outcomes, about, decided["baseline"], settings.resamples, config.seed),
+        "groups": group_tables(
+            experiment.test, outcomes, about, decided["baseline"], settings.resamples, config.seed, subjects
+        ),
         **labels.figures,
         "faces": showcase(images, batch, labels, config.seed),
         "settings": {
@@ -155,12 +157,6 @@ def _counts(outcome: Outcome, experiment: Experiment, config: Config) -> dict[st
         "folder": folder,
         "folders": [f"trainings/{folder}-{seed}" for seed in seeds_of(config)],
     }
-
-
-def _generators(outcome: Outcome) -> np.ndarray | None:
-    """(S,) which generator drew each seed's faces; None where it was one, or none."""
-    turns = len(outcome.data.turns)
-    return np.arange(len(outcome.trained)) % turns if turns > 1 else None
 
 
 def subjects_of(test: ImageSet) -> np.ndarray | None:

@@ -46,6 +46,7 @@ def at_equal_shares(
             resamples=resamples,
             seed=seed,
             groups=groups,
+            generators=outcome.generators,
         )
     best = max((name for name in on_val if name in WITHOUT), key=lambda name: on_val[name])
     among = list(decided.values())
