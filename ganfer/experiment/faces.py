@@ -27,6 +27,7 @@ from ganfer.label.labels import (
     read_labels,
 )
 from ganfer.metrics.copies import CopyRule, Nearest
+from ganfer.page.numbers import in_words
 from ganfer.review.effect import decided
 from ganfer.runtime.console import say
 from ganfer.runtime.seeding import stream
@@ -159,9 +160,27 @@ def several_batches(workspace: Workspace, names: str, seeds: int, newest: Run | 
 
 
 def alike(faces: Sequence[ImageSet], seed: int) -> tuple[ImageSet, ...]:
-    """As many faces of each class of every batch: the fewest that any has."""
+    """As many faces of each class of every batch: the fewest that any has. DataError where that leaves none."""
     counts = [min(one.counts()[name] for one in faces) for name in faces[0].class_names]
+    if not any(counts):
+        raise DataError(
+            "The batches have no class in common of which each kept a face.",
+            "Draw every batch for the same classes, or retrain with one: leave --batches out.",
+        )
     return tuple(portion(one, counts, seed) for one in faces)
+
+
+def turns_notes(turns: Sequence[ImageSet], labellings: Sequence[Run]) -> list[str]:
+    """How many faces of each of several batches were taken, of how many; nothing for one batch."""
+    if not turns:
+        return []
+    kept = [run.figures["screen"]["kept"] for run in labellings]
+    lost = [name for name, n in turns[0].counts().items() if not n and any(one[name] for one in kept)]
+    return [
+        f"The seeds took turns with {len(turns)} batches, {len(turns[0]):,} faces of each: of every class as many as "
+        f"the batch with the fewest has. The screen kept {in_words([f'{sum(one.values()):,}' for one in kept])}"
+        f"{f'; no face of {in_words(lost)} is in all of them' if lost else ''}."
+    ]
 
 
 def faces_notes(batch_run: Run, labels_run: Run) -> list[str]:

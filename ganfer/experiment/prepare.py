@@ -39,6 +39,7 @@ from ganfer.experiment.retrieval import has_pool, pool_faces, pool_input
 from ganfer.experiment.select import Choices
 from ganfer.experiment.trainings import Trainings, seeds_of
 from ganfer.label.labels import newest_labels
+from ganfer.review.decisions import decisions_digest
 from ganfer.review.effect import decisions_input
 from ganfer.workspace import Run, Workspace
 
@@ -92,7 +93,7 @@ def inputs_of(workspace: Workspace, config: Config, data: Run, batch: Run) -> In
             **decisions_input(batch),
             **start_inputs(workspace, config),
         },
-        **({"batches": [labels.digest for _, labels in several]} if several else {}),
+        **({"batches": [labels.digest + decisions_digest(run.path) for run, labels in several]} if several else {}),
         **pool_input(arms, workspace, data),
         "seed": config.seed,
         "rule": RULE,
@@ -116,7 +117,8 @@ def prepared(inputs: Inputs) -> Prepared:
     refuse_too_few(test)
     kept = kept_faces(inputs.batch, inputs.labels, images, soft_labels=settings.soft_labels)
     several = inputs.several
-    turns = alike([kept_faces(*pair, images) for pair in several], config.seed) if several else ()
+    every = [kept_faces(*pair, images, soft_labels=settings.soft_labels) for pair in several]
+    turns = alike(every, config.seed) if every else ()
     kept = turns[0] if turns else kept
     leaks = leaks_of(workspace, config, data, images)
     real = images.of("train").labelled()

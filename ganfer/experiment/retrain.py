@@ -16,7 +16,7 @@ from ganfer.experiment.board import track_experiment
 from ganfer.experiment.budget import budget_of, together
 from ganfer.experiment.ceiling import is_thinned, say_ceiling
 from ganfer.experiment.cleaned import installed
-from ganfer.experiment.faces import faces_notes, several_batches
+from ganfer.experiment.faces import faces_notes, several_batches, turns_notes
 from ganfer.experiment.findings import experiment_results
 from ganfer.experiment.fresh import fresh_notes
 from ganfer.experiment.fresh import plan_lines as fresh_lines
@@ -118,6 +118,7 @@ def _report(found: Prepared, track: Tracked) -> None:
     assert run.key is not None
     results["data"]["notes"] += [
         *faces_notes(batch, labels),
+        *turns_notes(found.material.turns, [labelling for _, labelling in inputs.several]),
         *start_notes(found.trainings, experiment.folders),
         *pool_notes(found.material, inputs.workspace, data),
         *fresh_notes(found.material),

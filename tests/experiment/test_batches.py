@@ -9,12 +9,15 @@ from tiny import add_batch, add_set, fast_config, striped, tiny_set
 
 from classifiers import TrainConfig
 from ganfer.config import Config
-from ganfer.errors import ConfigError, WorkspaceError
+from ganfer.errors import ConfigError, DataError, WorkspaceError
 from ganfer.experiment.arms import ARMS, Outcome
 from ganfer.experiment.comparisons import generator_words
 from ganfer.experiment.faces import alike, several_batches
 from ganfer.experiment.material import TrainingData
+from ganfer.experiment.prepare import Inputs, inputs_of, prepared
+from ganfer.generate.batch import read_batch
 from ganfer.pipeline import Project
+from ganfer.review.decisions import log_of
 from ganfer.workspace import Workspace
 
 ANY_FACE = {
@@ -41,11 +44,37 @@ def test_the_seeds_take_turns(tmp_path: Path) -> None:
     synthetic = result.figures["arms"][1]
     assert sum(synthetic["synthetic_counts"].values()) <= 14  # as many of each generator
     assert result.figures["verdict"]["sentence"].count("faces of such generators (of 2)") == 1
+    note = next(note for note in result.figures["data"]["notes"] if note.startswith("The seeds took turns"))
+    assert f"2 batches, {sum(synthetic['synthetic_counts'].values())} faces of each" in note
     row = next(row for row in result.figures["comparisons"] if row["metric"] == "accuracy")
     values = np.array(synthetic["metrics"]["accuracy"]["per_seed"])
     values = values - np.array(result.figures["arms"][0]["metrics"]["accuracy"]["per_seed"])
     means = [values[[0, 2]].mean(), values[[1, 3]].mean()]
     assert row["single"]["high"] - row["change"] >= 12.7 * np.std(means, ddof=1) / 2**0.5 - 1e-6 or row["high"] == 1
+
+
+def test_soft_labels_and_decisions_are_those_of_every_batch(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    data = add_set(workspace, tiny_set((10, 10, 10)))
+    runs = []
+    for asked in ((1, 8), (2, 6)):
+        labels = np.repeat(*asked)
+        runs.append(add_batch(workspace, data, labels, striped(labels, seed=asked[1])))
+        Project(workspace, settings()).label()
+    config = settings(retrain__batches=",".join(run.name for run in runs), retrain__soft_labels=True)
+
+    def asked_now() -> Inputs:
+        return inputs_of(workspace, config, data, runs[-1])
+
+    before = asked_now()
+    material = prepared(before).material
+    assert len(material.turns) == 2
+    assert all(one.soft_labels is not None for one in material.turns)
+    names = read_batch(runs[0]).file_names
+    log_of(runs[0].path).reject(names[:1], "ann")
+    after = asked_now()
+    assert after.run.name != before.run.name, "another face trains: another experiment"
+    assert len(prepared(after).material.turns[0]) <= len(material.turns[0])
 
 
 def test_what_cannot_take_turns_is_refused(tmp_path: Path) -> None:
@@ -63,6 +92,8 @@ def test_as_many_of_every_batch() -> None:
     first, second = tiny_set((5, 3, 9), 0, 0), tiny_set((4, 6, 2), 0, 0)
     second = replace(second, ids=np.array([f"other{i}" for i in range(len(second))]))
     assert [one.counts() for one in alike([first, second], 0)] == [{"angry": 4, "happy": 3, "sad": 2}] * 2
+    with pytest.raises(DataError, match="no class in common"):
+        alike([tiny_set((5, 0, 0), 0, 0), tiny_set((0, 4, 4), 0, 0)], 0)
 
 
 def test_a_digit_that_is_no_number_is_no_number_of_batches(tmp_path: Path) -> None:
