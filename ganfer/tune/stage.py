@@ -223,8 +223,10 @@ def _trial(trial: Any) -> dict[str, Any]:
 def _importance(study: "optuna.Study", complete: int) -> dict[str, float]:
     """How much of the metric's variance each setting explains (fANOVA, Hutter et al. 2014); empty with few trials."""
     import optuna
+    from optuna.trial import TrialState
 
-    values = {trial.value for trial in study.get_trials(deepcopy=False) if trial.value is not None}
+    # of those trained to the end, from which fANOVA takes its figures: a stopped one has a value as well
+    values = {trial.value for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))}
     if complete < _RANKED_ENOUGH or len(values) < 2:
         return {}
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)

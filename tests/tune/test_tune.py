@@ -19,7 +19,7 @@ from classifiers.errors import StorageError
 from ganfer.config import load_config
 from ganfer.errors import ConfigError, GanferError
 from ganfer.pipeline import Project
-from ganfer.tune import study, trial
+from ganfer.tune import stage, study, trial
 from ganfer.tune.space import load_space
 from ganfer.tune.trial import PARTS, Pruned
 from ganfer.workspace import Workspace
@@ -198,6 +198,18 @@ def test_settings_follow_from_the_place_whoever_asks_and_whatever_was_killed(sam
     with study.open_study("s", tmp_path / "broken", space, config.tune) as found:
         kept += [ask(found).params for _ in range(3)]
     assert sorted(map(str, kept)) == sorted(map(str, wanted))
+
+
+def test_settings_that_all_do_alike_have_no_importance_whatever_was_stopped() -> None:
+    found = optuna.create_study(direction="maximize")
+    for number in range(9):
+        asked = found.ask({"lr": optuna.distributions.FloatDistribution(0.001, 0.1)})
+        if number:
+            found.tell(asked, 1.0)
+        else:
+            asked.report(0.3, 1)
+            found.tell(asked, state=optuna.trial.TrialState.PRUNED)
+    assert stage._importance(found, 8) == {}
 
 
 def test_places_of_a_study_of_before_are_counted() -> None:
