@@ -200,7 +200,8 @@ def selection_words(report: Report) -> str:
     chosen = report.selection
     if not chosen.best_cheap:
         return ""
-    words = f"Of the arms without synthetic faces {report.arm(chosen.best_cheap).title} is best on validation"
-    if chosen.best_rebalancing and chosen.best_rebalancing != chosen.best_cheap:
+    best = chosen.best_without or chosen.best_cheap
+    words = f"Of the arms without synthetic faces {report.arm(best).title} is best on validation"
+    if chosen.best_rebalancing and chosen.best_rebalancing != best:
         words += f", of those that rebalance {report.arm(chosen.best_rebalancing).title}"
     return words + "."

@@ -97,7 +97,10 @@ def _difference(arm: str, figure: str, a: Stat, b: Stat) -> Difference:
 
 
 def _half(stat: Stat) -> float | None:
-    return None if stat.low is None or stat.high is None else (stat.high - stat.low) / 2
+    """Of the longer side: an interval that ends at 0% or 100% is cut off there."""
+    if stat.mean is None or stat.low is None or stat.high is None:
+        return None
+    return max(stat.high - stat.mean, stat.mean - stat.low)
 
 
 def _facts(a: Report, b: Report) -> list[tuple[str, str, str]]:

@@ -84,11 +84,13 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Selection:
-    """What validation chose: the best cheap arm, the best rebalancing one, and every arm's balanced accuracy there."""
+    """What validation chose: the best cheap arm, the best rebalancing one, every arm's balanced accuracy there, and the
+    best of all arms without synthetic faces ("" in reports made before it was written down)."""
 
     best_cheap: str = ""
     best_rebalancing: str = ""
     validation: Mapping[str, float] = field(default_factory=dict)
+    best_without: str = ""
 
 
 @dataclass(frozen=True)

@@ -265,7 +265,7 @@ def _selection(node: Node, arms: Sequence[str]) -> Selection:
     for name, mean in node.get("validation").fields():
         Node(name, f"a key of {mean.place}").one_of(arms, "an arm")
         means[name] = mean.number()
-    return Selection(arm("best_cheap"), arm("best_rebalancing"), means)
+    return Selection(arm("best_cheap"), arm("best_rebalancing"), means, arm("best_without"))
 
 
 def _tuning(node: Node) -> Tuning:

@@ -62,6 +62,11 @@ def test_what_was_chosen_on_validation_is_said(tmp_path: Path) -> None:
     found = section(tmp_path, results(10, 3), "arms")
     assert "Oversampling is best on validation, of those that rebalance Class weights." in found
     assert "Validation, %" in found
+    value = results(10, 3)
+    value["selection"]["best_without"] = "original"  # plain training can be the best of them
+    found = section(tmp_path, value, "arms")
+    assert "Original is best on validation, of those that rebalance Class weights." in found
+    assert "Oversampling is best" not in found
     value = results(2, 3)
     del value["selection"]
     assert "alidation" not in section(tmp_path, value, "arms")

@@ -47,6 +47,18 @@ def test_differences_with_intervals_and_what_was_made_otherwise(pair: tuple[Path
     assert "<script" not in text
 
 
+def test_an_interval_that_ends_at_zero_is_no_narrower_for_it(tmp_path: Path) -> None:
+    first, second = results(2, 3), results(2, 3)
+    first["arms"][0]["per_class"]["disgust"]["recall"] = {"mean": 0.0, "low": 0.0, "high": 0.04}
+    second["arms"][0]["per_class"]["disgust"]["recall"] = {"mean": 0.05, "low": 0.01, "high": 0.09}
+    write_report(tmp_path / "a", first)
+    write_report(tmp_path / "b", second)
+    figures = compare_reports(tmp_path / "a", tmp_path / "b", tmp_path / "page.html").figures
+    found = next(d for d in figures["differences"] if (d["arm"], d["figure"]) == ("Original", "Recall of disgust"))
+    assert found["change"] - found["low"] == pytest.approx(0.04 * 2**0.5)
+    assert found["word"] == "no clear difference"
+
+
 def test_from_the_workspace_and_from_folders(pair: tuple[Path, Path], tmp_path: Path) -> None:
     project = Project(tmp_path / "work")
     result = project.report(str(pair[0]), str(pair[1]))
