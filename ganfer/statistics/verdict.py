@@ -352,5 +352,6 @@ def word(change: Estimate, margin: float) -> str:
 
 
 def points(change: Estimate) -> str:
-    """`+1.2 [−0.3, +2.7]`, in percentage points."""
-    return "{} [{}, {}]".format(*(f"{100 * x:+.1f}".replace("-", "−") for x in (change.mean, change.low, change.high)))
+    """`+1.2 [−0.3, +2.7]`, in percentage points; `0.0` has no sign, as on the page."""
+    written = [f"{100 * x:+.1f}" for x in (change.mean, change.low, change.high)]
+    return "{} [{}, {}]".format(*(text.replace("-", "−") if float(text) else "0.0" for text in written))

@@ -138,3 +138,4 @@ def test_people_who_succeed_or_fail_as_a_whole_widen_the_interval() -> None:
 
 def test_points_are_written_with_a_true_minus() -> None:
     assert points(Estimate(0.012, -0.003, 0.027)) == "+1.2 [−0.3, +2.7]"
+    assert points(Estimate(-0.0003, -0.01, 0.0004)) == "0.0 [−1.0, 0.0]"  # as everywhere else
