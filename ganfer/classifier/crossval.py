@@ -25,7 +25,7 @@ from ganfer.page.node import read_results
 from ganfer.results import Result
 from ganfer.runtime.console import progress, say
 from ganfer.runtime.files import digest_of, write_csv, write_json, write_text
-from ganfer.statistics.intervals import PER_CLASS, confusion_estimates
+from ganfer.statistics.intervals import PER_CLASS, confusion_by_subject, confusion_estimates
 from ganfer.tracking import figures_of, tracked
 from ganfer.workspace import Run, Workspace
 
@@ -183,7 +183,7 @@ def _results(run: Run, config: Config, data: Run, images: ImageSet, found: dict[
 
 def _way(result: CrossvalResult, images: ImageSet, config: Config) -> dict[str, Any]:
     """Mean and interval over the folds, the figures of every fold, and the classes over all images together."""
-    names, overall = images.class_names, result.overall
+    names, overall, said = images.class_names, result.overall, result.probabilities.argmax(axis=1)
     table = confusion_estimates(
         np.array(overall.confusion),
         names,
@@ -191,6 +191,7 @@ def _way(result: CrossvalResult, images: ImageSet, config: Config) -> dict[str, 
         resamples=config.evaluate.resamples,
         seed=config.seed,
         level=LEVEL,
+        by_subject=confusion_by_subject(images.labels, said, images.group, len(names)),
     )
     per_class = {
         name: {

@@ -17,7 +17,7 @@ from ganfer.data.imageset import ImageSet
 from ganfer.data.provenance import png_base64
 from ganfer.runtime.console import progress
 from ganfer.runtime.seeding import stream
-from ganfer.statistics.intervals import PER_CLASS, confusion_estimates
+from ganfer.statistics.intervals import PER_CLASS, confusion_by_subject, confusion_estimates
 from ganfer.statistics.verdict import Estimate
 from ganfer.workspace import Run
 
@@ -46,7 +46,12 @@ def evaluation_results(run: Run, config: Config, measurement: Measurement) -> di
     labels = images.labels
     figures = classifier_figures(probabilities, labels, names, beta=settings.beta)
     table = confusion_estimates(
-        np.array(figures.confusion), names, beta=settings.beta, resamples=settings.resamples, seed=config.seed
+        np.array(figures.confusion),
+        names,
+        beta=settings.beta,
+        resamples=settings.resamples,
+        seed=config.seed,
+        by_subject=confusion_by_subject(labels, probabilities.argmax(axis=1), images.group, len(names)),
     )
     chosen = measurement.chosen
     who = chosen[0].name if len(chosen) == 1 else f"{len(chosen)} classifiers as one"

@@ -29,10 +29,14 @@ class Selection:
 
 
 def selected(validation: dict[str, float]) -> Selection:
-    """What the arms' balanced accuracies on validation choose. Copies of real images are no synthetic ones."""
+    """What the arms' balanced accuracies on validation choose. Copies of real images are no synthetic ones.
 
-    def best(names: Collection[str]) -> str:
-        return max((name for name in validation if name in names), key=lambda name: validation[name], default="")
+    Of equals the first in the order of the registry, whatever order was asked for: what trains with the best
+    rebalancing takes it so.
+    """
+
+    def best(names: Sequence[str]) -> str:
+        return max((name for name in names if name in validation), key=lambda name: validation[name], default="")
 
     cheap = [name for name, arm in ARMS.items() if arm.role == "cheap"]
     return Selection(best(cheap), best(REBALANCING), validation, best(WITHOUT))
@@ -74,16 +78,22 @@ def compare(
     if "synthetic+best" in place:
         pairs += [("synthetic+best", name, False) for name in place if ARMS[name].placebo_of == "synthetic+best"]
     known = {(name, baseline): every for name, baseline, every in reversed(pairs)}
+    own = trained_apart(outcomes, measured)
     found = []
     for name, baseline in dict.fromkeys((name, baseline) for name, baseline, _ in pairs if name != baseline):
         arm, base = outcomes[place[name]], outcomes[place[baseline]]
-        table = verdict.changes(measured[place[name]], measured[place[baseline]], LEVEL, among=measured)
+        table = verdict.changes(measured[place[name]], measured[place[baseline]], LEVEL, among=own)
         facts = None
         if len(arm.trained) == 1:
             test = mcnemar(truth, predictions(arm), predictions(base))
             facts = {"better": test.better, "worse": test.worse, "p": test.p}
         found.append(Compared(name, baseline, table, facts, known[name, baseline]))
     return found
+
+
+def trained_apart(outcomes: Sequence[Outcome], measured: Sequence[Measured]) -> list[Measured]:
+    """The arms that tell what luck a training has: without those that are another's models once more."""
+    return [one for outcome, one in zip(outcomes, measured, strict=True) if outcome.arm.after != "free"]
 
 
 def predictions(outcome: Outcome) -> np.ndarray:
@@ -192,10 +202,12 @@ def decide(
     settings: RetrainConfig,
     fitted: Estimate | None = None,
     beside: Sequence[str] = (),
+    rebalancing: str = "",
 ) -> dict[str, Any]:
     """The verdict for `results.json`.
 
     fitted: the change of balanced accuracy with class biases fitted in every arm. beside: what must be read with it.
+    rebalancing: that of `synthetic+best` in words, where it is not the best arm's title.
     """
     title = {outcome.arm.name: outcome.arm.title.lower() for outcome in outcomes}
     table = {(pair.arm, pair.baseline): pair.changes for pair in compared}
@@ -213,7 +225,7 @@ def decide(
     faces = f"Synthetic faces of such generators (of {turns})" if turns > 1 else "These synthetic faces"
     what = {
         "synthetic": faces,
-        "synthetic+best": f"{faces}, with {title.get(selection.best_rebalancing, '')},",
+        "synthetic+best": f"{faces}, with {rebalancing or title.get(selection.best_rebalancing, '')},",
         "distilled+synthetic": f"{faces}, labelled by the ensemble,",
     }.get(about, f"The changes of the arm {about}")
 

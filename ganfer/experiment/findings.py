@@ -36,6 +36,7 @@ from ganfer.experiment.showcase import showcase
 from ganfer.experiment.trainings import seeds_of
 from ganfer.experiment.unfinished import unfinished, words
 from ganfer.statistics import verdict
+from ganfer.statistics.intervals import subjects_of
 from ganfer.statistics.significance import fewest_images
 from ganfer.statistics.verdict import Estimate, Measured
 from ganfer.workspace import Run
@@ -67,7 +68,7 @@ def experiment_results(
     """Everything the report shows, as plain JSON values."""
     names, settings, outcomes = images.class_names, config.retrain, experiment.outcomes
     truth, selection = experiment.test.labels, experiment.selection
-    subjects = subjects_of(experiment.test)
+    subjects = subjects_of(experiment.test.group)
     measured = [
         verdict.measure(
             truth,
@@ -157,13 +158,6 @@ def _counts(outcome: Outcome, experiment: Experiment, config: Config) -> dict[st
         "folder": folder,
         "folders": [f"trainings/{folder}-{seed}" for seed in seeds_of(config)],
     }
-
-
-def subjects_of(test: ImageSet) -> np.ndarray | None:
-    """(N,) the number of each test image's subject, -1 where unknown; None where no two images are of one."""
-    _, number, count = np.unique(test.group, return_inverse=True, return_counts=True)
-    number = np.where(test.group == "", -1, number).astype(np.int64)
-    return number if (count[number[number >= 0]] > 1).any() else None
 
 
 def rising(outcomes: Sequence[Outcome]) -> list[str]:

@@ -12,7 +12,7 @@ from ganfer.config import Config
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.experiment.arms import ARMS, Arm, Outcome, Trained
 from ganfer.experiment.comparisons import PRIMARY, Selection, claimed, compare, decide, predictions, rows, selected
-from ganfer.experiment.findings import FORMAT, arm_figures, arm_notes, rising, seeds_words, size_notes, subjects_of
+from ganfer.experiment.findings import FORMAT, arm_figures, arm_notes, rising, seeds_words, size_notes
 from ganfer.experiment.fitted import shifted
 from ganfer.experiment.material import TrainingData
 from ganfer.experiment.recommend import recommendation
@@ -20,6 +20,7 @@ from ganfer.experiment.starts import of_first_fold
 from ganfer.experiment.trainings import seeds_of, stored_trained
 from ganfer.results import Result
 from ganfer.statistics import verdict
+from ganfer.statistics.intervals import subjects_of
 from ganfer.statistics.verdict import Measured
 from ganfer.workspace import Run
 
@@ -40,7 +41,7 @@ def pooled_results(
     ]
     number = np.repeat(np.arange(len(tests)), [len(test) for test in tests])
     whole = _every_test(tests)
-    subjects = subjects_of(whole)
+    subjects = subjects_of(whole.group)
 
     def measured_of(rows_of: np.ndarray) -> Measured:
         return verdict.measure(
@@ -59,7 +60,9 @@ def pooled_results(
     base = measured_of(moved.pop(baselines[0]))
     fitted = {name: verdict.changes(measured_of(said), base)[PRIMARY] for name, said in moved.items()}
     beside = [seeds_words(outcomes), *rising(outcomes)]
-    decided = decide(outcomes, compared, selection, settings, fitted[about], beside)
+    own = {one["selection"]["best_rebalancing"] for one in found}
+    rebalancing = "each fold's best rebalancing" if len(own) > 1 else ""
+    decided = decide(outcomes, compared, selection, settings, fitted[about], beside, rebalancing)
     changes = rows(compared, settings, about, baselines)
     counted = {name: int(n) for name, n in zip(names, np.bincount(truth, minlength=len(names)), strict=True)}
     by = "subject" if images.group.any() else "class"

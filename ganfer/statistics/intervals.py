@@ -9,26 +9,70 @@ from classifiers.scores import PER_CLASS, scores
 from ganfer.runtime.seeding import stream
 from ganfer.statistics.verdict import Estimate, Measured, estimates
 
+_AT_ONCE = 1 << 24  # counts of subjects drawn at a time; 128 MB
+
 
 def confusion_estimates(
-    confusion: np.ndarray, class_names: Sequence[str], *, beta: float, resamples: int, seed: int, level: float = 0.95
+    confusion: np.ndarray,
+    class_names: Sequence[str],
+    *,
+    beta: float,
+    resamples: int,
+    seed: int,
+    level: float = 0.95,
+    by_subject: np.ndarray | None = None,
 ) -> dict[str, Estimate]:
     """Accuracy, balanced_accuracy, macro_f1, f_beta and "recall:<class>" (precision, f1, f_beta) with their intervals.
 
     confusion: (K, K) int, rows true. The test images are resampled within each class, which for figures that depend on
-    the predictions alone is a multinomial draw of the row. A class without images has no figures, as in `evaluate`.
+    the predictions alone is a multinomial draw of the row. by_subject: (G, K, K) the same of each subject's images,
+    where they are known; subjects are then drawn whole, since images of one person succeed and fail together. A class
+    without images has no figures, as in `evaluate`.
     """
     confusion = np.asarray(confusion, dtype=np.int64)
     support = confusion.sum(axis=1)
     rng = stream(seed, "bootstrap")
     drawn = np.zeros((resamples, *confusion.shape), np.int64)
-    for k, n in enumerate(support):
+    if by_subject is not None:
+        count = len(by_subject)
+        step = max(1, _AT_ONCE // count)
+        for start in range(0, resamples, step):
+            times = rng.multinomial(count, np.full(count, 1 / count), size=min(step, resamples - start))
+            drawn[start : start + step] = np.tensordot(times, by_subject, 1)
+    for k, n in enumerate(support if by_subject is None else ()):
         if n:
             drawn[:, k] = rng.multinomial(n, confusion[k] / n, size=resamples)
     plain = confusion_scores(confusion[None], class_names, beta)
     resampled = confusion_scores(drawn, class_names, beta)
     measured = Measured(plain, {name: values[None] for name, values in resampled.items()}, _floors(support, plain))
     return estimates(measured, level)
+
+
+def subjects_of(group: np.ndarray) -> np.ndarray | None:
+    """(N,) the number of each image's subject, -1 where unknown; None where no two images are of one.
+
+    group: (N,) the subjects' names, "" where unknown.
+    """
+    _, number, count = np.unique(group, return_inverse=True, return_counts=True)
+    number = np.where(group == "", -1, number).astype(np.int64)
+    return number if (count[number[number >= 0]] > 1).any() else None
+
+
+def confusion_by_subject(
+    labels: np.ndarray, predicted: np.ndarray, group: np.ndarray, classes: int
+) -> np.ndarray | None:
+    """(G, K, K) int64: the confusion matrix of each subject's images; an unknown one is a subject of its own.
+
+    labels, predicted: (N,) in 0..K-1. group: (N,) names, "" where unknown. None where no two images are of one subject.
+    """
+    number = subjects_of(group)
+    if number is None:
+        return None
+    alone = number < 0
+    _, place = np.unique(np.where(alone, number.max() + np.cumsum(alone), number), return_inverse=True)
+    found = np.zeros((int(place.max()) + 1, classes, classes), np.int64)
+    np.add.at(found, (place, labels, predicted), 1)
+    return found
 
 
 def confusion_scores(confusion: np.ndarray, class_names: Sequence[str], beta: float) -> dict[str, np.ndarray]:

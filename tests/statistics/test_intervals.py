@@ -1,12 +1,18 @@
 """Intervals from a confusion matrix: the plain figures are exact, the intervals those of resampled test images."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from tiny import fast_config, tiny_set
 
 from classifiers import evaluate
+from ganfer.classifier.figures import Measurement, evaluation_results
 from ganfer.classifier.selective import selective_figures
-from ganfer.statistics.intervals import confusion_estimates, confusion_scores
-from ganfer.statistics.verdict import bootstrap_weights, scores
+from ganfer.classifier.subject import Subject
+from ganfer.statistics.intervals import confusion_by_subject, confusion_estimates, confusion_scores
+from ganfer.statistics.verdict import bootstrap_weights, estimates, measure, scores
 
 NAMES = ("a", "b", "c")
 CONFUSION = np.array([[40, 5, 5], [10, 20, 0], [1, 0, 4]])
@@ -15,6 +21,12 @@ CONFUSION = np.array([[40, 5, 5], [10, 20, 0], [1, 0, 4]])
 def answers(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     true, called = (np.repeat(ids.ravel(), confusion.ravel()) for ids in np.indices(confusion.shape))
     return true, called
+
+
+def matrix_of(labels: np.ndarray, called: np.ndarray) -> np.ndarray:
+    found = np.zeros((3, 3), np.int64)
+    np.add.at(found, (labels, called), 1)
+    return found
 
 
 def test_the_figures_are_those_of_evaluate() -> None:
@@ -60,6 +72,45 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
         found = confusion_estimates(confusion, ("a", "b"), beta=1.0, resamples=300, seed=i)["balanced_accuracy"]
         held += found.low <= 0.55 <= found.high
     assert 0.91 <= held / 300 <= 0.99
+
+
+def test_people_are_drawn_whole_where_they_are_known() -> None:
+    rng = np.random.default_rng(0)
+    labels, names = np.tile([0, 1, 2], 100), np.repeat([f"S{i}" for i in range(30)], 10)
+    seen = np.repeat(rng.random(30) < 0.6, 10)  # who is recognised, is so on every image
+    called = np.where(seen, labels, (labels + 1) % 3)
+    confusion = matrix_of(labels, called)
+    parts = confusion_by_subject(labels, called, names, 3)
+    assert parts is not None
+    assert np.array_equal(parts.sum(axis=0), confusion)
+    alone, whole = (
+        confusion_estimates(confusion, NAMES, beta=1.0, resamples=600, seed=0, by_subject=part)
+        for part in (None, parts)
+    )
+    assert whole["accuracy"].mean == alone["accuracy"].mean
+    assert whole["accuracy"].high - whole["accuracy"].low > 2 * (alone["accuracy"].high - alone["accuracy"].low)
+    rows = estimates(measure(labels, called[None], NAMES, resamples=600, groups=np.repeat(np.arange(30), 10)))
+    assert whole["accuracy"].error == pytest.approx(rows["accuracy"].error, rel=0.15)  # as an experiment's
+    unknown = np.where(np.arange(300) < 150, "", names)
+    mixed = confusion_by_subject(labels, called, unknown, 3)
+    assert mixed is not None
+    assert len(mixed) == 150 + 15
+    assert confusion_by_subject(labels, called, np.full(300, ""), 3) is None
+    assert confusion_by_subject(labels[:2], called[:2], np.array(["a", "b"]), 3) is None
+
+
+def test_an_evaluation_draws_people_whole() -> None:
+    images = tiny_set((0, 0, 0), val=0, test=40).of("test")
+    seen = np.arange(len(images)) % 6 < 3
+    said = np.eye(3, dtype=np.float32)[np.where(seen, images.labels, (images.labels + 1) % 3)]
+    who = SimpleNamespace(name="c", classifier=SimpleNamespace(card={}, digest="", device="cpu"))
+    widths = []
+    for group in (images.group, np.array([f"S{i % 6}" for i in range(len(images))])):
+        subject = Subject("tiny", "", replace(images, group=group), None)
+        asked = Measurement(subject, SimpleNamespace(temperature=1.0), (who,), said, None)  # type: ignore[arg-type]
+        found = evaluation_results(SimpleNamespace(record={}), fast_config(), asked)  # type: ignore[arg-type]
+        widths.append(found["figures"]["accuracy"]["high"] - found["figures"]["accuracy"]["low"])
+    assert widths[1] > 1.5 * widths[0]
 
 
 def test_selective_figures_by_hand() -> None:
