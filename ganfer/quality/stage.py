@@ -40,6 +40,7 @@ from ganfer.results import Result
 from ganfer.runtime.console import progress, say
 from ganfer.runtime.files import digest_of
 from ganfer.runtime.parts import Arrays, kept_parts
+from ganfer.runtime.seeding import stream
 from ganfer.statistics.intervals import confusion_estimates
 from ganfer.tracking import figures_of, tracked
 from ganfer.workspace import Run, Workspace
@@ -257,8 +258,10 @@ def _diversities(config: Config, screener: Screener, subject: Subject) -> dict[s
             mine, theirs = np.flatnonzero(subject.classes == k), np.flatnonzero(subject.held_back.labels == k)
             n = min(len(mine), len(theirs), _PAIRED)
             if n >= LEAST:
-                real = np.asarray(subject.held_back.images[theirs[:n]])
-                found[name] = _diversity(subject.read(mine[:n]), real, distance, config)
+                rng = stream(config.seed, "diversity of", k)  # the first ones may all be of one person
+                mine, theirs = (np.sort(rng.permutation(each)[:n]) for each in (mine, theirs))
+                real = np.asarray(subject.held_back.images[theirs])
+                found[name] = _diversity(subject.read(mine), real, distance, config)
             advance()
     return {"distance": distance.name, "distance_note": distance.note, "diversity": found}
 

@@ -16,6 +16,7 @@ from ganfer.cli.main import cli
 from ganfer.errors import DataError
 from ganfer.pipeline import Project
 from ganfer.quality.cas import train_cas
+from ganfer.quality.page import _recognised
 from ganfer.results import Result
 from ganfer.workspace import Workspace
 
@@ -266,3 +267,13 @@ def test_inception_stands_beside_where_its_weights_are(
     assert found.path is not None
     assert "Inception features, as published" in (found.path / "index.html").read_text()
     assert "no published FID" not in str(found)
+
+
+def test_faces_of_hard_classes_are_compared_with_real_ones_of_the_same_classes() -> None:
+    def level(mean: float) -> dict[str, float]:
+        return {"mean": mean, "low": mean, "high": mean}
+
+    real = {"angry": level(0.5), "happy": level(0.9), "sad": level(0.4), "balanced_accuracy": level(0.6)}
+    faces = {"angry": level(0.45), "sad": level(0.35), "balanced_accuracy": level(0.4)}
+    words = _recognised({"faces_recognised": faces, "trained_on_real": real})
+    assert words == "40.0 [40.0, 40.0] % per class, of held-back real images of these 45.0 %"
