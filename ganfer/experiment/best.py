@@ -61,18 +61,22 @@ def keep_best(
     return found
 
 
-def write_best_card(run: Run, data: Run, results: Mapping[str, Any]) -> None:
-    """The model card of the kept classifier: its arm's figures on the test split, over the seeds, with intervals."""
+def write_best_card(run: Run, data: Run, results: Mapping[str, Any], *, distilled: bool) -> None:
+    """The model card of the kept classifier: its arm's figures on the test split, over the seeds, with intervals; with
+    class biases fitted on validation, as the classifier has them."""
     recommended = results["recommendation"]["arm"]
-    arm = next(arm for arm in results["arms"] if arm["name"] == recommended)
+    arm, fitted = (
+        next(arm for arm in part["arms"] if arm["name"] == recommended) for part in (results, results["equal_shares"])
+    )
     card = read_object(run.path / FOLDER / "card.json", "Remove the report and run the command again.")
     faces = sum(arm["synthetic_counts"].values())
+    whose = "one net distilled from them" if distilled else "the seed that is best on validation"
     notes = (
-        f"The figures are the mean over {len(results['settings']['seeds'])} seeds of the arm {recommended}; the "
-        "weights are those of the seed that is best on validation, with class biases fitted there.",
+        f"The figures are the mean over {len(results['settings']['seeds'])} seeds of the arm {recommended}, each with "
+        f"class biases fitted on validation; the weights are those of {whose}, with such biases.",
         *([f"{faces:,} of its training images are synthetic."] if faces else []),
     )
-    facts = classifier_facts(f"{run.name} best", card, data.name, measures(arm["metrics"], "test"), notes=notes)
+    facts = classifier_facts(f"{run.name} best", card, data.name, measures(fitted["metrics"], "test"), notes=notes)
     write_model_card(run.path / FOLDER, facts)
 
 

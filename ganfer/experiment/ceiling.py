@@ -16,7 +16,7 @@ import numpy as np
 
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.experiment.arms import CURVE, Outcome
-from ganfer.experiment.comparisons import LEVEL, PRIMARY
+from ganfer.experiment.comparisons import LEVEL, PRIMARY, trained_apart
 from ganfer.experiment.fitted import cross_fitted
 from ganfer.experiment.material import Material
 from ganfer.experiment.portions import rare_classes
@@ -98,10 +98,10 @@ def say_ceiling(trainings: Trainings, folders: Mapping[str, str], material: Mate
     rise = _rise(measured, material, PRIMARY)
     if rise is None:
         return
-    perfect = rise.over(_doublings(material, len(material.kept)))
+    perfect = rise.over(_doublings(material, _rare_faces(material)))
     spread = (len(val) / max(1, len(trainings.test))) ** 0.5
     least = detectable(rise.change, level=LEVEL).least * spread
-    words = f"On validation, as many real images as there are faces would bring {points(perfect)} points"
+    words = f"On validation, as many real images of the rare classes as faces would bring {points(perfect)} points"
     if perfect.mean < least:
         say(
             f"{words}; with these test images and seeds nothing under about {100 * least:.1f} can be told from none. "
@@ -113,29 +113,37 @@ def say_ceiling(trainings: Trainings, folders: Mapping[str, str], material: Mate
 
 def exchange(outcomes: Sequence[Outcome], measured: Sequence[Measured], material: Material) -> dict[str, Any] | None:
     """For `results.json`: how many real images the faces were worth, what more would bring, and the most that perfect
-    faces would. None where no arm tells. measured: of the outcomes, with every model's class biases fitted."""
-    by_name = {outcome.arm.name: one for outcome, one in zip(outcomes, measured, strict=True)}
+    faces would. None where no arm tells. measured: of the outcomes, with every model's class biases fitted.
+
+    Faces and real images are those of the rare classes: all that were kept, and of the arm `synthetic` those that it
+    trained on, which may be fewer.
+    """
+    apart = [outcome.arm.name for outcome in outcomes if outcome.arm.after != "free"]
+    by_name = dict(zip(apart, trained_apart(outcomes, measured), strict=True))
     rise = _rise(by_name, material, PRIMARY)
     if rise is None:
         return None
     rare, faces = _rare_real(material), _rare_faces(material)
-    perfect = rise.over(_doublings(material, faces))
     found: dict[str, Any] = {
         "by": "oracle" if "oracle" in by_name else "learning curve",
         "faces": faces,
         "real": rare,
         "doubling": rise.over(1.0).bounds(),
-        "ceiling": perfect.bounds(),
     }
-    sentences = [
-        f"Even perfect faces would bring at most {_signed(max(0.0, perfect.high))} points here: that is what "
-        f"{faces:,} more real images of the rare classes would ({points(perfect)})."
-    ]
-    if "synthetic" in by_name:
-        gain = verdict.changes(by_name["synthetic"], by_name["original"], LEVEL, among=measured)[PRIMARY]
-        worth = _worth(gain, rise, rare, shared=-0.5 if "oracle" not in by_name else 0.5)
-        found["worth"] = worth
-        sentences.insert(0, _worth_words(faces, worth, gain))
+    sentences = []
+    trained = _trained_faces(outcomes, material)
+    if trained:
+        every = list(by_name.values())
+        gain = verdict.changes(by_name["synthetic"], by_name["original"], LEVEL, among=every)[PRIMARY]
+        found["worth"] = _worth(gain, rise, rare, shared=-0.5 if "oracle" not in by_name else 0.5)
+        sentences.append(_worth_words(trained, found["worth"], gain, rise))
+    if faces:
+        perfect = rise.over(_doublings(material, faces))
+        found["ceiling"] = perfect.bounds()
+        sentences.append(
+            f"Even perfect faces would bring at most {_signed(max(0.0, perfect.high))} points here: that is what "
+            f"{faces:,} more real images of the rare classes would ({points(perfect)})."
+        )
     more = _more_of_the_rarest(by_name, material)
     if more:
         found["more"] = more
@@ -186,14 +194,14 @@ def _worth(gain: Estimate, rise: Rise, rare: int, *, shared: float) -> dict[str,
     return {"mean": images(gain.mean / step.mean), "low": images(float(low)), "high": images(float(high))}
 
 
-def _worth_words(faces: int, worth: Mapping[str, float | None], gain: Estimate) -> str:
+def _worth_words(faces: int, worth: Mapping[str, float | None], gain: Estimate, rise: Rise) -> str:
     mean, low, high = (worth[part] for part in ("mean", "low", "high"))
     if gain.mean <= 0:
         return (
             f"Your {faces:,} faces were worth no real ones: with class biases fitted on validation in every arm, they "
             f"change balanced accuracy by {points(gain)} points."
         )
-    if low is None and mean is None:
+    if rise.change.low <= 0 or not gain.error > 0:
         return (
             f"What your {faces:,} faces were worth in real images is not known: more real images themselves did not "
             "bring a clear gain."
@@ -206,7 +214,7 @@ def _worth_words(faces: int, worth: Mapping[str, float | None], gain: Estimate) 
 
 
 def _count(value: float | None) -> str:
-    return "very many" if value is None else f"{value:,.0f}".replace("-", "−")
+    return "very many" if value is None else f"{round(value):,}".replace("-", "−")
 
 
 def _more_of_the_rarest(by_name: Mapping[str, Measured], material: Material) -> dict[str, Any] | None:
@@ -239,6 +247,17 @@ def _rare_real(material: Material) -> int:
 def _rare_faces(material: Material) -> int:
     kept = material.kept.counts()
     return sum(kept[name] for name in rare_classes(material.real.counts()))
+
+
+def _trained_faces(outcomes: Sequence[Outcome], material: Material) -> int:
+    """Faces of the rare classes that the arm `synthetic` trained on; 0 without the arm."""
+    rare = rare_classes(material.real.counts())
+    for outcome in outcomes:
+        if outcome.arm.name == "synthetic":
+            images = outcome.data.images
+            counts = images.select(np.flatnonzero(images.source == "synthetic")).counts()
+            return sum(counts[name] for name in rare)
+    return 0
 
 
 def _given(material: Material) -> int:

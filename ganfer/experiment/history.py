@@ -1,4 +1,4 @@
-"""How often a test split was looked at before: every report of a workspace is a look."""
+"""How often a test split was looked at before: every experiment of a workspace is a look."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,9 +10,16 @@ from ganfer.workspace import Run, Workspace
 
 
 def uses_notes(workspace: Workspace, run: Run, data: Run, key: Mapping[str, Any]) -> list[str]:
-    """What the finished reports say of the same test images, and of the same comparison with other seeds."""
+    """What the finished reports say of the same test images, and of the same comparison with other seeds.
+
+    A report of the very same trainings (another `retrain.keep`, an earlier rule) is no further look.
+    """
     mine = _test_digest(data)
-    others = [other for other in workspace.runs("reports") if other.complete and other.name != run.name]
+    others = [
+        other
+        for other in workspace.runs("reports")
+        if other.complete and other.name != run.name and _trainings(other.record.get("key", {})) != _trainings(key)
+    ]
     digests = {data.digest: mine}
     same = []
     for other in others:
@@ -23,20 +30,27 @@ def uses_notes(workspace: Workspace, run: Run, data: Run, key: Mapping[str, Any]
         if digests[used] == mine:
             same.append(other)
     notes = []
-    if same:
-        count = len(same)
+    before = {_trainings(other.record.get("key", {})) for other in same}
+    if before:
+        count = len(before)
         notes.append(
-            f"This test split was used by {count} report{'s' if count > 1 else ''} of this workspace before: of "
-            f"{count + 1} experiments in which nothing helps, one says that something does with a chance of up to "
+            f"This test split was used by {count} experiment{'s' if count > 1 else ''} of this workspace before: of "
+            f"{count + 1} in which nothing helps, one says that something does with a chance of up to "
             f"{1 - 0.975 ** (count + 1):.0%}."
         )
-    looks = sum(_comparison(other.record.get("key", {})) == _comparison(key) for other in same)
+    looks = sum(comparison == _comparison(key) for comparison, *_ in before)
     if looks:
         notes.append(
             f"The same comparison was looked at {looks} time{'s' if looks > 1 else ''} before, with other seeds: where "
             "seeds were added because of what was seen, the intervals are narrower than they should be."
         )
     return notes
+
+
+def _trainings(key: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What was compared, and with which seeds."""
+    settings = key.get("config", {}).get("retrain", {})
+    return _comparison(key), str(key.get("seed")), str(settings.get("seeds"))
 
 
 def _comparison(key: Mapping[str, Any]) -> str:

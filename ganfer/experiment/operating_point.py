@@ -12,7 +12,7 @@ import numpy as np
 
 from ganfer.data.imageset import ImageSet
 from ganfer.experiment.arms import Outcome
-from ganfer.experiment.comparisons import LEVEL, WITHOUT, mean_level
+from ganfer.experiment.comparisons import LEVEL, WITHOUT, mean_level, trained_apart
 from ganfer.experiment.fitted import fit_biases
 from ganfer.statistics import verdict
 from ganfer.statistics.verdict import Estimate, Measured
@@ -49,7 +49,7 @@ def at_equal_shares(
             generators=outcome.generators,
         )
     best = max((name for name in on_val if name in WITHOUT), key=lambda name: on_val[name])
-    among = list(decided.values())
+    among = trained_apart(outcomes, list(decided.values()))
     changes = {
         name: verdict.changes(measured, decided[best], LEVEL, among=among)
         for name, measured in decided.items()

@@ -8,7 +8,7 @@ from ganfer.experiment.arms import Outcome
 from ganfer.experiment.comparisons import PRIMARY, Compared, Selection, claimed, corrected, missing
 from ganfer.statistics import rule
 from ganfer.statistics.rule import Claim, Evidence
-from ganfer.statistics.verdict import Estimate, points
+from ganfer.statistics.verdict import Estimate, points, word
 
 _BY_MORE = ("synthetic", "pool")  # roles of arms that need images beside yours; what they bring has to be shown
 _NEVER = ("placebo", "ceiling")  # of arms that are there to be compared with
@@ -21,7 +21,7 @@ def recommendation(
     settings: RetrainConfig, fitted: Mapping[str, Estimate],
 ) -> dict[str, Any]:  # fmt: skip
     """Which arm to use: one that needs more images than yours where it was shown to help, else the best on validation
-    without.
+    without, and the original where the test shows that this one hurts.
 
     Shown is what the verdict calls *helps*; and, of the arms that it is not about, what passes the same rule by
     Holm-corrected intervals and is better on validation than the best arm without. Of several the best on validation
@@ -40,6 +40,12 @@ def recommendation(
             sentence = "Keep the original training, and compare the cheap ways with it: ganfer retrain."
         return {"arm": arm, "title": title, "sentence": sentence, "gain": None, "accuracy": None}
     change = tables[arm, first]
+    if arm not in shown and word(change[PRIMARY], settings.margin) == "hurts":
+        sentence = (
+            f"Keep the original training: {_lower(title)} ({arm}) was better on validation, but on the test it changes "
+            f"balanced accuracy by {points(change[PRIMARY])} points."
+        )
+        return {"arm": first, "title": outcomes[0].arm.title, "sentence": sentence, "gain": None, "accuracy": None}
     sentence = (
         f"Use {_lower(title)} ({arm}): balanced accuracy {points(change[PRIMARY])} points over the original training, "
         f"{_cost(change['accuracy'])}{_time(outcomes, arm)}."

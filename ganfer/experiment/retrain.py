@@ -128,7 +128,7 @@ def _report(found: Prepared, track: Tracked) -> None:
     results |= people
     results["data"]["notes"] += people_notes(people)
     page = write_report(run.path, results)
-    write_best_card(run, data, results)
+    write_best_card(run, data, results, distilled=config.retrain.keep == "distilled")
     track_experiment(track, config, results, experiment)
     figures = {"verdict": results["verdict"], "page": str(page)}
     digest = digest_of(run.path / "results.json")

@@ -10,8 +10,7 @@ _LEAST = 0.0025  # of balanced accuracy; less is no improvement worth training o
 def still_rising(histories: Sequence[Sequence[float]]) -> bool:
     """Whether the last fifth of an arm's validations improves on the fifth before by more than its standard error.
 
-    histories: a figure at each validation, one sequence per seed. With one seed the error is that of the last fifth's
-    own values.
+    histories: a figure at each validation, one sequence per seed. With one seed no error is known.
     """
     lengths = {len(history) for history in histories}
     if len(lengths) != 1 or min(lengths) < 2:

@@ -188,7 +188,13 @@ def test_every_classifier_has_a_card(story: Project):
     assert set(metrics) == {"accuracy", "balanced_accuracy", "f1"}
     result = story.retrain()
     card = (result.path / "best" / "README.md").read_text()
-    assert front_of(card)["model-index"][0]["results"][0]["dataset"]["split"] == "test"
+    told = front_of(card)["model-index"][0]["results"][0]
+    assert told["dataset"]["split"] == "test"
+    rows = {row["name"]: row["metrics"] for row in result.figures["equal_shares"]["arms"]}
+    fitted = rows[result.figures["recommendation"]["arm"]]  # the classifier's biases are fitted: so are its figures
+    values = {each["type"]: each["value"] for each in told["metrics"]}
+    assert values == {name: pytest.approx(fitted[name]["mean"], abs=1e-6) for name in ("accuracy", "balanced_accuracy")}
+    assert "the seed that is best on validation" in card
     assert str(story.workspace.root) not in card
 
 

@@ -11,7 +11,7 @@ from tiny import add_batch, add_set, fast_config, tiny_set
 from classifiers import load_classifier
 from ganfer.classifier.catalogue import find, together
 from ganfer.data.imageset import read_set
-from ganfer.experiment.ceiling import Rise, _worth, held_back, is_thinned
+from ganfer.experiment.ceiling import Rise, _worth, _worth_words, held_back, is_thinned
 from ganfer.experiment.fitted import fit_biases
 from ganfer.experiment.unfinished import still_rising, unfinished, words
 from ganfer.pipeline import Project
@@ -119,10 +119,15 @@ def test_two_seeds_are_said_to_be_worth_little_and_looks_are_counted(thinned: Pr
     _, results = results_of(thinned)
     assert "Two seeds are worth little" in results["verdict"]["beside"]
     assert not any("was used by" in note for note in results["data"]["notes"])
-    settings = replace(thinned.config.retrain, seeds=3)
-    more = Project(thinned.workspace, replace(thinned.config, retrain=settings))
-    notes = more.retrain().figures["data"]["notes"]
-    assert any(note.startswith("This test split was used by 1 report of this workspace before") for note in notes)
+
+    def notes_with(**changes: Any) -> list[str]:
+        settings = replace(thinned.config.retrain, **changes)
+        project = Project(thinned.workspace, replace(thinned.config, retrain=settings))
+        return list(project.retrain().figures["data"]["notes"])
+
+    assert not any("was used by" in note or "looked at" in note for note in notes_with(keep="single")), "the same look"
+    notes = notes_with(seeds=3)
+    assert any(note.startswith("This test split was used by 1 experiment of this workspace before") for note in notes)
     assert any("The same comparison was looked at 1 time before, with other seeds" in note for note in notes)
 
 
@@ -146,6 +151,7 @@ def test_where_nothing_was_thinned_a_learning_curve_tells(tmp_path: Path) -> Non
     assert [arm["name"] for arm in results["arms"]][-2:] == ["half", "quarter"]
     assert results["exchange"]["by"] == "learning curve"
     assert load_classifier(path / "best", "cpu").card["arm"] == results["recommendation"]["arm"]
+    assert "the weights are those of one net distilled from them" in (path / "best" / "README.md").read_text()
     assert len(list(path.glob("trainings/*-distilled-0"))) == 1
     assert not list(path.glob("trainings/*-distilled-0/test.npz"))  # it never saw the test
 
@@ -167,6 +173,18 @@ def test_what_faces_were_worth_by_hand() -> None:
     assert wide["high"] is None or wide["high"] > 300
     nothing = _worth(known(0.02, 0.01), Rise(known(0.0, 0.01), 2.0), 100, shared=0.0)
     assert nothing == {"mean": None, "low": None, "high": None}
+
+
+def test_what_is_not_known_and_what_is_very_much_are_told_apart() -> None:
+    rise = Rise(known(0.01, 0.001), 1.0)
+    worth = _worth(known(0.2, 0.001), rise, 100, shared=0.0)
+    assert worth == {"mean": None, "low": None, "high": None}  # twenty doublings: no number is meant
+    assert _worth_words(50, worth, known(0.2, 0.001), rise).startswith(
+        "Your 50 faces were worth very many [very many, "
+    )
+    unclear = Rise(known(0.0, 0.01), 1.0)
+    nothing = _worth(known(0.02, 0.01), unclear, 100, shared=0.0)
+    assert "is not known" in _worth_words(50, nothing, known(0.02, 0.01), unclear)
 
 
 def test_trainings_that_still_improved_are_named() -> None:

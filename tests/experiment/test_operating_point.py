@@ -8,8 +8,11 @@ from tiny import fast_config, tiny_set
 
 from ganfer.experiment.arms import ARMS, Outcome, Trained
 from ganfer.experiment.ceiling import exchange
+from ganfer.experiment.comparisons import compare, predictions, selected
+from ganfer.experiment.fitted import with_fitted_biases
 from ganfer.experiment.material import Material, TrainingData
 from ganfer.experiment.operating_point import at_equal_shares
+from ganfer.statistics.verdict import measure
 
 VAL, TEST = (tiny_set((0, 0, 0), val=100, test=100).of(split) for split in ("val", "test"))
 SHARES = np.array([0.65, 0.3, 0.05])
@@ -27,7 +30,8 @@ def outcome(name: str, *, skill: float = 1.5, shares: np.ndarray = SHARES) -> Ou
             odds = shares * np.exp(-((seen[:, None] - centres) ** 2).sum(axis=2) / 2)
             said.append((odds / odds.sum(axis=1, keepdims=True)).astype(np.float32))
         trained.append(Trained(said[1], said[0], 1.0, 1.0, "cpu"))
-    data = TrainingData(VAL, np.ones(len(VAL), np.float32), fast_config().classifier)
+    images = replace(VAL, source=np.full(len(VAL), "synthetic")) if ARMS[name].synthetic else VAL
+    data = TrainingData(images, np.ones(len(VAL), np.float32), fast_config().classifier)
     return Outcome(ARMS[name], data, 10, tuple(trained))
 
 
@@ -75,3 +79,25 @@ def test_faces_that_only_move_a_threshold_are_worth_no_real_images() -> None:
     found = exchange(learned, measured, Material(real, few, few))
     assert found is not None
     assert found["worth"]["mean"] > 0.5 * found["real"], "what was learned is worth images"
+    assert found["sentences"][0].startswith("Your 100 faces were worth "), (
+        "those that were trained on, of the rare class"
+    )
+    assert "that is what 40 more real images of the rare classes would" in found["sentences"][1]
+    found = exchange(learned, measured, Material(real, few.select(few.labels == 1), few))
+    assert found is not None
+    assert not any("perfect faces" in sentence for sentence in found["sentences"]), "none of a rare class was kept"
+
+
+def test_the_originals_models_once_more_are_no_further_trainings() -> None:
+    """Fitted biases have the luck of the original's seeds: as an arm of its own they would feign what seeds bring."""
+    original, faces = outcome("original"), outcome("synthetic", skill=1.8)
+    truth = TEST.labels
+    alone, beside = [original, faces], [original, with_fitted_biases(original, ARMS["fitted-biases"], VAL), faces]
+    tables = []
+    for arms in (alone, beside):
+        measured = [measure(truth, predictions(arm), TEST.class_names, resamples=50) for arm in arms]
+        found = compare(arms, measured, truth, selected({arm.arm.name: 0.5 for arm in arms}))
+        tables.append(next(pair.changes for pair in found if (pair.arm, pair.baseline) == ("synthetic", "original")))
+    assert tables[0] == tables[1]
+    _, fitted, _ = zip(*(at_equal_shares(VAL, TEST, arms, 50, 0) for arms in (alone, beside)), strict=True)
+    assert fitted[0]["synthetic"] == fitted[1]["synthetic"]

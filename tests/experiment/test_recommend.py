@@ -83,6 +83,23 @@ def test_a_pool_that_is_good_on_validation_alone_is_not(on_test: float) -> None:
     assert found["arm"] in ("original", "oversample")
 
 
+def test_what_the_test_shows_to_hurt_is_not_recommended() -> None:
+    weak = outcome("oversample", 2.2, on_test=0.7)
+    found = recommended(outcome("original", 1.5), weak, outcome("synthetic", 1.0))
+    assert found["arm"] == "original"
+    assert found["sentence"].startswith(
+        "Keep the original training: oversampling (oversample) was better on validation"
+    )
+    assert "it changes balanced accuracy by −" in found["sentence"]
+    unsure = recommended(outcome("original", 1.5), outcome("oversample", 2.2, on_test=1.5), outcome("synthetic", 1.0))
+    assert unsure["arm"] == "oversample", "the test refutes, it does not choose"
+
+
+def test_of_equals_on_validation_the_first_of_the_registry_is_taken_whatever_was_asked_first() -> None:
+    asked = {"original": 0.5, "logit-adjusted": 0.6, "oversample": 0.6, "synthetic+best": 0.7}
+    assert selected(asked).best_rebalancing == "oversample"  # with which `synthetic+best` was trained
+
+
 def test_what_is_good_on_the_test_alone_is_not() -> None:
     """The choice is made on validation: no arm is taken because of the test."""
     found = recommended(*usual(pool=outcome("pool", 1.0, on_test=2.8)))
