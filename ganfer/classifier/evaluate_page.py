@@ -225,7 +225,10 @@ def _run_section(results: Mapping[str, Any]) -> Section:
     facts = [
         ("Images", results["data"]["name"]),
         ("Their digest", str(results["data"]["digest"])[:16]),
-        ("Interval", f"{level}, bootstrap with {resamples} resamples"),
+        (
+            "Interval",
+            f"{level}, bootstrap with {resamples} resamples; a recall's is Wilson's where no subjects are known",
+        ),
         ("Machine", run.get("machine")),
         ("Device", run.get("device")),
         ("Versions", versions),

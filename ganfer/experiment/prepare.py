@@ -43,7 +43,7 @@ from ganfer.review.decisions import decisions_digest
 from ganfer.review.effect import decisions_input
 from ganfer.workspace import Run, Workspace
 
-RULE = 5  # of verdict and recommendation; a report made under another is made anew, from the same trainings
+RULE = 6  # of verdict and recommendation; a report made under another is made anew, from the same trainings
 
 
 @dataclass(frozen=True)

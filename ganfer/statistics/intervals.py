@@ -1,12 +1,14 @@
 """Figures of one classifier with their intervals, from its confusion matrix alone, so their cost is the same for a
 hundred test images and for millions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from classifiers.scores import PER_CLASS, scores
 from ganfer.runtime.seeding import stream
+from ganfer.statistics.agreement import share
 from ganfer.statistics.verdict import Estimate, Measured, estimates
 
 _AT_ONCE = 1 << 24  # counts of subjects drawn at a time; 128 MB
@@ -26,8 +28,9 @@ def confusion_estimates(
 
     confusion: (K, K) int, rows true. The test images are resampled within each class, which for figures that depend on
     the predictions alone is a multinomial draw of the row. by_subject: (G, K, K) the same of each subject's images,
-    where they are known; subjects are then drawn whole, since images of one person succeed and fail together. A class
-    without images has no figures, as in `evaluate`.
+    where they are known; subjects are then drawn whole, since images of one person succeed and fail together. Without
+    them a recall is a plain share and has Wilson's interval: of 8 images, or near 0 and 100%, one of the mean and its
+    error on both sides holds the truth in 82% to 90% only. A class without images has no figures, as in `evaluate`.
     """
     confusion = np.asarray(confusion, dtype=np.int64)
     support = confusion.sum(axis=1)
@@ -45,7 +48,22 @@ def confusion_estimates(
     plain = confusion_scores(confusion[None], class_names, beta)
     resampled = confusion_scores(drawn, class_names, beta)
     measured = Measured(plain, {name: values[None] for name, values in resampled.items()}, _floors(support, plain))
-    return estimates(measured, level)
+    found = estimates(measured, level)
+    if by_subject is None:
+        found |= _recalls(confusion, class_names, found, level)
+    return found
+
+
+def _recalls(
+    confusion: np.ndarray, class_names: Sequence[str], found: Mapping[str, Estimate], level: float
+) -> dict[str, Estimate]:
+    """The recall of every class with Wilson's interval."""
+    recalls = {}
+    for hits, n, name in zip(np.diagonal(confusion).tolist(), confusion.sum(axis=1).tolist(), class_names, strict=True):
+        if n:
+            ends = share(hits, n, level)
+            recalls[f"recall:{name}"] = replace(found[f"recall:{name}"], low=ends["low"], high=ends["high"])
+    return recalls
 
 
 def subjects_of(group: np.ndarray) -> np.ndarray | None:

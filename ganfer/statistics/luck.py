@@ -90,10 +90,11 @@ def generator_part(change: np.ndarray, generators: np.ndarray, seeds: Part) -> P
     """The luck of the generators and of the seeds together, where each generator drew the faces of some seeds.
 
     change: (S,), generators: (S,) the number of each seed's. From the spread of the generators' means, with their
-    number - 1 degrees of freedom; never less than the seeds alone bring.
+    number - 1 degrees of freedom; never less than the seeds alone bring. One that drew for more seeds counts for more.
     """
-    names = np.unique(generators)
+    names, count = np.unique(generators, return_counts=True)
     if len(names) < 2:
         return seeds
     means = np.array([change[generators == name].mean() for name in names])
-    return Part(max(seeds.variance, float(means.var(ddof=1)) / len(names)), len(names) - 1.0)
+    share = float(((count / len(change)) ** 2).sum())  # 1 / number where all drew for as many
+    return Part(max(seeds.variance, float(means.var(ddof=1)) * share), len(names) - 1.0)

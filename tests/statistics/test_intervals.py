@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 from tiny import fast_config, tiny_set
 
 from classifiers import evaluate
@@ -72,6 +73,17 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
         found = confusion_estimates(confusion, ("a", "b"), beta=1.0, resamples=300, seed=i)["balanced_accuracy"]
         held += found.low <= 0.55 <= found.high
     assert 0.91 <= held / 300 <= 0.99
+
+
+@pytest.mark.parametrize(("n", "p"), [(8, 0.8), (8, 0.2), (20, 0.9), (20, 0.1)])
+def test_recall_of_a_few_images_holds_the_truth_as_often_as_it_says(n: int, p: float) -> None:
+    held = 0.0
+    for hits in range(n + 1):
+        found = confusion_estimates(np.array([[hits, n - hits], [0, 9]]), ("a", "b"), beta=1.0, resamples=20, seed=0)
+        recall = found["recall:a"]
+        assert recall.low <= recall.mean <= recall.high
+        held += float(binom.pmf(hits, n, p)) * (recall.low <= p <= recall.high)
+    assert 0.92 < held < 0.98  # by the mean and its error on both sides 0.82 and 0.88
 
 
 def test_people_are_drawn_whole_where_they_are_known() -> None:

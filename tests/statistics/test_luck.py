@@ -60,3 +60,5 @@ def test_several_generators_count_as_many_as_they_are() -> None:
     assert found.variance == pytest.approx(np.var([0.015, 0.055, 0.035], ddof=1) / 3)
     assert generator_part(change, np.zeros(6), Part(1e-6, 10)) == Part(1e-6, 10)
     assert generator_part(change, which, Part(1.0, 10)).variance == 1.0
+    uneven = generator_part(np.array([0.0, 0.0, 0.0, 0.02]), np.array([0, 0, 0, 1]), Part(0.0, 3))
+    assert uneven.variance == pytest.approx(np.var([0.0, 0.02], ddof=1) * (0.75**2 + 0.25**2))
