@@ -86,7 +86,8 @@ def class_thresholds(probabilities: np.ndarray, labels: np.ndarray, precision: f
     """Per class, the lowest confidence from which on predictions of it are right in `precision` of held-out images.
 
     float32 (K,), in 0..1. One pseudo-error is added to each count, so that a handful of images that happen to be
-    right isn't proof; a class that never gets there has the threshold 1, which accepts only certainty.
+    right isn't proof; a class that never gets there has the threshold 1, which accepts only certainty. Predictions of
+    one confidence are accepted or left together.
 
     Example: `class_thresholds(probabilities, labels, precision=0.95)`.
     """
@@ -99,7 +100,8 @@ def class_thresholds(probabilities: np.ndarray, labels: np.ndarray, precision: f
         mine = np.flatnonzero(predicted == k)
         order = mine[np.argsort(-confidence[mine], kind="stable")]
         right = np.cumsum(labels[order] == k) / (np.arange(len(order)) + 2)
-        enough = np.flatnonzero(right >= precision)
+        last = np.append(np.diff(confidence[order]) != 0, True)  # of those that are equally sure
+        enough = np.flatnonzero((right >= precision) & last[: len(order)])
         if enough.size:
             thresholds[k] = confidence[order[enough[-1]]]
     return thresholds

@@ -186,7 +186,8 @@ def _worth(gain: Estimate, rise: Rise, rare: int, *, shared: float) -> dict[str,
     table = [[gain.error**2, np.clip(covariance, -limit, limit)], [np.clip(covariance, -limit, limit), step_error**2]]
     drawn = stream(0, "exchange rate").multivariate_normal([gain.mean, step.mean], table, size=_DRAWS)
     ratio = np.where(drawn[:, 1] > 0, drawn[:, 0] / np.maximum(drawn[:, 1], 1e-9), np.inf)
-    low, high = np.quantile(ratio, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    # nearest: nothing lies between a number and no limit
+    low, high = np.quantile(ratio, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="nearest")
 
     def images(doublings: float) -> float | None:
         return None if doublings > 5 else max(-1.0, 2.0**doublings - 1) * rare

@@ -50,7 +50,8 @@ def classwise_thresholds(
         hits = np.cumsum(weights[order] * (labels[order] == k))
         taken = np.cumsum(weights[order])
         f_beta = (1 + beta**2) * hits / (beta**2 * support + taken)
-        thresholds[k] = confidence[order[int(np.argmax(f_beta))]]
+        last = np.append(np.diff(confidence[order]) != 0, True)  # those that are equally sure pass together
+        thresholds[k] = confidence[order[int(np.argmax(np.where(last, f_beta, -1.0)))]]
     if np.isnan(thresholds).all():
         return np.full(count, 1.0 / count)
     return np.where(np.isnan(thresholds), np.nanmax(thresholds), thresholds)

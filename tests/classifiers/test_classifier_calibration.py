@@ -91,5 +91,7 @@ def test_thresholds_by_hand() -> None:
     # Class 0 is called with 0.9, 0.8, 0.7 (right, right, wrong): with one pseudo-error the first two make 2 / 3.
     p = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.4, 0.6]])
     assert class_thresholds(p, np.array([0, 0, 1, 1]), 0.66) == pytest.approx([0.8, 1.0])
+    equal = np.repeat([[0.8, 0.2]], 6, axis=0)  # whatever their order, half of those that are as sure are wrong
+    assert class_thresholds(equal, np.array([0, 0, 0, 1, 1, 1]), 0.66) == pytest.approx([1.0, 1.0])
     with pytest.raises(ClassifierError, match="between 0 and 1"):
         class_thresholds(p, np.array([0, 0, 1, 1]), 1.0)

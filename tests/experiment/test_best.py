@@ -182,6 +182,8 @@ def test_what_is_not_known_and_what_is_very_much_are_told_apart() -> None:
     assert _worth_words(50, worth, known(0.2, 0.001), rise).startswith(
         "Your 50 faces were worth very many [very many, "
     )
+    step = Estimate(0.01, 0.001, 0.03, (), 0.01)  # a step that may be nothing: no limit, and no number below 0
+    assert _worth(known(0.01, 0.001), Rise(step, 1.0), 100, shared=0.0)["high"] is None
     unclear = Rise(known(0.0, 0.01), 1.0)
     nothing = _worth(known(0.02, 0.01), unclear, 100, shared=0.0)
     assert "is not known" in _worth_words(50, nothing, known(0.02, 0.01), unclear)

@@ -21,6 +21,13 @@ def test_the_threshold_cuts_where_precision_is_lost() -> None:
     assert classwise_thresholds(probabilities, labels)[0] == pytest.approx(0.8)
 
 
+def test_images_of_one_confidence_pass_or_fail_together() -> None:
+    confidence = np.array([0.9, 0.9, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8])  # of those at 0.8 the right ones come first
+    probabilities = np.stack([confidence, 1 - confidence], axis=1)
+    labels = np.array([0, 0, 0, 1, 1, 1, 1, 1])
+    assert classwise_thresholds(probabilities, labels, 0.5)[0] == pytest.approx(0.9)
+
+
 def test_a_perfect_class_takes_all_its_images() -> None:
     probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
     assert classwise_thresholds(probabilities, np.array([0, 0, 1])) == pytest.approx([0.6, 0.8])
