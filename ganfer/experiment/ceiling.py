@@ -10,6 +10,7 @@ images are extrapolations.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log2
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -67,16 +68,18 @@ def held_back(data: Run, images: ImageSet) -> ImageSet:
 
 @dataclass(frozen=True)
 class Rise:
-    """What a doubling of the rare classes' real images brings. change: of a figure, over `doublings`."""
+    """What a doubling of the rare classes' real images brings. change: of a figure, over `doublings`. room: how far the
+    figure is from 100%."""
 
     change: Estimate
     doublings: float
+    room: float = 1.0
 
     def over(self, doublings: float) -> Estimate:
-        """The change over so many doublings, with its interval."""
+        """The change over so many doublings, with its interval; no more than there is room for."""
         factor = doublings / self.doublings
         change = self.change
-        return Estimate(change.mean * factor, change.low * factor, change.high * factor)
+        return Estimate(*(min(self.room, part * factor) for part in (change.mean, change.low, change.high)))
 
 
 def say_ceiling(trainings: Trainings, folders: Mapping[str, str], material: Material, resamples: int) -> None:
@@ -95,7 +98,7 @@ def say_ceiling(trainings: Trainings, folders: Mapping[str, str], material: Mate
         )
         for name in names
     }
-    rise = _rise(measured, material, PRIMARY)
+    rise = _rise(measured, material)
     if rise is None:
         return
     perfect = rise.over(_doublings(material, _rare_faces(material)))
@@ -120,7 +123,7 @@ def exchange(outcomes: Sequence[Outcome], measured: Sequence[Measured], material
     """
     apart = [outcome.arm.name for outcome in outcomes if outcome.arm.after != "free"]
     by_name = dict(zip(apart, trained_apart(outcomes, measured), strict=True))
-    rise = _rise(by_name, material, PRIMARY)
+    rise = _rise(by_name, material)
     if rise is None:
         return None
     rare, faces = _rare_real(material), _rare_faces(material)
@@ -155,7 +158,7 @@ def exchange(outcomes: Sequence[Outcome], measured: Sequence[Measured], material
     return {**found, "sentences": sentences}
 
 
-def _rise(by_name: Mapping[str, Measured], material: Material, metric: str) -> Rise | None:
+def _rise(by_name: Mapping[str, Measured], material: Material) -> Rise | None:
     if "original" not in by_name:
         return None
     every = list(by_name.values())
@@ -163,28 +166,33 @@ def _rise(by_name: Mapping[str, Measured], material: Material, metric: str) -> R
     if "oracle" in by_name and material.held_back is not None:
         table = verdict.changes(by_name["oracle"], original, LEVEL, among=every)
         doublings = _doublings(material, _given(material))
-        return Rise(table[metric], doublings) if metric in table and doublings > 0 else None
+        return Rise(table[PRIMARY], doublings, _room(original, PRIMARY)) if doublings > 0 else None
     for name, doublings in (("quarter", 2.0), ("half", 1.0)):
         if name in by_name:
             table = verdict.changes(original, by_name[name], LEVEL, among=every)
-            return Rise(table[metric], doublings) if metric in table else None
+            return Rise(table[PRIMARY], doublings, _room(original, PRIMARY))
     return None
+
+
+def _room(measured: Measured, metric: str) -> float:
+    return 1.0 - float(measured.plain[metric].mean())
 
 
 def _worth(gain: Estimate, rise: Rise, rare: int, *, shared: float) -> dict[str, float | None]:
     """How many real images of the rare classes bring what the faces brought: rare * (2^(gain / doubling) - 1).
 
     Both figures rest on the original's models, so half of the gain's variance is in the other, too (`shared` says with
-    which sign); the interval is from draws of the two. None for an end that has no limit, or that is not known.
+    which sign); the interval is from draws of the two, each as wide as its own interval. None for an end that has no
+    limit, or that is not known.
     """
-    step = rise.over(1.0)
+    step = rise.change.mean / rise.doublings
     if rise.change.low <= 0 or not gain.error > 0:
         return {"mean": None, "low": None, "high": None}
-    step_error = rise.change.error / rise.doublings
-    covariance = shared * gain.error**2 / rise.doublings
-    limit = 0.95 * gain.error * step_error
-    table = [[gain.error**2, np.clip(covariance, -limit, limit)], [np.clip(covariance, -limit, limit), step_error**2]]
-    drawn = stream(0, "exchange rate").multivariate_normal([gain.mean, step.mean], table, size=_DRAWS)
+    gain_error, step_error = _spread(gain), _spread(rise.change) / rise.doublings
+    covariance = shared * gain_error**2 / rise.doublings
+    limit = 0.95 * gain_error * step_error
+    table = [[gain_error**2, np.clip(covariance, -limit, limit)], [np.clip(covariance, -limit, limit), step_error**2]]
+    drawn = stream(0, "exchange rate").multivariate_normal([gain.mean, step], table, size=_DRAWS)
     ratio = np.where(drawn[:, 1] > 0, drawn[:, 0] / np.maximum(drawn[:, 1], 1e-9), np.inf)
     # nearest: nothing lies between a number and no limit
     low, high = np.quantile(ratio, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="nearest")
@@ -192,7 +200,12 @@ def _worth(gain: Estimate, rise: Rise, rare: int, *, shared: float) -> dict[str,
     def images(doublings: float) -> float | None:
         return None if doublings > 5 else max(-1.0, 2.0**doublings - 1) * rare
 
-    return {"mean": images(gain.mean / step.mean), "low": images(float(low)), "high": images(float(high))}
+    return {"mean": images(gain.mean / step), "low": images(float(low)), "high": images(float(high))}
+
+
+def _spread(change: Estimate) -> float:
+    """The deviation of the normal distribution whose interval is as wide as the change's."""
+    return detectable(change, level=LEVEL).least / NormalDist().inv_cdf((1 + LEVEL) / 2)
 
 
 def _worth_words(faces: int, worth: Mapping[str, float | None], gain: Estimate, rise: Rise) -> str:
@@ -236,7 +249,7 @@ def _more_of_the_rarest(by_name: Mapping[str, Measured], material: Material) -> 
         doublings = 2.0 if lower == "quarter" else 1.0
     if doublings <= 0:
         return None
-    rise = Rise(change, doublings).over(log2((counts[name] + _MORE) / counts[name]))
+    rise = Rise(change, doublings, _room(original, metric)).over(log2((counts[name] + _MORE) / counts[name]))
     return {"class": name, "images": _MORE, "real": counts[name], "change": rise.bounds()}
 
 

@@ -171,8 +171,21 @@ def test_what_faces_were_worth_by_hand() -> None:
     assert wide["low"] is not None
     assert wide["low"] < 10
     assert wide["high"] is None or wide["high"] > 300
+    few = replace(known(0.02, 0.002), freedom=2.0)  # three seeds of two arms
+    step = Rise(known(0.04, 1e-4), 2.0)
+    ends = [_worth(gain, step, 100, shared=0.0) for gain in (known(0.02, 0.002), few)]
+    assert (ends[1]["high"] or 0) - 100 > 2 * ((ends[0]["high"] or 0) - 100)  # Student's t, as everywhere else
     nothing = _worth(known(0.02, 0.01), Rise(known(0.0, 0.01), 2.0), 100, shared=0.0)
     assert nothing == {"mean": None, "low": None, "high": None}
+
+
+def test_no_figure_is_promised_beyond_a_hundred_percent() -> None:
+    rise = Rise(known(0.2, 0.05), 1.0, room=0.45)  # of a class that is recognised in 55%
+    assert rise.over(1.0).mean == pytest.approx(0.2)
+    assert (rise.over(5.1).mean, rise.over(5.1).high) == (0.45, 0.45)
+    assert rise.over(2.0).low == pytest.approx(2 * (0.2 - 1.96 * 0.05))
+    perfect = Rise(known(0.2, 0.01), 1.0, room=0.0)
+    assert _worth(known(0.02, 0.01), perfect, 100, shared=0.0)["mean"] == pytest.approx(100 * (2**0.1 - 1))
 
 
 def test_what_is_not_known_and_what_is_very_much_are_told_apart() -> None:
