@@ -78,8 +78,8 @@ class Rise:
     def over(self, doublings: float) -> Estimate:
         """The change over so many doublings, with its interval; no more than there is room for."""
         factor = doublings / self.doublings
-        change = self.change
-        return Estimate(*(min(self.room, part * factor) for part in (change.mean, change.low, change.high)))
+        mean, low, high = (min(self.room, part * factor) for part in self.change.bounds().values())
+        return Estimate(mean, low, high)
 
 
 def say_ceiling(trainings: Trainings, folders: Mapping[str, str], material: Material, resamples: int) -> None:
