@@ -100,6 +100,18 @@ def test_of_equals_on_validation_the_first_of_the_registry_is_taken_whatever_was
     assert selected(asked).best_rebalancing == "oversample"  # with which `synthetic+best` was trained
 
 
+def test_folds_that_chose_different_ways_of_rebalancing_name_none() -> None:
+    outcomes = usual()
+    selection = selected({o.arm.name: 0.5 for o in outcomes})
+    measured = [measure(TEST.labels, predictions(o), TEST.class_names, resamples=50) for o in outcomes]
+    compared = compare(outcomes, measured, TEST.labels, selection)
+    settings = fast_config().retrain
+    plain = decide(outcomes, compared, selection, settings)
+    several = decide(outcomes, compared, selection, settings, rebalancing="each fold's best rebalancing")
+    assert "with oversampling," in plain["sentence"]
+    assert "with each fold's best rebalancing," in several["sentence"]
+
+
 def test_what_is_good_on_the_test_alone_is_not() -> None:
     """The choice is made on validation: no arm is taken because of the test."""
     found = recommended(*usual(pool=outcome("pool", 1.0, on_test=2.8)))
