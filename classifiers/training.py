@@ -185,7 +185,7 @@ def _fit(run: Run, advance: Advance, watch: Watch | None, curves: Curves) -> Gen
             factor = run.imbalance.lr_share(run.step)
             for group in run.optimizer.param_groups:
                 set_lr(group, factor * group["peak_lr"], run.recorder.active, run.fabric.device)
-            if config.freeze:
+            if config.freeze and run.step < run.imbalance.refit:  # from there on all but the head is frozen
                 unfreeze(run.model, min(1.0, run.step / (config.freeze * run.total)))
 
             index = run.my_share(run.order.batch(run.step))
