@@ -25,7 +25,7 @@ from classifiers.device import libraries_as_before, make_fabric, resolve_device
 from classifiers.device_set import to_device
 from classifiers.errors import ClassifierError
 from classifiers.evaluation import evaluate
-from classifiers.files import make_folder, read_weights, save_history, save_weights
+from classifiers.files import make_folder, read_weights, remove_parts, save_history, save_weights
 from classifiers.losses import smooth
 from classifiers.memory import kept
 from classifiers.parts import clip_gradients, set_lr, unfreeze
@@ -158,6 +158,8 @@ def step_by_step(
         known = (stored_precision(folder, identity, place) if resume else None) or auto_precision
         precision = known if known and place.type == "cpu" else precision_of(config, shape, len(names), place)
     fabric = make_fabric(device, precision, unused_parameters=_leaves_out(config))
+    if fabric.is_global_zero:
+        remove_parts(folder)
     for note in notes:
         log.info(note)  # they are in the result, too
     run = Run(config, train, val, names, folder, seed, fabric, identity)

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -108,6 +109,28 @@ def test_killed_and_run_again_gives_identical_weights(tmp_path: Path) -> None:
     rows = [[{k: v for k, v in row.items() if k != "seconds"} for row in card["history"]] for card in (card_a, card_b)]
     assert rows[0] == rows[1]
     assert not (broken / "resume.pt").exists()
+
+
+@pytest.mark.parametrize("last", ["history.csv", "card.json", "model.safetensors"])
+def test_killed_between_the_last_files_all_of_them_are_there_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    """Behind each file, and with half of the next one, which goes."""
+    rename = os.replace
+    (tmp_path / ".resume.pt.1.part").write_bytes(b"half")
+
+    def then_die(part: Path, path: Path) -> None:
+        rename(part, path)
+        if path.name == last:
+            raise KeyboardInterrupt
+
+    config, samples, val = quick(epochs=1, model="compact-small"), bars(24), bars(12, seed=1)
+    monkeypatch.setattr("classifiers.files.os.replace", then_die)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, samples, val, NAMES, tmp_path, device="cpu")
+    monkeypatch.undo()
+    train(config, samples, val, NAMES, tmp_path, device="cpu")
+    assert {path.name for path in tmp_path.iterdir()} - {"resume.pt"} == {"model.safetensors", "card.json", "history.csv"}
 
 
 def test_a_flipped_bit_in_a_resume_point_is_found_and_one_without_a_checksum_is_read(tmp_path: Path) -> None:
