@@ -20,7 +20,7 @@ from classifiers.processes import Files, end_with
 from classifiers.tasks import Order, Place, end_if_dead
 
 LOCK = "lock"  # a file in the scratch folder that the client holds: whoever sees it sees the folder
-_SAME = ("torch", "numpy")  # the versions that the bits of a result depend on
+_SAME = ("ganfer", "torch", "numpy")  # the versions that the bits of a result depend on
 
 
 def dask_setup(nanny: Any) -> None:
