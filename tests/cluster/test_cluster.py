@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -194,17 +195,23 @@ def test_an_interrupt_ends_what_runs_on_the_workers(three: Processes, tmp_path: 
         assert [value for _, value in run([Task("pid", lambda place: 7)], engine)] == [7]
 
 
-def test_questions_are_answered_and_a_failure_stays_the_tasks_own(three: Processes, tmp_path: Path) -> None:
+def test_questions_are_answered_and_a_failure_stays_the_tasks_own_and_names_the_machine(
+    three: Processes, tmp_path: Path
+) -> None:
     def ask(place: Place, number: int) -> int:
         if number == 1:
             raise ClassifierError("bad input")
+        if number == 2:
+            raise OSError(28, "No space left on device", "/scratch/x")
         return int(place.ask(number))
 
-    tasks = [Task(str(n), ask, (n,), hear=lambda n: 10 * n) for n in range(3)]
+    tasks = [Task(str(n), ask, (n,), hear=lambda n: 10 * n) for n in range(4)]
     with closing(Cluster(three.address, tmp_path, most=1)) as engine:
         found = {task.name: value for task, value in run(tasks, engine)}
-    assert (found["0"], found["2"]) == (0, 20)
-    assert isinstance(found["1"], ClassifierError)
+    assert (found["0"], found["3"]) == (0, 30)
+    assert [type(found[name]) for name in ("1", "2")] == [ClassifierError, StorageError]
+    assert str(found["1"]) == f"bad input (on {platform.node()})"
+    assert str(found["2"]) == f"[Errno 28] No space left on device: '/scratch/x' (on {platform.node()})"
 
 
 def test_a_task_that_a_worker_cannot_read_is_one_line(three: Processes, tmp_path: Path) -> None:
