@@ -321,7 +321,7 @@ def _exclusive(path: Path, what: str) -> Iterator[None]:
             "Choose a workspace on another one with -w DIR.",
         ) from error
     try:
-        holder.write_text(str(os.getpid()))
+        holder.write_text(f"{os.getpid()} {platform.node()}")
         yield
     finally:
         holder.unlink(missing_ok=True)
@@ -329,9 +329,10 @@ def _exclusive(path: Path, what: str) -> Iterator[None]:
 
 
 def _holder_of(file: Path) -> int:
-    """The process that says it holds a run; 0 where none does."""
+    """The process of this machine that says it holds a run; 0 where none does."""
     try:
-        return int(file.read_text())
+        pid, host = file.read_text().split(maxsplit=1)
+        return int(pid) if host == platform.node() else 0
     except (OSError, ValueError):
         return 0
 

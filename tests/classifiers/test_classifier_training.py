@@ -130,7 +130,11 @@ def test_killed_between_the_last_files_all_of_them_are_there_in_the_end(
         train(config, samples, val, NAMES, tmp_path, device="cpu")
     monkeypatch.undo()
     train(config, samples, val, NAMES, tmp_path, device="cpu")
-    assert {path.name for path in tmp_path.iterdir()} - {"resume.pt"} == {"model.safetensors", "card.json", "history.csv"}
+    assert {path.name for path in tmp_path.iterdir()} - {"resume.pt"} == {
+        "model.safetensors",
+        "card.json",
+        "history.csv",
+    }
 
 
 def test_a_flipped_bit_in_a_resume_point_is_found_and_one_without_a_checksum_is_read(tmp_path: Path) -> None:

@@ -206,8 +206,8 @@ def stamp(folder: Path) -> int:
 
 def holder(folder: Path) -> int:
     """The process at work on a run."""
-    with suppress(FileNotFoundError, ValueError):
-        return int((folder / ".holder").read_text())
+    with suppress(FileNotFoundError, ValueError, IndexError):
+        return int((folder / ".holder").read_text().split()[0])
     return 0
 
 

@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import time
+from contextlib import nullcontext
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -94,6 +95,24 @@ def test_a_second_process_waits_and_finds_the_work_done(tmp_path: Path, capfd: p
         assert record["digest"] == "theirs"
     other.join(20)
     assert "another ganfer process is at work on it" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_run_that_the_starting_process_holds_is_refused_and_one_of_that_number_elsewhere_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    run = Workspace(tmp_path).run("gans", "dcgan", KEY)
+    with run.work("test"):
+        mine, host = (run.path / ".holder").read_text().split(maxsplit=1)
+    assert int(mine) == os.getpid()
+    (run.path / ".holder").write_text(f"{os.getppid()} {host}{'-2' * elsewhere}")
+    with (run.path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        monkeypatch.setattr("ganfer.workspace.say", lambda text: fcntl.flock(lock, fcntl.LOCK_UN))
+        refused = nullcontext() if elsewhere else pytest.raises(WorkspaceError, match="would be waited for for ever")
+        with refused, run.work("test"):
+            pass
 
 
 def _set_later(event: Event) -> None:
