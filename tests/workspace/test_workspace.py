@@ -63,6 +63,21 @@ def test_latest_is_the_last_finished_on_the_given_inputs(tmp_path: Path) -> None
     assert workspace.latest("reports") is None
 
 
+def test_the_newest_is_the_last_that_finished_whatever_the_clock_says(tmp_path: Path) -> None:
+    """Set back in between, or another machine's that is ahead; a damaged record beside it is not this run's matter."""
+    workspace = Workspace(tmp_path)
+    ahead = "2999-12-31T23:59:59.999999+00:00"
+    for number in range(3):
+        name = finish(workspace, key={**KEY, "seed": number})
+        assert workspace.latest("gans").name == name  # type: ignore[union-attr]
+        file = tmp_path / "gans" / name / "record.json"
+        if number == 0:
+            write_json(file, {**json.loads(file.read_text()), "finished": ahead})
+    assert json.loads(file.read_text())["finished"] == "3000-01-01T00:00:00.000001+00:00"
+    file.write_text("{")
+    finish(workspace, key={**KEY, "seed": 3})
+
+
 def test_find_by_beginning(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     name = finish(workspace)
