@@ -310,7 +310,8 @@ def _identifying(key: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _exclusive(path: Path, what: str) -> Iterator[None]:
-    lock, holder = FileLock(path), path.with_name(".holder")
+    # no marker in a lock's place: one that a killed process left on another machine would be waited for for ever
+    lock, holder = FileLock(path, fallback_to_soft=False), path.with_name(".holder")
     try:
         try:
             lock.acquire(timeout=0)
