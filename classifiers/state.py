@@ -34,7 +34,7 @@ from classifiers.parts import (
 )
 from classifiers.prediction import arriving, map_batches
 from classifiers.recorder import Recorder, wanted
-from classifiers.samples import Samples, class_counts, class_mass, fresh_places, synthetic_mask
+from classifiers.samples import Samples, class_counts, class_mass, fresh_places, is_same, synthetic_mask
 from classifiers.split_norm import SplitNorm
 from classifiers.start import model_options, own_file, take_over
 
@@ -315,7 +315,7 @@ class Run:
             state = _read(path)
         except UNREADABLE:
             return [f"{path} is damaged: training started anew"]
-        if state.get("identity") != self.identity:
+        if not is_same(state.get("identity"), self.identity):
             return [f"{path} belongs to another configuration or other data: training started anew"]
         self.model.load_state_dict(state["model"])
         if self.average is not None:
@@ -354,7 +354,7 @@ def stored_precision(folder: Path, identity: str, device: torch.device) -> str |
         state = _read(path)
     except UNREADABLE:
         return None  # `restore` says so
-    if state.get("identity") != identity:
+    if not is_same(state.get("identity"), identity):
         return None
     return str(state["plain"].get("precision", "32-true"))  # before it was measured, that was all
 

@@ -33,7 +33,16 @@ from classifiers.plots import plot_curves
 from classifiers.prediction import WEIGHTS, Classifier, load_classifier, write_folder
 from classifiers.probe import precision_of
 from classifiers.records import make_card, tensorboard
-from classifiers.samples import Samples, check_samples, class_counts, fingerprint, source_digest, synthetic_mask
+from classifiers.samples import (
+    Samples,
+    check_samples,
+    class_counts,
+    every_image,
+    fingerprint,
+    is_same,
+    source_digest,
+    synthetic_mask,
+)
 from classifiers.start import check_start, own_file, require_there, start_name
 from classifiers.state import RESUME, Run, stored_precision
 
@@ -306,7 +315,7 @@ def find_finished(
     except ClassifierError as error:
         log.warning("%s (training anew)", error.message)
         return None
-    if card.get("identity") != _identity(config, train, val, list(class_names), seed):
+    if not is_same(card.get("identity"), _identity(config, train, val, list(class_names), seed)):
         return None
     return TrainResult(Path(folder), card, card["history"], card["steps"], card["seconds"], notes, already_done=True)
 
@@ -360,7 +369,9 @@ def _identity(config: TrainConfig, train: Samples, val: Samples, names: list[str
     parts = [settings, seed, names, fingerprint(train), fingerprint(val)]
     if about_synthetic(config) and synthetic_mask(train) is not None:
         parts.append(source_digest(train))
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    found = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    every = every_image(train) + every_image(val)
+    return f"{found}+{hashlib.sha256(every.encode()).hexdigest()[:16]}" if every else found
 
 
 def silent(n: int = 1, note: str = "") -> None:

@@ -18,7 +18,8 @@ import pytest
 import torch
 from bars_data import NAMES, bars, quick
 
-from classifiers import ClassifierError, Samples, TrainConfig, TrainResult, load_classifier, train
+from classifiers import ClassifierError, Samples, TrainConfig, TrainResult, load_classifier, train, training
+from classifiers import samples as samples_module
 from classifiers.augment import early_side, shrink
 from classifiers.device import make_fabric
 from classifiers.files import read_weights, seal, unseal
@@ -55,6 +56,25 @@ def test_other_data_trains_anew(tmp_path: Path) -> None:
     second = train(quick(epochs=1), bars(32, seed=5), bars(16, seed=1), NAMES, tmp_path, device="cpu")
     assert not second.already_done
     assert first.card["identity"] != second.card["identity"]
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_one_image_of_a_large_set_makes_another_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    """Of which the fingerprint takes a part. What was made before all were looked at is still found."""
+    monkeypatch.setattr(samples_module, "WHOLE", 24 * 256 // 3)  # every third image
+    config, val = quick(epochs=1, model="compact-small"), bars(12, seed=1)
+    if before:
+        monkeypatch.setattr(training, "every_image", lambda samples: "")
+    first = train(config, bars(24), val, NAMES, tmp_path, device="cpu")
+    assert ("+" in first.card["identity"]) == (not before)
+    if before:
+        monkeypatch.setattr(training, "every_image", samples_module.every_image)
+    assert train(config, bars(24), val, NAMES, tmp_path, device="cpu").already_done
+    other = bars(24)
+    other.images[1] = 0
+    assert train(config, other, val, NAMES, tmp_path, device="cpu").already_done == before
 
 
 def test_seeds_differ_and_repeat(tmp_path: Path) -> None:
