@@ -157,6 +157,23 @@ def test_a_worker_that_is_killed_in_the_middle_costs_nothing(three: Processes, t
     assert killed[0] not in [int(file.read_text()) for file in (tmp_path / "made").iterdir()]
 
 
+def test_files_that_take_long_to_arrive_are_no_lost_worker(tmp_path: Path) -> None:
+    """The network of a worker that does not see the folder may be slow, and the training took hours."""
+
+    class Finished:
+        status = "finished"
+
+        def result(self, timeout: float) -> tuple[str, list[tuple[str, bytes]]]:
+            if timeout < 300:
+                raise TimeoutError
+            return "done", [("model", b"weights")]
+
+    engine = Cluster.__new__(Cluster)
+    engine._shared = False
+    assert engine._value(Finished(), tmp_path) == "done"
+    assert (tmp_path / "model").read_bytes() == b"weights"
+
+
 def test_a_worker_that_joins_late_takes_work(three: Processes, tmp_path: Path) -> None:
     def where(place: Place) -> int:
         time.sleep(0.4)
