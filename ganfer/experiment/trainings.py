@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -289,8 +290,8 @@ def _store(path: Path, **arrays: object) -> None:
 
 def _stored(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path) as file:
-            return dict(file)
-    except (OSError, ValueError, EOFError) as error:
+        with path.open("rb") as stored, np.load(stored) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         whole = path if path.name.startswith(".") else path.parent  # what has to go with it
         raise ClassifierError(f"{path} is damaged ({error}); remove {whole} and run the command again") from error
