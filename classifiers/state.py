@@ -273,6 +273,10 @@ class Run:
         figure = -row["val_loss"] if self.config.select_by == "loss" else row[f"val_{self.config.select_by}"]
         return (figure, -row["val_loss"])
 
+    def without_gain(self) -> int:
+        """Validations since the best one, or since the last of what sets in late has had its turn."""
+        return min(self.since_best, sum(row["step"] > self.imbalance.complete for row in self.history))
+
     def save_due(self, seconds: float) -> bool:
         return time.monotonic() - self._saved >= seconds
 

@@ -220,7 +220,7 @@ def _fit(run: Run, advance: Advance, watch: Watch | None, curves: Curves) -> Gen
                 _stop_if_diverged(run, row["val_loss"])
                 record(row, run.step)
                 note = f"validation {row['val_accuracy']:.1%}"
-                if config.patience and run.since_best >= config.patience:
+                if config.patience and run.without_gain() >= config.patience:
                     run.total = run.step
                 run.save(at_least_seconds=min(5.0, config.checkpoint_seconds))
                 if watch is not None:

@@ -89,6 +89,14 @@ def test_a_body_that_was_unfrozen_gradually_is_frozen_for_the_new_head(
     assert learns[4:] == [0] * 4
 
 
+@pytest.mark.parametrize("late", [{"refit": 0.25}, {"defer": 0.75, "loss": "ldam"}])
+def test_patience_waits_for_what_sets_in_late(tmp_path: Path, late: dict[str, object]) -> None:
+    """A training that gets no better would end before the new head, or the weights, that it was asked for."""
+    config = quick(epochs=12, patience=1, lr=1e-7, model="compact-small", **late)
+    result = train(config, bars(16), bars(15, seed=1), NAMES, tmp_path, device="cpu")
+    assert result.steps >= 10  # of 12; what is late begins with step 9
+
+
 def test_pasted_patches_are_of_rare_classes_and_take_their_share() -> None:
     parts = Imbalance(TrainConfig(cmo=1.0), LABELS, MASS, 10)
     images, targets = torch.zeros(64, 1, 12, 12), torch.eye(3)[torch.zeros(64, dtype=torch.long)]
