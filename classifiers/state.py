@@ -337,6 +337,8 @@ class Run:
         self.micro_batches = plain["micro_batches"]
         if self.micro_batches > 1:
             self.note_micro_batches()
+        if (before := plain.get("precision", self.precision)) != self.precision:  # on another device
+            return [f"from step {self.step} on it was trained in {self.precision}, until then in {before}"]
         return []
 
 

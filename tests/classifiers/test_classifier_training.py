@@ -180,6 +180,15 @@ def test_a_flipped_bit_in_a_resume_point_is_found_and_one_without_a_checksum_is_
         assert run.step == step
 
 
+def test_a_resume_point_of_another_precision_is_said(tmp_path: Path) -> None:
+    """As of a training that was begun on a GPU."""
+    arguments = (quick(epochs=2), bars(12), bars(6), NAMES)
+    before, after = (Run(*arguments, tmp_path, 0, make_fabric("cpu", "32-true"), "x") for _ in range(2))
+    before.step, before.precision = 1, "bf16-mixed"
+    before.save()
+    assert after.restore() == ["from step 1 on it was trained in 32-true, until then in bf16-mixed"]
+
+
 def test_a_damaged_resume_point_is_said_and_replaced(tmp_path: Path) -> None:
     (tmp_path / "resume.pt").write_bytes(b"not a checkpoint")
     result = train(quick(epochs=1), bars(32), bars(16), NAMES, tmp_path, device="cpu")
