@@ -27,6 +27,7 @@ from classifiers.tasks import Died, Event, Mailbox, Task
 log = logging.getLogger("classifiers")
 
 _PATIENCE = 10.0  # seconds for a scheduler to answer
+_TRANSFER = 600.0  # and for a finished training's files to come through it
 _LOOK = 1.0  # seconds between looks for workers that came or went
 _MOST_OWN = 1024  # workers of local:N
 
@@ -167,7 +168,8 @@ class Cluster(Mailbox):
 
         try:
             error = None if future.status == "finished" else future.exception(timeout=_PATIENCE)
-            value, files = (None, []) if error else future.result(timeout=_PATIENCE)
+            patience = _PATIENCE if self._shared else _TRANSFER
+            value, files = (None, []) if error else future.result(timeout=patience)
         except (Exception, asyncio.CancelledError) as lost:  # Dask's, of a future whose worker or scheduler is gone
             self._lost = self._lost or getattr(lost, "reason", "") == "scheduler-connection-lost"
             return Died(f"its worker was lost ({type(lost).__name__})")

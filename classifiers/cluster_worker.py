@@ -20,7 +20,7 @@ from classifiers.processes import Files, end_with
 from classifiers.tasks import Order, Place, end_if_dead
 
 LOCK = "lock"  # a file in the scratch folder that the client holds: whoever sees it sees the folder
-_SAME = ("torch", "numpy")  # the versions that the bits of a result depend on
+_SAME = ("ganfer", "torch", "numpy")  # the versions that the bits of a result depend on
 
 
 def dask_setup(nanny: Any) -> None:
@@ -125,6 +125,9 @@ def work(packed: bytes, topic: str, scratch: str, data: dict[str, Any] | None) -
             value = order.call(Place(folder, arrays or {}, tell, ask, number), *order.arguments)
         except Exception as error:
             end_if_dead(error)
+            if isinstance(error, ClassifierError | OSError):  # of a disk or a device that may be this machine's alone
+                kind = type(error) if isinstance(error, ClassifierError) else StorageError
+                raise kind(f"{error} (on {socket.gethostname()})") from error
             raise
     if sees:
         return value, []

@@ -119,7 +119,10 @@ class TrainConfig:
     freeze: float = _option(0.0, "share of the steps over which the body is unfrozen, head first", low=0.0, high=1.0)
     body_lr: float = _option(1.0, "learning rate of the body, as a share of the head's", low=0.0, high=1.0)
     patience: int = _option(
-        0, "validations without improvement before stopping early; 0 never stops", low=0, high=100_000
+        0,
+        "validations without improvement before stopping early, once all that sets in late has; 0 never stops",
+        low=0,
+        high=100_000,
     )
     validations: int = _option(40, "at most so many validations, evenly spread over the epochs", low=1, high=100_000)
     select_by: str = _option(

@@ -50,6 +50,12 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise StorageError(f"{path}: cannot be written ({error.strerror}); check the space and rights there") from error
 
 
+def remove_parts(folder: Path) -> None:
+    """Remove what killed processes left of files in a folder that one process alone writes to."""
+    for part in folder.glob(".*.part"):
+        part.unlink(missing_ok=True)
+
+
 def json_bytes(value: Any) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
 

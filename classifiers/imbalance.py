@@ -38,6 +38,8 @@ class Imbalance:
         self.config, self.total = config, total
         self.deferred = math.floor(config.defer * total) if config.defer else 0
         self.refit = total - math.floor(config.refit * total) if config.refit else total
+        #: The step from which on all that was asked for is at work.
+        self.complete = self.refit if config.refit else self.deferred
         weights = balanced_class_weights(mass)
         self._class_weights = torch.from_numpy(weights).to(device) if late_weights(config) else None
         self._rare = torch.from_numpy(rare(np.bincount(labels, minlength=len(mass)))).to(device)

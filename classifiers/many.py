@@ -233,7 +233,7 @@ def _train(
         )  # fmt: skip
 
     found: dict[int, _Said | ClassifierError] = {}
-    bugs: list[Exception] = []
+    failed: list[Exception] = []
     with with_threads(threads):
         trainings = [partial(begun, number) for number in range(len(parts))]
         with closing(rounds(trainings, resolve_device(own), at_once)) as turns:
@@ -244,12 +244,12 @@ def _train(
                     continue
                 if at_once > 1:
                     end_if_dead(result)  # at once: the others go on in the next process
-                if isinstance(result, ClassifierError) and not is_dead(result):
+                if isinstance(result, ClassifierError) and len(parts) > 1 and not is_dead(result):
                     found[number] = result
                 else:
-                    bugs.append(result)
-    if bugs:  # with its traceback
-        raise bugs[0]
+                    failed.append(result)
+    if failed:  # with its traceback
+        raise failed[0]
     return [found[number] for number in range(len(parts))]
 
 

@@ -218,8 +218,8 @@ def _five_crops(images: Tensor) -> list[Tensor]:
 def write_folder(folder: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> None:
     """A classifier's weights and card, as `load_classifier` reads them. ClassifierError where that cannot be."""
     make_folder(folder)
-    save_weights(folder / WEIGHTS, tensors, card)
     write_atomic(folder / "card.json", json_bytes(card))
+    save_weights(folder / WEIGHTS, tensors, card)  # last: where they are, the training is done
 
 
 def load_classifier(path: str | Path, device: str = "auto") -> Classifier:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 
 from classifiers.errors import ClassifierError
+
+WHOLE = 64 << 20  # bytes of images up to which all of them go into a fingerprint
 
 
 @dataclass
@@ -135,13 +138,14 @@ def class_mass(samples: Samples, num_classes: int, *, real: bool = False) -> np.
     return np.where(alone > 0, alone, mass)
 
 
-def fingerprint(samples: Samples, max_bytes: int = 64 << 20) -> str:
-    """A digest of the set: labels, weights and soft labels whole; pixels evenly thinned to `max_bytes` when larger.
+def fingerprint(samples: Samples) -> str:
+    """A digest of the set: labels, weights and soft labels whole; pixels evenly thinned in a large one, see
+    `every_image`.
 
     Which images are synthetic is no part of it: see `source_digest`.
     """
     digest = hashlib.sha256()
-    stride = max(1, -(-samples.images.nbytes // max_bytes))
+    stride = max(1, -(-samples.images.nbytes // WHOLE))
     digest.update(repr(samples.images.shape).encode())
     digest.update(np.ascontiguousarray(samples.images[::stride]).data)
     for array in (samples.labels, samples.weights, samples.soft_labels):
@@ -150,6 +154,20 @@ def fingerprint(samples: Samples, max_bytes: int = 64 << 20) -> str:
         if array is not None:
             digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def every_image(samples: Samples) -> str:
+    """A digest of all images' checksums, where `fingerprint` thins them; "" elsewhere."""
+    if samples.images.nbytes <= WHOLE:
+        return ""
+    sums = [zlib.crc32(np.ascontiguousarray(image).data) for image in samples.images]
+    return hashlib.sha256(np.array(sums, np.uint32).data).hexdigest()
+
+
+def is_same(stored: object, identity: str) -> bool:
+    """Whether a training that was made or begun is this very one. Older ones say nothing of `every_image`, which is the
+    part behind the plus."""
+    return stored in (identity, identity.partition("+")[0])
 
 
 def fresh_places(index: np.ndarray, step: int, size: int, sets: int, fresh: int) -> np.ndarray:

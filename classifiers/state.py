@@ -34,7 +34,7 @@ from classifiers.parts import (
 )
 from classifiers.prediction import arriving, map_batches
 from classifiers.recorder import Recorder, wanted
-from classifiers.samples import Samples, class_counts, class_mass, fresh_places, synthetic_mask
+from classifiers.samples import Samples, class_counts, class_mass, fresh_places, is_same, synthetic_mask
 from classifiers.split_norm import SplitNorm
 from classifiers.start import model_options, own_file, take_over
 
@@ -273,6 +273,10 @@ class Run:
         figure = -row["val_loss"] if self.config.select_by == "loss" else row[f"val_{self.config.select_by}"]
         return (figure, -row["val_loss"])
 
+    def without_gain(self) -> int:
+        """Validations since the best one, or since the last of what sets in late has had its turn."""
+        return min(self.since_best, sum(row["step"] > self.imbalance.complete for row in self.history))
+
     def save_due(self, seconds: float) -> bool:
         return time.monotonic() - self._saved >= seconds
 
@@ -315,7 +319,7 @@ class Run:
             state = _read(path)
         except UNREADABLE:
             return [f"{path} is damaged: training started anew"]
-        if state.get("identity") != self.identity:
+        if not is_same(state.get("identity"), self.identity):
             return [f"{path} belongs to another configuration or other data: training started anew"]
         self.model.load_state_dict(state["model"])
         if self.average is not None:
@@ -333,6 +337,8 @@ class Run:
         self.micro_batches = plain["micro_batches"]
         if self.micro_batches > 1:
             self.note_micro_batches()
+        if (before := plain.get("precision", self.precision)) != self.precision:  # on another device
+            return [f"from step {self.step} on it was trained in {self.precision}, until then in {before}"]
         return []
 
 
@@ -354,7 +360,7 @@ def stored_precision(folder: Path, identity: str, device: torch.device) -> str |
         state = _read(path)
     except UNREADABLE:
         return None  # `restore` says so
-    if state.get("identity") != identity:
+    if not is_same(state.get("identity"), identity):
         return None
     return str(state["plain"].get("precision", "32-true"))  # before it was measured, that was all
 

@@ -25,7 +25,7 @@ from classifiers.device import libraries_as_before, make_fabric, resolve_device
 from classifiers.device_set import to_device
 from classifiers.errors import ClassifierError
 from classifiers.evaluation import evaluate
-from classifiers.files import make_folder, read_weights, save_history, save_weights
+from classifiers.files import make_folder, read_weights, remove_parts, save_history, save_weights
 from classifiers.losses import smooth
 from classifiers.memory import kept
 from classifiers.parts import clip_gradients, set_lr, unfreeze
@@ -33,7 +33,16 @@ from classifiers.plots import plot_curves
 from classifiers.prediction import WEIGHTS, Classifier, load_classifier, write_folder
 from classifiers.probe import precision_of
 from classifiers.records import make_card, tensorboard
-from classifiers.samples import Samples, check_samples, class_counts, fingerprint, source_digest, synthetic_mask
+from classifiers.samples import (
+    Samples,
+    check_samples,
+    class_counts,
+    every_image,
+    fingerprint,
+    is_same,
+    source_digest,
+    synthetic_mask,
+)
 from classifiers.start import check_start, own_file, require_there, start_name
 from classifiers.state import RESUME, Run, stored_precision
 
@@ -158,6 +167,8 @@ def step_by_step(
         known = (stored_precision(folder, identity, place) if resume else None) or auto_precision
         precision = known if known and place.type == "cpu" else precision_of(config, shape, len(names), place)
     fabric = make_fabric(device, precision, unused_parameters=_leaves_out(config))
+    if fabric.is_global_zero:
+        remove_parts(folder)
     for note in notes:
         log.info(note)  # they are in the result, too
     run = Run(config, train, val, names, folder, seed, fabric, identity)
@@ -185,7 +196,7 @@ def _fit(run: Run, advance: Advance, watch: Watch | None, curves: Curves) -> Gen
             factor = run.imbalance.lr_share(run.step)
             for group in run.optimizer.param_groups:
                 set_lr(group, factor * group["peak_lr"], run.recorder.active, run.fabric.device)
-            if config.freeze:
+            if config.freeze and run.step < run.imbalance.refit:  # from there on all but the head is frozen
                 unfreeze(run.model, min(1.0, run.step / (config.freeze * run.total)))
 
             index = run.my_share(run.order.batch(run.step))
@@ -209,7 +220,7 @@ def _fit(run: Run, advance: Advance, watch: Watch | None, curves: Curves) -> Gen
                 _stop_if_diverged(run, row["val_loss"])
                 record(row, run.step)
                 note = f"validation {row['val_accuracy']:.1%}"
-                if config.patience and run.since_best >= config.patience:
+                if config.patience and run.without_gain() >= config.patience:
                     run.total = run.step
                 run.save(at_least_seconds=min(5.0, config.checkpoint_seconds))
                 if watch is not None:
@@ -304,7 +315,7 @@ def find_finished(
     except ClassifierError as error:
         log.warning("%s (training anew)", error.message)
         return None
-    if card.get("identity") != _identity(config, train, val, list(class_names), seed):
+    if not is_same(card.get("identity"), _identity(config, train, val, list(class_names), seed)):
         return None
     return TrainResult(Path(folder), card, card["history"], card["steps"], card["seconds"], notes, already_done=True)
 
@@ -358,7 +369,9 @@ def _identity(config: TrainConfig, train: Samples, val: Samples, names: list[str
     parts = [settings, seed, names, fingerprint(train), fingerprint(val)]
     if about_synthetic(config) and synthetic_mask(train) is not None:
         parts.append(source_digest(train))
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    found = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    every = every_image(train) + every_image(val)
+    return f"{found}+{hashlib.sha256(every.encode()).hexdigest()[:16]}" if every else found
 
 
 def silent(n: int = 1, note: str = "") -> None:

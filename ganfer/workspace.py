@@ -15,8 +15,8 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
@@ -130,9 +130,19 @@ class Run:
         if not ranks.leads():
             return
         seconds = round(self._seconds_before + time.monotonic() - self._since, 3)
-        finished = datetime.now(UTC).isoformat(timespec="microseconds")
-        done = {"status": "complete", "finished": finished, "seconds": seconds, "device": device, "digest": digest}
+        done = {"status": "complete", "finished": self._now(), "seconds": seconds, "device": device, "digest": digest}
         self._write({**self.record, **done, "figures": dict(figures), **more})
+
+    def _now(self) -> str:
+        """The time, behind that of every run beside this one: the last to finish is the newest, also where a clock was
+        set back or another machine's is ahead."""
+        now, newest = datetime.now(UTC).isoformat(timespec="microseconds"), ""
+        for file in self.path.parent.glob("*/record.json"):
+            with suppress(WorkspaceError):  # a damaged one is said where it is asked for
+                newest = max(newest, Run(file.parent).record.get("finished", ""))
+        if now > newest:
+            return now
+        return (datetime.fromisoformat(newest) + timedelta(microseconds=1)).isoformat(timespec="microseconds")
 
     def _write(self, record: Mapping[str, Any]) -> None:
         write_json(self.path / "record.json", record)
@@ -300,7 +310,8 @@ def _identifying(key: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _exclusive(path: Path, what: str) -> Iterator[None]:
-    lock, holder = FileLock(path), path.with_name(".holder")
+    # no marker in a lock's place: one that a killed process left on another machine would be waited for for ever
+    lock, holder = FileLock(path, fallback_to_soft=False), path.with_name(".holder")
     try:
         try:
             lock.acquire(timeout=0)
@@ -321,7 +332,7 @@ def _exclusive(path: Path, what: str) -> Iterator[None]:
             "Choose a workspace on another one with -w DIR.",
         ) from error
     try:
-        holder.write_text(str(os.getpid()))
+        holder.write_text(f"{os.getpid()} {platform.node()}")
         yield
     finally:
         holder.unlink(missing_ok=True)
@@ -329,9 +340,10 @@ def _exclusive(path: Path, what: str) -> Iterator[None]:
 
 
 def _holder_of(file: Path) -> int:
-    """The process that says it holds a run; 0 where none does."""
+    """The process of this machine that says it holds a run; 0 where none does."""
     try:
-        return int(file.read_text())
+        pid, host = file.read_text().split(maxsplit=1)
+        return int(pid) if host == platform.node() else 0
     except (OSError, ValueError):
         return 0
 

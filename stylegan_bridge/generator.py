@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from typing import cast, get_args
 
 import numpy as np
@@ -249,8 +250,9 @@ class Generator(nn.Module):
             for start in range(0, count, size):
                 rows = [min(start + i, count - 1) for i in range(size)]
                 try:
-                    images = draw(rows, to_device(torch.tensor(rows), self.device))
-                    begun = start, to_host(to_uint8(images), torch.isfinite(images).all())
+                    with self._replayed.lock if self.cuda_graphs else nullcontext():  # until the images are copied
+                        images = draw(rows, to_device(torch.tensor(rows), self.device))
+                        begun = start, to_host(to_uint8(images), torch.isfinite(images).all())
                 except RuntimeError as error:
                     if not _out_of_memory(error):
                         raise

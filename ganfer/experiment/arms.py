@@ -37,7 +37,7 @@ class Trained:
     """One trained model: what it says of validation and, from its only look at it, of the test split.
 
     validation: (V, K), probabilities: (N, K) float32, calibrated. seconds: of its training. history: balanced accuracy
-    at each of its validations, in their order.
+    at each of its validations, in their order. made_on: the kind of device that trained it.
     """
 
     probabilities: np.ndarray
@@ -46,6 +46,7 @@ class Trained:
     seconds: float
     device: str
     history: tuple[float, ...] = ()
+    made_on: str = ""
 
 
 @dataclass(frozen=True)

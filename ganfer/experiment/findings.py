@@ -275,6 +275,12 @@ def arm_notes(outcomes: Sequence[Outcome]) -> list[str]:
         )
     if len(outcomes[0].trained) == 1:
         notes.append("One seed per arm: what another training would bring is not known, so no change has a word.")
+    made_on = sorted({model.made_on for outcome in outcomes for model in outcome.trained if model.made_on})
+    if len(made_on) > 1:
+        notes.append(
+            f"Some models were trained on {' and some on '.join(made_on)}: arms may differ for that alone. Remove this "
+            "report's folder, and run the command again on one kind of device."
+        )
     return notes
 
 

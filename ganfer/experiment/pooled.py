@@ -170,6 +170,7 @@ def _joined(models: Sequence[Trained]) -> Trained:
         seconds=sum(model.seconds for model in models),
         device=models[0].device,
         history=tuple(np.mean(histories, axis=0).tolist()) if same else (),
+        made_on=" and ".join(sorted({model.made_on for model in models if model.made_on})),
     )
 
 

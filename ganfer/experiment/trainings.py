@@ -8,10 +8,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
 from classifiers import Classifier, Job, Samples, TrainConfig, TrainResult, load_classifier, train_many
+from classifiers.device import resolve_device
 from classifiers.errors import ClassifierError
 from classifiers.files import read_weights
 from classifiers.tail_features import refit_on_features
@@ -139,19 +142,21 @@ class Trainings:
                 card = read_weights(file)[1]
             except ClassifierError:
                 continue  # damaged: it is trained again
-            if card["config"].get("precision") == "auto" and str(card.get("device", "")).startswith("cpu"):
+            if card["config"].get("precision") == "auto" and _made_on(card) == "cpu":
                 return str(card.get("precision", "32-true"))
         return None
 
     def _adopt(self, config: TrainConfig, images: Samples, name: str, seed: int) -> None:
-        """Take this very training over from another experiment of the workspace, where one has made it before."""
+        """Take this very training over from another experiment of the workspace, where one has made it before, on the
+        same kind of device."""
         own = self.folder(name, seed)
         if own.exists():
             return
         for folder in sorted(self.run.path.parent.glob(f"*/trainings/{glob.escape(own.name)}")):
             found = find_finished(config, images, self._val_samples, self.val.class_names, folder, seed=seed)
             settled = self.settled_precision()
-            if found and settled in (None, found.card.get("precision", "32-true")):
+            here = found is not None and _made_on(found.card) == resolve_device(self.device).type
+            if found and here and settled in (None, found.card.get("precision", "32-true")):
                 own.parent.mkdir(parents=True, exist_ok=True)
                 copying = own.with_name(f".{own.name}.tmp")
                 shutil.rmtree(copying, ignore_errors=True)
@@ -226,17 +231,23 @@ def _trained(folder: Path) -> Trained:
         temperature=float(facts["temperature"]),
         seconds=float(facts["seconds"]),
         device=str(facts["device"]),
-        history=_history(folder),
+        **_told(folder),
     )
 
 
-def _history(folder: Path) -> tuple[float, ...]:
-    """Balanced accuracy at each validation; empty where the training's card is gone."""
+def _told(folder: Path) -> dict[str, Any]:
+    """Balanced accuracy at each validation, and what it was trained on; empty where the training's card is gone."""
     try:
         card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-        return tuple(float(row["val_balanced_accuracy"]) for row in card["history"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ()
+        history = tuple(float(row["val_balanced_accuracy"]) for row in card["history"])
+        return {"history": history, "made_on": _made_on(card)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _made_on(card: Mapping[str, Any]) -> str:
+    """cpu, cuda or mps."""
+    return str(card.get("device", "cpu")).partition(":")[0]
 
 
 def _say_notes(left: Sequence[str], results: Sequence[TrainResult]) -> None:
@@ -279,8 +290,8 @@ def _store(path: Path, **arrays: object) -> None:
 
 def _stored(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path) as file:
-            return dict(file)
-    except (OSError, ValueError, EOFError) as error:
+        with path.open("rb") as stored, np.load(stored) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         whole = path if path.name.startswith(".") else path.parent  # what has to go with it
         raise ClassifierError(f"{path} is damaged ({error}); remove {whole} and run the command again") from error

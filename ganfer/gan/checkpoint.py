@@ -73,8 +73,9 @@ class State:
             "best": None if self.best is None else dict(vars(self.best)),
         }
 
-    def load(self, path: Path) -> None:
-        """Take over the state in the file. WorkspaceError when it is damaged or of another format."""
+    def load(self, path: Path) -> str:
+        """Take over the state in the file; returns the precision it was computed in. WorkspaceError when it is damaged
+        or of another format."""
         try:
             content = torch.load(io.BytesIO(unseal(path.read_bytes())), map_location="cpu", weights_only=True)
             if content["format"] != FORMAT:
@@ -88,6 +89,7 @@ class State:
             self.ada.copy_(content["ada"])
             self.step, self.seconds, self.history = content["step"], content["seconds"], content["history"]
             self.best = None if content["best"] is None else Best(**content["best"])
+            return str(content.get("arithmetic", self.arithmetic))
         except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
             if is_of_the_gpu(error):
                 raise

@@ -80,8 +80,9 @@ class Training:
         self.state.arithmetic = precision
         self.saver = Saver(run.path / CHECKPOINT, aside=self.device.type == "cuda")
         if self.saver.path.is_file():
-            self.state.load(self.saver.path)
-            say(f"Resuming at step {self.state.step:,} of {config.steps:,}.")
+            before = self.state.load(self.saver.path)
+            other = f", in {precision}; until here it was {before}" if before != precision else ""
+            say(f"Resuming at step {self.state.step:,} of {config.steps:,}{other}.")
         track.start({"gan": dataclasses.asdict(config), "seed": seed}, self.state.step)
         self.journal = Journal(run.path, plan.names, track, silent=not ranks.leads())
         self.means = GradientMean(self.state.generator), GradientMean(self.state.discriminator)

@@ -176,7 +176,7 @@ class _Several:
             for place in left:
                 config = self.configs[place]
                 say(f"GAN {self._nth(place)} of {self.number}, seed {config.seed}.")
-                how = (root, config, self.data.name, way.threads, list(sys.argv))
+                how = (root, config, self.data.name, self.runs[place].name, way.threads, list(sys.argv))
                 hear = self._hears(place, heard_steps(steps, advance))
                 yield Task(self.name(place), _train, how, root, arrays, hear, about=place)
 
@@ -210,9 +210,9 @@ class _Several:
 
 
 def _train(
-    place: Place, root: Path, config: Config, data: str, threads: int, asked: Sequence[str]
+    place: Place, root: Path, config: Config, data: str, own: str, threads: int, asked: Sequence[str]
 ) -> GanferError | None:
-    """One GAN, in a worker. What it leaves is in its run; a failure that was to be expected is the result."""
+    """One GAN, in a worker. What it leaves is in `own`, its run; a failure that was to be expected is the result."""
     os.environ["LOCAL_RANK"] = str(place.worker)  # several GPUs are taken in turn
     blind = place.folder != root
     workspace = Workspace(place.folder)
@@ -232,7 +232,7 @@ def _train(
         raise Died(f"its process was ended ({ended})") from None
     finally:
         if blind:
-            _tidy(place.folder)
+            _tidy(place.folder, own)
     return None
 
 
@@ -274,12 +274,11 @@ def _lay_out(folder: Path, files: Mapping[str, np.ndarray]) -> None:
         content.tofile(folder / name)
 
 
-def _tidy(folder: Path) -> None:
-    """Leave what is to go back: the run."""
-    for left in folder.iterdir():
-        if left.is_dir() and left.name != "gans":
+def _tidy(folder: Path, own: str) -> None:
+    """Leave what is to go back: the run. One that broke off here earlier may be whole by now where it would arrive."""
+    for left in (*folder.iterdir(), *folder.glob("gans/*")):
+        if left.is_dir() and left.name not in ("gans", own):
             shutil.rmtree(left)
         elif left.is_file():
             left.unlink()
-    for lock in folder.glob("gans/*/.lock"):
-        lock.unlink()
+    (folder / "gans" / own / ".lock").unlink(missing_ok=True)

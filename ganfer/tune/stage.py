@@ -99,7 +99,7 @@ def tune(workspace: Workspace, config: Config, data: Run, search: Sequence[str] 
         before = len(finished(study))
         splits = Splits.read(data.path)
         alone = settings.workers == 1
-        threads = None if alone and not config.cluster else 1 if alone else max(1, cores() // settings.workers)
+        threads = 1 if config.cluster else None if alone else max(1, cores() // settings.workers)
         workers = None if alone and config.cluster else settings.workers
         with progress("tune", max(settings.trials, before)) as advance:
             advance(before)

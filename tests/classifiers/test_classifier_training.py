@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -17,7 +18,8 @@ import pytest
 import torch
 from bars_data import NAMES, bars, quick
 
-from classifiers import ClassifierError, Samples, TrainConfig, TrainResult, load_classifier, train
+from classifiers import ClassifierError, Samples, TrainConfig, TrainResult, load_classifier, train, training
+from classifiers import samples as samples_module
 from classifiers.augment import early_side, shrink
 from classifiers.device import make_fabric
 from classifiers.files import read_weights, seal, unseal
@@ -54,6 +56,25 @@ def test_other_data_trains_anew(tmp_path: Path) -> None:
     second = train(quick(epochs=1), bars(32, seed=5), bars(16, seed=1), NAMES, tmp_path, device="cpu")
     assert not second.already_done
     assert first.card["identity"] != second.card["identity"]
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_one_image_of_a_large_set_makes_another_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    """Of which the fingerprint takes a part. What was made before all were looked at is still found."""
+    monkeypatch.setattr(samples_module, "WHOLE", 24 * 256 // 3)  # every third image
+    config, val = quick(epochs=1, model="compact-small"), bars(12, seed=1)
+    if before:
+        monkeypatch.setattr(training, "every_image", lambda samples: "")
+    first = train(config, bars(24), val, NAMES, tmp_path, device="cpu")
+    assert ("+" in first.card["identity"]) == (not before)
+    if before:
+        monkeypatch.setattr(training, "every_image", samples_module.every_image)
+    assert train(config, bars(24), val, NAMES, tmp_path, device="cpu").already_done
+    other = bars(24)
+    other.images[1] = 0
+    assert train(config, other, val, NAMES, tmp_path, device="cpu").already_done == before
 
 
 def test_seeds_differ_and_repeat(tmp_path: Path) -> None:
@@ -110,6 +131,32 @@ def test_killed_and_run_again_gives_identical_weights(tmp_path: Path) -> None:
     assert not (broken / "resume.pt").exists()
 
 
+@pytest.mark.parametrize("last", ["history.csv", "card.json", "model.safetensors"])
+def test_killed_between_the_last_files_all_of_them_are_there_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    """Behind each file, and with half of the next one, which goes."""
+    rename = os.replace
+    (tmp_path / ".resume.pt.1.part").write_bytes(b"half")
+
+    def then_die(part: Path, path: Path) -> None:
+        rename(part, path)
+        if path.name == last:
+            raise KeyboardInterrupt
+
+    config, samples, val = quick(epochs=1, model="compact-small"), bars(24), bars(12, seed=1)
+    monkeypatch.setattr("classifiers.files.os.replace", then_die)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, samples, val, NAMES, tmp_path, device="cpu")
+    monkeypatch.undo()
+    train(config, samples, val, NAMES, tmp_path, device="cpu")
+    assert {path.name for path in tmp_path.iterdir()} - {"resume.pt"} == {
+        "model.safetensors",
+        "card.json",
+        "history.csv",
+    }
+
+
 def test_a_flipped_bit_in_a_resume_point_is_found_and_one_without_a_checksum_is_read(tmp_path: Path) -> None:
     """A bit of the weights changes no structure: without a checksum the training would go on from other numbers."""
     arguments = (quick(epochs=2), bars(12), bars(6), NAMES)
@@ -131,6 +178,15 @@ def test_a_flipped_bit_in_a_resume_point_is_found_and_one_without_a_checksum_is_
         assert [word for word in said if word in notes[0]] == said
         assert len(notes) == len(said)
         assert run.step == step
+
+
+def test_a_resume_point_of_another_precision_is_said(tmp_path: Path) -> None:
+    """As of a training that was begun on a GPU."""
+    arguments = (quick(epochs=2), bars(12), bars(6), NAMES)
+    before, after = (Run(*arguments, tmp_path, 0, make_fabric("cpu", "32-true"), "x") for _ in range(2))
+    before.step, before.precision = 1, "bf16-mixed"
+    before.save()
+    assert after.restore() == ["from step 1 on it was trained in 32-true, until then in bf16-mixed"]
 
 
 def test_a_damaged_resume_point_is_said_and_replaced(tmp_path: Path) -> None:

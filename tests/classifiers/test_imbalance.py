@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from bars_data import NAMES, bars, quick
 
-from classifiers import TrainConfig, load_classifier, train
+from classifiers import TrainConfig, load_classifier, train, training
 from classifiers.biases import save_with_biases
 from classifiers.config import identifying
 from classifiers.imbalance import Imbalance, LateOrder, make_order
 from classifiers.losses import make_loss
 from classifiers.models import create_model
 from classifiers.parts import Average, Order, make_optimizer
+from classifiers.state import Run
 
 LABELS = np.repeat([0, 1, 2], [90, 9, 1])
 MASS = np.array([90.0, 9.0, 1.0])
@@ -68,6 +70,31 @@ def test_a_new_head_on_frozen_features() -> None:
     again = {name: value.clone() for name, value in model.state_dict().items()}
     parts.begin(7, model, optimizer, average)
     assert all(torch.equal(value, again[name]) for name, value in model.state_dict().items())
+
+
+def test_a_body_that_was_unfrozen_gradually_is_frozen_for_the_new_head(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learns = []
+
+    def step(run: Run, *rest: Any) -> torch.Tensor:
+        learns.append(sum(parameter.requires_grad for parameter in run.model.body.parameters()))
+        return one_step(run, *rest)
+
+    one_step = training._step
+    monkeypatch.setattr(training, "_step", step)
+    config = quick(model="compact-small", epochs=2, freeze=0.25, refit=0.5)
+    train(config, bars(64), bars(15, seed=1), NAMES, tmp_path, device="cpu")
+    assert learns[0] == 0 < learns[1] < learns[2] == learns[3]
+    assert learns[4:] == [0] * 4
+
+
+@pytest.mark.parametrize("late", [{"refit": 0.25}, {"defer": 0.75, "loss": "ldam"}])
+def test_patience_waits_for_what_sets_in_late(tmp_path: Path, late: dict[str, object]) -> None:
+    """A training that gets no better would end before the new head, or the weights, that it was asked for."""
+    config = quick(epochs=12, patience=1, lr=1e-7, model="compact-small", **late)
+    result = train(config, bars(16), bars(15, seed=1), NAMES, tmp_path, device="cpu")
+    assert result.steps >= 10  # of 12; what is late begins with step 9
 
 
 def test_pasted_patches_are_of_rare_classes_and_take_their_share() -> None:

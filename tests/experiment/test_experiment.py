@@ -394,11 +394,13 @@ def test_a_damaged_prediction_is_named(tmp_path: Path) -> None:
 
     project = project_with(tmp_path, tiny_set((10, 10, 10)), classifier__epochs=1)
     run = Path(str(project.retrain().path))
-    (run / "trainings" / "original-0" / "val.npz").write_bytes(b"")
+    file = run / "trainings" / "original-0" / "val.npz"
     record = json.loads((run / "record.json").read_text())
-    write_json(run / "record.json", {**record, "status": "running"})
-    with pytest.raises(ClassifierError, match=r"val\.npz is damaged .*; remove .*original-0 and run the command again"):
-        project.retrain()
+    for damaged in (b"", file.read_bytes()[:-3]):
+        file.write_bytes(damaged)
+        write_json(run / "record.json", {**record, "status": "running"})
+        with pytest.raises(ClassifierError, match=r"val\.npz is damaged .*; remove .*original-0 and run the command"):
+            project.retrain()
 
 
 def test_bad_lists_are_said_before_any_work(tmp_path: Path) -> None:

@@ -133,3 +133,21 @@ def test_what_was_measured_is_in_the_card_and_a_resumed_training_obeys_it(
     assert fresh.path is not None
     assert json.loads((fresh.path / "card.json").read_text())["precision"] == "fp32"
     assert measured == ["dcgan"]
+
+
+def test_a_training_that_goes_on_in_another_precision_says_so(workspace, data, make_config, monkeypatch, capsys):
+    """As one that was begun on a GPU does on a processor."""
+    config: Config = make_config(gan__steps=8, gan__snapshot_every=8, gan__guidance=0.0)
+    asked = iter([False] * 4 + [True])
+
+    @contextmanager
+    def stops():
+        yield lambda: next(asked)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stage, "graceful_stop", stops)
+        patched.setattr(stage, "settled_precision", lambda *_: "bf16")
+        with pytest.raises(KeyboardInterrupt):
+            train_gan(workspace, config, data)
+    train_gan(workspace, config, data)
+    assert "Resuming at step 5 of 8, in fp32; until here it was bf16.\n" in capsys.readouterr().err

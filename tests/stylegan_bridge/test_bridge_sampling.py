@@ -1,5 +1,7 @@
 """Drawing: image i depends on seed i alone, requests are checked, crops are antialiased, files are whole."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ from bridge_checkpoints import tiny_config, tiny_generator
 from PIL import Image
 
 from stylegan_bridge import BridgeError, face_crop, mix_styles, save_pngs, stream
+from stylegan_bridge.exact import exact
 from stylegan_bridge.generator import Generator, default_micro_batch, latents, to_uint8
 from stylegan_bridge.sampling import FFHQ_FACE
 
@@ -221,6 +224,40 @@ def test_recording_is_for_cuda_alone(generator: Generator) -> None:
         assert torch.equal(generator.sample([1, 2]), expected)
     finally:
         generator.cuda_graphs = False
+
+
+def test_threads_on_a_gpu_keep_exact_arithmetic_to_their_end() -> None:
+    """And what was set before is set again behind the last."""
+
+    def short_or_long(seconds: float) -> bool:
+        with exact(torch.device("cuda")):
+            time.sleep(seconds)
+            return torch.backends.cudnn.deterministic and not torch.backends.cudnn.allow_tf32
+
+    before = torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(short_or_long, (0.05, 0.1))) == [True, True]
+    assert (torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32) == before
+
+
+def test_threads_that_replay_draw_their_own_images(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recorded pass writes its images where the one before has its own."""
+    expected = [generator.sample([seed]) for seed in range(4)]
+    place, draw, to_pixels = torch.empty(1, 3, 32, 32), generator.render, to_uint8
+
+    def replay(ws: torch.Tensor, noise_mode: str, seeds: list[int]) -> torch.Tensor:
+        return place.copy_(draw(ws))
+
+    def later(images: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.05)
+        return to_pixels(images)
+
+    monkeypatch.setattr(generator, "_pass", replay)
+    monkeypatch.setattr(generator, "cuda_graphs", True)
+    monkeypatch.setattr("stylegan_bridge.generator.to_uint8", later)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda seed: generator.sample([seed]), range(4)))
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")

@@ -16,6 +16,7 @@ from tiny import add_set, fast_config, tiny_set
 
 from classifiers import ClassifierError, TrainConfig
 from classifiers.errors import StorageError
+from classifiers.scheduler import Here
 from ganfer.config import load_config
 from ganfer.errors import ConfigError, GanferError
 from ganfer.pipeline import Project
@@ -324,6 +325,28 @@ def test_workers_train_side_by_side_and_share_the_study(work: Path) -> None:
     assert result.figures["counts"]["complete"] == 3
     assert len({row["trial"] for row in trials(work)}) == 3
     assert all(float(row["seconds"]) > 0 for row in trials(work))
+
+
+def test_on_a_cluster_each_trial_takes_one_thread_however_many_run(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not a share of the cores of the machine that asks."""
+    asked: list[Any] = []
+
+    @contextmanager
+    def opened(workers: int | None, threads: int, *_: Any, **__: Any) -> Iterator[Here]:
+        asked.extend([workers, threads])
+        yield Here()
+
+    def told(place: Any, *arguments: Any) -> dict[str, float]:
+        asked.append(arguments[-1])
+        return dict.fromkeys(("balanced_accuracy", "accuracy", "macro_f1", "nll", "ece", "seconds"), 1.0)
+
+    monkeypatch.setattr(stage, "opened", opened)
+    monkeypatch.setattr(stage, "cores", lambda: 16)
+    monkeypatch.setattr(study, "trial_task", told)
+    config = project(work, tune__trials=1, tune__workers=4, cluster="tcp://head:8786").config
+    workspace = Workspace(work)
+    stage.tune(workspace, config, workspace.runs("data")[0], LINES)
+    assert asked == [4, 1, 1]
 
 
 def test_a_worker_that_dies_is_one_impossible_trial_and_a_new_worker(

@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import time
+from contextlib import nullcontext
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -62,6 +63,21 @@ def test_latest_is_the_last_finished_on_the_given_inputs(tmp_path: Path) -> None
     assert workspace.latest("reports") is None
 
 
+def test_the_newest_is_the_last_that_finished_whatever_the_clock_says(tmp_path: Path) -> None:
+    """Set back in between, or another machine's that is ahead; a damaged record beside it is not this run's matter."""
+    workspace = Workspace(tmp_path)
+    ahead = "2999-12-31T23:59:59.999999+00:00"
+    for number in range(3):
+        name = finish(workspace, key={**KEY, "seed": number})
+        assert workspace.latest("gans").name == name  # type: ignore[union-attr]
+        file = tmp_path / "gans" / name / "record.json"
+        if number == 0:
+            write_json(file, {**json.loads(file.read_text()), "finished": ahead})
+    assert json.loads(file.read_text())["finished"] == "3000-01-01T00:00:00.000001+00:00"
+    file.write_text("{")
+    finish(workspace, key={**KEY, "seed": 3})
+
+
 def test_find_by_beginning(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     name = finish(workspace)
@@ -94,6 +110,24 @@ def test_a_second_process_waits_and_finds_the_work_done(tmp_path: Path, capfd: p
         assert record["digest"] == "theirs"
     other.join(20)
     assert "another ganfer process is at work on it" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_run_that_the_starting_process_holds_is_refused_and_one_of_that_number_elsewhere_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    run = Workspace(tmp_path).run("gans", "dcgan", KEY)
+    with run.work("test"):
+        mine, host = (run.path / ".holder").read_text().split(maxsplit=1)
+    assert int(mine) == os.getpid()
+    (run.path / ".holder").write_text(f"{os.getppid()} {host}{'-2' * elsewhere}")
+    with (run.path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        monkeypatch.setattr("ganfer.workspace.say", lambda text: fcntl.flock(lock, fcntl.LOCK_UN))
+        refused = nullcontext() if elsewhere else pytest.raises(WorkspaceError, match="would be waited for for ever")
+        with refused, run.work("test"):
+            pass
 
 
 def _set_later(event: Event) -> None:
