@@ -126,6 +126,8 @@ def _wanted_outputs(wanted: dict[str, Any]) -> list[tuple[str, bool, int]]:
         name = item.get("name")
         if name not in _OUTPUTS:
             raise Refused(400, f"Unknown output {shown(name)}. The model has {' and '.join(_OUTPUTS)}.")
+        if name in (before for before, *_ in outputs):
+            raise Refused(400, f"The output {name} is asked for twice.")
         classes = _classes(item)
         if classes and name != "probabilities":
             raise Refused(400, f"classification is for the output probabilities, not for {name}.")

@@ -9,6 +9,7 @@ import socket
 import struct
 import threading
 import time
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from ganfer.serve import pixels, weighing
 from ganfer.serve.errors import Refused
 from ganfer.serve.metrics import Metrics
 from ganfer.serve.photos import Eyes
+from ganfer.serve.pictures import measure
 from ganfer.serve.server import Server
 from ganfer.serve.service import Service
 from ganfer.serve.store import ModelStore
@@ -63,6 +65,56 @@ def test_crops_of_many_pixels_are_refused_before_any_is_decoded(
         for answer in answers:
             assert answer.status_code == 413, answer.text
             assert "50 megapixels together" in answer.json()["error"]
+
+
+def test_a_picture_is_weighed_by_its_header_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow decodes a PNG to look for its orientation; a kilobyte holds a megapixel."""
+
+    def load(self: object) -> None:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", load)
+    assert measure(png_header(6000, 5000)) == 30_000_000
+    with pytest.raises(Refused, match="12000 x 12000 pixels"):
+        measure(png_header(12_000, 12_000))
+
+
+def test_texts_among_pixels_are_refused_before_numpy_makes_them_all_as_long(client: httpx.Client) -> None:
+    rows = ["a" * 10_000, *[""] * 10_000]  # 400 MB as an array
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refused, match="must be numbers"):
+            pixels.from_lists(rows, (1, 16, 16), "instances")
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+    deep: list[object] = [1]
+    for _ in range(50):
+        deep = [deep]
+    for wrong in (rows, [[1, True]], [[[1, "2"]]], deep):
+        assert client.post("/v1/models/expression:predict", json={"instances": wrong}).status_code == 400
+
+
+def test_more_images_than_the_queue_holds_are_refused_before_any_is_looked_at(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(blobs: object) -> int:
+        raise AssertionError("looked at")
+
+    monkeypatch.setattr("ganfer.serve.service.weigh", look)
+    rows = [{"b64": ""}] * 2000
+    answer = client.post("/v1/models/expression:predict", json={"instances": rows})
+    assert (answer.status_code, answer.json()["error"][:50]) == (
+        413,
+        "2000 images in one request; the limit is 1024. Sen",
+    )
+
+
+def test_a_form_of_thousands_of_parts_is_refused(client: httpx.Client) -> None:
+    body = b"--b\r\nA:b\r\n\r\n\r\n" * 1000 + b"--b--\r\n"
+    answer = client.post("/analyze", content=body, headers={"Content-Type": "multipart/form-data; boundary=b"})
+    assert answer.status_code == 400
+    assert "more than 100 parts" in answer.json()["error"]
 
 
 def test_a_jpeg_of_hundreds_of_scans_is_refused(client: httpx.Client) -> None:

@@ -67,6 +67,13 @@ def rotated() -> bytes:
     return encoded(scene(BOX).transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif, quality=95)
 
 
+def rotated_tiff() -> bytes:
+    """As a scanner leaves one: Pillow gives the size of a TIFF upright, of other files as it is stored."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encoded(scene(BOX).transpose(Image.Transpose.ROTATE_90), "TIFF", exif=exif)
+
+
 def animated() -> bytes:
     frames = [scene(BOX), Image.new("RGB", (200, 150), (9, 9, 9))]
     return encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
@@ -85,7 +92,7 @@ def deep() -> bytes:
     return encoded(Image.fromarray(grey))
 
 
-@pytest.mark.parametrize("make", [rotated, animated, transparent, deep])
+@pytest.mark.parametrize("make", [rotated, rotated_tiff, animated, transparent, deep])
 def test_odd_pictures_are_read_as_people_see_them(client: httpx.Client, make: object) -> None:
     answer = client.post("/analyze", content=make()).json()  # type: ignore[operator]
     assert (answer["width"], answer["height"]) == (200, 150)
