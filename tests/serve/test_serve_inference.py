@@ -115,7 +115,7 @@ ONE = np.zeros((1, SIZE, SIZE), np.uint8)
         ({"inputs": [tensor(ONE.tolist(), [1, SIZE, SIZE])], "outputs": [3]}, "list of objects"),
         (
             {"inputs": [tensor(ONE.tolist(), [1, SIZE, SIZE])], "outputs": [{"name": "label"}] * 2},
-            "label is asked for tw",
+            "asked for twice",
         ),
         ({"inputs": [tensor(ONE.tolist(), [1, SIZE, SIZE])], "parameters": [1]}, "'parameters'"),
     ],
