@@ -37,11 +37,12 @@ frame), BMP, TIFF; turned by its EXIF orientation. Boxes and landmarks are in pi
 @dataclass(frozen=True)
 class Eyes:
     """What looks at pictures. detector: None where it could not be opened, `why` says the reason; ready crops need
-    none. landmarker: also tells where people look, or None."""
+    none. landmarker: also tells where people look, or None. min_face: narrower faces are left out, pixels."""
 
     detector: Detector | None
     landmarker: Landmarker | None = None
     why: str = ""
+    min_face: float = 0.0
 
     def whole(self) -> "Eyes":
         """For pictures that are one face already."""
@@ -145,7 +146,8 @@ def _look(data: bytes, eyes: Eyes, gaze: bool, ended: Callable[[], bool]) -> See
     if ended():
         raise Refused(400, "The client went away.")
     assert eyes.detector is not None
-    found = eyes.detector.detect(picture.image)[:_MAX_FACES]
+    found = eyes.detector.detect(picture.image)
+    found = [face for face in found if face.box[2] * picture.scale[0] >= eyes.min_face][:_MAX_FACES]
     if not gaze or eyes.landmarker is None:
         return Seen(picture, found, None)
     return Seen(picture, found, [_gaze(eyes.landmarker, picture, face, i) for i, face in enumerate(found)])

@@ -199,6 +199,15 @@ def test_gazes_come_where_the_server_knows_them(model_file: Path) -> None:
         assert client.get("/models").json()["attention"] is True
 
 
+def test_faces_too_narrow_are_left_out_as_predict_does(model_file: Path) -> None:
+    for least, faces in ((60.0, 1), (61.0, 0)):
+        eyes = Eyes(Bright(), min_face=least)
+        server = Server(lambda: [source_of("expression", model_file)], eyes, config(), device="cpu")
+        with server.background() as listening:
+            answer = httpx.post(f"{listening.url}/analyze", content=encoded(scene(BOX)), timeout=60)
+        assert len(answer.json()["faces"]) == faces
+
+
 def test_without_a_detector_ready_crops_are_read_still(model_file: Path) -> None:
     eyes = Eyes(None, why="The detector is damaged. Install ganfer again.")
     server = Server(lambda: [source_of("expression", model_file)], eyes, config(), device="cpu")
