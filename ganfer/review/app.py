@@ -50,6 +50,11 @@ def create_app(desk: Desk, token: str | None = None) -> FastAPI:
     async def expected(request: Request, error: GanferError) -> Answer:
         return Answer({"error": str(error)}, 409)
 
+    @app.exception_handler(OSError)
+    async def not_written(request: Request, error: OSError) -> Answer:
+        what = error.filename or desk.workspace.root
+        return Answer({"error": f"{what} cannot be read or written ({error.strerror or error})."}, 507)
+
     app.add_middleware(Head)
     app.add_middleware(Guard, token=token)
     return app
@@ -146,8 +151,9 @@ def _decide(desk: Desk, kind: str, name: str, body: dict[str, Any]) -> Answer:
 
 def _undo(desk: Desk, kind: str, name: str, body: dict[str, Any]) -> Answer:
     shown = _as_seen(desk.wall(kind, name), body)
-    names = shown.log.undo(desk.reviewer)
-    return Answer({"changes": shown.changes(shown.log.newest(names)), "lines": shown.log.length})
+    names = shown.log.undo(desk.reviewer)  # of an earlier audit, some may not be on this wall
+    changes = shown.changes(shown.log.newest(names))
+    return Answer({"changes": changes, "undone": len(names), "lines": shown.log.length})
 
 
 def _as_seen(shown: Seen, body: dict[str, Any]) -> Seen:

@@ -121,7 +121,7 @@ def _wanted_outputs(wanted: dict[str, Any]) -> list[tuple[str, bool, int]]:
     asked = wanted.get("outputs") or [{"name": name} for name in _OUTPUTS]
     if not isinstance(asked, list) or not all(isinstance(item, dict) for item in asked):
         raise Refused(400, "'outputs' must be a list of objects with a name.")
-    outputs = []
+    outputs: list[tuple[str, bool, int]] = []
     for item in asked:
         name = item.get("name")
         if name not in _OUTPUTS:

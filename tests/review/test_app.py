@@ -1,5 +1,6 @@
 """The routes: what a page is told, who may decide, what is never shown, and nonsense of all kinds."""
 
+import errno
 import io
 import json
 import random
@@ -188,6 +189,28 @@ def test_nonsense_is_refused_in_one_line_and_writes_nothing(client: httpx.Client
         assert 400 <= answer.status_code < 500, tail
         assert list(answer.json()) == ["error"], tail
     assert not log_of(batch.path).path.exists()
+
+
+def test_a_disk_that_takes_nothing_is_said_in_one_line(
+    client: httpx.Client, reviewed: Reviewed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = f"/api/wall/faces/{reviewed[1].name}"
+    with monkeypatch.context() as patched:
+        patched.setattr("ganfer.review.journal.os.fsync", full)
+        answer = client.post(f"{path}/decide", json={"faces": [0], "do": "keep"})
+    assert answer.status_code == 507
+    assert "cannot be read or written (No space left on device)" in answer.json()["error"]
+    assert client.get(path).json()["decisions"] == []
+    assert client.post(f"{path}/undo", json={}).json()["undone"] == 0
+
+
+def test_what_is_undone_is_said_also_of_images_that_are_not_shown(client: httpx.Client, reviewed: Reviewed) -> None:
+    log_of(reviewed[1].path).reject(["of an earlier audit"], "ada")
+    undone = [client.post(f"/api/wall/faces/{reviewed[1].name}/undo", json={}).json() for _ in range(2)]
+    assert [(one["undone"], one["changes"]) for one in undone] == [(1, []), (0, [])]
 
 
 def test_a_damaged_log_is_said_in_one_line(client: httpx.Client, reviewed: Reviewed, listening: Listening) -> None:

@@ -202,7 +202,8 @@ function undo() {
     const answer = await post(`${where}/undo`, { version });
     if (where !== path) return;
     if (!answer.changes.length) {
-      say({ message: "You have no decision here to take back." });
+      say({ message: answer.undone ? "Taken back: a decision on what an earlier audit showed." : "You have no decision here to take back." });
+      if (answer.undone) taken(answer);
       return;
     }
     byId("message").textContent = "";
