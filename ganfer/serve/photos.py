@@ -51,11 +51,12 @@ class Eyes:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A picture with its faces. gazes: per face {yaw, pitch, closed} or None; or None when nobody asked."""
+    """A picture with its faces. gazes: of the first faces {yaw, pitch, closed}, or None where no landmarks are found;
+    the others were not looked at."""
 
     picture: Picture
     faces: Sequence[Face]
-    gazes: Sequence[dict[str, float] | None] | None
+    gazes: Sequence[dict[str, float] | None] = ()
 
 
 def router(service: Service, eyes: Eyes) -> APIRouter:
@@ -149,13 +150,13 @@ def _look(data: bytes, eyes: Eyes, gaze: bool, ended: Callable[[], bool]) -> See
     found = eyes.detector.detect(picture.image)
     found = [face for face in found if face.box[2] * picture.scale[0] >= eyes.min_face][:_MAX_FACES]
     if not gaze or eyes.landmarker is None:
-        return Seen(picture, found, None)
-    return Seen(picture, found, [_gaze(eyes.landmarker, picture, face, i) for i, face in enumerate(found)])
+        return Seen(picture, found)
+    return Seen(picture, found, [_gaze(eyes.landmarker, picture, face) for face in found[:_MAX_GAZES]])
 
 
-def _gaze(landmarker: Landmarker, picture: Picture, face: Face, index: int) -> dict[str, float] | None:
+def _gaze(landmarker: Landmarker, picture: Picture, face: Face) -> dict[str, float] | None:
     """Where a face looks, degrees from the camera to the picture's right and up, and how closed its eyes are, 0..1."""
-    mesh = landmarker.look(picture.image, face) if index < _MAX_GAZES else None
+    mesh = landmarker.look(picture.image, face)
     if mesh is None:
         return None
     yaw, pitch = looking(mesh).tolist()
@@ -191,7 +192,7 @@ def _entry(seen: Seen, index: int, serving: Sequence[Served], scores: Sequence[n
     x, y, width, height = map(float, face.box)
     box = [round(side, 1) for side in (x * across, y * down, width * across, height * down)]
     entry = {"box": box, "detection": round(float(face.score), 4), "landmarks": points, "models": models}
-    return entry if seen.gazes is None else {**entry, "gaze": seen.gazes[index]}
+    return {**entry, "gaze": seen.gazes[index]} if index < len(seen.gazes) else entry
 
 
 def _ms(seconds: float) -> float:

@@ -58,6 +58,16 @@ def test_bins_of_two_viewers_by_hand(tmp_path: Path) -> None:
     assert found.confusion == pytest.approx([0] * 4)  # nobody changed
 
 
+def test_frames_in_which_attention_was_not_measured_say_nothing_of_it(tmp_path: Path) -> None:
+    states = ["attentive", "", "attentive", "looking away", "", "", "attentive", "attentive"]
+    rows: list[tuple[float, int | str, str, str, float]] = [
+        (t / 2, 1, state, "happy", 0.8) for t, state in enumerate(states)
+    ]
+    (viewer,) = read_session([small_log(tmp_path / "a.csv", rows, ("happy", "sad"))]).viewers
+    assert viewer.seen.tolist() == [1, 1, 1, 1]
+    np.testing.assert_array_equal(viewer.attention, [1, 0.5, np.nan, 1])
+
+
 def test_the_joke_engages_and_the_hard_part_confuses(tmp_path: Path) -> None:
     logs = [write_log(tmp_path / f"v{i}.csv", seed=i, seconds=600) for i in range(3)]
     session = read_session(logs)

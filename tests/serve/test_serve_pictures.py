@@ -208,6 +208,24 @@ def test_faces_too_narrow_are_left_out_as_predict_does(model_file: Path) -> None
         assert len(answer.json()["faces"]) == faces
 
 
+class Crowd:
+    """Finds twenty faces everywhere."""
+
+    name = "crowd"
+
+    def detect(self, image: np.ndarray) -> list[FoundFace]:
+        return [FoundFace((5.0 * i, 5.0, 20.0, 20.0), None, 0.9) for i in range(20)]
+
+
+def test_of_whom_no_gaze_was_looked_for_none_is_told(model_file: Path) -> None:
+    """`null` says that a face shows no landmarks, as in profile; the page takes that for looking away."""
+    eyes = Eyes(Crowd(), Staring())  # type: ignore[arg-type]
+    server = Server(lambda: [source_of("expression", model_file)], eyes, config(), device="cpu")
+    with server.background() as listening:
+        answer = httpx.post(f"{listening.url}/analyze?gaze=true", content=encoded(scene(BOX)), timeout=60)
+    assert ["gaze" in face for face in answer.json()["faces"]] == [True] * 12 + [False] * 8
+
+
 def test_without_a_detector_ready_crops_are_read_still(model_file: Path) -> None:
     eyes = Eyes(None, why="The detector is damaged. Install ganfer again.")
     server = Server(lambda: [source_of("expression", model_file)], eyes, config(), device="cpu")
