@@ -15,6 +15,7 @@ from live_logs import NAMES, write_log
 from ganfer.cli.main import cli
 from ganfer.errors import DataError, GanferError
 from ganfer.live.clock import as_clock, parse_seconds
+from ganfer.live.drawing import strip
 from ganfer.live.moments import curves, moments
 from ganfer.live.timeline import timeline, timeline_folder
 from ganfer.live.viewers import read_session
@@ -66,6 +67,7 @@ def test_frames_in_which_attention_was_not_measured_say_nothing_of_it(tmp_path: 
     (viewer,) = read_session([small_log(tmp_path / "a.csv", rows, ("happy", "sad"))]).viewers
     assert viewer.seen.tolist() == [1, 1, 1, 1]
     np.testing.assert_array_equal(viewer.attention, [1, 0.5, np.nan, 1])
+    assert re.findall('class="(here|away|gone)"', strip(viewer)) == ["here", "gone", "here"]
 
 
 def test_the_joke_engages_and_the_hard_part_confuses(tmp_path: Path) -> None:
