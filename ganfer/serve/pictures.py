@@ -1,17 +1,13 @@
 """An uploaded picture to pixels, within a bound of memory and never on disk."""
 
-import io
-import warnings
-
 from PIL import Image, UnidentifiedImageError
 
 from ganfer.errors import DataError
 from ganfer.live.pictures import KEPT_PIXELS, MAX_PIXELS, Picture, read_scaled
 from ganfer.serve.errors import Refused
-from ganfer.serve.weighing import check_scans
+from ganfer.serve.weighing import check_scans, open_header
 
 WHOLE_PIXELS = 50_000_000  # of what is decoded whole: 150 MB
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 _SAID = "JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF"
 
 
@@ -35,12 +31,9 @@ def measure(data: bytes) -> int:
         raise Refused(400, f"The picture is empty. Send an image file: {_SAID}.")
     check_scans(data)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of sizes and odd metadata
-            Image.init()
-            with Image.open(io.BytesIO(data), formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
-                width, height = image.size
-                reduces = image.format in ("JPEG", "MPO") and not image.info.get("progressive")
+        with open_header(data) as image:
+            width, height = image.size
+            reduces = image.format in ("JPEG", "MPO") and not image.info.get("progressive")
     except UnidentifiedImageError as error:
         raise Refused(400, f"That is no image. Send {_SAID}.") from error
     except Image.DecompressionBombError as error:

@@ -131,8 +131,20 @@ def test_a_jpeg_of_hundreds_of_scans_is_refused(client: httpx.Client) -> None:
     assert client.post("/analyze", content=data).status_code == 200
 
 
-def test_what_is_no_image_weighs_nothing() -> None:
-    assert weigh([b"", b"x", b"\x89PNG\r\n\x1a\n", encoded(scene())]) == 200 * 150
+def test_what_cannot_be_weighed_is_refused_undecoded(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow decodes an icon's picture, of any size, to look how large it is."""
+    png = encoded(Image.new("RGB", (40, 40)))
+    icon = struct.pack("<HHHBBBBHHII", 0, 1, 1, 40, 40, 0, 0, 1, 24, len(png), 22) + png
+    assert Image.open(io.BytesIO(icon)).size == (40, 40)
+    answers = []
+    with monkeypatch.context() as patched:
+        patched.setattr("PIL.PngImagePlugin.PngImageFile.load", lambda image: pytest.fail("decoded"))
+        for junk in (b"", b"x", b"\x89PNG\r\n\x1a\n", icon):
+            with pytest.raises(Refused, match="image 1: unreadable"):
+                weigh([encoded(scene(), "JPEG"), junk])
+            answers.append(client.post("/v1/models/expression:predict", json={"instances": [{"b64": b64(junk)}]}))
+    assert {answer.status_code for answer in answers} == {400}
+    assert weigh([encoded(scene())]) == 200 * 150
 
 
 def test_pictures_take_turns_when_together_they_are_too_large(
