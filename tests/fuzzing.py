@@ -291,7 +291,8 @@ def _decode(content: bytes, folder: Path) -> object:
 
 def _upload(content: bytes, folder: Path) -> object:
     del folder
-    return open_upload(content, measure(content))
+    measure(content)
+    return open_upload(content)
 
 
 def _record(content: bytes, folder: Path) -> object:

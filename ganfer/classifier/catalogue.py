@@ -169,7 +169,7 @@ def _named(workspace: Workspace, name: str) -> ServedModel:
         if file.suffix != ".safetensors":
             raise GanferError(f"--classifier {name} is no .safetensors file.", "Only those are opened.")
         plain = one_line(path.resolve().name if path.is_dir() else file.stem)
-        return _of_file(plain.replace("=", "-"), file, f"{file}")
+        return _of_file(re.sub("[=,]", "-", plain).strip(), file, f"{file}")  # a list of names is parted by commas
     if path.is_dir() and not workspace.runs("classifiers"):
         raise GanferError(f"--classifier {name}: the folder has no {_WEIGHTS}.", f"Give {GRAMMAR}.")
     return _of_run("", workspace.find("classifiers", name))

@@ -35,7 +35,7 @@ def lines(series: Sequence[tuple[np.ndarray, str]]) -> Markup:
 
 
 def strip(viewer: Viewer) -> Markup:
-    """Two bands: attending, looking away or not seen; and the expression shown most."""
+    """Two bands: attending, looking away or not known; and the expression shown most."""
     x = _places(len(viewer.seen))
     measured = np.isfinite(viewer.attention).any()
     states = []
@@ -43,8 +43,9 @@ def strip(viewer: Viewer) -> Markup:
         if not viewer.seen[place] > 0:
             states.append(("gone", "gone"))
             continue
-        there = not measured or viewer.attention[place] >= 0.5
-        states.append(("here" if there else "away", f"e{int(np.argmax(viewer.scores[place]))}"))
+        attention = viewer.attention[place] if measured else 1.0
+        state = "gone" if np.isnan(attention) else "here" if attention >= 0.5 else "away"
+        states.append((state, f"e{int(np.argmax(viewer.scores[place]))}"))
     parts = []
     for band, (y, height) in enumerate(((0, 10), (11, 15))):
         start = 0

@@ -86,6 +86,7 @@ def read_log(path: Path, name: str, offset: float = 0.0) -> Log:
     names = tuple(column.removeprefix("p_") for column in columns if column.startswith("p_"))
     sources: dict[str, list[_Row]] = {}
     known: Counter[tuple[str, ...]] = Counter()
+    others = 0
     for line, cells in rows[1:]:
         if not any(cells) or cells == columns:
             continue  # an empty line of a spreadsheet; the heading once more where logs were put together
@@ -93,6 +94,9 @@ def read_log(path: Path, name: str, offset: float = 0.0) -> Log:
         if known[tuple(cells)] > 1:
             continue
         row = dict(zip(columns, cells, strict=False))
+        if row.get("expression") and not any(row.get(f"p_{name}", "-") for name in names):
+            others += 1  # the live page's, while another model was chosen
+            continue
         try:
             sources.setdefault(row["source"], []).append(_parsed(row, line, names, offset, delimiter))
         except KeyError as error:
@@ -103,6 +107,8 @@ def read_log(path: Path, name: str, offset: float = 0.0) -> Log:
     repeated = sum(known.values()) - len(known)
     if repeated:
         notes.append(f"{path.name}: {repeated} row(s) that were there twice were left out.")
+    if others:
+        notes.append(f"{path.name}: {others} row(s) without the scores of its first classifier were left out.")
     recordings = [_recording(label, source, sources[source]) for source, label in _labels(sources, name).items()]
     if recordings and not any(not row.person and not row.scores for rows in sources.values() for row in rows):
         filled = sum(_fill_gaps(recording) for recording in recordings)

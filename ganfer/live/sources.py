@@ -63,7 +63,7 @@ class MediaSource:
             picture = read_scaled(path)
             yield Frame(picture.image, scale=picture.scale)
         elif self.kind == "animation":
-            yield from (frame for frame in _animation(path, every) if frame.index >= start)
+            yield from (frame for frame in _animation(path, every, self.notes) if frame.index >= start)
         else:
             yield from video_frames(path, self.name, every, self.notes, start)
 
@@ -195,9 +195,16 @@ def _by_content(path: Path) -> MediaSource:
     return MediaSource(str(path), "video", path)
 
 
-def _animation(path: Path, every: float) -> Iterator[Frame]:
-    due = 0.0
-    for index, (seconds, picture) in enumerate(animation_frames(path)):
-        if seconds >= due - 1e-6:
-            yield Frame(picture.image, index, seconds, picture.scale)
-            due = next_due(seconds, every)
+def _animation(path: Path, every: float, notes: list[str]) -> Iterator[Frame]:
+    """Its frames; of a damaged one those before the damage, as of a video."""
+    due, read = 0.0, 0
+    try:
+        for index, (seconds, picture) in enumerate(animation_frames(path)):
+            if seconds >= due - 1e-6:
+                yield Frame(picture.image, index, seconds, picture.scale)
+                due = next_due(seconds, every)
+            read += 1
+    except DataError:
+        if not read:
+            raise
+        notes.append(f"{path} ends after {read} frames: it is damaged or cut off.")

@@ -65,6 +65,8 @@ def film_facts(path: Path) -> Facts:
                 seconds = 3600 * int(hours) + 60 * int(minutes) + float(rest)
             elif film.duration and len(film.streams) == 1:
                 seconds = film.duration / av.time_base
+            if seconds and not stream.duration and "matroska" in film.format.name:  # it tells the end, not the length
+                seconds -= float((stream.start_time or 0) * stream.time_base)
             return Facts(stream.frames or None, seconds, bool(film.streams.audio))
     except (av.FFmpegError, OSError, ValueError):
         return Facts()  # OpenCV, which reads it, says what is wrong

@@ -148,15 +148,17 @@ def _session(
 
 
 def _viewer(name: str, person: Person, clock: np.ndarray, frames: np.ndarray, first: float, width: float) -> Viewer:
-    """Means per bin; a bin whose frames show only others counts as not seen."""
+    """Means per bin; a bin whose frames show only others counts as not seen. Frames in which this face was seen and its
+    attention not measured (the server measures twelve) say nothing of it."""
     places = ((clock[person.frames] - first) / width).astype(int)
     count = np.bincount(places, minlength=len(frames)).astype(np.float64)
     scores = np.array(person.scores)
     total = np.stack([np.bincount(places, column, minlength=len(frames)) for column in scores.T], axis=1)
     attending = np.bincount(places, [state == "attentive" for state in person.states], minlength=len(frames))
+    judged = frames - np.bincount(places, [not state for state in person.states], minlength=len(frames))
     with np.errstate(invalid="ignore", divide="ignore"):
         means = total / count[:, None]
         seen = np.where(frames > 0, np.minimum(1.0, count / frames), np.nan)
-        attention = np.where(frames > 0, attending / frames, np.nan)
+        attention = np.where(judged > 0, attending / judged, np.nan)
     measured = any(state and state != NO_FACE for state in person.states)
     return Viewer(name, seen, attention if measured else np.full(len(frames), np.nan), means, person.blinks)

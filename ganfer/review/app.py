@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from fastapi import FastAPI, Request
@@ -30,6 +30,7 @@ MAX_BODY = 4_000_000  # bytes: half a million faces in one decision
 MAX_SHEET = 4000  # thumbnails in one answer
 _SHOWN = 240  # pixels of a picture in focus, at least
 _INDEX = re.compile(r"[0-9a-z]{1,6}(\.[0-9a-z]{1,6})*")
+Seen = TypeVar("Seen", Wall, BlindTest)
 _PAGES = {"/": "wall.html", "/labels": "wall.html", "/experiment": "experiment.html", "/blind": "blind.html"}
 
 
@@ -48,6 +49,11 @@ def create_app(desk: Desk, token: str | None = None) -> FastAPI:
     @app.exception_handler(GanferError)
     async def expected(request: Request, error: GanferError) -> Answer:
         return Answer({"error": str(error)}, 409)
+
+    @app.exception_handler(OSError)
+    async def not_written(request: Request, error: OSError) -> Answer:
+        what = error.filename or desk.workspace.root
+        return Answer({"error": f"{what} cannot be read or written ({error.strerror or error})."}, 507)
 
     app.add_middleware(Head)
     app.add_middleware(Guard, token=token)
@@ -68,7 +74,7 @@ def _add_walls(app: FastAPI, desk: Desk) -> None:
 
     @app.get("/api/wall/{kind}/{name}")
     def wall(kind: str, name: str) -> Answer:
-        return Answer({**desk.wall(kind, name).to_json(), "version": desk.version})
+        return Answer(desk.wall(kind, name).to_json())
 
     @app.get("/api/wall/{kind}/{name}/sheet")
     def thumbnails(kind: str, name: str, c: int, i: str) -> Response:
@@ -101,7 +107,7 @@ def _add_walls(app: FastAPI, desk: Desk) -> None:
         shown = desk.wall(kind, name)
         now = shown.log.length
         changed = shown.changes(shown.log.state()) if now != lines else None
-        return Answer({"lines": now, "decisions": changed})
+        return Answer({"lines": now, "decisions": changed, "version": shown.version})
 
     @app.get("/api/wall/{kind}/{name}/people")
     def people(kind: str, name: str) -> Answer:
@@ -121,13 +127,13 @@ def _add_walls(app: FastAPI, desk: Desk) -> None:
 
     @app.post("/api/wall/{kind}/{name}/undo")
     async def undo(kind: str, name: str, request: Request) -> Answer:
-        await _json(request)
-        return await run_in_threadpool(_undo, desk, kind, name)
+        body = await _json(request)
+        return await run_in_threadpool(_undo, desk, kind, name, body)
 
 
 def _decide(desk: Desk, kind: str, name: str, body: dict[str, Any]) -> Answer:
     """{"faces": [index], "do": "keep", "reject" or "label", "label": class}; keep: each as the class it has now."""
-    shown = desk.wall(kind, name)
+    shown = _as_seen(desk.wall(kind, name), body)
     faces, do, label = body.get("faces"), body.get("do"), body.get("label")
     if not isinstance(faces, list) or not faces or not all(type(i) is int and 0 <= i < len(shown) for i in faces):
         raise Refused(400, f"faces must be a list of whole numbers from 0 to {len(shown) - 1}.")
@@ -143,17 +149,27 @@ def _decide(desk: Desk, kind: str, name: str, body: dict[str, Any]) -> Answer:
     return Answer({"changes": shown.changes(shown.log.newest(names)), "lines": shown.log.length})
 
 
-def _undo(desk: Desk, kind: str, name: str) -> Answer:
-    shown = desk.wall(kind, name)
-    names = shown.log.undo(desk.reviewer)
-    return Answer({"changes": shown.changes(shown.log.newest(names)), "lines": shown.log.length})
+def _undo(desk: Desk, kind: str, name: str, body: dict[str, Any]) -> Answer:
+    shown = _as_seen(desk.wall(kind, name), body)
+    names = shown.log.undo(desk.reviewer)  # of an earlier audit, some may not be on this wall
+    changes = shown.changes(shown.log.newest(names))
+    return Answer({"changes": changes, "undone": len(names), "lines": shown.log.length})
+
+
+def _as_seen(shown: Seen, body: dict[str, Any]) -> Seen:
+    """The wall or the test, if it is the one that the page shows, which says whose places it means. Refused (409)
+    else."""
+    if body.get("version", shown.version) != shown.version:
+        raise Refused(409, "There are new labels since this page was loaded. Nothing was written; look again.")
+    return shown
 
 
 def _add_blind(app: FastAPI, desk: Desk) -> None:
     @app.get("/api/blind")
     def where() -> Answer:
         test = desk.blind()
-        return Answer({"place": test.next_of(desk.reviewer), "of": len(test.items), "classes": list(test.class_names)})
+        place, classes = test.next_of(desk.reviewer), list(test.class_names)
+        return Answer({"place": place, "of": len(test.items), "classes": classes, "version": test.version})
 
     @app.get("/api/blind/{place}.png")
     def face(place: int) -> Response:
@@ -176,7 +192,7 @@ def _add_blind(app: FastAPI, desk: Desk) -> None:
 
 def _answer(desk: Desk, place: int, body: dict[str, Any]) -> Answer:
     """{"real": bool, "label": class}."""
-    test = desk.blind()
+    test = _as_seen(desk.blind(), body)
     real, label = body.get("real"), body.get("label")
     if not isinstance(real, bool) or label not in test.class_names:
         raise Refused(400, f"Give real (true or false) and label, one of {', '.join(test.class_names)}.")
@@ -242,5 +258,5 @@ def _indices(text: str, count: int) -> np.ndarray:
 
 
 def _kept(content: bytes, kind: str) -> Response:
-    """A picture that the browser may keep: its address carries the server's version."""
+    """A picture that the browser may keep: its address carries the wall's version."""
     return Response(content, media_type=kind, headers={"Cache-Control": "private, max-age=3600, immutable"})

@@ -18,6 +18,7 @@ from ganfer.generate.batch import read_batch
 from ganfer.label.labels import newest_labels, read_labels
 from ganfer.review import journal
 from ganfer.review.decisions import FOLDER
+from ganfer.runtime.files import digest_json
 from ganfer.runtime.seeding import stream
 from ganfer.statistics.agreement import cohen_kappa, share
 from ganfer.workspace import Run
@@ -44,6 +45,7 @@ class BlindTest:
         self.path = batch.path / FOLDER / FILE
         self.class_names, self.items = _items(batch, data, faces)
         self._place = {item.name: k for k, item in enumerate(self.items)}
+        self.version = digest_json(list(self._place))[:16]  # of what the places stand for
 
     def order(self, by: str) -> list[int]:
         """The items in the order this person sees them."""
@@ -79,7 +81,7 @@ def read_answers(path: Path) -> list[dict[str, Any]]:
             entry = json.loads(line)
             values = {name: str(entry[name]) for name in ("by", "name", "class", "label")}
             found.append({**values, "made": bool(entry["made"]), "real": bool(entry["real"])})
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise journal.damaged(path, number, error) from error
     return found
 

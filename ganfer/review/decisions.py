@@ -82,6 +82,7 @@ class Log:
 
     def _append(self, by: str, entry: Mapping[str, Any]) -> str:
         with self._lock, journal.alone(self.path):
+            self._take_up()  # a damaged log is said before anything is added to it
             return self._write(by, entry)
 
     def _write(self, by: str, entry: Mapping[str, Any]) -> str:
@@ -127,12 +128,13 @@ class Log:
         return None
 
     def _take_up(self) -> None:
-        """Read what was appended since, by whomever; a line that is not ended yet waits."""
-        lines, self._read = journal.read_after(self.path, self._read)
-        for line in lines:
-            self._lines += 1
+        """Read what was appended since, by whomever; a line that is not ended yet waits. A damaged one is come to again
+        each time: what stands after it may undo what stands before."""
+        for line in journal.read_after(self.path, self._read)[0]:
             if line.strip():
                 self._take(line)
+            self._lines += 1
+            self._read += len(line) + 1
 
     def _take(self, line: bytes) -> None:
         try:
@@ -148,8 +150,8 @@ class Log:
                 for name, own in zip(names, labels, strict=True)
             }
             act = _Act(entry["id"], str(entry["by"]), said)
-        except (ValueError, KeyError, TypeError) as error:
-            raise journal.damaged(self.path, self._lines, error) from error
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise journal.damaged(self.path, self._lines + 1, error) from error
         self._acts[act.id] = act
         for name in act.said:
             self._of.setdefault(name, []).append(act)

@@ -1,6 +1,5 @@
 """What the routes work on: the workspace's walls, opened when somebody looks at one, and the blind test."""
 
-import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -26,7 +25,6 @@ class Desk:
     def __init__(self, workspace: Workspace, reviewer: str, batch: str | None = None, blind_faces: int = 60) -> None:
         """batch: the name of the batch to begin with; None is the newest."""
         self.workspace, self.reviewer, self._first, self._blind_faces = workspace, reviewer, batch, blind_faces
-        self.version = secrets.token_hex(4)  # of addresses that browsers may keep
         self._seen: dict[tuple[str, str], tuple[float, Wall]] = {}
         self._walls: dict[tuple[str, str, str], Wall] = {}
         self._blind: tuple[str, BlindTest] | None = None

@@ -38,19 +38,26 @@ def import_decisions(log: Log, path: Path, names: Collection[str], class_names: 
     if rows and not set(COLUMNS) <= rows[0].keys():
         raise DataError(f"{path} lacks a column of {', '.join(COLUMNS)}.", "Give a table of: ganfer review --export.")
     known = set(names)
+    said: dict[tuple[str, str], tuple[bool, str]] = {}
     for i, row in enumerate(rows, 2):
         _check(path, i, row, known, class_names)
+        who, keep = checked_reviewer(row["reviewer"], f"{path}, line {i}"), row["decision"] == KEEP
+        decision = (keep, row["label"] if keep else "")
+        if said.setdefault((who, row["file_name"]), decision) != decision:
+            raise DataError(
+                f"{path}, line {i}: another decision of {who} on {row['file_name']!r} than further up.",
+                "Leave one of the two out.",
+            )
     there = {by: log.state(by) for by in log.reviewers}
     kept: dict[str, dict[str, str]] = {}
     rejected: dict[str, list[str]] = {}
-    for row in rows:
-        by, keep, label = row["reviewer"], row["decision"] == KEEP, row["label"] if row["decision"] == KEEP else ""
-        old = there.get(by, {}).get(row["file_name"])
+    for (by, name), (keep, label) in said.items():
+        old = there.get(by, {}).get(name)
         if old is None or (old.keep, old.label) != (keep, label):
             if keep:
-                kept.setdefault(by, {})[row["file_name"]] = label
+                kept.setdefault(by, {})[name] = label
             else:
-                rejected.setdefault(by, []).append(row["file_name"])
+                rejected.setdefault(by, []).append(name)
     for by, labels in kept.items():
         log.keep(labels, by)
     for by, images in rejected.items():
@@ -67,7 +74,6 @@ def _check(path: Path, line: int, row: dict[str, str], known: set[str], class_na
         raise DataError(f"{where}: the decision is {row['decision']!r}.", f"It must be {KEEP} or {REJECT}.")
     if row["decision"] == KEEP and row["label"] not in class_names:
         raise DataError(f"{where}: there is no class {row['label']!r}.", did_you_mean(row["label"], class_names))
-    checked_reviewer(row["reviewer"], where)
 
 
 def checked_reviewer(name: str, where: str = "--reviewer") -> str:

@@ -22,13 +22,19 @@ def alone(path: Path) -> AbstractContextManager[Any]:
 
 
 def append(path: Path, entry: Mapping[str, Any]) -> None:
-    """Write one line and wait until it is on the disk. To be called while the journal is held."""
-    new = not path.is_file()
-    with path.open("a+b") as file:
+    """Write one line and wait until it is on the disk; nothing of it stays where that fails. To be called while the
+    journal is held."""
+    new, line = not path.is_file(), json.dumps(entry, separators=(",", ":")).encode() + b"\n"
+    with path.open("a+b", buffering=0) as file:
         _cut_torn_line(file.fileno())
-        file.write(json.dumps(entry, separators=(",", ":")).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+        before = os.fstat(file.fileno()).st_size
+        try:
+            while line:
+                line = line[file.write(line) :]
+            os.fsync(file.fileno())
+        except OSError:
+            os.ftruncate(file.fileno(), before)
+            raise
     if new:
         _sync_folder(path.parent)
 

@@ -30,7 +30,7 @@ def _report(run: Run) -> dict[str, Any]:
             "batch": str(run.record.get("key", {}).get("inputs", {}).get("batch", ""))[:12],
             "review": results.get("review"),
         }
-    except (GanferError, KeyError, TypeError) as error:
+    except (GanferError, KeyError, TypeError, AttributeError) as error:
         return {**about, "error": f"This report cannot be shown ({error})."}
 
 

@@ -1,8 +1,10 @@
 """A wall: images to look through, what is known of them, and the log of what is decided on them."""
 
 import base64
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,6 +48,14 @@ class Wall:
     def __len__(self) -> int:
         return len(self.names)
 
+    @cached_property
+    def version(self) -> str:
+        """Of what the places of this wall stand for: labels made anew, or another audit, give another one."""
+        digest = hashlib.sha256("\0".join(self.names).encode(errors="surrogatepass"))
+        for column in (self.label, self.suggested, self.doubt):
+            digest.update(column.tobytes())
+        return digest.hexdigest()[:16]
+
     def to_json(self) -> dict[str, Any]:
         """Everything a page needs to sort and filter all images; columns as base64 of their bytes."""
         state = self.log.state()
@@ -66,6 +76,7 @@ class Wall:
             },
             "decisions": self.changes(state),
             "lines": self.log.length,
+            "version": self.version,
         }
 
     def as_labelled(self, names: Sequence[str]) -> dict[str, str]:

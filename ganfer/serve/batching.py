@@ -86,8 +86,7 @@ class Batcher(Generic[T, R]):
             raise Refused(503, "The server is stopping.", retry_after=5)
         if not items:
             return []
-        if len(items) > self.max_queued:
-            raise Refused(413, f"{len(items)} images in one request; the limit is {self.max_queued}. Send fewer.")
+        self.check_count(len(items))
         if self._queued + len(items) > self.max_queued:
             raise Busy(f"{self._queued} images wait already, the limit is {self.max_queued}.", self.retry_after())
         loop = asyncio.get_running_loop()
@@ -99,6 +98,11 @@ class Batcher(Generic[T, R]):
             return await job.future
         finally:
             self._forget(job)
+
+    def check_count(self, items: int) -> None:
+        """Refused (413) for more items than the queue ever holds."""
+        if items > self.max_queued:
+            raise Refused(413, f"{items} images in one request; the limit is {self.max_queued}. Send fewer.")
 
     def retry_after(self) -> int:
         """Whole seconds until what waits now is done, from the rate so far."""

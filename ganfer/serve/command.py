@@ -73,7 +73,7 @@ def serve(
 
     server = Server(
         lambda: listed(workspace, wanted),
-        Eyes(found, landmarker, why),
+        Eyes(found, landmarker, why, config.live.min_face),
         config.serve,
         device=config.device,
         token=token,

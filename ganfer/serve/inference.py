@@ -121,11 +121,13 @@ def _wanted_outputs(wanted: dict[str, Any]) -> list[tuple[str, bool, int]]:
     asked = wanted.get("outputs") or [{"name": name} for name in _OUTPUTS]
     if not isinstance(asked, list) or not all(isinstance(item, dict) for item in asked):
         raise Refused(400, "'outputs' must be a list of objects with a name.")
-    outputs = []
+    outputs: list[tuple[str, bool, int]] = []
     for item in asked:
         name = item.get("name")
         if name not in _OUTPUTS:
             raise Refused(400, f"Unknown output {shown(name)}. The model has {' and '.join(_OUTPUTS)}.")
+        if name in (before for before, *_ in outputs):
+            raise Refused(400, f"The output {name} is asked for twice.")
         classes = _classes(item)
         if classes and name != "probabilities":
             raise Refused(400, f"classification is for the output probabilities, not for {name}.")

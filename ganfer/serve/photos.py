@@ -16,14 +16,16 @@ from ganfer.live.crop import crop_face
 from ganfer.live.detect import Detector, WholeImage
 from ganfer.live.geometry import Face
 from ganfer.live.mesh import Landmarker
+from ganfer.live.pictures import Picture
 from ganfer.serve.errors import Busy, Refused
-from ganfer.serve.pictures import Picture, Size, measure, open_upload
+from ganfer.serve.pictures import measure, open_upload
 from ganfer.serve.schemas import JSON_ERRORS, named, picture_body
 from ganfer.serve.service import Answer, Intake, Service, floats
 from ganfer.serve.store import Served
 
 _COST = 8  # a picture to be searched takes about the time of this many face images
 _MAX_FACES = 200  # the surest ones of a crowd
+_MAX_PARTS = 100  # of a form
 _MAX_GAZES = 12  # faces whose landmarks are looked for; each takes some ten milliseconds
 
 _ANALYZE = """Find the faces of a picture and read their expressions.
@@ -35,11 +37,12 @@ frame), BMP, TIFF; turned by its EXIF orientation. Boxes and landmarks are in pi
 @dataclass(frozen=True)
 class Eyes:
     """What looks at pictures. detector: None where it could not be opened, `why` says the reason; ready crops need
-    none. landmarker: also tells where people look, or None."""
+    none. landmarker: also tells where people look, or None. min_face: narrower faces are left out, pixels."""
 
     detector: Detector | None
     landmarker: Landmarker | None = None
     why: str = ""
+    min_face: float = 0.0
 
     def whole(self) -> "Eyes":
         """For pictures that are one face already."""
@@ -48,11 +51,12 @@ class Eyes:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A picture with its faces. gazes: per face {yaw, pitch, closed} or None; or None when nobody asked."""
+    """A picture with its faces. gazes: of the first faces {yaw, pitch, closed}, or None where no landmarks are found;
+    the others were not looked at."""
 
     picture: Picture
     faces: Sequence[Face]
-    gazes: Sequence[dict[str, float] | None] | None
+    gazes: Sequence[dict[str, float] | None] = ()
 
 
 def router(service: Service, eyes: Eyes) -> APIRouter:
@@ -116,15 +120,16 @@ async def _analyze(
 ) -> Answer:
     began = time.perf_counter()
     data = await service.run(_picture_bytes, intake.body, content_type)
-    size = await service.run(measure, data)
-    seen = await service.look(size.working, _look, data, size, eyes, gaze, intake.ended.is_set)
+    working = await service.run(measure, data)
+    seen = await service.look(working, _look, data, eyes, gaze, intake.ended.is_set)
     found = time.perf_counter()
     service.metrics.faces.inc(len(seen.faces))
     scores = await _classify(service, intake, serving, seen)
     spent = {"total": _ms(time.perf_counter() - began), "detect": _ms(found - began)}
-    picture = seen.picture
+    (height, width), (across, down) = seen.picture.image.shape[:2], seen.picture.scale
     entries = [_entry(seen, index, serving, scores) for index in range(len(seen.faces))]
-    return Answer({"width": picture.width, "height": picture.height, "faces": entries, "milliseconds": spent})
+    size = {"width": round(width * across), "height": round(height * down)}
+    return Answer({**size, "faces": entries, "milliseconds": spent})
 
 
 def _asked(models: str | None) -> list[str | None]:
@@ -134,23 +139,24 @@ def _asked(models: str | None) -> list[str | None]:
     return list(dict.fromkeys(name.strip() for name in models.split(",")))
 
 
-def _look(data: bytes, size: Size, eyes: Eyes, gaze: bool, ended: Callable[[], bool]) -> Seen:
+def _look(data: bytes, eyes: Eyes, gaze: bool, ended: Callable[[], bool]) -> Seen:
     """Decode and search: the part that takes the time. ended: whether nobody waits any more, asked between the two."""
     if ended():
         raise Refused(400, "The client went away.")
-    picture = open_upload(data, size)
+    picture = open_upload(data)
     if ended():
         raise Refused(400, "The client went away.")
     assert eyes.detector is not None
-    found = eyes.detector.detect(picture.pixels)[:_MAX_FACES]
+    found = eyes.detector.detect(picture.image)
+    found = [face for face in found if face.box[2] * picture.scale[0] >= eyes.min_face][:_MAX_FACES]
     if not gaze or eyes.landmarker is None:
-        return Seen(picture, found, None)
-    return Seen(picture, found, [_gaze(eyes.landmarker, picture, face, i) for i, face in enumerate(found)])
+        return Seen(picture, found)
+    return Seen(picture, found, [_gaze(eyes.landmarker, picture, face) for face in found[:_MAX_GAZES]])
 
 
-def _gaze(landmarker: Landmarker, picture: Picture, face: Face, index: int) -> dict[str, float] | None:
+def _gaze(landmarker: Landmarker, picture: Picture, face: Face) -> dict[str, float] | None:
     """Where a face looks, degrees from the camera to the picture's right and up, and how closed its eyes are, 0..1."""
-    mesh = landmarker.look(picture.pixels, face) if index < _MAX_GAZES else None
+    mesh = landmarker.look(picture.image, face)
     if mesh is None:
         return None
     yaw, pitch = looking(mesh).tolist()
@@ -168,13 +174,13 @@ async def _classify(service: Service, intake: Intake, serving: Sequence[Served],
 
 
 def _crops(seen: Seen, size: int, channels: int) -> list[np.ndarray]:
-    return [crop_face(seen.picture.pixels, face, size, channels) for face in seen.faces]
+    return [crop_face(seen.picture.image, face, size, channels) for face in seen.faces]
 
 
 def _entry(seen: Seen, index: int, serving: Sequence[Served], scores: Sequence[np.ndarray]) -> dict[str, Any]:
     """One face as the answer has it."""
-    face, zoom = seen.faces[index], seen.picture.zoom
-    points = None if face.landmarks is None else np.round(face.landmarks.astype(np.float64) * zoom, 1).tolist()
+    face, (across, down) = seen.faces[index], seen.picture.scale
+    points = None if face.landmarks is None else np.round(face.landmarks * (across, down), 1).tolist()
     models = {}
     for served, rows in zip(serving, scores, strict=True):
         row = floats(rows[index])
@@ -183,9 +189,10 @@ def _entry(seen: Seen, index: int, serving: Sequence[Served], scores: Sequence[n
         models[served.name] = {
             "label": names[best], "confidence": row[best], "scores": dict(zip(names, row, strict=True)),
         }  # fmt: skip
-    box = [round(float(side) * zoom, 1) for side in face.box]
+    x, y, width, height = map(float, face.box)
+    box = [round(side, 1) for side in (x * across, y * down, width * across, height * down)]
     entry = {"box": box, "detection": round(float(face.score), 4), "landmarks": points, "models": models}
-    return entry if seen.gazes is None else {**entry, "gaze": seen.gazes[index]}
+    return {**entry, "gaze": seen.gazes[index]} if index < len(seen.gazes) else entry
 
 
 def _ms(seconds: float) -> float:
@@ -218,6 +225,7 @@ class _Parts:
     def __init__(self) -> None:
         self.files: list[bytes] = []
         self._field, self._value = b"", b""
+        self._begun = 0
         self._is_file = False
         self._data: list[bytes] = []
 
@@ -232,6 +240,9 @@ class _Parts:
         }
 
     def _begin(self) -> None:
+        self._begun += 1
+        if self._begun > _MAX_PARTS:
+            raise ValueError(f"it has more than {_MAX_PARTS} parts")
         self._is_file, self._data = False, []
 
     def _on_field(self, data: bytes, start: int, end: int) -> None:

@@ -12,6 +12,7 @@ from ganfer.data.decode import Task as Encoded
 from ganfer.serve.errors import Refused
 
 _WRAPPING = str.maketrans("", "", " \t\r\n")
+_DEEPEST = 8  # lists in lists
 Shape = tuple[int, int, int]
 """(C, S, S) of a model's input."""
 
@@ -21,13 +22,31 @@ def from_lists(value: Any, shape: Shape, what: str) -> np.ndarray:
 
     An image is (S, S) where the model is grey, (S, S, C) as TensorFlow writes it, or (C, S, S).
     """
+    return from_array(numbers(value, what), shape, what)
+
+
+def numbers(value: Any, what: str) -> np.ndarray:
+    """Nested lists of numbers as an array. Refused (400) for anything else, before NumPy makes texts of it all, each
+    as long as the longest."""
+    no_numbers = Refused(400, f"{what}: pixels must be numbers from 0 to 255.")
+    if not isinstance(value, list) or not _only_numbers(value, _DEEPEST):
+        raise no_numbers
     try:
         array = np.asarray(value)
     except ValueError as error:
         raise Refused(400, f"{what}: the lists are not rectangular.") from error
-    if array.dtype.kind not in "iufb" or array.dtype.kind == "b":
-        raise Refused(400, f"{what}: pixels must be numbers from 0 to 255.")
-    return from_array(array, shape, what)
+    if array.dtype.kind not in "iuf":  # of more than 64 bits
+        raise no_numbers
+    return array
+
+
+def _only_numbers(value: list[Any], deepest: int) -> bool:
+    kinds = set(map(type, value))
+    if not kinds <= {int, float, list}:
+        return False
+    return list not in kinds or (
+        deepest > 0 and all(_only_numbers(item, deepest - 1) for item in value if type(item) is list)
+    )
 
 
 def from_array(array: np.ndarray, shape: Shape, what: str) -> np.ndarray:

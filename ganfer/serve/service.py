@@ -150,6 +150,7 @@ class Service:
 
     async def images(self, intake: Intake, found: np.ndarray | list[bytes], served: Served) -> np.ndarray:
         """(N, C, S, S) uint8: as they are, or decoded once their headers say that they may be."""
+        served.batcher.check_count(len(found))
         if isinstance(found, np.ndarray):
             return found
         weight = await self.run(weigh, found)

@@ -95,6 +95,7 @@ class ModelStore:
         self._arriving = arriving
         self._models: dict[str, Served] = {}
         self._failed: dict[str, ServedModel] = {}
+        self._trouble = ""  # of the last look, said once
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._watcher: asyncio.Task[None] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
@@ -135,8 +136,11 @@ class ModelStore:
         try:
             found = await loop.run_in_executor(self._loader, self._find)
         except Exception as error:  # a workspace being changed, or a stranger's file in it; the next look will tell
-            say(f"looking for newer models: {_reason(error)}")
+            if self._trouble != (reason := _reason(error)):
+                self._trouble = reason
+                say(f"looking for newer models: {reason}")
             return
+        self._trouble = ""
         for source in found:
             served = self._models.get(source.name)
             if (served is None or served.source != source) and self._failed.get(source.name) != source:

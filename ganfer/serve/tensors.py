@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ganfer.serve.errors import Refused, shown
+from ganfer.serve.pixels import numbers
 from ganfer.serve.service import floats as plain_floats
 
 _DTYPES = {
@@ -81,13 +82,7 @@ def read(given: dict[str, Any], blob: bytes) -> np.ndarray | list[Any]:
 
 def _json_array(data: Any) -> np.ndarray:
     """The values of 'data', flat or nested, as one row. They stay what they are: 300 does not become a small uint8."""
-    try:
-        array = np.asarray(data)
-    except ValueError as error:
-        raise Refused(400, "'data' is not rectangular.") from error
-    if not isinstance(data, list) or array.dtype.kind not in "iuf":
-        raise Refused(400, "'data' must be a list of numbers.")
-    return array.reshape(-1)
+    return numbers(data, "'data'").reshape(-1)
 
 
 def _flat(data: Any) -> list[Any]:

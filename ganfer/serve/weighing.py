@@ -4,10 +4,12 @@ import io
 import warnings
 from collections.abc import Sequence
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from ganfer.data.decode import readable_formats
 from ganfer.serve.errors import Refused
+
+#: Whose size Pillow knows from the header; an icon, say, it decodes to look how large it is.
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 
 REQUEST_PIXELS = 50_000_000  # of all crops in a request together: 150 MB of RGB, 200 MB where 16 bits are widened
 WORKING_PIXELS = 100_000_000  # decoded at the same time over all requests; the others wait their turn
@@ -15,13 +17,13 @@ MAX_SCANS = 64  # of a progressive JPEG: encoders write about ten, each goes ove
 
 
 def weigh(blobs: Sequence[bytes]) -> int:
-    """Pixels of the encoded images together; what has no readable header counts nothing, and fails when decoded.
+    """Pixels of the encoded images together; what has a damaged header counts nothing, and fails when decoded.
 
-    Refused (413) beyond `REQUEST_PIXELS`.
+    Refused: 413 beyond `REQUEST_PIXELS`, 400 for another format, which would not be weighed.
     """
     total = 0
-    for blob in blobs:
-        total += _pixels(blob)
+    for index, blob in enumerate(blobs):
+        total += _pixels(blob, f"image {index}")
         if total > REQUEST_PIXELS:
             raise Refused(
                 413,
@@ -37,13 +39,21 @@ def check_scans(blob: bytes) -> None:
         raise Refused(400, f"The JPEG has more than {MAX_SCANS} scans. Save it anew.")
 
 
-def _pixels(blob: bytes) -> int:
+def open_header(blob: bytes) -> Image.Image:
+    """An image of which nothing is decoded yet. What Pillow raises for one that is none of `FORMATS`, or damaged."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of sizes and odd metadata
+        Image.init()
+        return Image.open(io.BytesIO(blob), formats=[name for name in FORMATS if name in Image.OPEN])
+
+
+def _pixels(blob: bytes, what: str) -> int:
     check_scans(blob)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of sizes and odd metadata
-            with Image.open(io.BytesIO(blob), formats=readable_formats()) as image:
-                return image.width * image.height
+        with open_header(blob) as image:
+            return image.width * image.height
+    except UnidentifiedImageError as error:
+        raise Refused(400, f"{what}: unreadable. Send a JPEG or PNG image of a face.") from error
     except Image.DecompressionBombError:
         return REQUEST_PIXELS + 1
     except Exception:  # a damaged header fails in its reader's own way; decoding tells the client

@@ -83,6 +83,13 @@ def test_wanted_by_name_beginning_path_and_under_another_name(tmp_path: Path) ->
     ]  # fmt: skip
 
 
+def test_a_file_is_called_so_that_a_request_can_ask_for_it(tmp_path: Path) -> None:
+    """`/analyze?models=` takes names parted by commas."""
+    file = write_model(tmp_path).rename(tmp_path / " small, lr=1.safetensors")
+    (found,) = listed(Workspace(tmp_path / "work"), [str(file)])
+    assert (found.name, found.file) == ("small- lr-1", file)
+
+
 @pytest.mark.parametrize(
     ("wanted", "words"),
     [

@@ -43,6 +43,17 @@ def test_every_frame_keeps_its_time_and_the_film_its_length(tmp_path: Path, time
     assert has_mark(tmp_path / "copy.mp4", "ganfer predict 1234")
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_a_film_whose_clock_begins_later_is_as_long_as_its_pictures(tmp_path: Path, name: str) -> None:
+    """As a piece of a longer recording is; Matroska tells when the last picture ends, not how long all are shown."""
+    source = make_film(tmp_path / name, [5 + seconds for seconds in STEADY], last=0.5)
+    (one,) = find_sources([str(source)])
+    assert [frame.seconds for frame in one.frames()] == pytest.approx(STEADY, abs=0.002)
+    assert one.notes == []
+    assert copied(source, tmp_path / "copy.mp4") == []
+    assert streams_of(tmp_path / "copy.mp4")["video"][1] == pytest.approx(STEADY[-1] + 0.5, abs=0.04)
+
+
 @pytest.mark.parametrize(("name", "sound"), [("a.mp4", "aac"), ("a.mkv", "libopus"), ("a.mov", "pcm_s16le")])
 def test_the_sound_comes_along_in_step(tmp_path: Path, name: str, sound: str) -> None:
     source = make_film(tmp_path / name, STEADY, sound=sound)

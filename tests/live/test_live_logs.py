@@ -153,6 +153,18 @@ def test_rows_and_logs_that_are_there_twice_count_once_and_are_said(tmp_path: Pa
         read_session([mixed])
 
 
+def test_rows_of_another_classifier_are_left_out_and_said(tmp_path: Path) -> None:
+    """The live page leaves the first model's columns empty while another one is chosen."""
+    path = tmp_path / "page.csv"
+    rows = ["source,frame,seconds,person,expression,p_happy,p_sad,other.p_happy,other.p_sad"]
+    rows += [f"camera,{t},{t},1,happy,0.9,0.1,," for t in range(6)]
+    rows += [f"camera,{t},{t},1,sad,,,0.2,0.8" for t in range(6, 9)]
+    path.write_text("\n".join(rows))
+    session = read_session([path])
+    assert session.viewers[0].scores[:, 0].tolist() == pytest.approx([0.9] * session.bins)
+    assert any("3 row(s) without the scores of its first classifier" in note for note in session.notes)
+
+
 def test_two_films_of_one_name_in_one_log_are_two(tmp_path: Path) -> None:
     rows = [face(i, 1) | {"source": f"{day}/l.mp4"} for day in ("monday", "tuesday") for i in range(40)]
     session = read_session([write(tmp_path / "v.csv", rows)])

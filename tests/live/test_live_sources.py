@@ -127,6 +127,23 @@ def test_a_file_is_known_by_its_content(tmp_path: Path) -> None:
     assert [frame.index for frame in moving.frames(1.0)] == [0]
 
 
+@pytest.mark.parametrize("name", ["cut.gif", "cut.png"])
+def test_a_cut_animation_gives_what_comes_before_the_cut_and_says_so(tmp_path: Path, name: str) -> None:
+    """As a video does: rows of its first frames are written before the damage is met."""
+    rng = np.random.default_rng(0)
+    frames = [Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)) for _ in range(12)]
+    path = tmp_path / name
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=100)
+    path.write_bytes(path.read_bytes()[: int(0.8 * path.stat().st_size)])
+    cut = only(path)
+    given = [frame.index for frame in cut.frames()]
+    assert given == list(range(9))
+    assert cut.notes == [f"{path} ends after 9 frames: it is damaged or cut off."]
+    path.write_bytes(path.read_bytes()[:1500])
+    with pytest.raises(DataError, match="damaged"):
+        list(only(path).frames())
+
+
 def test_a_folder_gives_its_pictures_and_videos_in_order(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "b" / "2.jpg")

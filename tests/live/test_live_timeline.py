@@ -15,6 +15,7 @@ from live_logs import NAMES, write_log
 from ganfer.cli.main import cli
 from ganfer.errors import DataError, GanferError
 from ganfer.live.clock import as_clock, parse_seconds
+from ganfer.live.drawing import strip
 from ganfer.live.moments import curves, moments
 from ganfer.live.timeline import timeline, timeline_folder
 from ganfer.live.viewers import read_session
@@ -56,6 +57,17 @@ def test_bins_of_two_viewers_by_hand(tmp_path: Path) -> None:
     per_bin = np.array([(1 * 0.9 + 0) / 2, 0.45, 0.45, (0.9 + 0.5 * 0.7) / 2])
     assert found.engagement == pytest.approx([per_bin.mean()] * 4)  # ten seconds are longer than the whole
     assert found.confusion == pytest.approx([0] * 4)  # nobody changed
+
+
+def test_frames_in_which_attention_was_not_measured_say_nothing_of_it(tmp_path: Path) -> None:
+    states = ["attentive", "", "attentive", "looking away", "", "", "attentive", "attentive"]
+    rows: list[tuple[float, int | str, str, str, float]] = [
+        (t / 2, 1, state, "happy", 0.8) for t, state in enumerate(states)
+    ]
+    (viewer,) = read_session([small_log(tmp_path / "a.csv", rows, ("happy", "sad"))]).viewers
+    assert viewer.seen.tolist() == [1, 1, 1, 1]
+    np.testing.assert_array_equal(viewer.attention, [1, 0.5, np.nan, 1])
+    assert re.findall('class="(here|away|gone)"', strip(viewer)) == ["here", "gone", "here"]
 
 
 def test_the_joke_engages_and_the_hard_part_confuses(tmp_path: Path) -> None:

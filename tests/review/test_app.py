@@ -1,5 +1,6 @@
 """The routes: what a page is told, who may decide, what is never shown, and nonsense of all kinds."""
 
+import errno
 import io
 import json
 import random
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tiny import NAMES
-from walls import review_server
+from walls import label, review_server
 
 from ganfer.data.imageset import read_set
 from ganfer.generate.batch import read_batch
@@ -66,6 +67,33 @@ def test_decisions_are_on_the_disk_when_they_are_answered(client: httpx.Client, 
     assert client.get(f"{path}/decisions.csv").text.splitlines()[1:] == [f"{names[9]},ben,reject,"]
 
 
+def test_a_page_of_old_labels_decides_nothing(
+    client: httpx.Client, reviewed: Reviewed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What "keep" means, and of an audit even which image a place is, changes with new labels."""
+    monkeypatch.setattr("ganfer.review.desk._STILL", 0.0)
+    workspace, batch = reviewed
+    path = f"/api/wall/faces/{batch.name}"
+    version, faces = client.get(path).json()["version"], client.get("/api/blind").json()["version"]
+    told = client.post(f"{path}/decide", json={"faces": [0], "do": "keep", "version": version})
+    assert told.status_code == 200
+    assert client.get(f"{path}/news?lines=1").json()["version"] == version
+    data = workspace.active_data
+    assert data is not None
+    label(batch, data, 5, "test-2")
+    for what, body in (("decide", {"faces": [1], "do": "keep"}), ("undo", {})):
+        answer = client.post(f"{path}/{what}", json={**body, "version": version})
+        assert answer.status_code == 409
+        assert "new labels since this page was loaded" in answer.json()["error"]
+    assert len(log_of(batch.path).state()) == 1
+    answer = client.post("/api/blind/0", json={"real": True, "label": "sad", "version": faces})
+    assert (answer.status_code, blind_figures(batch)) == (409, None)
+    news = client.get(f"{path}/news?lines=1").json()["version"]
+    assert news != version
+    assert client.get(path).json()["version"] == news
+    assert client.post(f"{path}/undo", json={"version": news}).json()["changes"] == [[0, None, ""]]
+
+
 def test_only_the_page_itself_may_decide(client: httpx.Client, reviewed: Reviewed) -> None:
     path = f"/api/wall/faces/{reviewed[1].name}/decide"
     body = {"faces": [0], "do": "reject"}
@@ -108,6 +136,7 @@ def test_no_test_image_is_ever_shown(client: httpx.Client, reviewed: Reviewed) -
 def test_the_blind_test_gives_nothing_away_before_its_end(client: httpx.Client, reviewed: Reviewed) -> None:
     workspace, batch = reviewed
     begun = client.get("/api/blind").json()
+    version = begun.pop("version")
     assert begun == {"place": 0, "of": 12, "classes": list(NAMES)}
     assert client.get("/api/blind/result").status_code == 409
     files = [client.get(f"/api/blind/{k}.png") for k in range(12)]
@@ -115,7 +144,8 @@ def test_the_blind_test_gives_nothing_away_before_its_end(client: httpx.Client, 
     assert not any(Image.open(io.BytesIO(file.content)).info for file in files)  # no word of a seed in it
     place: int | None = 0
     while place is not None:
-        place = client.post(f"/api/blind/{place}", json={"real": True, "label": "sad"}).json()["place"]
+        answer = {"real": True, "label": "sad", "version": version}
+        place = client.post(f"/api/blind/{place}", json=answer).json()["place"]
     assert client.post("/api/blind/3", json={"real": False, "label": "sad"}).status_code == 409
     told = client.get("/api/blind/result").json()["people"]["ada"]
     assert (told["told_apart"]["hits"], told["told_apart"]["of"]) == (6, 12)
@@ -159,6 +189,28 @@ def test_nonsense_is_refused_in_one_line_and_writes_nothing(client: httpx.Client
         assert 400 <= answer.status_code < 500, tail
         assert list(answer.json()) == ["error"], tail
     assert not log_of(batch.path).path.exists()
+
+
+def test_a_disk_that_takes_nothing_is_said_in_one_line(
+    client: httpx.Client, reviewed: Reviewed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = f"/api/wall/faces/{reviewed[1].name}"
+    with monkeypatch.context() as patched:
+        patched.setattr("ganfer.review.journal.os.fsync", full)
+        answer = client.post(f"{path}/decide", json={"faces": [0], "do": "keep"})
+    assert answer.status_code == 507
+    assert "cannot be read or written (No space left on device)" in answer.json()["error"]
+    assert client.get(path).json()["decisions"] == []
+    assert client.post(f"{path}/undo", json={}).json()["undone"] == 0
+
+
+def test_what_is_undone_is_said_also_of_images_that_are_not_shown(client: httpx.Client, reviewed: Reviewed) -> None:
+    log_of(reviewed[1].path).reject(["of an earlier audit"], "ada")
+    undone = [client.post(f"/api/wall/faces/{reviewed[1].name}/undo", json={}).json() for _ in range(2)]
+    assert [(one["undone"], one["changes"]) for one in undone] == [(1, []), (0, [])]
 
 
 def test_a_damaged_log_is_said_in_one_line(client: httpx.Client, reviewed: Reviewed, listening: Listening) -> None:

@@ -68,8 +68,14 @@ def test_a_damaged_line_is_named(log: Log, line: str) -> None:
     log.reject(["a"], "ada")
     with log.path.open("a") as file:
         file.write(line + "\n")
-    with pytest.raises(DataError, match="line 2, is damaged"):
-        Log(log.path).state()
+        file.write('{"id":"y","by":"ada","do":"reject","names":["b"]}\n')
+    later, whole = Log(log.path), log.path.read_bytes()
+    for ask in (later.state, later.state, lambda: later.reject(["c"], "ada"), lambda: later.undo("ada")):
+        with pytest.raises(DataError, match="line 2, is damaged"):
+            ask()
+    assert log.path.read_bytes() == whole  # nothing is added behind it
+    log.path.write_bytes(whole.replace(line.encode() + b"\n", b""))
+    assert set(later.state()) == {"a", "b"}  # once it is removed, as the message says
 
 
 def test_what_was_said_to_be_written_survives_a_kill(tmp_path: Path) -> None:
@@ -164,6 +170,7 @@ def test_a_table_that_a_spreadsheet_saved_again_is_taken_up(encoding: str, delim
         ("a,ada,keep,hapy", "no class 'hapy'.*happy"),
         ("a,,reject,", "is no name"),
         (f"a,{'x' * 65},reject,", "is no name"),
+        ("a, ada,keep,happy", "another decision of ada on 'a'"),
     ],
 )
 def test_a_wrong_table_changes_nothing(tmp_path: Path, row: str, what: str) -> None:

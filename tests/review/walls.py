@@ -27,8 +27,7 @@ def labelled_workspace(root: Path, faces: int, *, size: int = 16) -> tuple[Works
 
 
 def labelled_batch(workspace: Workspace, data: Run, faces: int, *, size: int = 16, seed: int = 0) -> Run:
-    """A batch in shards; every other face is kept, the others have the screen's reasons in turn."""
-    rng = np.random.default_rng(seed)
+    """A batch in shards, labelled."""
     asked = np.arange(faces) % len(NAMES)
     run = workspace.run("synthetic", "test", {"config": {"n": faces}, "inputs": {"data": data.digest}, "seed": seed})
     names: list[str] = []
@@ -47,18 +46,26 @@ def labelled_batch(workspace: Workspace, data: Run, faces: int, *, size: int = 1
         ]
         write_csv(run.path / "metadata.csv", ["file_name", "asked", "seed"], rows)
         run.finish(digest=digest_of(run.path / "metadata.csv"), figures={"images": faces})
+    label(run, data, seed)
+    return run
+
+
+def label(run: Run, data: Run, seed: int, name: str = "test-1") -> None:
+    """A labelling of a batch; every other face is kept, the others have the screen's reasons in turn."""
+    rng, batch = np.random.default_rng(seed), read_batch(run)
+    faces = len(batch)
+    asked = np.array([NAMES.index(word) for word in batch.asked])
     probabilities = rng.dirichlet(np.full(len(NAMES), 0.6), faces).astype(np.float32)
     probabilities[np.arange(faces), asked] += 0.6
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     why = np.array(REASONS[1:])[rng.integers(0, len(REASONS) - 1, faces)]
     reason = np.where(np.arange(faces) % 2 == 0, KEPT, why)
-    labels = Run(run.path / "labels" / "test-1", {"config": {}, "inputs": {"batch": run.digest, "data": data.digest}})
+    labels = Run(run.path / "labels" / name, {"config": {}, "inputs": {"batch": run.digest, "data": data.digest}})
     with labels.work("label"):
         found = Labels(labels, NAMES, probabilities.argmax(1), probabilities.max(1), probabilities, reason)
         nearest = [f"image{i % 100}" for i in range(faces)]
-        write_labels(labels, read_batch(run), found, {"nearest": nearest, "likeness": ["0.5000"] * faces})
+        write_labels(labels, batch, found, {"nearest": nearest, "likeness": ["0.5000"] * faces})
         labels.finish(digest=digest_of(labels.path / "labels.csv"), figures={})
-    return run
 
 
 def review_server(

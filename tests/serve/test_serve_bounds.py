@@ -9,6 +9,7 @@ import socket
 import struct
 import threading
 import time
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from ganfer.serve import pixels, weighing
 from ganfer.serve.errors import Refused
 from ganfer.serve.metrics import Metrics
 from ganfer.serve.photos import Eyes
+from ganfer.serve.pictures import measure
 from ganfer.serve.server import Server
 from ganfer.serve.service import Service
 from ganfer.serve.store import ModelStore
@@ -65,6 +67,56 @@ def test_crops_of_many_pixels_are_refused_before_any_is_decoded(
             assert "50 megapixels together" in answer.json()["error"]
 
 
+def test_a_picture_is_weighed_by_its_header_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow decodes a PNG to look for its orientation; a kilobyte holds a megapixel."""
+
+    def load(self: object) -> None:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", load)
+    assert measure(png_header(6000, 5000)) == 30_000_000
+    with pytest.raises(Refused, match="12000 x 12000 pixels"):
+        measure(png_header(12_000, 12_000))
+
+
+def test_texts_among_pixels_are_refused_before_numpy_makes_them_all_as_long(client: httpx.Client) -> None:
+    rows = ["a" * 10_000, *[""] * 10_000]  # 400 MB as an array
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refused, match="must be numbers"):
+            pixels.from_lists(rows, (1, 16, 16), "instances")
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+    deep: list[object] = [1]
+    for _ in range(50):
+        deep = [deep]
+    for wrong in (rows, [[1, True]], [[[1, "2"]]], deep):
+        assert client.post("/v1/models/expression:predict", json={"instances": wrong}).status_code == 400
+
+
+def test_more_images_than_the_queue_holds_are_refused_before_any_is_looked_at(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(blobs: object) -> int:
+        raise AssertionError("looked at")
+
+    monkeypatch.setattr("ganfer.serve.service.weigh", look)
+    rows = [{"b64": ""}] * 2000
+    answer = client.post("/v1/models/expression:predict", json={"instances": rows})
+    assert (answer.status_code, answer.json()["error"][:50]) == (
+        413,
+        "2000 images in one request; the limit is 1024. Sen",
+    )
+
+
+def test_a_form_of_thousands_of_parts_is_refused(client: httpx.Client) -> None:
+    body = b"--b\r\nA:b\r\n\r\n\r\n" * 1000 + b"--b--\r\n"
+    answer = client.post("/analyze", content=body, headers={"Content-Type": "multipart/form-data; boundary=b"})
+    assert answer.status_code == 400
+    assert "more than 100 parts" in answer.json()["error"]
+
+
 def test_a_jpeg_of_hundreds_of_scans_is_refused(client: httpx.Client) -> None:
     data = encoded(scene(), "JPEG", progressive=True)
     scan = data[data.rindex(b"\xff\xda") : -2]
@@ -79,8 +131,20 @@ def test_a_jpeg_of_hundreds_of_scans_is_refused(client: httpx.Client) -> None:
     assert client.post("/analyze", content=data).status_code == 200
 
 
-def test_what_is_no_image_weighs_nothing() -> None:
-    assert weigh([b"", b"x", b"\x89PNG\r\n\x1a\n", encoded(scene())]) == 200 * 150
+def test_what_cannot_be_weighed_is_refused_undecoded(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow decodes an icon's picture, of any size, to look how large it is."""
+    png = encoded(Image.new("RGB", (40, 40)))
+    icon = struct.pack("<HHHBBBBHHII", 0, 1, 1, 40, 40, 0, 0, 1, 24, len(png), 22) + png
+    assert Image.open(io.BytesIO(icon)).size == (40, 40)
+    answers = []
+    with monkeypatch.context() as patched:
+        patched.setattr("PIL.PngImagePlugin.PngImageFile.load", lambda image: pytest.fail("decoded"))
+        for junk in (b"", b"x", b"\x89PNG\r\n\x1a\n", icon):
+            with pytest.raises(Refused, match="image 1: unreadable"):
+                weigh([encoded(scene(), "JPEG"), junk])
+            answers.append(client.post("/v1/models/expression:predict", json={"instances": [{"b64": b64(junk)}]}))
+    assert {answer.status_code for answer in answers} == {400}
+    assert weigh([encoded(scene())]) == 200 * 150
 
 
 def test_pictures_take_turns_when_together_they_are_too_large(
@@ -289,7 +353,7 @@ def test_the_watcher_outlives_a_failure_of_looking(tmp_path: Path, capsys: pytes
     file, turns = write_model(tmp_path), iter(range(1000))
 
     def find() -> list[ServedModel]:
-        if next(turns) == 1:
+        if next(turns) in (1, 2, 4):
             raise KeyError("finished")
         return [source_of("m", file)]
 
@@ -297,14 +361,17 @@ def test_the_watcher_outlives_a_failure_of_looking(tmp_path: Path, capsys: pytes
         store = ModelStore(find, config(), Metrics(), device="cpu")
         await store.start()
         await store.refresh()
+        await store.refresh()
         write_model(tmp_path, seed=5)
         before = store.get("m")
         await store.refresh()
         assert store.get("m") is not before
+        await store.refresh()
         await store.close()
 
     asyncio.run(story())
-    assert "looking for newer models: KeyError" in capsys.readouterr().err
+    said = capsys.readouterr().err  # the same trouble once, not every two seconds; and again after it was over
+    assert said.count("looking for newer models: KeyError") == 2
 
 
 def test_the_bounds_hold_for_sixteen_bits() -> None:

@@ -104,7 +104,8 @@ ONE = np.zeros((1, SIZE, SIZE), np.uint8)
         ({"inputs": [tensor([1], [True])]}, "above 0"),
         ({"inputs": [tensor([1, 2], [3])]}, "2 values; the shape [3] has 3"),
         ({"inputs": [tensor([1], [1], "COMPLEX")]}, "datatype 'COMPLEX'"),
-        ({"inputs": [tensor("abc", [1])]}, "list of numbers"),
+        ({"inputs": [tensor("abc", [1])]}, "must be numbers"),
+        ({"inputs": [tensor([1, "2"], [2])]}, "must be numbers"),
         ({"inputs": [tensor([[1], [2, 3]], [3])]}, "rectangular"),
         ({"inputs": [tensor([7], [1], "BYTES")]}, "base64 strings"),
         ({"inputs": [tensor(["AAAA", "AAAA"], [1], "BYTES")]}, "2 elements"),
@@ -112,6 +113,10 @@ ONE = np.zeros((1, SIZE, SIZE), np.uint8)
         ({"inputs": [tensor([300] * 256, [1, SIZE, SIZE])]}, "0 to 255"),
         ({"inputs": [tensor(ONE.tolist(), [1, SIZE, SIZE])], "outputs": [{"name": "y"}]}, "Unknown output 'y'"),
         ({"inputs": [tensor(ONE.tolist(), [1, SIZE, SIZE])], "outputs": [3]}, "list of objects"),
+        (
+            {"inputs": [tensor(ONE.tolist(), [1, SIZE, SIZE])], "outputs": [{"name": "label"}] * 2},
+            "asked for twice",
+        ),
         ({"inputs": [tensor(ONE.tolist(), [1, SIZE, SIZE])], "parameters": [1]}, "'parameters'"),
     ],
 )

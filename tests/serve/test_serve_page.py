@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from chromium_pipe import Page, browser
 from PIL import Image
 from serving import NAMES, Bright, Staring, config, encoded, scene, server_of, source_of, write_model
 
+from ganfer.live.attention import AttentionMeter
+from ganfer.live.faces import FaceResult
+from ganfer.live.mesh import Mesh
 from ganfer.live.records import columns_of
 from ganfer.serve.photos import Eyes
 from ganfer.serve.server import Listening, Server
@@ -122,6 +126,31 @@ def test_who_attends_is_shown_and_logged(chromium: Page, model_file: Path) -> No
             "False",
         )
         at_peace(chromium, listening)
+
+
+def test_the_page_judges_attention_as_predict_does(chromium: Page, live: Listening) -> None:
+    """Turning away by degrees, closing eyes that are usually half shut, a profile; both sides of both bounds."""
+    steps = [(seconds / 5, {"yaw": 3.0 - seconds % 3, "pitch": -4.0, "closed": 0.3}) for seconds in range(28)]
+    for k in range(60):
+        turned, shut = 16.0 + 0.25 * k if k < 30 else 0.0, 0.52 if 30 <= k < 40 else 0.8 if k >= 45 else 0.3
+        steps.append((5.6 + k / 5, {"yaw": turned, "pitch": -4.0 if k < 40 else 12.0, "closed": shut}))
+    steps[40] = (steps[40][0], None)
+    meter, wanted = AttentionMeter(), []
+    for seconds, gaze in steps:
+        mesh = gaze and Mesh(np.zeros((478, 2), np.float32), gaze["yaw"], gaze["pitch"], 0, 0, 0, gaze["closed"], {})
+        face = FaceResult((0, 0, 9, 9), None, 1.0, {"m": {"happy": 1.0}}, track=1, mesh=mesh)
+        attention = meter.update([face], seconds)[0].attention
+        wanted.append([attention.state, attention.calibrated, attention.yaw])
+    ready(chromium, live)
+    script = f"""import("/static/attention.js").then(({{ Attention }}) => {{
+      const meter = new Attention();
+      return {json.dumps(steps)}.map(([seconds, gaze]) => meter.judge(1, gaze, seconds)).map(
+        (one) => [one.state, one.calibrated, one.yaw]);
+    }})"""
+    found = chromium.run(script)
+    assert [one[:2] for one in found] == [one[:2] for one in wanted]
+    assert {one[0] for one in wanted} == {"attentive", "looking away"}
+    np.testing.assert_allclose(*([one[2] for one in rows if one[2] is not None] for rows in (found, wanted)), atol=1e-9)
 
 
 def test_a_photo_compared_by_other_models(chromium: Page, live: Listening, tmp_path: Path) -> None:

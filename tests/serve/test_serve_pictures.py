@@ -67,6 +67,13 @@ def rotated() -> bytes:
     return encoded(scene(BOX).transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif, quality=95)
 
 
+def rotated_tiff() -> bytes:
+    """As a scanner leaves one: Pillow gives the size of a TIFF upright, of other files as it is stored."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encoded(scene(BOX).transpose(Image.Transpose.ROTATE_90), "TIFF", exif=exif)
+
+
 def animated() -> bytes:
     frames = [scene(BOX), Image.new("RGB", (200, 150), (9, 9, 9))]
     return encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
@@ -85,7 +92,7 @@ def deep() -> bytes:
     return encoded(Image.fromarray(grey))
 
 
-@pytest.mark.parametrize("make", [rotated, animated, transparent, deep])
+@pytest.mark.parametrize("make", [rotated, rotated_tiff, animated, transparent, deep])
 def test_odd_pictures_are_read_as_people_see_them(client: httpx.Client, make: object) -> None:
     answer = client.post("/analyze", content=make()).json()  # type: ignore[operator]
     assert (answer["width"], answer["height"]) == (200, 150)
@@ -190,6 +197,33 @@ def test_gazes_come_where_the_server_knows_them(model_file: Path) -> None:
         (face,) = client.post("/analyze", content=encoded(scene(BOX))).json()["faces"]
         assert "gaze" not in face
         assert client.get("/models").json()["attention"] is True
+
+
+def test_faces_too_narrow_are_left_out_as_predict_does(model_file: Path) -> None:
+    for least, faces in ((60.0, 1), (61.0, 0)):
+        eyes = Eyes(Bright(), min_face=least)
+        server = Server(lambda: [source_of("expression", model_file)], eyes, config(), device="cpu")
+        with server.background() as listening:
+            answer = httpx.post(f"{listening.url}/analyze", content=encoded(scene(BOX)), timeout=60)
+        assert len(answer.json()["faces"]) == faces
+
+
+class Crowd:
+    """Finds twenty faces everywhere."""
+
+    name = "crowd"
+
+    def detect(self, image: np.ndarray) -> list[FoundFace]:
+        return [FoundFace((5.0 * i, 5.0, 20.0, 20.0), None, 0.9) for i in range(20)]
+
+
+def test_of_whom_no_gaze_was_looked_for_none_is_told(model_file: Path) -> None:
+    """`null` says that a face shows no landmarks, as in profile; the page takes that for looking away."""
+    eyes = Eyes(Crowd(), Staring())  # type: ignore[arg-type]
+    server = Server(lambda: [source_of("expression", model_file)], eyes, config(), device="cpu")
+    with server.background() as listening:
+        answer = httpx.post(f"{listening.url}/analyze?gaze=true", content=encoded(scene(BOX)), timeout=60)
+    assert ["gaze" in face for face in answer.json()["faces"]] == [True] * 12 + [False] * 8
 
 
 def test_without_a_detector_ready_crops_are_read_still(model_file: Path) -> None:

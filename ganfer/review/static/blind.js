@@ -2,7 +2,7 @@
 
 import { agreementWords, byId, element, get, percent, post, start } from "./api.js";
 
-let place = null, of = 0, classes = [], real = null, label = null, sending = false;
+let place = null, of = 0, classes = [], version = "", real = null, label = null, sending = false;
 
 function say(error) {
   byId("message").textContent = error.message ?? String(error);
@@ -20,7 +20,7 @@ function show() {
     return;
   }
   byId("place").textContent = `Face ${place + 1} of ${of}`;
-  byId("face").src = `/api/blind/${place}.png`;
+  byId("face").src = `/api/blind/${place}.png?v=${version}`;
 }
 
 function press() {
@@ -41,8 +41,11 @@ async function next() {
   sending = true;
   press();
   try {
-    ({ place } = await post(`/api/blind/${place}`, { real, label }));
+    ({ place } = await post(`/api/blind/${place}`, { real, label, version }));
     byId("message").textContent = "";
+  } catch (error) { // answered in another window, or new labels brought other faces
+    say(error);
+    ({ place, of, version } = await get("/api/blind"));
   } finally {
     sending = false;
   }
@@ -79,7 +82,7 @@ async function main() {
   byId("made").addEventListener("click", () => choose({ real: false }));
   byId("next").addEventListener("click", () => next().catch(say));
   document.addEventListener("keydown", onKey);
-  ({ place, of, classes } = await get("/api/blind"));
+  ({ place, of, classes, version } = await get("/api/blind"));
   byId("labels").append(...classes.map((name, k) => {
     const button = element("button", { type: "button", "aria-pressed": "false", "data-label": name }, name);
     if (k < 10) button.append(element("kbd", { text: String((k + 1) % 10) }));

@@ -21,6 +21,7 @@ async function open(name) {
   path = `/api/wall/${kindOfWall}/${encodeURIComponent(name)}`;
   const wall = await get(path);
   faces = new Faces(wall);
+  shownFor = -1; // the same place is another image
   options(byId("class"), [["", "all"], ...faces.classes.map((text, k) => [String(k), text])], "");
   options(byId("kind"), [["", "all"], ...faces.kinds.map((text, k) => [String(k), text])], "");
   byId("classes").replaceChildren(...faces.classes.map((text, k) => {
@@ -126,8 +127,9 @@ async function details(index) {
     byId("facts").replaceChildren();
     return;
   }
+  const where = path;
   const facts = await get(`${path}/face/${index}`).catch(say);
-  if (!facts || shownFor !== index) return;
+  if (!facts || shownFor !== index || where !== path) return;
   picture.src = `${path}/picture/${index}.png?v=${grid.version}`;
   picture.alt = `${faces.words(index, own)}`;
   byId("picture-text").textContent = facts.name;
@@ -183,8 +185,10 @@ function decide(what, label) {
   if (!chosenFaces.length) return busy;
   grid.selected.clear();
   if (!several) move(focus + 1);
+  const [where, { version }] = [path, grid]; // of the wall that was looked at, whatever is open when its turn comes
   return queue(async () => {
-    const answer = await post(`${path}/decide`, { faces: chosenFaces, do: what, label });
+    const answer = await post(`${where}/decide`, { faces: chosenFaces, do: what, label, version });
+    if (where !== path) return;
     byId("message").textContent = "";
     taken(answer);
     const words = { keep: "kept", reject: "rejected", label: `kept as ${label}` }[what];
@@ -193,10 +197,13 @@ function decide(what, label) {
 }
 
 function undo() {
+  const [where, { version }] = [path, grid];
   return queue(async () => {
-    const answer = await post(`${path}/undo`, {});
+    const answer = await post(`${where}/undo`, { version });
+    if (where !== path) return;
     if (!answer.changes.length) {
-      say({ message: "You have no decision here to take back." });
+      say({ message: answer.undone ? "Taken back: a decision on what an earlier audit showed." : "You have no decision here to take back." });
+      if (answer.undone) taken(answer);
       return;
     }
     byId("message").textContent = "";
@@ -219,7 +226,12 @@ function taken(answer) {
 async function news() {
   const where = path;
   const answer = await get(`${path}/news?lines=${faces.lines}`).catch(say);
-  if (!answer || where !== path || answer.decisions === null) return;
+  if (!answer || where !== path) return;
+  if (answer.version !== grid.version) { // the batch was labelled anew, or the data audited again
+    await open(byId("source").value).catch(say);
+    return;
+  }
+  if (answer.decisions === null) return;
   faces.lines = answer.lines;
   faces.forget();
   faces.take(answer.decisions);

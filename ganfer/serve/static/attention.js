@@ -1,14 +1,19 @@
-// Whether a person attends: where head and eyes point, against where that person looked in the first seconds.
+// Whether a person attends: where head and eyes point, against where that person looked in the first seconds. The same
+// rule as `ganfer predict --attention`, with its usual settings.
 
 const CALIBRATE_SECONDS = 5;
-const AWAY_YAW = 22; // degrees
-const AWAY_PITCH = 18;
+const AWAY_YAW = 18; // degrees
+const AWAY_PITCH = 15;
 const OFF_CENTRE = 35; // degrees from the camera that may be taken for the screen
 const STEADY_SECONDS = 0.3;
 const ASLEEP_SECONDS = 1;
-const CLOSED = 0.45;
+const CLOSING = 0.35, OPENING = 0.2; // rise of the closure over its usual value at which the eyes shut and open
 
-const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
+function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
+}
+
 const clipped = (value) => Math.max(-OFF_CENTRE, Math.min(OFF_CENTRE, value));
 
 export class Attention {
@@ -18,7 +23,7 @@ export class Attention {
   judge(person, gaze, seconds) {
     let known = this.people.get(person);
     if (!known) {
-      known = { first: seconds, last: seconds, samples: [], centre: null, direction: null, shut: null };
+      known = { first: seconds, last: seconds, samples: [], centre: null, direction: null, usual: 0.1, shut: null };
       this.people.set(person, known);
     }
     const step = Math.max(0, seconds - known.last);
@@ -28,14 +33,19 @@ export class Attention {
       return { state: "looking away", yaw: null, pitch: null, closed: null, calibrated: Boolean(known.centre) };
     }
     if (!known.centre) {
-      known.samples.push([gaze.yaw, gaze.pitch]);
-      if (seconds - known.first >= CALIBRATE_SECONDS) { known.centre = centre(known); known.samples = []; }
+      known.samples.push([gaze.yaw, gaze.pitch, gaze.closed]);
+      if (seconds - known.first >= CALIBRATE_SECONDS) {
+        known.centre = centre(known);
+        known.usual = median(known.samples.map((sample) => sample[2]));
+        known.samples = [];
+      }
     }
     const share = known.direction ? 1 - Math.exp(-step / STEADY_SECONDS) : 1;
     const before = known.direction ?? [gaze.yaw, gaze.pitch];
     known.direction = [before[0] + share * (gaze.yaw - before[0]), before[1] + share * (gaze.pitch - before[1])];
-    if (gaze.closed < CLOSED) known.shut = null;
-    else known.shut ??= seconds;
+    const rise = gaze.closed - known.usual;
+    if (known.shut === null) { if (rise > CLOSING) known.shut = seconds; }
+    else if (rise < OPENING) known.shut = null;
     const asleep = known.shut !== null && seconds - known.shut > ASLEEP_SECONDS;
     const middle = centre(known);
     const yaw = known.direction[0] - middle[0], pitch = known.direction[1] - middle[1];

@@ -26,8 +26,9 @@ export class Tracker {
   /** The faces of the frame at `seconds`, each with `person` and smoothed scores, people in the order they came. */
   update(faces, seconds, smooth) {
     if (seconds < this.last) this.tracks = []; // a video that was wound back
+    const keep = Math.max(FORGET_SECONDS, 2.5 * (seconds - this.last)); // of a slow server, a person has one number
     this.last = seconds;
-    this.tracks = this.tracks.filter((track) => seconds - track.seen <= FORGET_SECONDS);
+    this.tracks = this.tracks.filter((track) => seconds - track.seen <= keep);
     faces = [...faces].sort((a, b) => a.box[0] - b.box[0]); // newcomers are numbered from the left
     const pairs = [];
     faces.forEach((face, index) => this.tracks.forEach((track) => {
