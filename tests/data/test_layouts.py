@@ -494,11 +494,31 @@ def test_hugging_face_json_lines_in_split_folders_with_class_folders(tmp_path: P
     ]
 
 
+def test_json_lines_end_at_line_ends_alone(tmp_path: Path) -> None:
+    """JSON allows U+2028 and U+0085 inside a text."""
+    table = '{"file_name": "1.png", "label": "sad", "subject": 7.0, "said": "a\u2028b\u0085c"}\n'
+    _, items, _ = read(folder(tmp_path / "h", {"metadata.jsonl": table.encode(), "1.png": png(1)}))
+    assert [(item.label, item.group, item.attributes["said"]) for item in items] == [("sad", "7", "a\u2028b\u0085c")]
+
+
+@pytest.mark.parametrize("name", ["my.csv", "metadata.csv"])
+def test_a_link_to_a_table_lies_where_its_images_are(name: str, tmp_path: Path) -> None:
+    table = f"emotion,pixels\n0,{row(1)}\n" if name == "my.csv" else "file_name,label\n1.png,angry\n"
+    kept = folder(tmp_path / "kept", {"table_v2.csv": table.encode()}) / "table_v2.csv"
+    link = folder(tmp_path / "h", {"1.png": png(1)}) / name
+    link.symlink_to(kept)
+    assert [item.label for item in read(link)[1]] == ["angry"]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
         ("metadata.csv", "filename,label\n1.png,happy\n", "no column 'file_name'. Did you mean 'filename'"),
         ("metadata.csv", "file_name\n1.png\n", "line 2: no class"),
+        ("metadata.csv", "file_name,label\n1.png,nan\n", r"line 2: no class \(label is 'nan'\)"),
+        ("metadata.csv", "file_name,label\n1.png,-1\n", "line 2: no class"),
+        ("metadata.jsonl", '{"file_name": "1.png", "label": NaN}\n', "line 1: no class"),
+        ("metadata.jsonl", '{"file_name": "1.png", "label": " "}\n', "line 1: no class"),
         ("metadata.csv", "file_name,label,split\n1.png,happy,trian\n", "split is 'trian'.*Did you mean 'train'"),
         ("metadata.jsonl", '{"file_name": "1.png"', "line 1 is no valid JSON"),
         ("metadata.csv", "file_name,label\n2.png,happy\n", "none of which is in"),

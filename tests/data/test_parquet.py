@@ -397,3 +397,13 @@ def test_a_table_of_images_within_parquet_files_names_those_files(tmp_path: Path
     )
     with pytest.raises(DataError, match=r"lies in a file of many images.*Add those files themselves: data of"):
         imported(tmp_path / "batch")
+
+
+def test_a_class_and_a_person_that_say_nothing(tmp_path: Path) -> None:
+    names = ["angry", "happy", "nan", "-1", " "] * 6
+    people = [float(i % 7) if i % 5 else float("nan") for i in range(30)]
+    file = parquet(tmp_path / "faces.parquet", 30, metadata=None, label=names, subject=people)
+    result, images = imported(file)
+    assert images.class_names == ("angry", "happy")
+    assert set(images.group) == {"", *(str(i % 7) for i in range(1, 30, 5))}
+    assert result.figures["skipped"] == {"no class in the row": 18}

@@ -158,6 +158,8 @@ class DatasetSource:
                 told.add(entry.id)
                 left[said_of(entry)].append(entry.id)
                 yield self._placed(entry)
+            elif isinstance(entry, Item) and not entry.label.strip():
+                yield Refused(entry.id, "its class has no name")
             elif isinstance(entry, Item) and self.options.class_names:
                 named = replace(entry, label=self._named(entry.label))
                 numbers |= named.label in self.options.class_names
