@@ -50,19 +50,21 @@ def assign(
     seed: int,
     lone_val_is_test: bool = False,
     pinned: np.ndarray | None = None,
+    merged: bool = False,
 ) -> Splits:
     """Split N images. Missing splits are held out of train: test first, then val.
 
     own: (N,) int8 from `code_of`, the source's split. labels: (N,) int. groups: (N,) int, `NO_GROUP` where unknown.
     ranks: (N,) uint64 from `rank_of`. val_fraction: share of the training images; test_fraction: share of all. pinned:
-    (N,) bool, images that stay in train (synthetic ones).
+    (N,) bool, images that stay in train (synthetic ones). merged: they come into a set that has all splits, so what the
+    source calls validation or test is just that.
     """
     codes = np.where(own < 0, TRAIN, own).astype(np.int8)
     codes[own == HELD_BACK] = code_of(meant_by_eval({SPLITS[code] for code in np.unique(own) if 0 <= code < HELD_BACK}))
     notes: list[str] = []
-    if lone_val_is_test and not (codes == TEST).any():
+    if lone_val_is_test and not merged and not (codes == TEST).any():
         codes[codes == VAL] = TEST
-    if len(codes) and not (codes == TRAIN).any():
+    if len(codes) and not merged and not (codes == TRAIN).any():
         codes[:] = TRAIN
         notes.append("The source has no training split; its images are split anew.")
     pinned = np.zeros(len(codes), dtype=bool) if pinned is None else pinned

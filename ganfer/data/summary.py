@@ -35,6 +35,8 @@ def plan(source: DatasetSource, selection: Selection, settings: DataConfig) -> R
     meant = meant_by_eval({split for _, split in counts})
     for name in {name for name, split in counts if split == EVAL}:
         counts[name, meant] += counts.pop((name, EVAL))
+    if not any(split for _, split in counts):
+        counts = Counter({(name, source.named_split): n for (name, _), n in counts.items()})
     names = in_order(name for name, _ in counts)
     places = [place for place in ("", *SPLITS) if any(split == place for _, split in counts)]
     rows = [[name, *(f"{counts[name, place]:,}" for place in places)] for name in names]

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -160,6 +160,11 @@ class SetWriter:
     def class_names(self) -> tuple[str, ...]:
         """Classes seen so far, in ganfer's order."""
         return in_order(self._label_codes)
+
+    @property
+    def group_names(self) -> Collection[str]:
+        """Subjects seen so far."""
+        return self._group_codes
 
     def columns(self) -> dict[str, np.ndarray]:
         """Of all images so far, each (N,): labels (in `class_names`), groups, splits (`code_of`), synthetic, ranks."""

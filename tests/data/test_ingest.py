@@ -198,12 +198,34 @@ def test_merge_keeps_subjects_apart_and_ids_unique(tmp_path: Path) -> None:
         return {f"{label}/S{s:03d}_001_00000001.png": png(seed + s) for s in range(12) for label in ("anger", "fear")}
 
     added(folder(tmp_path / "a" / "ck", ck(0)))
-    _, merged = added(folder(tmp_path / "b" / "ck", ck(50)), merge=True)
+    result, merged = added(folder(tmp_path / "b" / "ck", ck(50)), merge=True)
+    assert any(note.startswith("12 subjects are called as some of the set") for note in result.figures["notes"])
     assert set(merged.group[:24]) == {f"S{s:03d}" for s in range(12)}
     assert set(merged.group[24:]) == {f"ck/S{s:03d}" for s in range(12)}
     _, more = added(folder(tmp_path / "c" / "ck", ck(90)), merge=True)
     assert len(set(more.ids)) == 72
     assert set(more.group[48:]) == {f"ck-2/S{s:03d}" for s in range(12)}
+
+
+@pytest.mark.parametrize("place", ["test", "test_data", "more/test"])
+def test_what_is_merged_keeps_the_split_it_is_given_with(place: str, tmp_path: Path) -> None:
+    """The test images of a set that comes in parts are never trained on."""
+    added(folder(tmp_path / "train", classes("happy sad", 20)))
+    files = classes("happy sad", 5, "test/" if "/" in place else "", 100)
+    root = folder(tmp_path / place.partition("/")[0], files)
+    result, merged = added(root, merge=True)
+    assert set(merged.split[40:]) == {"test"}
+    assert set(merged.split[:40]) == {"train", "val", "test"}
+    said = f"{root.name} is named after a split: its images are test."
+    assert (said in result.figures["notes"]) == ("/" not in place)
+    if "/" not in place:
+        assert set(add(Workspace("w"), CONFIG, root, dry_run=True).figures["counts"]) == {"test"}
+
+
+def test_a_lone_folder_named_after_a_split_is_split_as_any(tmp_path: Path) -> None:
+    result, images = added(folder(tmp_path / "test", classes("happy sad", 20)))
+    assert set(images.split) == {"train", "val", "test"}
+    assert "The source has no training split; its images are split anew." in result.figures["notes"]
 
 
 def test_merge_needs_a_set_and_its_size(tmp_path: Path) -> None:

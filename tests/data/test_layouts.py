@@ -494,6 +494,20 @@ def test_hugging_face_json_lines_in_split_folders_with_class_folders(tmp_path: P
     ]
 
 
+def test_a_column_without_a_name_is_neither_person_nor_class(tmp_path: Path) -> None:
+    """As pandas writes the numbers of the rows; a blank line may stand above."""
+    table = b"\n,file_name,label\n0,1.png,sad\n1,2.png,happy\n"
+    path = folder(tmp_path / "h", {"metadata.csv": table, "1.png": png(1), "2.png": png(2)})
+    _, items, _ = read(path)
+    assert [(item.label, item.group, item.attributes) for item in items] == [("sad", "", {}), ("happy", "", {})]
+    (path / "metadata.csv").write_bytes(table + b"2,3.png,nan\n")
+    with pytest.raises(DataError, match="line 5: no class"):
+        read(path)
+    table = b",file_name\n0,sad/1.png\n1,happy/2.png\n"
+    by_folder = {"metadata.csv": table, "sad/1.png": png(1), "happy/2.png": png(2)}
+    assert [item.label for item in read(folder(tmp_path / "f", by_folder))[1]] == ["happy", "sad"]
+
+
 def test_json_lines_end_at_line_ends_alone(tmp_path: Path) -> None:
     """JSON allows U+2028 and U+0085 inside a text."""
     table = '{"file_name": "1.png", "label": "sad", "subject": 7.0, "said": "a\u2028b\u0085c"}\n'

@@ -31,6 +31,7 @@ from ganfer.data.sources.several import ShardsTree
 from ganfer.data.sources.survey import Survey, looks_like_picture, survey
 from ganfer.data.sources.trees import Tree
 from ganfer.data.sources.watched import WatchedTree, workspaces_in
+from ganfer.data.sources.words import EVAL, meant_by_eval, split_word
 from ganfer.errors import DataError, did_you_mean
 
 __all__ = ["KINDS", "DatasetSource", "Layout", "open_source", "open_tree", "source_stem"]
@@ -222,6 +223,12 @@ class DatasetSource:
         if self.kind == "parquet":
             return parquet.count(self.tree)
         return self.seen.images if self.tree.listed and self.seen.images else None
+
+    @property
+    def named_split(self) -> str:
+        """The split that the path itself is named after (`test/`, `val.zip`), of images that say none; "" for none."""
+        found = split_word(self.path.resolve().name.partition(".")[0])
+        return meant_by_eval(()) if found == EVAL else found
 
     def digest(self) -> str:
         """SHA-256 that changes when the source does."""

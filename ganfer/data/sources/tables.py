@@ -81,8 +81,10 @@ def csv_rows(
     reader, above = csv.reader(lines), 0
     try:
         first = next(lines, "")
+        while first and not first.strip():
+            first, above = next(lines, ""), above + 1
         if first.strip().strip('"').lower().startswith("sep="):  # a spreadsheet's own word for the separator
-            first, above = next(lines, ""), 1
+            first, above = next(lines, ""), above + 1
         reader = csv.reader(chain([first], lines), delimiter=delimiter_of(first))
         header = [name.strip() for name in next(reader, [])]
         if lower:
@@ -96,8 +98,9 @@ def csv_rows(
                     f"{what} has no column {name!r}.", did_you_mean(name, header) if header else "It is empty."
                 )
         for values in reader:
-            if values:
-                yield reader.line_num + above, dict(zip(header, (value.strip() for value in values), strict=False))
+            if values:  # a column without a name, as pandas writes the numbers of the rows, says nothing
+                row = {name: value.strip() for name, value in zip(header, values, strict=False) if name}
+                yield reader.line_num + above, row
     except csv.Error as error:
         raise DataError(
             f"{what}, line {reader.line_num + above}: no valid CSV ({error}).", "Mend that line."

@@ -189,6 +189,6 @@ def _finished(sample: _Sample, splits: _Splits, tree: Tree, options: ReadOptions
         label,
         sample.image.data,
         split,
-        meaning(str(facts.get(group, ""))),
+        meaning(str(facts[group])) if group else "",
         attributes={key: str(value) for key, value in facts.items() if key not in _KNOWN and key != group},
     )
