@@ -306,6 +306,11 @@ def test_one_image_with_two_labels_and_one_column_twice(tmp_path: Path) -> None:
     path = folder(tmp_path / "h", {"a.png": PNG, "metadata.csv": b"file_name,label\na.png,happy\na.png,sad\n"})
     with pytest.raises(DataError, match=r"line 3: a.png is sad, and happy in .*line 2"):
         read(path)
+    for column, one, two in (("split", "train", "test"), ("subject", "ann", "bob")):
+        table = f"file_name,label,{column}\na.png,happy,{one}\na.png,happy,{two}\n"
+        (path / "metadata.csv").write_text(table)
+        with pytest.raises(DataError, match=rf"line 3: a.png is happy, {two}, and happy, {one} in .*line 2"):
+            read(path)
     (path / "metadata.csv").write_bytes(b"file_name,label,Label\na.png,happy,sad\n")
     with pytest.raises(DataError, match="two columns 'label'"):
         read(path)

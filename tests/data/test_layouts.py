@@ -249,6 +249,9 @@ def test_one_of_ferplus_folders_under_another_name(tmp_path: Path) -> None:
         (path / "label.csv").write_text(line)
         with pytest.raises(DataError, match=r"label.csv, line 1: .*10 counts of votes"):
             read(path, "ferplus+images")
+    (path / "label.csv").write_text("a.png,9,0,0,0,0,0,0,0,1,0\na.png,0,9,0,0,0,0,0,0,1,0\n")
+    with pytest.raises(DataError, match="line 2: a.png has another class before"):
+        read(path, "ferplus+images")
 
 
 ROBOFLOW = b"filename, Angry, Happy face, Sad\n"
@@ -291,6 +294,7 @@ def test_roboflow_without_copies_has_no_groups_and_masks_are_refused(tmp_path: P
     for text, said in (
         (b"Pixel Value, Class\n0, face\n", "no column 'filename'"),
         (ROBOFLOW + b"a.jpg, 0, yes, 0\n", "'yes'"),
+        (ROBOFLOW + b"a.jpg, 0, 1, 0\na.jpg, 0, 1, 0\na.jpg, 1, 0, 0\n", "line 4: a.jpg has another class before"),
     ):
         (tmp_path / "one" / "_classes.csv").write_bytes(text)
         with pytest.raises(DataError, match=said):

@@ -140,12 +140,18 @@ def _read(tree: Tree, seen: Survey, options: ReadOptions) -> tuple[_Rows, list[N
                 group=meaning(row.get(group, "")),
                 attributes={key: value for key, value in row.items() if key and key not in known and value},
             )
-            if path in rows and rows[path][0].label != of_row:
+            before, there = rows.get(path, (item, where))
+            if _said(before) != _said(item):
                 raise DataError(
-                    f"{where}: {path} is {of_row}, and {rows[path][0].label} in {rows[path][1]}.", "Mend one of them."
+                    f"{where}: {path} is {_said(item)}, and {_said(before)} in {there}.", "Mend one of them."
                 )
             rows[path] = item, where
     return rows, notes, plain
+
+
+def _said(item: Item) -> str:
+    """What a row says of its image: class, split and subject."""
+    return ", ".join(word for word in (item.label, item.split, item.group) if word)
 
 
 def _csv_lines(text: str, what: str) -> Iterator[tuple[int, dict[str, str]]]:
