@@ -188,6 +188,11 @@ class Workspace:
         """WorkspaceError for a place where no folder is or can be."""
         remedy = "Give another one with -w DIR."
         try:
+            str(self.root).encode()  # by other paths no weights are read
+        except UnicodeEncodeError as error:
+            text = f"{str(self.root)[:200]} cannot be a workspace: its name is no UTF-8 text."
+            raise WorkspaceError(text, remedy) from error
+        try:
             if self.root.is_symlink() and not self.root.exists():
                 raise WorkspaceError(f"{self.root} is a link that leads nowhere.", remedy)
             if self.root.exists() and not self.root.is_dir():

@@ -1,6 +1,8 @@
 """Parquet as Hugging Face writes it: one plan for class and split, streamed, every row accounted for."""
 
 import csv
+import io
+import os
 import struct
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from ganfer.cli.main import cli  # noqa: E402
 from ganfer.config import load_config  # noqa: E402
 from ganfer.data.imageset import ImageSet, read_set  # noqa: E402
 from ganfer.data.ingest import add  # noqa: E402
+from ganfer.data.parquet import write_parquet  # noqa: E402
 from ganfer.data.sources import parquet_files, parquet_probe  # noqa: E402
 from ganfer.data.sources.several import missing_shards  # noqa: E402
 from ganfer.data.unlabelled import add_pool  # noqa: E402
@@ -407,3 +410,12 @@ def test_a_class_and_a_person_that_say_nothing(tmp_path: Path) -> None:
     assert images.class_names == ("angry", "happy")
     assert set(images.group) == {"", *(str(i % 7) for i in range(1, 30, 5))}
     assert result.figures["skipped"] == {"no class in the row": 18}
+
+
+def test_a_file_is_written_in_a_folder_whose_name_is_no_utf_8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / os.fsdecode(b"f\xfc")
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    write_parquet(Path("a.parquet"), [("1.png", png(1), "angry", {})], ["angry"], {})
+    assert sorted(os.listdir()) == ["a.parquet"]
+    assert pq.read_table(io.BytesIO(Path("a.parquet").read_bytes())).num_rows == 1

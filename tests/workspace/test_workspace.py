@@ -121,6 +121,12 @@ def test_a_file_is_no_workspace(tmp_path: Path) -> None:
         Workspace(tmp_path / "file")
 
 
+def test_a_name_that_is_no_utf_8_is_no_workspace() -> None:
+    """The weights of a network are not read by such a path."""
+    with pytest.raises(WorkspaceError, match="cannot be a workspace: its name is no UTF-8 text"):
+        Workspace(os.fsdecode(b"w\xff"))
+
+
 def test_the_environment_names_the_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GANFER_WORKSPACE", str(tmp_path / "here"))
     assert Workspace().root == tmp_path / "here"
