@@ -178,7 +178,8 @@ class Workspace:
     """A folder that holds data sets, classifiers, GANs, synthetic batches and reports."""
 
     def __init__(self, root: str | Path | None = None) -> None:
-        self.root = Path(root or os.environ.get("GANFER_WORKSPACE") or DEFAULT_ROOT)
+        place = str(root or os.environ.get("GANFER_WORKSPACE") or DEFAULT_ROOT)
+        self.root = Path(os.path.expanduser(place))  # as a shell does: a notebook would make a folder called ~
         self._check_place()
         marker = self.root / MARKER
         if marker.is_file():

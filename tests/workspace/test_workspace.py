@@ -121,6 +121,12 @@ def test_a_file_is_no_workspace(tmp_path: Path) -> None:
         Workspace(tmp_path / "file")
 
 
+def test_the_users_folder_is_meant_by_its_sign(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Workspace("~/work").root == tmp_path / "work"
+    assert Workspace("work~").root == Path("work~")
+
+
 def test_a_name_that_is_no_utf_8_is_no_workspace() -> None:
     """The weights of a network are not read by such a path."""
     with pytest.raises(WorkspaceError, match="cannot be a workspace: its name is no UTF-8 text"):
