@@ -15,7 +15,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -41,7 +41,7 @@ DEFAULT_ROOT = "ganfer-work"
 MARKER = "workspace.json"  # what makes a folder a workspace
 #: What a record's entries are, where they are there.
 _RECORD: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("status", "started", "finished", "digest", "stage", "command", "device", "machine"), str),
+    **dict.fromkeys(("status", "started", "finished", "asked", "digest", "stage", "command", "device", "machine"), str),
     **dict.fromkeys(("key", "figures", "versions"), dict),
     "seconds": (int, float),
 }
@@ -77,6 +77,12 @@ class Run:
         return self.record.get("status") == "complete"
 
     @property
+    def asked(self) -> str:
+        """When the run was finished, or a command last found it done: by that the newest of a kind is told."""
+        record = self.record
+        return max(record.get("asked", ""), record.get("finished", ""))
+
+    @property
     def figures(self) -> dict[str, Any]:
         """The numbers the finished run reported. One that is asked for and is not there is a WorkspaceError."""
         return _Figures(self.record.get("figures", {}), self.path)
@@ -96,7 +102,7 @@ class Run:
         """Hold the run alone; yields its record, empty if this is the first time.
 
         Another process working on the same run is waited for, and says so. The record is marked `running` until
-        `finish` is called inside the block.
+        `finish` is called inside the block. A finished run is the newest of its kind from now on.
         """
         assert self.key is not None, "only a run that was asked for by its key can be worked on"
         self.path.mkdir(parents=True, exist_ok=True)
@@ -116,6 +122,8 @@ class Run:
                         "started": record.get("started", now),
                     }
                 )
+            else:
+                self._ask_again(record)
             self._since = time.monotonic()
             self._seconds_before = float(record.get("seconds", 0.0))
             yield record
@@ -130,12 +138,22 @@ class Run:
         if not ranks.leads():
             return
         seconds = round(self._seconds_before + time.monotonic() - self._since, 3)
-        finished = datetime.now(UTC).isoformat(timespec="microseconds")
-        done = {"status": "complete", "finished": finished, "seconds": seconds, "device": device, "digest": digest}
+        done = {"status": "complete", "finished": _now(), "seconds": seconds, "device": device, "digest": digest}
         self._write({**self.record, **done, "figures": dict(figures), **more})
+
+    def _ask_again(self, record: Mapping[str, Any]) -> None:
+        """Mark a finished run, where another one of its kind is newer."""
+        others = [Run(file.parent) for file in self.path.parent.glob("*/record.json") if file.parent != self.path]
+        with suppress(WorkspaceError):  # the damage of another run is told where that is used
+            if any(other.asked > self.asked for other in others):
+                self._write({**record, "asked": _now()})
 
     def _write(self, record: Mapping[str, Any]) -> None:
         write_json(self.path / "record.json", record)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 class _Figures(dict[str, Any]):
@@ -237,15 +255,15 @@ class Workspace:
         return Run(self.root / kind / f"{prefix}-{digest_json(_identifying(dict(key)))[:8]}", key)
 
     def runs(self, kind: str) -> list[Run]:
-        """All runs of a kind that were begun, the most recently finished last, unfinished ones first."""
+        """All runs of a kind that were begun, the newest (`Run.asked`) last, unfinished ones first."""
         folder = self.root / kind
         if not folder.is_dir():
             return []
         found = [Run(path) for path in sorted(folder.iterdir()) if (path / "record.json").exists()]
-        return sorted(found, key=lambda run: run.record.get("finished", ""))
+        return sorted(found, key=lambda run: run.asked)
 
     def latest(self, kind: str, **inputs: str) -> Run | None:
-        """The most recently finished run of a kind, among those whose key's inputs equal the given digests."""
+        """The newest finished run of a kind, among those whose key's inputs equal the given digests."""
         for run in reversed(self.runs(kind)):
             record = run.record
             taken = record.get("key", {}).get("inputs", {})

@@ -62,6 +62,21 @@ def test_latest_is_the_last_finished_on_the_given_inputs(tmp_path: Path) -> None
     assert workspace.latest("reports") is None
 
 
+def test_a_run_that_is_asked_for_again_is_the_newest(tmp_path: Path) -> None:
+    """What the last command named is what the next one takes, also where it was there already."""
+    workspace = Workspace(tmp_path)
+    first, second = finish(workspace, key={**KEY, "seed": 9}), finish(workspace, key={**KEY, "seed": 1})
+    made, newer = (workspace.find("gans", name).record for name in (first, second))
+    with workspace.run("gans", "dcgan", {**KEY, "seed": 1}).work("test"):
+        assert workspace.find("gans", second).record == newer  # it was the newest
+    with workspace.run("gans", "dcgan", {**KEY, "seed": 9}).work("test") as record:
+        assert record == made
+    assert [run.name for run in workspace.runs("gans")] == [second, first]
+    newest = workspace.latest("gans")
+    assert newest is not None
+    assert {**newest.record, "asked": ""} == {**made, "asked": ""}
+
+
 def test_find_by_beginning(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     name = finish(workspace)
