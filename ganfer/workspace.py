@@ -143,9 +143,12 @@ class Run:
 
     def _ask_again(self, record: Mapping[str, Any]) -> None:
         """Mark a finished run, where another one of its kind is newer."""
-        others = [Run(file.parent) for file in self.path.parent.glob("*/record.json") if file.parent != self.path]
+        if self.kind == "fresh":  # hundreds, none of which is taken for being the newest
+            return
+        mine = self.asked
+        others = (Run(file.parent) for file in self.path.parent.glob("*/record.json"))
         with suppress(WorkspaceError):  # the damage of another run is told where that is used
-            if any(other.asked > self.asked for other in others):
+            if any(other.asked > mine for other in others):
                 self._write({**record, "asked": _now()})
 
     def _write(self, record: Mapping[str, Any]) -> None:

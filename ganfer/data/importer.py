@@ -221,7 +221,8 @@ class Importer:
         own, notes = columns["splits"], list[str]()
         if (own < 0).all() and (named := self.source.named_split):
             own = np.where(columns["synthetic"], TRAIN, code_of(named)).astype(np.int8)
-            notes = [f"{self.source.path.name} is named after a split: its images are {named}."] * (before > 0)
+            name = printable(self.source.path.resolve().name)
+            notes = [f"{name} is named after a split: its images are {named}."] if before else []
         splits = assign(
             own,
             columns["labels"],

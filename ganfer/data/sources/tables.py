@@ -20,7 +20,7 @@ from ganfer.runtime.tables import delimiter_of, encoding_of
 
 _SURE = ("split", "usage")
 _WHOLE = re.compile(r"^(\d+)\.0+$")  # a number, as pandas writes it where a row has none
-_NOTHING = ("nan", "<na>", "-1", "-1.0")
+_NOTHING = ("nan", "NaN", "<NA>", "-1", "-1.0")  # a person may be called Nan
 
 csv.field_size_limit(2**24)  # a FER2013 row has 9 kB; pixels of larger images may come the same way
 
@@ -138,7 +138,7 @@ def named(code: float, names: Sequence[str], what: str, line: int, first: int = 
 def meaning(cell: str) -> str:
     """The class or person that a cell names; "" where it says that there is none, as NaN or as the Hub's -1."""
     found = _WHOLE.sub(r"\1", cell.strip())
-    return "" if found.lower() in _NOTHING else found
+    return "" if found in _NOTHING else found
 
 
 def split_column(header: Sequence[str], first: Mapping[str, str], known: Sequence[str]) -> tuple[str, list[Note]]:
