@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,6 +80,7 @@ def plot_predictions(
     seed: int = 0,
 ) -> None:
     """Two rows drawn at random from the right predictions, and the two rows of wrong ones it was surest of."""
+    class_names = list(map(_plain, class_names))
     predicted, confidence = probabilities.argmax(1), probabilities.max(1)
     right, wrong = np.flatnonzero(predicted == labels), np.flatnonzero(predicted != labels)
     right = np.random.default_rng(seed).permutation(right)[: 2 * columns]
@@ -128,12 +130,12 @@ def plot_explanation(image: np.ndarray, explanation: Explanation, path: str | Pa
     left, middle, right = top.subplots(1, 3, width_ratios=[1, 1, 1.5])
     pixels = image.transpose(1, 2, 0)
     left.imshow(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels, cmap="gray", vmin=0, vmax=255)
-    left.set_title(f"says {explanation.predicted}", fontsize=9)
+    left.set_title(f"says {_plain(explanation.predicted)}", fontsize=9)
     middle.imshow(heat_overlay(image, explanation.heat).transpose(1, 2, 0))
-    middle.set_title(f"{explanation.method} for {explanation.target}", fontsize=9)
-    names = list(explanation.probabilities)[::-1]
-    shares = [100 * explanation.probabilities[name] for name in names]
-    colours = ["C0" if name == explanation.predicted else "lightgrey" for name in names]
+    middle.set_title(f"{explanation.method} for {_plain(explanation.target)}", fontsize=9)
+    names = [_plain(name) for name in explanation.probabilities][::-1]
+    shares = [100 * share for share in explanation.probabilities.values()][::-1]
+    colours = ["C0" if name == explanation.predicted else "lightgrey" for name in explanation.probabilities][::-1]
     right.barh(names, shares, color=colours)
     for name, share in zip(names, shares, strict=True):
         right.annotate(
@@ -155,9 +157,9 @@ def plot_explanation(image: np.ndarray, explanation: Explanation, path: str | Pa
 
 def _matrix(axes: Axes, shares: np.ndarray, texts: list[list[str]], names: Sequence[str], title: str) -> None:
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    ticks = range(len(names))
-    axes.set_xticks(ticks, list(names), rotation=45, ha="right")
-    axes.set_yticks(ticks, list(names))
+    ticks, names = range(len(names)), list(map(_plain, names))
+    axes.set_xticks(ticks, names, rotation=45, ha="right")
+    axes.set_yticks(ticks, names)
     axes.set(xlabel="predicted", ylabel="true", title=title)
     for i in ticks:
         for j in ticks:
@@ -172,7 +174,14 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def _plain(name: str) -> str:
+    """A name that is not set as a formula."""
+    return name.replace("$", r"\$")
+
+
 def _write(figure: Figure, path: str | Path) -> None:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120, metadata=_MARK)
+    with warnings.catch_warnings():  # a letter of a script that no font here has shows as a box
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font", category=UserWarning)
+        figure.savefig(buffer, format="png", dpi=120, metadata=_MARK)
     write_atomic(Path(path), buffer.getvalue())

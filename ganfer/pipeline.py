@@ -369,16 +369,19 @@ class Project:
                     "--pool labels real images that are there.", "It goes with neither FOLDER nor --fill."
                 )
             return self._label_pools(classifier, dry_run=dry_run)
+        if folder and fill:
+            raise GanferError("--fill draws more faces, and a folder has no generator.", "Leave one of them out.")
         from ganfer.classifier import starter
         from ganfer.classifier.early import check_training
         from ganfer.generate.foreign import image_files, import_batch
         from ganfer.generate.several import companions
+        from ganfer.label.fill import check_fill
         from ganfer.label.fill import fill as fill_batch
         from ganfer.label.photos import are_photos
         from ganfer.label.stage import label
 
         if folder and classifier in (None, starter.NAME) and are_photos(self.workspace, Path(folder)):
-            return self._label_photos(Path(folder), fill=fill, dry_run=dry_run)
+            return self._label_photos(Path(folder), dry_run=dry_run)
         named = self.needs.classifier(classifier) if classifier else None  # a wrong name is said before any work
         if folder:
             image_files(Path(folder))
@@ -395,6 +398,8 @@ class Project:
             batches = companions(self.workspace, self.needs.batch())
         if len(batches) > 1:
             say(f"{len(batches)} batches, each of a GAN of its own: {', '.join(run.name for run in batches)}.")
+        for batch in batches if fill else ():
+            check_fill(self.workspace, self.config, batch)  # before a classifier is trained for it
         labeller = named or self.needs.classifier()
         if fill:
             batches = [fill_batch(self.workspace, self.config, batch, labeller, data) for batch in batches]
@@ -421,7 +426,7 @@ class Project:
         config = replace(self.config, label=replace(self.config.label, manifold=0.0))
         return together("labelled", [label(config, pool, labeller, self.needs.data()) for pool in pools])
 
-    def _label_photos(self, folder: Path, *, fill: bool, dry_run: bool) -> Result:
+    def _label_photos(self, folder: Path, *, dry_run: bool) -> Result:
         """Photographs, where no data of the workspace is of real people: the starter labels them."""
         from ganfer.classifier import starter
         from ganfer.classifier.catalogue import find_run
@@ -429,8 +434,6 @@ class Project:
         from ganfer.label.stage import label
 
         image_files(folder)
-        if fill:
-            raise GanferError("--fill draws more faces, and a folder has no generator.", "Leave one of them out.")
         if plan := self._first("label", [], [f"label {folder} with the {starter.NAME}"], dry_run):
             return plan
         say(starter.notice())

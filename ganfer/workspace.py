@@ -41,7 +41,7 @@ DEFAULT_ROOT = "ganfer-work"
 MARKER = "workspace.json"  # what makes a folder a workspace
 #: What a record's entries are, where they are there.
 _RECORD: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("status", "started", "finished", "digest", "stage", "command", "device", "machine"), str),
+    **dict.fromkeys(("status", "started", "finished", "asked", "digest", "stage", "command", "device", "machine"), str),
     **dict.fromkeys(("key", "figures", "versions"), dict),
     "seconds": (int, float),
 }
@@ -77,6 +77,12 @@ class Run:
         return self.record.get("status") == "complete"
 
     @property
+    def asked(self) -> str:
+        """When the run was finished, or a command last found it done: by that the newest of a kind is told."""
+        record = self.record
+        return max(record.get("asked", ""), record.get("finished", ""))
+
+    @property
     def figures(self) -> dict[str, Any]:
         """The numbers the finished run reported. One that is asked for and is not there is a WorkspaceError."""
         return _Figures(self.record.get("figures", {}), self.path)
@@ -96,7 +102,7 @@ class Run:
         """Hold the run alone; yields its record, empty if this is the first time.
 
         Another process working on the same run is waited for, and says so. The record is marked `running` until
-        `finish` is called inside the block.
+        `finish` is called inside the block. A finished run is the newest of its kind from now on.
         """
         assert self.key is not None, "only a run that was asked for by its key can be worked on"
         self.path.mkdir(parents=True, exist_ok=True)
@@ -116,6 +122,8 @@ class Run:
                         "started": record.get("started", now),
                     }
                 )
+            else:
+                self._ask_again(record)
             self._since = time.monotonic()
             self._seconds_before = float(record.get("seconds", 0.0))
             yield record
@@ -133,16 +141,28 @@ class Run:
         done = {"status": "complete", "finished": self._now(), "seconds": seconds, "device": device, "digest": digest}
         self._write({**self.record, **done, "figures": dict(figures), **more})
 
+    def _ask_again(self, record: Mapping[str, Any]) -> None:
+        """Mark a finished run, where another one of its kind is newer."""
+        if self._newest_beside() > self.asked:
+            self._write({**record, "asked": self._now()})
+
     def _now(self) -> str:
-        """The time, behind that of every run beside this one: the last to finish is the newest, also where a clock was
-        set back or another machine's is ahead."""
-        now, newest = datetime.now(UTC).isoformat(timespec="microseconds"), ""
-        for file in self.path.parent.glob("*/record.json"):
-            with suppress(WorkspaceError):  # a damaged one is said where it is asked for
-                newest = max(newest, Run(file.parent).record.get("finished", ""))
+        """The time, behind that of every run beside this one: the last that was finished or asked for is the newest,
+        also where a clock was set back or another machine's is ahead."""
+        now, newest = datetime.now(UTC).isoformat(timespec="microseconds"), self._newest_beside()
         if now > newest:
             return now
         return (datetime.fromisoformat(newest) + timedelta(microseconds=1)).isoformat(timespec="microseconds")
+
+    def _newest_beside(self) -> str:
+        """When the newest of the runs beside this one was asked for; empty where there is none."""
+        newest = ""
+        if self.kind == "fresh":  # hundreds, none of which is taken for being the newest
+            return newest
+        for file in self.path.parent.glob("*/record.json"):
+            with suppress(WorkspaceError):  # the damage of another run is told where that is used
+                newest = max(newest, Run(file.parent).asked)
+        return newest
 
     def _write(self, record: Mapping[str, Any]) -> None:
         write_json(self.path / "record.json", record)
@@ -188,7 +208,8 @@ class Workspace:
     """A folder that holds data sets, classifiers, GANs, synthetic batches and reports."""
 
     def __init__(self, root: str | Path | None = None) -> None:
-        self.root = Path(root or os.environ.get("GANFER_WORKSPACE") or DEFAULT_ROOT)
+        place = str(root or os.environ.get("GANFER_WORKSPACE") or DEFAULT_ROOT)
+        self.root = Path(os.path.expanduser(place))  # as a shell does: a notebook would make a folder called ~
         self._check_place()
         marker = self.root / MARKER
         if marker.is_file():
@@ -197,6 +218,11 @@ class Workspace:
     def _check_place(self) -> None:
         """WorkspaceError for a place where no folder is or can be."""
         remedy = "Give another one with -w DIR."
+        try:
+            str(self.root).encode()  # by other paths no weights are read
+        except UnicodeEncodeError as error:
+            text = f"{str(self.root)[:200]} cannot be a workspace: its name is no UTF-8 text."
+            raise WorkspaceError(text, remedy) from error
         try:
             if self.root.is_symlink() and not self.root.exists():
                 raise WorkspaceError(f"{self.root} is a link that leads nowhere.", remedy)
@@ -241,15 +267,15 @@ class Workspace:
         return Run(self.root / kind / f"{prefix}-{digest_json(_identifying(dict(key)))[:8]}", key)
 
     def runs(self, kind: str) -> list[Run]:
-        """All runs of a kind that were begun, the most recently finished last, unfinished ones first."""
+        """All runs of a kind that were begun, the newest (`Run.asked`) last, unfinished ones first."""
         folder = self.root / kind
         if not folder.is_dir():
             return []
         found = [Run(path) for path in sorted(folder.iterdir()) if (path / "record.json").exists()]
-        return sorted(found, key=lambda run: run.record.get("finished", ""))
+        return sorted(found, key=lambda run: run.asked)
 
     def latest(self, kind: str, **inputs: str) -> Run | None:
-        """The most recently finished run of a kind, among those whose key's inputs equal the given digests."""
+        """The newest finished run of a kind, among those whose key's inputs equal the given digests."""
         for run in reversed(self.runs(kind)):
             record = run.record
             taken = record.get("key", {}).get("inputs", {})

@@ -17,7 +17,7 @@ from ganfer.data.pool import decode_items
 from ganfer.data.sources.items import Item
 from ganfer.data.sources.loose import images_below
 from ganfer.data.sources.survey import split_of
-from ganfer.data.sources.words import EVAL
+from ganfer.data.sources.words import EVAL, meant_by_eval
 from ganfer.data.text import printable
 from ganfer.errors import DataError
 from ganfer.runtime.console import progress, say
@@ -72,12 +72,14 @@ def image_files(folder: Path) -> tuple[list[Path], list[str]]:
 def measured_part(folder: Path, files: Sequence[Path]) -> tuple[list[Path], list[str]]:
     """The files to measure on, and what to say of it: of a folder with train and test folders, the test part.
 
-    Evaluation folders count as test. A folder without a test part is taken whole, and said to be for training.
+    An evaluation folder counts as `data add` has it. A folder without a test part is taken whole, and said to be for
+    training.
     """
     splits = {path: split_of(path.relative_to(folder).as_posix()) for path in files}
     named = Counter(split for split in splits.values() if split)
-    test = [path for path in files if splits[path] in ("test", EVAL)]
-    if test and (named["train"] or named["val"]):
+    wanted = ("test", EVAL) if meant_by_eval(named) == "test" else ("test",)
+    test = [path for path in files if splits[path] in wanted]
+    if test and named.keys() - set(wanted):
         return test, [f"Only the folder's test part was taken, {len(test):,} of {len(files):,} images."]
     if not test and named["train"]:
         return list(files), [

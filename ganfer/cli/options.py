@@ -157,16 +157,11 @@ def common_last(group: click.Group, ctx: click.Context, args: Sequence[str]) -> 
     return [*names, *moved, *rest] if names else list(args)
 
 
-def _taken_settings(values: dict[str, Any]) -> list[str]:
+def _taken_settings(values: dict[str, Any]) -> list[tuple[str, Any]]:
     """Removes the values of `setting_option`s and returns those that were given as overrides of the config."""
     names = [name for name in values if name.startswith(_SETTING)]
     given = [(name.removeprefix(_SETTING).replace("__", "."), values.pop(name)) for name in names]
-    # a JSON scalar is a TOML scalar, but for nan and inf
-    return [
-        f"{path}={value if isinstance(value, float) else json.dumps(value)}"
-        for path, value in given
-        if value is not None
-    ]
+    return [(path, value) for path, value in given if value is not None]
 
 
 def parse_counts(pairs: tuple[str, ...], option: str) -> dict[str, int]:

@@ -1,10 +1,12 @@
 """Strict TOML and overrides from the command line, as the dataclasses of `ganfer.config`."""
 
 import dataclasses
+import math
 import tomllib
 import types
 import typing
 from collections.abc import Iterable, Mapping
+from datetime import date, time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ from ganfer.config.fields import check_values
 from ganfer.config.training import gan_settings
 from ganfer.config.tree import Config
 from ganfer.errors import ConfigError, did_you_mean
+
+_HUGE = 10**300  # whole numbers below it are numbers with a point, too
+_WRITTEN = {bool: "true or false", float: "float, like 0.05"}
 
 
 def configs_folder() -> Path:
@@ -26,7 +31,9 @@ def shipped_configs() -> list[str]:
     return sorted(path.stem for path in configs_folder().glob("*.toml"))
 
 
-def load_config(source: str | Path | None = None, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Config:
+def load_config(
+    source: str | Path | None = None, overrides: Iterable[str | tuple[str, Any]] | Mapping[str, Any] = ()
+) -> Config:
     """Config from defaults, then a TOML file (a path or the name of a shipped one), then `section.key=value` overrides.
 
     The network of the GAN brings some defaults of its own; what file and overrides say goes before them.
@@ -35,9 +42,8 @@ def load_config(source: str | Path | None = None, overrides: Iterable[str] | Map
     Example: `load_config("demo", {"gan.steps": 500})`.
     """
     tree: dict[str, Any] = _read_toml(_find(source)) if source is not None else {}
-    pairs = overrides.items() if isinstance(overrides, Mapping) else (_split_override(text) for text in overrides)
-    for path, value in pairs:
-        _insert(tree, path, value)
+    for each in overrides.items() if isinstance(overrides, Mapping) else overrides:
+        _insert(tree, *(_split_override(each) if isinstance(each, str) else each))
     if isinstance(tree.get("gan"), dict):
         tree["gan"] = gan_settings(tree["gan"])
     config: Config = _build(Config, tree, "")
@@ -65,7 +71,7 @@ def _find(source: str | Path) -> Path:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}.", "Mend that line.") from error
 
@@ -75,9 +81,11 @@ def _split_override(text: str) -> tuple[str, Any]:
     if not equals or not path.strip():
         raise ConfigError(f"--set {text!r} is not KEY=VALUE.", "Write it like --set gan.steps=8000.")
     try:
-        return path.strip(), tomllib.loads(f"v = {value}")["v"]
+        found = tomllib.loads(f"v = {value}")["v"]
     except tomllib.TOMLDecodeError:
-        return path.strip(), value.strip()  # an unquoted word is a string
+        found = None
+    word = found is None or isinstance(found, date | time)  # no setting is a date; a folder may be called so
+    return path.strip(), value.strip() if word else found
 
 
 def _insert(tree: dict[str, Any], path: str, value: Any) -> None:
@@ -118,12 +126,12 @@ def _convert(value: Any, hint: Any, path: str) -> Any:
     if value in ("none", "None") and type(None) in kinds:
         return None
     if float in kinds and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return float(value) if abs(value) < _HUGE else math.inf
     if tuple in kinds and isinstance(value, list):
         return tuple(value)
     if str in kinds and isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     if (isinstance(value, bool) and bool not in kinds) or not isinstance(value, kinds):
-        wanted = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
+        wanted = " or ".join(_WRITTEN.get(kind) or getattr(kind, "__name__", str(kind)) for kind in kinds)
         raise ConfigError(f"{path} = {value!r} is a {type(value).__name__}.", f"It must be {wanted}.")
     return value

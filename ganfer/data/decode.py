@@ -200,11 +200,14 @@ def _as_mode(image: Image.Image, channels: int) -> Image.Image:
 
 
 def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """16 bits to 8; floats in 0..1 to 0..255; anything else clipped."""
+    """16 bits to 8; floats in 0..1 to 0..255; a little beyond is clipped. ValueError for another range."""
     values = np.nan_to_num(values.astype(np.float64))
-    if values.max(initial=0) > 255:
+    low, high = values.min(initial=0), values.max(initial=0)
+    if high > 65535 or low < -high / 10:
+        raise ValueError(f"values from {low:g} to {high:g}, not from 0 to 1, 255 or 65535")
+    if high > 255:
         values = values / 257
-    elif values.max(initial=0) <= 1:
+    elif high <= 1:
         values = values * 255
     return np.rint(values).clip(0, 255).astype(np.uint8)
 

@@ -3,7 +3,7 @@
 import os
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from ganfer.data.selection import Selection, check_counts, check_splits
 from ganfer.data.sources import DatasetSource, source_stem
 from ganfer.data.sources.items import Item, Note, Refused
 from ganfer.data.sources.words import expression_in
-from ganfer.data.splits import NO_GROUP, Splits, assign
+from ganfer.data.splits import NO_GROUP, TRAIN, Splits, assign, code_of
 from ganfer.data.text import composed, folded, printable
 from ganfer.data.writer import SCRATCH, Row, SetWriter
 from ganfer.runtime.console import progress, say
@@ -218,8 +218,13 @@ class Importer:
 
     def _split(self, writer: SetWriter, before: int) -> Splits:
         columns = {name: values[before:] for name, values in writer.columns().items()}
+        own, notes = columns["splits"], list[str]()
+        if (own < 0).all() and (named := self.source.named_split):
+            own = np.where(columns["synthetic"], TRAIN, code_of(named)).astype(np.int8)
+            name = printable(self.source.path.resolve().name)
+            notes = [f"{name} is named after a split: its images are {named}."] if before else []
         splits = assign(
-            columns["splits"],
+            own,
             columns["labels"],
             columns["groups"],
             columns["ranks"],
@@ -228,11 +233,23 @@ class Importer:
             seed=self.settings.split_seed,
             lone_val_is_test=self.source.layout.lone_val_is_test,
             pinned=columns["synthetic"],
+            merged=before > 0,
         )
         whole = writer.columns()
         codes = np.concatenate([whole["splits"][:before], splits.codes])
         check_splits(self.source.path, codes, whole["labels"], whole["groups"])
-        return Splits(codes, [*splits.notes, *_group_notes(whole["groups"], codes)])
+        notes += [*splits.notes, *_group_notes(whole["groups"], codes), *self._namesakes(writer.group_names)]
+        return Splits(codes, notes)
+
+    def _namesakes(self, groups: Collection[str]) -> list[str]:
+        """What is assumed of subjects whose names the set that was merged into has already."""
+        mine = {name.removeprefix(self.prefix) for name in groups if self.prefix and name.startswith(self.prefix)}
+        there = {name.rpartition("/")[2] for name in groups if not name.startswith(self.prefix)}
+        both = sorted(mine & there)
+        if not both:
+            return []
+        some = ", ".join(both[:3]) + (", ..." if len(both) > 3 else "")
+        return [f"{len(both):,} subjects are called as some of the set ({some}): they are taken for other people."]
 
     def _figures(self, writer: SetWriter, splits: Splits) -> dict[str, Any]:
         labels, names = writer.columns()["labels"], writer.class_names

@@ -30,7 +30,7 @@ from ganfer.results import Result
 from ganfer.runtime.console import say
 from ganfer.workspace import Run, Workspace
 
-_READING = 5  # the rules by which paths and tables are read: what older rules made is not taken for these
+_READING = 6  # the rules by which paths and tables are read: what older rules made is not taken for these
 # the settings that change what an import gives
 _CONTENT = ("size", "channels", "val_fraction", "test_fraction", "split_seed", "min_side", "face_confidence")
 

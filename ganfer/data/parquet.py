@@ -49,7 +49,11 @@ def write_parquet(
 
     schema = _schema(class_names, columns)
     index = {name: place for place, name in enumerate(class_names or ())}
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, compression="snappy") as writer:
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("wb") as out,  # opened here: pyarrow takes no path that is not UTF-8
+        pq.ParquetWriter(out, schema, compression="snappy") as writer,
+    ):
         stream = iter(rows)
         while part := list(islice(stream, _GROUP_ROWS)):
             values: dict[str, list[Any]] = {"image": [{"bytes": data, "path": name} for name, data, _, _ in part]}

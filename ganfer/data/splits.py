@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ganfer.data.imageset import SPLITS
+from ganfer.data.sources.words import EVAL, meant_by_eval
 from ganfer.runtime.seeding import stream
 
-TRAIN, VAL, TEST = range(3)
+TRAIN, VAL, TEST, HELD_BACK = range(4)  # held back: val or test, as the rest of the source decides
 NO_GROUP = -1
 HELD = "images held out of train by"
 _FOLDS = 20  # subjects are held out by twentieths
@@ -33,6 +34,11 @@ def rank_of(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest())
 
 
+def code_of(split: str) -> int:
+    """A split's code; -1 where the source has none."""
+    return (*SPLITS, EVAL).index(split) if split else -1
+
+
 def assign(
     own: np.ndarray,
     labels: np.ndarray,
@@ -44,18 +50,21 @@ def assign(
     seed: int,
     lone_val_is_test: bool = False,
     pinned: np.ndarray | None = None,
+    merged: bool = False,
 ) -> Splits:
     """Split N images. Missing splits are held out of train: test first, then val.
 
-    own: (N,) int8, the source's split, -1 for none. labels: (N,) int. groups: (N,) int, `NO_GROUP` where unknown.
+    own: (N,) int8 from `code_of`, the source's split. labels: (N,) int. groups: (N,) int, `NO_GROUP` where unknown.
     ranks: (N,) uint64 from `rank_of`. val_fraction: share of the training images; test_fraction: share of all. pinned:
-    (N,) bool, images that stay in train (synthetic ones).
+    (N,) bool, images that stay in train (synthetic ones). merged: they come into a set that has all splits, so what the
+    source calls validation or test is just that.
     """
     codes = np.where(own < 0, TRAIN, own).astype(np.int8)
+    codes[own == HELD_BACK] = code_of(meant_by_eval({SPLITS[code] for code in np.unique(own) if 0 <= code < HELD_BACK}))
     notes: list[str] = []
-    if lone_val_is_test and not (codes == TEST).any():
+    if lone_val_is_test and not merged and not (codes == TEST).any():
         codes[codes == VAL] = TEST
-    if len(codes) and not (codes == TRAIN).any():
+    if len(codes) and not merged and not (codes == TRAIN).any():
         codes[:] = TRAIN
         notes.append("The source has no training split; its images are split anew.")
     pinned = np.zeros(len(codes), dtype=bool) if pinned is None else pinned

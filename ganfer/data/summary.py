@@ -11,6 +11,7 @@ from ganfer.data.names import in_order
 from ganfer.data.selection import Selection
 from ganfer.data.sources import DatasetSource
 from ganfer.data.sources.items import Note, Refused
+from ganfer.data.sources.words import EVAL, meant_by_eval
 from ganfer.data.text import printable
 from ganfer.results import Result, table
 from ganfer.runtime.tables import read_rows
@@ -31,6 +32,11 @@ def plan(source: DatasetSource, selection: Selection, settings: DataConfig) -> R
             refused[item.reason.partition(" (")[0]] += 1
         elif selection.takes(name := selection.name(item.label)):
             counts[name, item.split] += 1
+    meant = meant_by_eval({split for _, split in counts})
+    for name in {name for name, split in counts if split == EVAL}:
+        counts[name, meant] += counts.pop((name, EVAL))
+    if not any(split for _, split in counts):
+        counts = Counter({(name, source.named_split): n for (name, _), n in counts.items()})
     names = in_order(name for name, _ in counts)
     places = [place for place in ("", *SPLITS) if any(split == place for _, split in counts)]
     rows = [[name, *(f"{counts[name, place]:,}" for place in places)] for name in names]

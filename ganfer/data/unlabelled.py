@@ -88,11 +88,12 @@ def pools_of(workspace: Workspace, data: Run) -> list[Run]:
         if not data.complete:
             break
         known.add(data.digest)
-    return [
+    found = [
         run
         for run in workspace.runs("pools")
         if run.complete and run.record.get("key", {}).get("inputs", {}).get("data") in known
     ]
+    return sorted(found, key=lambda run: str(run.record["finished"]))  # one that is added again stays where it was
 
 
 def read_pools(runs: Sequence[Run]) -> np.ndarray:

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,7 @@ import numpy as np
 
 from ganfer.data.imageset import COLUMNS, SPLITS, UNLABELLED, ImageSet, write_table
 from ganfer.data.names import in_order
-from ganfer.data.splits import NO_GROUP, rank_of
+from ganfer.data.splits import NO_GROUP, code_of, rank_of
 from ganfer.data.text import printable
 from ganfer.runtime.files import create_npy, digest_of
 
@@ -30,7 +30,7 @@ _SOURCES = ("real", "synthetic")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is known of one image. split: "" where it is still to be decided."""
+    """What is known of one image. split: as `code_of` takes it, "" where it is still to be decided."""
 
     id: str
     label: str
@@ -117,7 +117,7 @@ class SetWriter:
             self._label_codes.setdefault(row.label, len(self._label_codes)) if row.label else UNLABELLED
         )
         self._groups.append(self._group_codes.setdefault(row.group, len(self._group_codes)) if row.group else NO_GROUP)
-        self._splits.append(SPLITS.index(row.split) if row.split else -1)
+        self._splits.append(code_of(row.split))
         self._synthetic.append(row.synthetic)
         self._ranks.append(rank_of(name))
         self._attributes.update(row.attributes)
@@ -161,8 +161,13 @@ class SetWriter:
         """Classes seen so far, in ganfer's order."""
         return in_order(self._label_codes)
 
+    @property
+    def group_names(self) -> Collection[str]:
+        """Subjects seen so far."""
+        return self._group_codes
+
     def columns(self) -> dict[str, np.ndarray]:
-        """Of all images so far, each (N,): labels (in `class_names`), groups, splits (-1: open), synthetic, ranks."""
+        """Of all images so far, each (N,): labels (in `class_names`), groups, splits (`code_of`), synthetic, ranks."""
         order = np.array([self.class_names.index(name) for name in self._label_codes] + [UNLABELLED], dtype=np.int64)
         return {
             "labels": order[np.frombuffer(self._labels, dtype=np.int32)] if len(self) else np.empty(0, np.int64),

@@ -121,9 +121,10 @@ def plan_quota(
         target = to if to is not None else max(present.values())
         levels = _fill(present, target, n)
         quota = {name: levels[name] - count for name, count in present.items() if levels[name] > count}
+        others = ", or none at all" if len(present) < len(counts) else ""
         return _non_empty(
             Quota(quota, counts),
-            f"Nothing to draw: every class has {target:,} real images or more.",
+            f"Nothing to draw: every class has {target:,} real images or more{others}.",
             f"Ask for more with --to N (above {min(present.values()):,}), or use --n.",
         )
     assert n is not None

@@ -127,6 +127,19 @@ class _Filling:
             self.rows.append({"file_name": name, "asked": wanted, "seed": str(seed), **shown})
 
 
+def check_fill(workspace: Workspace, config: Config, batch_run: Run) -> None:
+    """GanferError for a batch that cannot be filled: one without classes, or whose generator cannot go on."""
+    _in_one_process()
+    if "fill" not in batch_run.figures:
+        source_of(workspace, config, batch_run)
+        quota_of(batch_run)
+
+
+def _in_one_process() -> None:
+    if ranks.count() > 1:
+        raise GanferError("--fill runs in one process.", "Give the command without torchrun.")
+
+
 def fill(
     workspace: Workspace,
     config: Config,
@@ -147,8 +160,7 @@ def fill(
         if filled_by(batch_run) == classifier_run.digest and _filled_as(batch_run) == dataclasses.asdict(config.label):
             return batch_run
         batch_run = _begun_from(workspace, batch_run)
-    if ranks.count() > 1:
-        raise GanferError("--fill runs in one process.", "Give the command without torchrun.")
+    _in_one_process()
     source = source_of(workspace, config, batch_run)
     quota = quota_of(batch_run) if wanted is None else dict(wanted)
     settings = {"counts": quota, **source.settings, "label": dataclasses.asdict(config.label)}

@@ -45,13 +45,12 @@ class Labels:
 
 
 def newest_labels(batch: Run, data: Run | None = None) -> Run | None:
-    """The most recent finished labelling of a batch, or None. data: by a classifier of this data set only."""
+    """The newest finished labelling of a batch (`Run.asked`), or None. data: by a classifier of this data set only."""
     folder = batch.path / "labels"
     runs = [Run(path) for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     if data is not None:
         runs = [run for run in runs if run.record.get("key", {}).get("inputs", {}).get("data") == data.digest]
-    finished = sorted((run for run in runs if run.complete), key=lambda run: run.record["finished"])
-    return finished[-1] if finished else None
+    return max((run for run in runs if run.complete), key=lambda run: run.asked, default=None)
 
 
 def read_labels(run: Run, class_names: Sequence[str]) -> Labels:
@@ -75,7 +74,7 @@ def read_labels(run: Run, class_names: Sequence[str]) -> Labels:
 
 
 def write_labels(run: Run, batch: Batch, labels: Labels, more: Mapping[str, Sequence[str]] | None = None) -> None:
-    """Write `labels.csv` and refresh the batch's `metadata.csv` (a pool has none) with what was decided.
+    """Write `labels.csv` and `show_labels`.
 
     more: further columns of labels.csv by name, N texts each.
     """
@@ -96,11 +95,16 @@ def write_labels(run: Run, batch: Batch, labels: Labels, more: Mapping[str, Sequ
     columns = ["file_name", "asked", "predicted", "confidence", "keep", "reason", *more]
     columns += [f"p_{name}" for name in names]
     write_csv(run.path / LABELS, columns, decided)
+    show_labels(run, batch)
+
+
+def show_labels(run: Run, batch: Batch) -> None:
+    """Refresh the batch's `metadata.csv` (a pool has none) with what a labelling decided."""
     if isinstance(batch, PoolBatch):
         return
     public = ["label", "confidence", "keep", "reason"]
     rows = read_rows(batch.folder / METADATA)
-    for row, new in zip(rows, decided, strict=True):
-        row.update(label=str(new["predicted"]), **{name: str(new[name]) for name in public[1:]})
+    for row, decided in zip(rows, read_rows(run.path / LABELS), strict=True):
+        row.update(label=decided["predicted"], **{name: decided[name] for name in public[1:]})
     header = list(dict.fromkeys([*(rows[0] if rows else ["file_name", "asked"]), *public]))
     write_csv(batch.folder / METADATA, header, rows)

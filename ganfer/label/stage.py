@@ -22,7 +22,7 @@ from ganfer.errors import DataError
 from ganfer.generate.batch import Batch, filled_by, is_pool, read_batch
 from ganfer.label.held_out import copies_of_held_out, from_elsewhere
 from ganfer.label.known import pools_behind, pools_input
-from ganfer.label.labels import COPY, HELD_OUT, REASONS, Labels, newest_labels, write_labels
+from ganfer.label.labels import COPY, HELD_OUT, REASONS, Labels, newest_labels, show_labels, write_labels
 from ganfer.label.photos import ConfidenceScreener
 from ganfer.label.screener import ImageFacts, Screener, image_facts
 from ganfer.metrics.diversity import relative_entropy_to_uniform
@@ -87,8 +87,11 @@ def label(config: Config, batch_run: Run, classifier_run: Run, data: Run | None)
         config, batch_run.path, batch_run.digest, classifier_run, data,
         elsewhere=from_elsewhere(batch_run), pool=is_pool(batch_run), pools=pools,
     )  # fmt: skip
+    shown = newest_labels(batch_run)
     with run.work("label") as record:
         if record.get("status") == "complete":
+            if shown is not None and shown.path != run.path and ranks.leads():
+                show_labels(run, read_batch(batch_run))
             return _result(run, batch_run, "was already labelled")
         batch = read_batch(batch_run)
         if not len(batch):

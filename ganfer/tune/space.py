@@ -138,7 +138,7 @@ def _folder() -> Path:
 def _read(name: str) -> Space:
     path = Path(name) if Path(name).is_file() else _folder() / f"{name}.toml"
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise ConfigError(f"No search space {name!r}.", did_you_mean(name, shipped_spaces())) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

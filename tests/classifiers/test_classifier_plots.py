@@ -51,6 +51,16 @@ def test_predictions_show_the_surest_mistakes_first(tmp_path: Path, monkeypatch:
     assert picture(tmp_path / "p.png").std() > 0
 
 
+def test_names_of_any_letters_are_no_formulas(tmp_path: Path) -> None:
+    names = ("$\\x$ and $_$", "快乐", "{x")
+    p = np.eye(3)[[0, 0, 1, 2]] * 0.7 + 0.1
+    labels = np.array([0, 1, 1, 2])
+    plots.plot_confusion(evaluate(p, labels, names), tmp_path / "c.png")
+    plots.plot_predictions(bars(4).images, p, labels, names, tmp_path / "p.png", columns=2)
+    assert picture(tmp_path / "c.png").std() > 0
+    assert picture(tmp_path / "p.png").std() > 0
+
+
 def test_reliability(tmp_path: Path) -> None:
     p = np.random.default_rng(0).dirichlet(np.ones(3), 200)
     plots.plot_reliability(p, p.argmax(1), tmp_path / "r.png")

@@ -1,9 +1,11 @@
 """Configs are strict: an unknown key, a wrong type or a value out of range is named, with what to do."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from ganfer.cli.options import _taken_settings
 from ganfer.config import Config, GanConfig, configs_folder, field_of, load_config, shipped_configs
 from ganfer.errors import ConfigError
 
@@ -29,6 +31,10 @@ def test_file_then_override(tmp_path: Path) -> None:
         ("gan.steps=1.5", "gan.steps = 1.5 is a float. It must be int."),
         ("gan.steps=true", "gan.steps = True is a bool. It must be int."),
         ("gan.steps=0", "gan.steps = 0. It must be at least 1."),
+        ("gan.flip=True", "gan.flip = 'True' is a str. It must be true or false."),
+        ("label.manifold=.05", "label.manifold = '.05' is a str. It must be float, like 0.05."),
+        ("label.beta=1" + 400 * "0", "label.beta = inf. It must be a finite number."),
+        ("gan.steps=2026-11-26", "gan.steps = '2026-11-26' is a str. It must be int."),
         ("data.channels=2", "data.channels = 2."),
         ("gan=5", "'gan' is a section, not a value."),
         ("gan.steps", "--set 'gan.steps' is not KEY=VALUE."),
@@ -51,6 +57,22 @@ def test_constructing_directly_is_checked_too() -> None:
 
     with pytest.raises(ConfigError, match="gan.steps = 0"):
         Config(gan=GanConfig(steps=0))
+
+
+def test_a_name_that_looks_like_a_date_is_a_name() -> None:
+    assert load_config(overrides=["gan.parent=2026-11-26"]).gan.parent == "2026-11-26"
+
+
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("\ufeff[data]\nsize = 32\n", encoding="utf-8")
+    assert load_config(file).data.size == 32
+
+
+@pytest.mark.parametrize("name", ["a😀.pkl", "a\x7fb", os.fsdecode(b"f\xfc.pkl"), 'q"uo\\te'])
+def test_an_options_text_arrives_as_it_was_given(name: str) -> None:
+    assert load_config(overrides=[("stylegan.network", name), "gan.steps=5"]).stylegan.network == name
+    assert _taken_settings({"set__stylegan__network": name, "set__seed": None}) == [("stylegan.network", name)]
 
 
 def test_bad_toml_names_the_file(tmp_path: Path) -> None:

@@ -60,12 +60,14 @@ def test_what_is_no_class_image_is_named_in_every_container(form: str, tmp_path:
 def test_links_and_special_files_of_a_folder_are_named(tmp_path: Path) -> None:
     path = folder(tmp_path / "faces", classes("happy sad", 3))
     (path / "happy" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (path / "sad" / "round").symlink_to("round")
     (path / "sad" / "again").symlink_to(path)
     os.mkfifo(path / "sad" / "pipe.png")
     _, items, refused, _ = read(path)
     assert len(items) == 6
     assert refused == {
         "happy/gone.png": "a link to nothing",
+        "sad/round": "a link to nothing",
         "sad/again/": "a link to a folder that is read anyway",
         "sad/pipe.png": "no regular file",
     }
@@ -257,7 +259,7 @@ def test_two_layouts_with_a_claim_are_both_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "values"),
     [("usage", "Training PublicTest PrivateTest"), ("SPLIT", "train valid test"), ("Set", "TRAIN dev Testing"),
-     ("data_subset", "train val test"), ("partition", "training validation eval"), ("train_or_test", "train val test")],
+     ("data_subset", "train val test"), ("partition", "training validation tst"), ("train_or_test", "train val test")],
 )  # fmt: skip
 def test_the_split_column_by_any_name(column: str, values: str, tmp_path: Path) -> None:
     lines = [f"Emotion,PIXELS,{column}", *(f"{i},{row(i)},{value}" for i, value in enumerate(values.split()))]
@@ -304,6 +306,11 @@ def test_one_image_with_two_labels_and_one_column_twice(tmp_path: Path) -> None:
     path = folder(tmp_path / "h", {"a.png": PNG, "metadata.csv": b"file_name,label\na.png,happy\na.png,sad\n"})
     with pytest.raises(DataError, match=r"line 3: a.png is sad, and happy in .*line 2"):
         read(path)
+    for column, one, two in (("split", "train", "test"), ("subject", "ann", "bob")):
+        table = f"file_name,label,{column}\na.png,happy,{one}\na.png,happy,{two}\n"
+        (path / "metadata.csv").write_text(table)
+        with pytest.raises(DataError, match=rf"line 3: a.png is happy, {two}, and happy, {one} in .*line 2"):
+            read(path)
     (path / "metadata.csv").write_bytes(b"file_name,label,Label\na.png,happy,sad\n")
     with pytest.raises(DataError, match="two columns 'label'"):
         read(path)

@@ -67,6 +67,15 @@ def test_floats_between_0_and_1_are_scaled() -> None:
     assert ends(encoded(Image.fromarray(array), "TIFF")) == ([0], [153])
 
 
+def test_values_that_are_no_grey_levels_are_refused() -> None:
+    ramp = np.linspace(-1, 1, 256, dtype=np.float32).reshape(16, 16)
+    for array in (ramp, (ramp * 2**30).astype(np.int32), np.abs(ramp * 1e6)):
+        data = encoded(Image.fromarray(array), "TIFF")
+        assert decode_chunk([Task(data)], Target(16, 1)).reasons[0].startswith("unreadable (values from")
+    nearly = np.repeat([[-0.02, 1.0]], 8, 1).repeat(16, 0).astype(np.float32)
+    assert ends(encoded(Image.fromarray(nearly), "TIFF")) == ([0], [255])
+
+
 def test_transparency_lies_over_white() -> None:
     assert ends(encoded(half((0, 0, 0, 0), (0, 0, 0, 255), "RGBA"))) == ([255], [0])
     assert ends(encoded(half((40, 128), (40, 255), "LA"))) == ([147], [40])  # 40 * 128/255 + 255 * 127/255

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -197,12 +198,34 @@ def test_merge_keeps_subjects_apart_and_ids_unique(tmp_path: Path) -> None:
         return {f"{label}/S{s:03d}_001_00000001.png": png(seed + s) for s in range(12) for label in ("anger", "fear")}
 
     added(folder(tmp_path / "a" / "ck", ck(0)))
-    _, merged = added(folder(tmp_path / "b" / "ck", ck(50)), merge=True)
+    result, merged = added(folder(tmp_path / "b" / "ck", ck(50)), merge=True)
+    assert any(note.startswith("12 subjects are called as some of the set") for note in result.figures["notes"])
     assert set(merged.group[:24]) == {f"S{s:03d}" for s in range(12)}
     assert set(merged.group[24:]) == {f"ck/S{s:03d}" for s in range(12)}
     _, more = added(folder(tmp_path / "c" / "ck", ck(90)), merge=True)
     assert len(set(more.ids)) == 72
     assert set(more.group[48:]) == {f"ck-2/S{s:03d}" for s in range(12)}
+
+
+@pytest.mark.parametrize("place", ["test", "test_data", "more/test"])
+def test_what_is_merged_keeps_the_split_it_is_given_with(place: str, tmp_path: Path) -> None:
+    """The test images of a set that comes in parts are never trained on."""
+    added(folder(tmp_path / "train", classes("happy sad", 20)))
+    files = classes("happy sad", 5, "test/" if "/" in place else "", 100)
+    root = folder(tmp_path / place.partition("/")[0], files)
+    result, merged = added(root, merge=True)
+    assert set(merged.split[40:]) == {"test"}
+    assert set(merged.split[:40]) == {"train", "val", "test"}
+    said = f"{root.name} is named after a split: its images are test."
+    assert (said in result.figures["notes"]) == ("/" not in place)
+    if "/" not in place:
+        assert set(add(Workspace("w"), CONFIG, root, dry_run=True).figures["counts"]) == {"test"}
+
+
+def test_a_lone_folder_named_after_a_split_is_split_as_any(tmp_path: Path) -> None:
+    result, images = added(folder(tmp_path / "test", classes("happy sad", 20)))
+    assert set(images.split) == {"train", "val", "test"}
+    assert "The source has no training split; its images are split anew." in result.figures["notes"]
 
 
 def test_merge_needs_a_set_and_its_size(tmp_path: Path) -> None:
@@ -616,3 +639,47 @@ def test_fer2013_of_the_shared_data(shared: Path) -> None:
     assert eight.counts()["embarrassed"] == 540
     assert len(eight) == len(images) + 540
     assert merged.figures["images"] == len(eight)
+
+
+def _by_metadata(place: str, start: int) -> dict[str, bytes]:
+    lines = ["file_name,label", *(f"{i}.png,{('happy', 'sad')[i % 2]}" for i in range(6))]
+    return {f"{place}/{i}.png": png(start + i) for i in range(6)} | {f"{place}/metadata.csv": "\n".join(lines).encode()}
+
+
+def _by_code(place: str, start: int) -> dict[str, bytes]:
+    names = [f"AF{start // 10 + i:02d}{expression}S.JPG" for i in range(3) for expression in ("HA", "SA")]
+    return {f"{place}/{name}": png(start + i) for i, name in enumerate(names)}
+
+
+def _by_columns(place: str, start: int) -> dict[str, bytes]:
+    lines = ["filename, happy, sad", *(f"{i}.png, {i % 2}, {1 - i % 2}" for i in range(6))]
+    return {f"{place}/{i}.png": png(start + i) for i in range(6)} | {f"{place}/_classes.csv": "\n".join(lines).encode()}
+
+
+@pytest.mark.parametrize("made", [_by_metadata, _by_code, _by_columns])
+def test_a_folder_named_eval_is_the_test_or_beside_one_the_validation(
+    made: Callable[[str, int], dict[str, bytes]], tmp_path: Path
+) -> None:
+    faces = folder(tmp_path / "faces", made("train", 0) | made("eval", 100))
+    counts = add(Workspace("w"), CONFIG, faces, dry_run=True).figures["counts"]
+    assert counts == {split: {"happy": 3, "sad": 3} for split in ("train", "test")}
+    _, images = added(faces)
+    assert {str(name).partition("/")[0] for name in images.ids[images.split == "test"]} == {"eval"}
+    _, images = added(folder(faces, made("test", 200)))
+    assert {str(name).partition("/")[0] for name in images.ids[images.split == "test"]} == {"test"}
+    assert {str(name).partition("/")[0] for name in images.ids[images.split == "val"]} == {"eval"}
+
+
+def test_a_column_with_train_eval_and_test(tmp_path: Path) -> None:
+    splits = ("train", "eval", "test")
+    lines = ["file_name,label,split", *(f"{i}.png,{('happy', 'sad')[i % 2]},{splits[i % 3]}" for i in range(18))]
+    files = {f"{i}.png": png(i) for i in range(18)} | {"metadata.csv": "\n".join(lines).encode()}
+    _, images = added(folder(tmp_path / "h", files))
+    for code, split in enumerate(("train", "val", "test")):
+        assert set(images.ids[images.split == split]) == {f"{i}.png" for i in range(code, 18, 3)}
+
+
+def test_images_of_a_class_without_a_name_are_left_out(tmp_path: Path) -> None:
+    result, images = added(folder(tmp_path / "faces", classes("happy sad", 6) | {" /1.png": png(9)}))
+    assert set(images.labels) == {0, 1}
+    assert skipped(result) == {" /1.png": "its class has no name"}

@@ -249,6 +249,9 @@ def test_one_of_ferplus_folders_under_another_name(tmp_path: Path) -> None:
         (path / "label.csv").write_text(line)
         with pytest.raises(DataError, match=r"label.csv, line 1: .*10 counts of votes"):
             read(path, "ferplus+images")
+    (path / "label.csv").write_text("a.png,9,0,0,0,0,0,0,0,1,0\na.png,0,9,0,0,0,0,0,0,1,0\n")
+    with pytest.raises(DataError, match="line 2: a.png has another class before"):
+        read(path, "ferplus+images")
 
 
 ROBOFLOW = b"filename, Angry, Happy face, Sad\n"
@@ -291,6 +294,7 @@ def test_roboflow_without_copies_has_no_groups_and_masks_are_refused(tmp_path: P
     for text, said in (
         (b"Pixel Value, Class\n0, face\n", "no column 'filename'"),
         (ROBOFLOW + b"a.jpg, 0, yes, 0\n", "'yes'"),
+        (ROBOFLOW + b"a.jpg, 0, 1, 0\na.jpg, 0, 1, 0\na.jpg, 1, 0, 0\n", "line 4: a.jpg has another class before"),
     ):
         (tmp_path / "one" / "_classes.csv").write_bytes(text)
         with pytest.raises(DataError, match=said):
@@ -494,11 +498,45 @@ def test_hugging_face_json_lines_in_split_folders_with_class_folders(tmp_path: P
     ]
 
 
+def test_a_column_without_a_name_is_neither_person_nor_class(tmp_path: Path) -> None:
+    """As pandas writes the numbers of the rows; a blank line may stand above."""
+    table = b"\n,file_name,label\n0,1.png,sad\n1,2.png,happy\n"
+    path = folder(tmp_path / "h", {"metadata.csv": table, "1.png": png(1), "2.png": png(2)})
+    _, items, _ = read(path)
+    assert [(item.label, item.group, item.attributes) for item in items] == [("sad", "", {}), ("happy", "", {})]
+    (path / "metadata.csv").write_bytes(table + b"2,3.png,nan\n")
+    with pytest.raises(DataError, match="line 5: no class"):
+        read(path)
+    table = b",file_name\n0,sad/1.png\n1,happy/2.png\n"
+    by_folder = {"metadata.csv": table, "sad/1.png": png(1), "happy/2.png": png(2)}
+    assert [item.label for item in read(folder(tmp_path / "f", by_folder))[1]] == ["happy", "sad"]
+
+
+def test_json_lines_end_at_line_ends_alone(tmp_path: Path) -> None:
+    """JSON allows U+2028 and U+0085 inside a text."""
+    table = '{"file_name": "1.png", "label": "sad", "subject": 7.0, "said": "a\u2028b\u0085c"}\n'
+    _, items, _ = read(folder(tmp_path / "h", {"metadata.jsonl": table.encode(), "1.png": png(1)}))
+    assert [(item.label, item.group, item.attributes["said"]) for item in items] == [("sad", "7", "a\u2028b\u0085c")]
+
+
+@pytest.mark.parametrize("name", ["my.csv", "metadata.csv"])
+def test_a_link_to_a_table_lies_where_its_images_are(name: str, tmp_path: Path) -> None:
+    table = f"emotion,pixels\n0,{row(1)}\n" if name == "my.csv" else "file_name,label\n1.png,angry\n"
+    kept = folder(tmp_path / "kept", {"table_v2.csv": table.encode()}) / "table_v2.csv"
+    link = folder(tmp_path / "h", {"1.png": png(1)}) / name
+    link.symlink_to(kept)
+    assert [item.label for item in read(link)[1]] == ["angry"]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
         ("metadata.csv", "filename,label\n1.png,happy\n", "no column 'file_name'. Did you mean 'filename'"),
         ("metadata.csv", "file_name\n1.png\n", "line 2: no class"),
+        ("metadata.csv", "file_name,label\n1.png,nan\n", r"line 2: no class \(label is 'nan'\)"),
+        ("metadata.csv", "file_name,label\n1.png,-1\n", "line 2: no class"),
+        ("metadata.jsonl", '{"file_name": "1.png", "label": NaN}\n', "line 1: no class"),
+        ("metadata.jsonl", '{"file_name": "1.png", "label": " "}\n', "line 1: no class"),
         ("metadata.csv", "file_name,label,split\n1.png,happy,trian\n", "split is 'trian'.*Did you mean 'train'"),
         ("metadata.jsonl", '{"file_name": "1.png"', "line 1 is no valid JSON"),
         ("metadata.csv", "file_name,label\n2.png,happy\n", "none of which is in"),

@@ -1,6 +1,8 @@
 """Parquet as Hugging Face writes it: one plan for class and split, streamed, every row accounted for."""
 
 import csv
+import io
+import os
 import struct
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from ganfer.cli.main import cli  # noqa: E402
 from ganfer.config import load_config  # noqa: E402
 from ganfer.data.imageset import ImageSet, read_set  # noqa: E402
 from ganfer.data.ingest import add  # noqa: E402
+from ganfer.data.parquet import write_parquet  # noqa: E402
 from ganfer.data.sources import parquet_files, parquet_probe  # noqa: E402
 from ganfer.data.sources.several import missing_shards  # noqa: E402
 from ganfer.data.unlabelled import add_pool  # noqa: E402
@@ -397,3 +400,22 @@ def test_a_table_of_images_within_parquet_files_names_those_files(tmp_path: Path
     )
     with pytest.raises(DataError, match=r"lies in a file of many images.*Add those files themselves: data of"):
         imported(tmp_path / "batch")
+
+
+def test_a_class_and_a_person_that_say_nothing(tmp_path: Path) -> None:
+    names = ["angry", "happy", "nan", "-1", " "] * 6
+    people = [float(i % 7) if i % 5 else float("nan") for i in range(30)]
+    file = parquet(tmp_path / "faces.parquet", 30, metadata=None, label=names, subject=people)
+    result, images = imported(file)
+    assert images.class_names == ("angry", "happy")
+    assert set(images.group) == {"", *(str(i % 7) for i in range(1, 30, 5))}
+    assert result.figures["skipped"] == {"no class in the row": 18}
+
+
+def test_a_file_is_written_in_a_folder_whose_name_is_no_utf_8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / os.fsdecode(b"f\xfc")
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    write_parquet(Path("a.parquet"), [("1.png", png(1), "angry", {})], ["angry"], {})
+    assert sorted(os.listdir()) == ["a.parquet"]
+    assert pq.read_table(io.BytesIO(Path("a.parquet").read_bytes())).num_rows == 1

@@ -159,3 +159,12 @@ def test_a_shard_that_is_cut_off_is_said_before_the_first_is_read(tmp_path: Path
     with pytest.raises(DataError, match=r"train-000001.tar is damaged.*end mark"):
         add(Workspace("w"), CONFIG, tmp_path, dry_run=False)
     assert not Path("w").exists()
+
+
+def test_a_class_and_a_person_that_say_nothing(tmp_path: Path) -> None:
+    names = ["angry", "happy", "nan", "-1", " "] * 6
+    people = [float(i % 7) if i % 5 else float("nan") for i in range(30)]
+    result, images = imported(tarred(tmp_path / "a.tar", samples(names, subject=people)))
+    assert images.class_names == ("angry", "happy")
+    assert set(images.group) == {"", *(str(i % 7) for i in range(1, 30, 5))}
+    assert result.figures["skipped"] == {"no class in the sample": 18}

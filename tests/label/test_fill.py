@@ -250,6 +250,21 @@ def test_batches_without_a_generator_are_refused(tmp_path: Path) -> None:
         quota_of(batch)
 
 
+def test_what_cannot_be_filled_is_said_before_a_labeller_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace(tmp_path)
+    add_batch(workspace, add_set(workspace, tiny_set()), np.array([0, 1]))
+    own = project(workspace)
+    monkeypatch.setattr(own.needs, "classifier", lambda *_: pytest.fail("trained before"))
+    with pytest.raises(GanferError, match="The GAN that drew .* is gone"):
+        own.label(fill=True)
+    (tmp_path / "faces").mkdir()
+    with pytest.raises(GanferError, match="a folder has no generator"):
+        own.label(tmp_path / "faces", fill=True)
+    assert len(workspace.runs("synthetic")) == 1
+
+
 def test_the_command_says_what_it_would_do(trained: Workspace) -> None:
     plan = project(trained).label(fill=True, dry_run=True)
     assert "draw more faces until" in str(plan)

@@ -112,6 +112,16 @@ def test_a_fixed_threshold_and_any_class(project: Project) -> None:
     assert sum(strict.label().figures["screen"]["kept"].values()) < 63
 
 
+def test_a_labelling_that_is_asked_for_again_is_the_one_that_counts(project: Project) -> None:
+    batch = project.needs.batch()
+    first = project.label()
+    shown = (batch.path / "metadata.csv").read_bytes()
+    strict = Project(project.workspace, fast_config(label__min_confidence="1")).label()
+    assert (newest_labels(batch).path, first.path) == (strict.path, project.label().path)  # type: ignore[union-attr]
+    assert newest_labels(batch).path == first.path  # type: ignore[union-attr]
+    assert (batch.path / "metadata.csv").read_bytes() == shown
+
+
 @pytest.mark.parametrize("value", ["high", "1.5", "-0.1", "nan"])
 def test_a_threshold_that_is_none(project: Project, value: str) -> None:
     with pytest.raises(ConfigError, match="label.min_confidence"):

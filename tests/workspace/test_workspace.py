@@ -78,6 +78,21 @@ def test_the_newest_is_the_last_that_finished_whatever_the_clock_says(tmp_path: 
     finish(workspace, key={**KEY, "seed": 3})
 
 
+def test_a_run_that_is_asked_for_again_is_the_newest(tmp_path: Path) -> None:
+    """What the last command named is what the next one takes, also where it was there already."""
+    workspace = Workspace(tmp_path)
+    first, second = finish(workspace, key={**KEY, "seed": 9}), finish(workspace, key={**KEY, "seed": 1})
+    made, newer = (workspace.find("gans", name).record for name in (first, second))
+    with workspace.run("gans", "dcgan", {**KEY, "seed": 1}).work("test"):
+        assert workspace.find("gans", second).record == newer  # it was the newest
+    with workspace.run("gans", "dcgan", {**KEY, "seed": 9}).work("test") as record:
+        assert record == made
+    assert [run.name for run in workspace.runs("gans")] == [second, first]
+    newest = workspace.latest("gans")
+    assert newest is not None
+    assert {**newest.record, "asked": ""} == {**made, "asked": ""}
+
+
 def test_find_by_beginning(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     name = finish(workspace)
@@ -153,6 +168,18 @@ def test_a_file_is_no_workspace(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(WorkspaceError, match="is a file"):
         Workspace(tmp_path / "file")
+
+
+def test_the_users_folder_is_meant_by_its_sign(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Workspace("~/work").root == tmp_path / "work"
+    assert Workspace("work~").root == Path("work~")
+
+
+def test_a_name_that_is_no_utf_8_is_no_workspace() -> None:
+    """The weights of a network are not read by such a path."""
+    with pytest.raises(WorkspaceError, match="cannot be a workspace: its name is no UTF-8 text"):
+        Workspace(os.fsdecode(b"w\xff"))
 
 
 def test_the_environment_names_the_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from ganfer.data.sources.items import Item, Note, Pixels, ReadOptions, Refused, 
 from ganfer.data.sources.survey import Survey, base
 from ganfer.data.sources.tables import csv_rows, named, number, split_column, split_value
 from ganfer.data.sources.trees import Tree
-from ganfer.data.sources.words import EVAL, expression_in, split_and_rest, split_word
+from ganfer.data.sources.words import EVAL, expression_in, meant_by_eval, split_and_rest, split_word
 from ganfer.errors import DataError
 from ganfer.runtime.tables import encoding_of
 
@@ -43,7 +43,7 @@ def items(classes: Sequence[str]) -> Callable[[Tree, Survey, ReadOptions], Strea
         del options
         chosen = _chosen(seen)
         splits = _parts(chosen) if len(chosen) > 1 else {}
-        measured = "val" if "test" in splits.values() and "val" not in splits.values() else "test"
+        measured = meant_by_eval(splits.values())
         for name in chosen:
             split = splits.get(name, "")
             yield from _rows(tree, name, measured if split == EVAL else split, classes)

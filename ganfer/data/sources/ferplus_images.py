@@ -41,7 +41,9 @@ def items(tree: Tree, seen: Survey, options: ReadOptions) -> Stream:
                     where = f"{what}, line {reader.line_num}"
                     tally = _votes(cells, where)
                     path = path_in(tree, folder, cells[0].strip())
-                    rows[path] = [labelled(Item(path, "", b"", split=_split(name)), tally, options.soft_labels)]
+                    found = [labelled(Item(path, "", b"", split=_split(name)), tally, options.soft_labels)]
+                    if rows.setdefault(path, found) != found:
+                        raise DataError(f"{where}: {path} has another class before.", "Mend one of the lines.")
         except csv.Error as error:
             raise DataError(f"{what}, line {reader.line_num}: no valid CSV ({error}).", "Mend that line.") from error
     yield from joined(tree, rows, str, TABLE)

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ganfer.data.sources.words import EVAL, expression_in, split_and_rest
+from ganfer.data.sources.words import EVAL, expression_in, meant_by_eval, split_and_rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ def folder_paths(names: Sequence[str]) -> dict[str, FolderPath]:
             children[parts[:i]].add(part)
     found = {name: _split_parts(parts, children) for name, parts in paths.items()}
     stated = {split for splits in found.values() for _, split in splits[-1:]}
-    measured = "val" if "test" in stated and "val" not in stated else "test"
+    measured = meant_by_eval(stated)
     result = {}
     for name, splits in found.items():
         split = splits[-1][1] if splits else ""

@@ -19,6 +19,7 @@ from ganfer.data.sources.tables import (
     json_of,
     label_files,
     lines_of,
+    meaning,
     path_in,
     split_column,
     split_value,
@@ -46,8 +47,6 @@ GROUP = frozenset(
         "actorid",
     )
 )  # spaces and underscores aside
-
-WHOLE = re.compile(r"^(\d+)\.0+$")  # a class's number, as pandas writes it where a row has none
 
 _SHARDED = re.compile(r"\.(?:parquet|tar)::")  # how a batch names an image in one
 
@@ -124,9 +123,13 @@ def _read(tree: Tree, seen: Survey, options: ReadOptions) -> tuple[_Rows, list[N
                     f"{where}: {printable(path)} lies in a file of many images.",
                     f"Add those files themselves: {path.partition('::')[0].rpartition('/')[0] or '.'} of {tree.path}.",
                 )
-            of_row = WHOLE.sub(r"\1", row.get(label, "")) or (plan.of(path).label if plan else "")
-            if not of_row or (not row.get(label) and split_word(of_row)):
-                raise DataError(f"{where}: no class.", f"Give it in a column {', '.join(LABEL)}, or in the folder.")
+            told = meaning(row.get(label, ""))
+            of_row = told or (plan.of(path).label if plan else "")
+            if not of_row or (not told and split_word(of_row)):
+                written = f" ({label} is {row[label]!r})" if row.get(label) else ""
+                raise DataError(
+                    f"{where}: no class{written}.", f"Give it in a column {', '.join(LABEL)}, or in the folder."
+                )
             split = split_value(row.get(usage, ""), usage, what, line) if usage else ""
             known = {"file_name", usage, label, group}
             item = Item(
@@ -134,15 +137,21 @@ def _read(tree: Tree, seen: Survey, options: ReadOptions) -> tuple[_Rows, list[N
                 of_row,
                 b"",
                 split=split or split_of(path),
-                group=row.get(group, ""),
+                group=meaning(row.get(group, "")),
                 attributes={key: value for key, value in row.items() if key and key not in known and value},
             )
-            if path in rows and rows[path][0].label != of_row:
+            before, there = rows.get(path, (item, where))
+            if _said(before) != _said(item):
                 raise DataError(
-                    f"{where}: {path} is {of_row}, and {rows[path][0].label} in {rows[path][1]}.", "Mend one of them."
+                    f"{where}: {path} is {_said(item)}, and {_said(before)} in {there}.", "Mend one of them."
                 )
             rows[path] = item, where
     return rows, notes, plain
+
+
+def _said(item: Item) -> str:
+    """What a row says of its image: class, split and subject."""
+    return ", ".join(word for word in (item.label, item.split, item.group) if word)
 
 
 def _csv_lines(text: str, what: str) -> Iterator[tuple[int, dict[str, str]]]:
@@ -152,7 +161,7 @@ def _csv_lines(text: str, what: str) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _json_lines(text: str, what: str) -> Iterator[tuple[int, dict[str, str]]]:
-    for line, record in enumerate(text.splitlines(), start=1):
+    for line, record in enumerate(lines_of(text), start=1):
         if not record.strip():
             continue
         row = json_of(record, f"{what}, line {line}", "Mend that line.")
@@ -164,7 +173,8 @@ def _json_lines(text: str, what: str) -> Iterator[tuple[int, dict[str, str]]]:
                 columns[column] = columns[column][0]
             if isinstance(columns.get(column), (list, dict)):
                 raise DataError(f"{what}, line {line}: {column} is {columns[column]!r}.", "An image has one class.")
-        yield line, {name: "" if value is None else str(value) for name, value in columns.items()}
+        missing = {name for name, value in columns.items() if value is None or value != value}  # null, NaN
+        yield line, {name: "" if name in missing else str(value).strip() for name, value in columns.items()}
 
 
 def _label_column(columns: Sequence[str], lines: Sequence[tuple[int, dict[str, str]]], what: str) -> str:

@@ -17,9 +17,9 @@ class Item:
     """One labelled image, not decoded yet.
 
     id: its name within the source. label: the class's name as the source writes it. data: an encoded image, where it
-    lies, or pixels as text. split: train, val, test, or "" where the source has none. group: the subject, "" where
-    unknown. box: (left, top, right, bottom) of the face in pixels, or None for the whole image. votes: class name ->
-    share, or None.
+    lies, or pixels as text. split: train, val, test, eval (one of the two), or "" where the source has none. group: the
+    subject, "" where unknown. box: (left, top, right, bottom) of the face in pixels, or None for the whole image.
+    votes: class name -> share, or None.
     """
 
     id: str

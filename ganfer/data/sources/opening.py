@@ -34,12 +34,12 @@ def open_tree(path: Path) -> Tree:
         return FolderTree(path)
     if not path.is_file():
         raise DataError(f"{path} does not exist.", f"Here is {Path.cwd()}; check the spelling.")
+    here = path.parent.resolve() / path.name  # a link lies beside its images, or in a folder of its own
     steps = _STANDS_FOR.get(path.name.lower())
     if steps:
-        place = path.resolve().parents[steps - 1]
-        return FolderTree(place)
+        return FolderTree(here.parents[steps - 1])
     if path.suffix.lower() in (".csv", ".parquet"):
-        return FolderTree(path.resolve().parent, only=path.name)
+        return FolderTree(here.parent, only=path.name)
     if zipfile.is_zipfile(path):
         return ZipTree(path)
     if _like_tar(path):  # whatever its name: mirrors call a tar.gz a zip

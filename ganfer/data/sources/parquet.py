@@ -16,9 +16,9 @@ from ganfer.data.sources.items import Item, Note, Pixels, ReadOptions, Refused, 
 from ganfer.data.sources.parquet_files import Field, ParquetFile, image_bytes, image_path
 from ganfer.data.sources.several import missing_shards
 from ganfer.data.sources.survey import Survey, split_of
-from ganfer.data.sources.tables import split_column, split_value
+from ganfer.data.sources.tables import meaning, split_column, split_value
 from ganfer.data.sources.trees import Tree
-from ganfer.data.sources.words import EVAL, split_and_rest, words
+from ganfer.data.sources.words import EVAL, meant_by_eval, split_and_rest, words
 from ganfer.data.text import printable
 from ganfer.errors import DataError, did_you_mean
 
@@ -132,9 +132,8 @@ def labels(tree: Tree, seen: Survey, options: ReadOptions) -> Iterator[str]:
             if file.fields[roles.label].kind == "whole":
                 yield from roles.names
             else:
-                yield from dict.fromkeys(
-                    str(row[roles.label]) for _, row in file.read([roles.label]) if row[roles.label]
-                )
+                found = (_class(row[roles.label], roles, file.what, n) for n, row in file.read([roles.label]))
+                yield from dict.fromkeys(label for label in found if label)
 
 
 def count(tree: Tree) -> int:
@@ -161,17 +160,15 @@ def _file_splits(seen: Survey) -> dict[str, str]:
     own_words = {name: split_and_rest(PurePosixPath(name).stem)[0] for name in seen.parquet}
     found = {name: own_words[name] or split_of(name) for name in seen.parquet}
     stated = set(found.values())
-    measured = "val" if "test" in stated and "val" not in stated else "test"
+    measured = meant_by_eval(stated)
     return {name: measured if split == EVAL else split for name, split in found.items()}
 
 
 def _roles(file: ParquetFile, options: ReadOptions) -> Roles:
     fields = file.fields
-    for meaning, name in options.columns.items():
+    for role, name in options.columns.items():
         if name not in fields:
-            raise DataError(
-                f"{file.what} has no column {name!r} (--column {meaning}={name}).", did_you_mean(name, fields)
-            )
+            raise DataError(f"{file.what} has no column {name!r} (--column {role}={name}).", did_you_mean(name, fields))
     image, pixels = _image(file, options)
     label = _label(file, image, options)
     names = fields[label].names or options.class_names
@@ -335,7 +332,7 @@ def _item(row: dict[str, Any], roles: Roles, place: str, name: str, what: str, n
         return Refused(name, _NO_CLASS)
     split = _split_of(row, roles, what, number)
     attributes = {key: str(row[key]) for key in roles.attributes if row[key] is not None}
-    group = "" if not roles.group or row[roles.group] is None else str(row[roles.group])
+    group = "" if not roles.group or row[roles.group] is None else meaning(str(row[roles.group]))
     return Item(name, label, data, split or place, group, attributes=attributes)
 
 
@@ -353,7 +350,7 @@ def _class(value: object, roles: Roles, what: str, number: int) -> str:
         if not 0 <= value < len(roles.names):
             raise DataError(f"{what}, row {number}: class {value}.", f"It must be 0 to {len(roles.names) - 1}.")
         return roles.names[value]
-    return str(value)
+    return meaning(str(value))
 
 
 def _lines(roles: Roles, fields: dict[str, Field], options: ReadOptions) -> list[str]:
@@ -365,7 +362,5 @@ def _lines(roles: Roles, fields: dict[str, Field], options: ReadOptions) -> list
         else ""
     )
     plain = [f"image: column {roles.image!r}, {kind}", f"class: column {roles.label!r}{named}"]
-    plain += [
-        f"{meaning}: column {name!r}" for meaning, name in (("subject", roles.group), ("split", roles.split)) if name
-    ]
+    plain += [f"{role}: column {name!r}" for role, name in (("subject", roles.group), ("split", roles.split)) if name]
     return plain

@@ -31,6 +31,7 @@ from ganfer.data.sources.several import ShardsTree
 from ganfer.data.sources.survey import Survey, looks_like_picture, survey
 from ganfer.data.sources.trees import Tree
 from ganfer.data.sources.watched import WatchedTree, workspaces_in
+from ganfer.data.sources.words import EVAL, meant_by_eval, split_word
 from ganfer.errors import DataError, did_you_mean
 
 __all__ = ["KINDS", "DatasetSource", "Layout", "open_source", "open_tree", "source_stem"]
@@ -158,6 +159,8 @@ class DatasetSource:
                 told.add(entry.id)
                 left[said_of(entry)].append(entry.id)
                 yield self._placed(entry)
+            elif isinstance(entry, Item) and not entry.label.strip():
+                yield Refused(entry.id, "its class has no name")
             elif isinstance(entry, Item) and self.options.class_names:
                 named = replace(entry, label=self._named(entry.label))
                 numbers |= named.label in self.options.class_names
@@ -220,6 +223,12 @@ class DatasetSource:
         if self.kind == "parquet":
             return parquet.count(self.tree)
         return self.seen.images if self.tree.listed and self.seen.images else None
+
+    @property
+    def named_split(self) -> str:
+        """The split that the path itself is named after (`test/`, `val.zip`), of images that say none; "" for none."""
+        found = split_word(self.path.resolve().name.partition(".")[0])
+        return meant_by_eval(()) if found == EVAL else found
 
     def digest(self) -> str:
         """SHA-256 that changes when the source does."""

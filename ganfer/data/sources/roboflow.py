@@ -36,7 +36,9 @@ def items(tree: Tree, seen: Survey, options: ReadOptions) -> Stream:
                     "Export the set from Roboflow for classification (multi-class CSV), not for masks.",
                 )
             path = path_in(tree, folder, row[_FILE])
-            rows[path] = [_item(path, row, f"{what}, line {line}")]
+            found = [_item(path, row, f"{what}, line {line}")]
+            if rows.setdefault(path, found) != found:
+                raise DataError(f"{what}, line {line}: {path} has another class before.", "Mend one of the lines.")
     origins = Counter(_origin(path) for path in rows)
     copies = sum(origins.values()) - len(origins)
     if copies:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from math import isfinite
@@ -12,12 +13,14 @@ from typing import Any
 from ganfer.data.sources.items import Item, Note, Refused, Stream
 from ganfer.data.sources.survey import is_image
 from ganfer.data.sources.trees import Entry, Tree
-from ganfer.data.sources.words import EVAL, SPLIT_COLUMNS, is_split_column, split_word
+from ganfer.data.sources.words import SPLIT_COLUMNS, is_split_column, split_word
 from ganfer.data.text import composed, printable
 from ganfer.errors import DataError, did_you_mean
 from ganfer.runtime.tables import delimiter_of, encoding_of
 
 _SURE = ("split", "usage")
+_WHOLE = re.compile(r"^(\d+)\.0+$")  # a number, as pandas writes it where a row has none
+_NOTHING = ("nan", "NaN", "<NA>", "-1", "-1.0")  # a person may be called Nan
 
 csv.field_size_limit(2**24)  # a FER2013 row has 9 kB; pixels of larger images may come the same way
 
@@ -78,8 +81,10 @@ def csv_rows(
     reader, above = csv.reader(lines), 0
     try:
         first = next(lines, "")
+        while first and not first.strip():
+            first, above = next(lines, ""), above + 1
         if first.strip().strip('"').lower().startswith("sep="):  # a spreadsheet's own word for the separator
-            first, above = next(lines, ""), 1
+            first, above = next(lines, ""), above + 1
         reader = csv.reader(chain([first], lines), delimiter=delimiter_of(first))
         header = [name.strip() for name in next(reader, [])]
         if lower:
@@ -93,8 +98,9 @@ def csv_rows(
                     f"{what} has no column {name!r}.", did_you_mean(name, header) if header else "It is empty."
                 )
         for values in reader:
-            if values:
-                yield reader.line_num + above, dict(zip(header, (value.strip() for value in values), strict=False))
+            if values:  # a column without a name, as pandas writes the numbers of the rows, says nothing
+                row = {name: value.strip() for name, value in zip(header, values, strict=False) if name}
+                yield reader.line_num + above, row
     except csv.Error as error:
         raise DataError(
             f"{what}, line {reader.line_num + above}: no valid CSV ({error}).", "Mend that line."
@@ -129,6 +135,12 @@ def named(code: float, names: Sequence[str], what: str, line: int, first: int = 
     return names[index]
 
 
+def meaning(cell: str) -> str:
+    """The class or person that a cell names; "" where it says that there is none, as NaN or as the Hub's -1."""
+    found = _WHOLE.sub(r"\1", cell.strip())
+    return "" if found in _NOTHING else found
+
+
 def split_column(header: Sequence[str], first: Mapping[str, str], known: Sequence[str]) -> tuple[str, list[Note]]:
     """The column that holds the split, "" for none, and what to say of columns that only look like it.
 
@@ -155,7 +167,7 @@ def split_value(value: str, column: str, what: str, line: int) -> str:
             f"{what}, line {line}: {column} is {value!r}.",
             f"It must be a word for train, val or test (Training, PublicTest, PrivateTest). {_nearest(value)}".strip(),
         )
-    return "test" if split == EVAL else split
+    return split
 
 
 def _nearest(value: str) -> str:

@@ -155,7 +155,9 @@ class FolderTree:
                 name = f"{prefix}{entry.name}"
                 if is_junk(entry.name) or (self.only is not None and entry.name != self.only):
                     continue
-                if entry.is_dir():
+                if entry.is_symlink() and not os.path.exists(entry.path):  # also where links lead in a circle
+                    yield Refused(name, "a link to nothing")
+                elif entry.is_dir():
                     if entry.name.startswith("."):
                         yield hidden(name + "/")
                     else:
@@ -164,8 +166,6 @@ class FolderTree:
                     yield hidden(name)
                 elif entry.is_file():
                     yield name, entry
-                elif entry.is_symlink():
-                    yield Refused(name, "a link to nothing")
                 else:
                     yield Refused(name, "no regular file")  # a pipe or a device would be waited on for ever
 

@@ -11,14 +11,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ganfer.data.names import EXPRESSIONS, canonical
-from ganfer.data.sources.huggingface import GROUP, LABEL, WHOLE
+from ganfer.data.sources.huggingface import GROUP, LABEL
 from ganfer.data.sources.items import Item, ReadOptions, Refused, Stream
 from ganfer.data.sources.several import ShardsTree, missing_shards
 from ganfer.data.sources.survey import Survey, is_image, split_of
-from ganfer.data.sources.tables import json_of, split_value, text_of
+from ganfer.data.sources.tables import json_of, meaning, split_value, text_of
 from ganfer.data.sources.tars import check_end
 from ganfer.data.sources.trees import Entry, Tree, is_tar
-from ganfer.data.sources.words import EVAL, split_and_rest, words
+from ganfer.data.sources.words import EVAL, meant_by_eval, split_and_rest, words
 from ganfer.errors import DataError
 
 _CLASS = (*LABEL, "cls")
@@ -86,7 +86,7 @@ class _Splits:
         self.shards = shards = list(inner.shards) if isinstance(inner, ShardsTree) else []
         self.files = list(inner.shards.values()) if isinstance(inner, ShardsTree) else []
         found = {shard: split_and_rest(PurePosixPath(_stem(shard)).name)[0] or split_of(shard) for shard in shards}
-        measured = "val" if "test" in found.values() and "val" not in found.values() else "test"
+        measured = meant_by_eval(found.values())
         self._of = {shard: measured if split == EVAL else split for shard, split in found.items()}
         self.told: dict[str, list[str]] = {}
         for shard, split in self._of.items():
@@ -152,12 +152,11 @@ def _take(sample: _Sample, entry: Entry, tree: Tree) -> None:
 
 
 def _class(cls: str, facts: dict[str, Any], what: str) -> str:
-    """The class that KEY.cls says, else KEY.json; "" for none, or -1. DataError where they name two expressions."""
+    """The class that KEY.cls says, else KEY.json; "" for none. DataError where they name two expressions."""
     told = next((str(facts[name]) for name in _CLASS if facts.get(name) not in (None, "")), "")
     if (one := canonical(cls)) != (two := canonical(told)) and {one, two} <= set(EXPRESSIONS):
         raise DataError(f"{what} has class {cls} in its .cls, and {told} in its .json.", "Mend one of them.")
-    label = WHOLE.sub(r"\1", cls or told)
-    return "" if label == "-1" else label
+    return meaning(cls) or meaning(told)
 
 
 def _finished(sample: _Sample, splits: _Splits, tree: Tree, options: ReadOptions) -> Stream:
@@ -190,6 +189,6 @@ def _finished(sample: _Sample, splits: _Splits, tree: Tree, options: ReadOptions
         label,
         sample.image.data,
         split,
-        str(facts.get(group, "")) if group else "",
+        meaning(str(facts[group])) if group else "",
         attributes={key: str(value) for key, value in facts.items() if key not in _KNOWN and key != group},
     )

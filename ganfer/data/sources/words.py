@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Container
 from functools import cache
 
 from ganfer.data.names import EXPRESSIONS, canonical
@@ -89,6 +90,11 @@ def split_word(name: str) -> str:
     """The split that a name stands for: train, val, test, `EVAL`, or "" where it says something else or more."""
     split, rest = split_and_rest(name)
     return "" if rest else split
+
+
+def meant_by_eval(stated: Container[str]) -> str:
+    """The split that `EVAL` is in a source that names these splits."""
+    return "val" if "test" in stated and "val" not in stated else "test"
 
 
 @cache
