@@ -253,14 +253,14 @@ def open_source(
         kind = _found_out(path, tree, seen, options)
     elif not (KINDS[kind].allows or KINDS[kind].fits)(seen):
         raise DataError(
-            f"{path} does not look like {kind} ({KINDS[kind].summary}).", "Leave --as away, or check the path."
+            f"{path} does not look like {kind} ({KINDS[kind].summary}).", "Leave --as out, or check the path."
         )
     if options.columns and kind != "parquet":
-        raise DataError(f"--column is for Parquet; {path} is read as {kind}.", "Leave it away.")
+        raise DataError(f"--column is for Parquet; {path} is read as {kind}.", "Leave it out.")
     if (options.class_level or options.subject_level) and kind not in _BY_FOLDER:
         raise DataError(
             f"--class-level and --subject-level are for class folders; {path} is read as {kind}.",
-            "Leave them away, or add --as folder.",
+            "Leave them out, or add --as folder.",
         )
     return DatasetSource(path, kind, KINDS[kind], tree, seen, options, workspaces)
 
