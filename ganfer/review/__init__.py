@@ -1,4 +1,4 @@
-"""A person looks, judges and corrects: synthetic faces, doubtful labels, the experiment's reports, a blind test.
+"""A person looks, decides and corrects: synthetic faces, doubtful labels, the experiment's reports, a blind test.
 
 `decisions` is the log that a person's decisions are written to at once (a `journal`; `exchange` takes it in and out),
 and `effect` what they change for training; `wall` is a set of images with what is known of them, made by `faces` from a
