@@ -207,7 +207,7 @@ class Workspace:
         remedy = "Remove that file; the runs beside it are kept."
         found = read_object(marker, remedy).get("format")
         if type(found) is not int:
-            raise WorkspaceError(f"{marker} is damaged (its format is no number).", remedy)
+            raise WorkspaceError(f"{marker} is damaged (its format is not a number).", remedy)
         if found > FORMAT:
             raise WorkspaceError(
                 f"{self.root} was made by a newer ganfer (format {found}, this one reads {FORMAT}).",
