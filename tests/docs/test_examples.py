@@ -9,8 +9,10 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -229,6 +231,26 @@ def registries() -> Iterator[None]:
     for registry, before in kept:
         registry.clear()  # type: ignore[attr-defined]
         registry.update(before)  # type: ignore[attr-defined]
+
+
+def test_the_example_of_a_cluster_hands_its_address_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is not run as it stands, for want of Slurm: here with a cluster that is none."""
+
+    class SLURMCluster(nullcontext[Any]):
+        scheduler_address = "tcp://head:8786"
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__(self)
+
+        def scale(self, jobs: int) -> None: ...
+
+    asked: list[str] = []
+    monkeypatch.setitem(sys.modules, "dask_jobqueue", SimpleNamespace(SLURMCluster=SLURMCluster))
+    monkeypatch.setattr(Project, "retrain", lambda project: asked.append(project.config.cluster))
+    monkeypatch.chdir(tmp_path)
+    [block] = [each for each in blocks(ROOT / "docs" / "cluster.md") if each.language == "python"]
+    exec(compile(block.code, block.page, "exec"), {})
+    assert asked == ["tcp://head:8786"]
 
 
 def test_what_does_not_run_says_why() -> None:
