@@ -58,7 +58,7 @@ def common_with(
     """
     where = default_workspace or "$GANFER_WORKSPACE or ganfer-work"
     known = (
-        f"TOML settings: a file, or one of {len(shipped_configs())} that come with ganfer (--config list names them)"
+        f"TOML settings: a file, or one of {len(shipped_configs())} that come with ganfer (a wrong name lists them)"
     )
     known += f"  [default: {default_config}]" if default_config else ""
 

@@ -234,7 +234,7 @@ def open_source(
     DataError when it is missing, holds nothing ganfer reads, or does not fit `kind`.
     """
     if kind is not None and kind not in KINDS:
-        raise DataError(f"Unknown kind {kind!r}.", did_you_mean(kind, KINDS))
+        raise DataError(f"Unknown layout {kind!r}.", did_you_mean(kind, KINDS))
     options = options or ReadOptions()
     tree = open_tree(path) if isinstance(path, Path) else several(path)
     path = tree.path if not isinstance(path, Path) else path
