@@ -1,10 +1,16 @@
 """Expression classifiers: models, a trainer, calibration, evaluation and prediction. Importing this loads no torch.
 
-Read `training` (the loop) first: `config` has its settings, `samples` its images, `parts` and `state` what it uses,
-`augment`, `losses` and `muon` a step's pieces. `prediction` loads what it wrote (`files`, `records`), `calibration`,
-`evaluation` and `robustness` measure, `explanation` and `export` look inside and hand on, `folds` and `many` train
-several. `split_norm` keeps synthetic images apart in a training; `major_to_minor` and `tail_features` fill rare classes
-without a generator.
+Read `training` (the loop) first: `config` has its settings, `models` its networks, `samples` its images, `parts` and
+`state` what it uses, `augment`, `losses` (with `imbalance`), `backward` and `muon` (with `muon_stack`) a step's pieces;
+`start` begins it from another classifier. `prediction` loads what it wrote (`files`, `cards`, `records`, `plots`);
+`calibration`, `prior_shift`, `evaluation`, `scores` and `robustness` measure; `biases` moves class biases,
+`explanation` and `export` look inside and hand on. `split_norm` keeps synthetic images apart in a training;
+`major_to_minor` and `tail_features` fill rare classes without a generator. `errors` has the one error.
+
+`folds` and `many` train several, as `tasks` of the `scheduler`: on `processes` or a `cluster` (with `cluster_worker`).
+On a GPU, `sharing` says how many at a time: each in a process (`mps`) or in `turns` on `streams`. `device` and `probe`
+choose device and precision, `device_set` keeps images there, `recorder` replays steps, `memory` is for when it runs
+out.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def fitted_biases(card: dict[str, Any], file: Path) -> list[float]:
     """What was added to the last layer's biases after the training; empty where nothing was."""
     found = card.get(FITTED) or []
     if not isinstance(found, list) or not all(isinstance(x, int | float) and math.isfinite(x) for x in found):
-        raise ClassifierError(f"{file}: the card's {FITTED} are no numbers; train or copy it again")
+        raise ClassifierError(f"{file}: the card's {FITTED} are not numbers; train or copy it again")
     return found
 
 

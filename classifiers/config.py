@@ -24,7 +24,7 @@ def _option(default: Any, help: str, *, low: float | None = None, high: float | 
 class TrainConfig:
     """How a classifier is trained. A value out of range raises ClassifierError with the field, value and range."""
 
-    model: str = _option("compact", "architecture, one of list_models()")
+    model: str = _option("compact", "architecture: compact, cnn, resnet18, timm:NAME, ...; a wrong name lists them")
     epochs: int = _option(30, "passes over the training images", low=1, high=100_000)
     steps: int | None = _option(None, "optimiser steps; overrides epochs", low=1, high=100_000_000)
     batch_size: int = _option(128, "images per optimiser step", low=1, high=65_536)

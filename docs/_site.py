@@ -20,7 +20,7 @@ from ganfer.cli.main import cli
 from ganfer.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
-NOT_RUN = re.compile(r"^<!-- not run: (.+?) -->\n```\w*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+NOT_RUN = re.compile(r"^<!-- not run: ([^\n]+?) -->\n```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -48,7 +48,7 @@ def commands() -> str:
         "Every command prints its plan with `--dry-run`, can be interrupted, and goes on when given again. "
         "`ganfer COMMAND --help` shows the same text.\n\n"
         "Exit codes: 0 done, 1 an expected failure (one line says what to do), 2 wrong usage, "
-        "130 interrupted.\n",
+        "130 interrupted by Ctrl-C, 143 ended by SIGTERM, 129 by SIGHUP.\n",
     ]
     return "\n".join([*parts, *_command(cli, context, level=2)])
 
@@ -142,9 +142,9 @@ def not_run() -> str:
         "`--dry-run` or with tiny settings. These need something that the tests do not have:\n",
     ]
     for path in sorted((ROOT / "docs").rglob("*.md")):
-        for reason, code in NOT_RUN.findall(path.read_text(encoding="utf-8")):
+        for reason, language, code in NOT_RUN.findall(path.read_text(encoding="utf-8")):
             page = path.relative_to(ROOT / "docs").as_posix()
-            parts.append(f"[{page}](../{page}): {reason}.\n\n```sh\n{code}```\n")
+            parts.append(f"[{page}](../{page}): {reason}.\n\n```{language}\n{code}```\n")
     return "\n".join(parts)
 
 

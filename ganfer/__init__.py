@@ -2,6 +2,12 @@
 
 `ganfer.open("work")` gives the workspace's `Project`, whose methods are the commands of the same names.
 Importing `ganfer` loads neither torch nor numpy; the heavy modules are loaded when first used.
+
+Read `pipeline` first, the table of contents; `needs` makes what a command lacks, `workspace` holds what was made,
+`status` lists it, `results` has what a command returns, `errors` what it fails with, `version` the version. The stages
+have a folder each, in the order of the data: `data`, `gan`, `generate`, `label`, `classifier`, `experiment` (with
+`statistics` and `report`). Beside them: `metrics` and `quality`, `review`, `tune`, `live` and `serve`, `share` and
+`cards`, `tracking`. All stand on `config`, `page` and `runtime`; `cli` is the command line.
 """
 
 import os

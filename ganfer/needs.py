@@ -81,7 +81,7 @@ class Needs:
         if found is not None and found.file == starter.FILE:
             say(starter.notice())
         elif found is not None and data is not None and found.data_digest != data.digest:
-            say(f"{found.name} reads the faces, trained on other data than {data.name}: ganfer train classifier.")
+            say(f"{found.name} reads the faces. It was trained on other data; on {data.name}: ganfer train classifier.")
         return found
 
     def judge(self) -> Run:
@@ -218,7 +218,7 @@ class Needs:
         if steps:
             say("Plan: first " + "; then ".join(steps) + ".")
         if "data" in needed and self.workspace.active_data is None:
-            say("Your own images: ganfer data add PATH. With drawn faces, the three daily commands take minutes each.")
+            say("Your own images: ganfer data add PATH.")
 
 
 def _made(make: Callable[[], Result]) -> Run:

@@ -297,9 +297,9 @@ class Project:
         from ganfer.data.imageset import read_set
         from ganfer.generate.from_faces import Helpers, generate_from_faces, plan_lines
         from ganfer.generate.quota import train_counts
+        from ganfer.generate.real_faces import check_sources, plan_sources, source_names
         from ganfer.generate.request import unused
         from ganfer.generate.source import gan_source
-        from ganfer.generate.sources import check_sources, plan_sources, source_names
 
         there, given, own = self._drawing_gan(request), request.from_faces or (), request.own
         encoder = ["encoder"] if own and self.needs.encoder_of(there) is None else []

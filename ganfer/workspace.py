@@ -243,7 +243,7 @@ class Workspace:
         remedy = "Remove that file; the runs beside it are kept."
         found = read_object(marker, remedy).get("format")
         if type(found) is not int:
-            raise WorkspaceError(f"{marker} is damaged (its format is no number).", remedy)
+            raise WorkspaceError(f"{marker} is damaged (its format is not a number).", remedy)
         if found > FORMAT:
             raise WorkspaceError(
                 f"{self.root} was made by a newer ganfer (format {found}, this one reads {FORMAT}).",
@@ -344,7 +344,7 @@ def _exclusive(path: Path, what: str) -> Iterator[None]:
         except Timeout:
             if _holder_of(holder) in _ancestors():
                 raise WorkspaceError(
-                    f"{what}: the process that started this one is at work on it and would be waited for for ever.",
+                    f"{what}: the process that started this one is at work on it, so this one would wait for ever.",
                     'A script that starts processes must put its own lines under `if __name__ == "__main__":`.',
                 ) from None
             say(f"{what}: another ganfer process is at work on it; waiting for it (Ctrl-C gives up).")

@@ -1,6 +1,12 @@
 """StyleGAN2 for inference, anywhere: read any checkpoint safely, draw it fast, and steer it to what it rarely draws.
 
 A library of its own. Names are handed out lazily, so that importing the package loads no torch.
+
+`loading` opens a file by its `readers`; `fetching` brings it here (`known` lists the published ones). `config` is what
+a network looks like, `network` and `ops` compute it (`winograd` on a processor, `graphs` and `exact` on a GPU,
+`transfer` to it and back). `generator` draws images by seed, `sampling` many. `steering` leads it to classes,
+`projection` finds the latent code of an image; `discriminator` is for those who go on training. `errors` has the one
+error.
 """
 
 from __future__ import annotations

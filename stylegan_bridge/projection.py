@@ -67,14 +67,15 @@ class Projector:
     ) -> Projection:
         """Codes of targets (N, C, H, W) float32 or uint8, 0..255, of the space's own size.
 
-        starts: codes (N, L, D) to begin from, as an encoder gives; else each begins at the likest of some plain codes.
+        starts: codes (N, L, D) to begin from, as an encoder gives; else each begins at the most similar of some plain
+        codes.
         """
         targets = to_device(targets, self.starts.device).float()
         if targets.shape[1:] != self.start_images.shape[1:]:
             raise BridgeError(
                 f"images of shape {tuple(targets.shape[1:])}: this network draws {tuple(self.start_images.shape[1:])}"
             )
-        begin = self._likest(targets) if starts is None else to_device(starts, targets.device)
+        begin = self._closest(targets) if starts is None else to_device(starts, targets.device)
         points = self.prior.whitened(begin).detach().requires_grad_()
         noises = self._noises(len(targets))
         optimizer = torch.optim.Adam([points, *(noises or [])], lr=self.config.rate, betas=(0.9, 0.999))
@@ -131,7 +132,7 @@ class Projector:
         return Projection(codes, images, self.distance(images.to(targets.device).float(), targets), noises)
 
     @torch.no_grad()
-    def _likest(self, targets: Tensor) -> Tensor:
+    def _closest(self, targets: Tensor) -> Tensor:
         """For each target the plain code whose image is nearest to it."""
         count = len(self.starts)
         rows = [self._match(self.start_images, target.expand(count, -1, -1, -1)).argmin() for target in targets]

@@ -271,7 +271,7 @@ def recommended(report: Run) -> ServedModel:
 def _say_one_of(report: str, seeds: int) -> None:
     """Once, that one model is not the ensemble."""
     say(
-        f"{report} kept {BEST} as an ensemble of {seeds}; taken is the one that is best on validation. All together: "
+        f"{report} kept {BEST} as an ensemble of {seeds}; the one that is best on validation is used. All together: "
         f"ganfer evaluate --classifier {BEST}."
     )
 

@@ -11,9 +11,9 @@ from classifiers import Predictor
 from ganfer.classifier.opened import require_fitting, target_of
 from ganfer.classifier.train import real_only
 from ganfer.config import Config
+from ganfer.data.decode_many import decode_items
 from ganfer.data.imageset import ImageSet, read_set
 from ganfer.data.names import class_named
-from ganfer.data.pool import decode_items
 from ganfer.data.sources.items import Item
 from ganfer.data.sources.loose import images_below
 from ganfer.data.sources.survey import split_of

@@ -89,7 +89,7 @@ def real_only(images: ImageSet, split: str) -> ImageSet:
     if len(wrong):
         raise DataError(
             f"The {split} split holds {len(wrong)} synthetic image(s), the first is {chosen.ids[wrong[0]]}.",
-            "Synthetic images belong into training only; remove them and add the data again.",
+            "Synthetic images belong in training only; remove them and add the data again.",
         )
     if not len(chosen):
         raise DataError(f"The {split} split is empty.", "Add data with more images, or set data.val_fraction.")

@@ -19,7 +19,7 @@ def data() -> None:
 
 @data.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=PathParam(path_type=Path))
-@click.option("--as", "kind", metavar="KIND", help="Layout of PATH  [default: found out; see below]")
+@click.option("--as", "kind", metavar="KIND", help="Layout of PATH  [default: recognised; see above]")
 @click.option("--classes", metavar="A,B,...", default="", help="Take these classes only, e.g. happy,angry")
 @click.option(
     "--rename", "renames", metavar="OLD=NEW", multiple=True, help="Rename a class, e.g. anger=angry; may be repeated"

@@ -57,9 +57,7 @@ def common_with(
     daily: of the three commands that work in an empty folder, where they take the settings of the demo.
     """
     where = default_workspace or "$GANFER_WORKSPACE or ganfer-work"
-    known = (
-        f"TOML settings: a file, or one of {len(shipped_configs())} that come with ganfer (--config list names them)"
-    )
+    known = f"TOML settings: a file, or one of {len(shipped_configs())} that come with ganfer (a wrong name lists them)"
     known += f"  [default: {default_config}]" if default_config else ""
 
     def decorate(function: F) -> F:

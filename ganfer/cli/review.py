@@ -1,4 +1,4 @@
-"""`ganfer review`: a page to look, judge and correct."""
+"""`ganfer review`: a page to look, decide and correct."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,7 +1,10 @@
 """Settings: frozen dataclasses, strict TOML, overrides from the command line.
 
 Every default is written once, here (or in `classifiers.config` for the classifier). The command line takes its
-defaults and help texts from these fields. Nothing here loads torch.
+defaults and help texts from these fields. Nothing here loads torch. `fields` says what a setting is, `tree` puts all
+sections together, `load` reads TOML and overrides. The sections are in `training` (data, GAN), `faces` (drawing,
+steering, labelling, measuring), `judging` (the experiment, evaluation, search) and `using` (videos, the server,
+trackers). `parent` tells which network a GAN goes on from, since defaults depend on it.
 """
 
 from ganfer.config.faces import GenerateConfig, LabelConfig, QualityConfig, SteeringConfig, StyleganConfig

@@ -147,7 +147,7 @@ def _lines(figures: Mapping[str, Any], has_subjects: bool) -> list[str]:
         f"labels differ: {differing['exact_groups']:,} groups of equal images, {differing['near_pairs']:,} near pairs",
     ]
     if figures["lookalikes"]:
-        lines.append(f"of two people who look alike: {figures['lookalikes']:,} near pairs, which are not counted")
+        lines.append(f"near pairs of two people who look alike: {figures['lookalikes']:,}, which are not counted")
     if has_subjects:
         lines.append(f"subjects in several splits: {figures['subjects_in_several_splits']:,}")
     if not leaks["total"]:

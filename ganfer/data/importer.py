@@ -15,9 +15,9 @@ import numpy as np
 from ganfer.config import DataConfig
 from ganfer.data.checkpoint import Checkpoint
 from ganfer.data.decode import Decoded, Target
+from ganfer.data.decode_many import decode_items
 from ganfer.data.imageset import SPLITS, ImageSet, read_set
 from ganfer.data.names import is_loose
-from ganfer.data.pool import decode_items
 from ganfer.data.selection import Selection, check_counts, check_splits
 from ganfer.data.sources import DatasetSource, source_stem
 from ganfer.data.sources.items import Item, Note, Refused

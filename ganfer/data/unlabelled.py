@@ -15,11 +15,11 @@ import numpy as np
 from ganfer.config import Config, DataConfig
 from ganfer.data.damage import NO_PICTURE, damage_of, grey_chunks
 from ganfer.data.decode import Target
+from ganfer.data.decode_many import decode_items
 from ganfer.data.duplicates import find_duplicates
 from ganfer.data.imageset import COLUMNS, SPLITS, ImageSet, read_set, write_table
 from ganfer.data.importer import SYNTHETIC, SkippedList
 from ganfer.data.ingest import refuse_own, settings_of_set, undone
-from ganfer.data.pool import decode_items
 from ganfer.data.sources.items import Item, Refused
 from ganfer.data.sources.registry import open_tree, source_stem
 from ganfer.data.sources.survey import is_image, survey

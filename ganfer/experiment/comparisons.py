@@ -39,12 +39,16 @@ def selected(validation: dict[str, float]) -> Selection:
         return max((name for name in names if name in validation), key=lambda name: validation[name], default="")
 
     cheap = [name for name, arm in ARMS.items() if arm.role == "cheap"]
-    return Selection(best(cheap), best(REBALANCING), validation, best(WITHOUT))
+    return Selection(best(cheap), best(REBALANCING), validation, best(arms_without_faces()))
+
+
+def arms_without_faces() -> list[str]:
+    """The arms that train on no synthetic image; asked each time, since arms can be added."""
+    return [name for name, arm in ARMS.items() if arm.role in ("baseline", "cheap", "copies")]
 
 
 AGAINST_POOL = (("synthetic+best", "pool+best"), ("synthetic", "pool"))
 SPOKEN_OF = ("synthetic+best", "synthetic", "distilled+synthetic")  # by the verdict, the first that was trained
-WITHOUT = [name for name, arm in ARMS.items() if arm.role in ("baseline", "cheap", "copies")]
 
 
 @dataclass(frozen=True)

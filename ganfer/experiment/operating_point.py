@@ -12,7 +12,7 @@ import numpy as np
 
 from ganfer.data.imageset import ImageSet
 from ganfer.experiment.arms import Outcome
-from ganfer.experiment.comparisons import LEVEL, WITHOUT, mean_level, trained_apart
+from ganfer.experiment.comparisons import LEVEL, arms_without_faces, mean_level, trained_apart
 from ganfer.experiment.fitted import fit_biases
 from ganfer.statistics import verdict
 from ganfer.statistics.verdict import Estimate, Measured
@@ -48,7 +48,8 @@ def at_equal_shares(
             groups=groups,
             generators=outcome.generators,
         )
-    best = max((name for name in on_val if name in WITHOUT), key=lambda name: on_val[name])
+    without = arms_without_faces()
+    best = max((name for name in on_val if name in without), key=lambda name: on_val[name])
     among = trained_apart(outcomes, list(decided.values()))
     changes = {
         name: verdict.changes(measured, decided[best], LEVEL, among=among)

@@ -189,7 +189,7 @@ class Plan:
             shown = ", ".join(each.shown() for each in stage)
             found.append(f"stage {number}, {len(stage) * self.seeds} trainings that wait for {waits}: {shown}")
         if self.distilled:
-            found.append("at last, one net distilled from the recommended arm's")
+            found.append("finally, one network distilled from the recommended arm's")
         return found
 
     def _trainings(self) -> list[Planned]:

@@ -74,7 +74,7 @@ def leaks_of(workspace: Workspace, config: Config, data: Run, images: ImageSet) 
     if leaking:
         say(
             f"{leaks.count('train', images):,} training and {leaks.count('val', images):,} validation images are also "
-            "in a split nearer to the test; the figures are too good by what that brings. "
+            "in a split nearer to the test, which makes the figures too good. "
             "`ganfer data check --drop` makes a set without them, for the GAN too."
         )
     return leaks

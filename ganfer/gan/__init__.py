@@ -1,10 +1,13 @@
 """GANs: networks, training, sampling. Importing this loads no torch.
 
 Read `train` (the command) and `loop` (forward, loss, backward, step) first. `plan` says what is trained on, `batches`
-draws from it, `spec` and `networks` fix the networks (`resgan`, `dcgan`, `stylegan2`), `losses`, `diffaugment`,
-`ada`, `ema` and `guide` are what a step uses, `snapshots` and `overfitting` measure, `alarms` warn, `history` and
-`checkpoint` write. `generator` is what any generator offers, `latents` turns seeds into z, `sampling` opens a trained
-GAN, `foreign` a network from elsewhere.
+draws from it, `spec` and `networks` fix the networks (`resgan`, `dcgan`, `stylegan2`), `settle` what depends on the
+device. `losses`, `diffaugment`, `ada`, `ema` and `guide` are what a step uses, `snapshots` and `overfitting` measure,
+`alarms` warn, `history`, `checkpoint` and `model_card` write. `many` trains several GANs. `generator` is what any
+generator offers, `latents` turns seeds into z, `sampling` opens a trained GAN, `foreign` a network from elsewhere.
+
+To go on from another GAN, `parent` reads it, `convert` and `transfer` make its weights fit. For faces that are changed,
+`encoder` finds latents and `identity` tells people apart; both train by `steps`.
 """
 
 from importlib import import_module

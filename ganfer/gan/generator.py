@@ -96,4 +96,5 @@ def check_source(source: str) -> None:
     """GanferError for a name nobody registered."""
     known = {*BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINTS))}
     if source not in known:
-        raise GanferError(f"No generator {source!r}.", did_you_mean(source, sorted(known)))
+        said = sorted({"gan", *known} - {"dcgan"})  # "gan" is the word for the workspace's own, whatever its network
+        raise GanferError(f"No generator {source!r}.", did_you_mean(source, said))

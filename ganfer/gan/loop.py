@@ -256,7 +256,7 @@ class Training:
         return bool(stopping)
 
     def _bookkeeping(self, advance: Advance, strength: float) -> None:
-        """Between steps: log, look for losses that are no numbers, snapshot, save."""
+        """Between steps: log, look for losses that are NaN or infinite, snapshot, save."""
         step = self.state.step
         advance()
         if step % LOG_EVERY == 0:
@@ -346,7 +346,7 @@ class Training:
             raise self._diverged()
 
     def _diverged(self) -> GanferError:
-        """The error for a training whose losses are no numbers any more; the best snapshot is written out first."""
+        """The error for a training whose losses became NaN or infinite; the best snapshot is written out first."""
         best = self.state.best
         kept = "No snapshot was made before."
         if best is not None:

@@ -28,7 +28,7 @@ def train_steps(
     """`steps` updates by the loss that `step(i)` returns, the rate falling along a cosine; resumes from `file`.
 
     parts: what the resume point holds besides the optimiser. WorkspaceError when it is damaged; GanferError when the
-    loss is no number any more. Ctrl-C and SIGTERM save first.
+    loss became NaN or infinite. Ctrl-C and SIGTERM save first.
     """
     parts = {**parts, "optimizer": optimizer}
     done = _load(file, parts) if file.is_file() else 0

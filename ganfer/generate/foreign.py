@@ -6,9 +6,9 @@ from pathlib import Path
 from ganfer.classifier import starter
 from ganfer.config import Config
 from ganfer.data.decode import Target
+from ganfer.data.decode_many import decode_items
 from ganfer.data.imageset import read_set
 from ganfer.data.names import class_named
-from ganfer.data.pool import decode_items
 from ganfer.data.provenance import write_png
 from ganfer.data.sources.items import Item
 from ganfer.data.sources.loose import images_below

@@ -29,9 +29,9 @@ from ganfer.generate.cards import write_batch_cards
 from ganfer.generate.changing import KEPT, PASSES, WORDS, Changed, Changer
 from ganfer.generate.draw import SHEET_FACES, image_name, writers
 from ganfer.generate.quota import Quota
+from ganfer.generate.real_faces import Sources, plan_sources
 from ganfer.generate.redraw import CODES
 from ganfer.generate.source import GeneratorChoice
-from ganfer.generate.sources import Sources, plan_sources
 from ganfer.generate.steer import judge_of, score_of
 from ganfer.metrics.perceptual import open_perceptual
 from ganfer.results import Result, table

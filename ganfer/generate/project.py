@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ganfer.config import Config
 from ganfer.data.decode import Target
-from ganfer.data.pool import decode_items
+from ganfer.data.decode_many import decode_items
 from ganfer.data.provenance import png_base64, write_png
 from ganfer.data.sources.items import Item
 from ganfer.data.text import folded, printable

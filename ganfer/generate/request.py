@@ -8,8 +8,8 @@ from ganfer.classifier.early import check_classes, check_device
 from ganfer.config import Config
 from ganfer.errors import GanferError, did_you_mean
 from ganfer.generate.quota import Quota, check_request, plan_counts, plan_seeds
+from ganfer.generate.real_faces import check_from_faces
 from ganfer.generate.source import OWN, Preview
-from ganfer.generate.sources import check_from_faces
 from ganfer.runtime import ranks
 from ganfer.runtime.extras import require
 from ganfer.workspace import Run, Workspace

@@ -308,7 +308,7 @@ def _write_sheet(path: Path, batch: Batch, labels: Labels) -> None:
 
 
 def _write_copies(path: Path, batch: Batch, labels: Labels, look: ImageFacts, screener: Screener) -> None:
-    """The rejected copies, each beside the real image that it repeats, the likest first."""
+    """The rejected copies, each beside the real image that it repeats, the most similar first."""
     copies = np.flatnonzero(labels.reason == COPY)
     copies = copies[np.argsort(-look.likeness[copies], kind="stable")][:_COPIES]
     pairs, captions = [], []

@@ -5,7 +5,8 @@ near held-back real images come to theirs.
 2. Likeness: the best candidate's cross-correlation over small shifts (`ganfer.data.duplicates.similarity`), -1..1.
 3. Isolation: the distance to the nearest training image in features, relative to the mean distance to the next ones
    (after Carlini et al. 2023): a copy has one image that is far nearer than all others, a typical face has many.
-4. A copy is as like as the same picture is (`NEAR`), or liker *and* more isolated than all but 1% of held-back images.
+4. A copy is as similar as two files of the same picture (`NEAR`), or more similar *and* more isolated than 99% of
+   held-back images.
 """
 
 from dataclasses import dataclass, fields
@@ -34,9 +35,9 @@ _ROUNDING = 1e-4  # of correlations by the batch against those one by one
 class Nearest:
     """The nearest training image of each of N images.
 
-    index: (N,) int64, the likest candidate's place in the training index. likeness: (N,) in -1..1. mirrored: (N,) bool,
-    whether it is like the mirror image. isolation: (N,) in 0..1, 0 for the very image. distance: (N,) to the nearest in
-    features.
+    index: (N,) int64, the most similar candidate's place in the training index. likeness: (N,) in -1..1. mirrored:
+    (N,) bool, whether it is like the mirror image. isolation: (N,) in 0..1, 0 for the very image. distance: (N,) to the
+    nearest in features.
     """
 
     index: np.ndarray
@@ -128,15 +129,15 @@ class TrainingIndex:
         likeness, flipped = np.zeros(len(images)), np.zeros(len(images), dtype=bool)
         for start in range(0, len(images), _TOGETHER):
             part = slice(start, start + _TOGETHER)
-            index[part], likeness[part], flipped[part] = self._likest(images[part], candidates[part], flips, device)
+            index[part], likeness[part], flipped[part] = self._closest(images[part], candidates[part], flips, device)
         rest = distances[:, 1:].mean(axis=1) if distances.shape[1] > 1 else np.ones(len(images))
         isolation = np.divide(distances[:, 0], rest, out=np.zeros(len(images)), where=rest > 0)
         return Nearest(index, likeness, flipped, isolation, distances[:, 0])
 
-    def _likest(
+    def _closest(
         self, images: np.ndarray, candidates: np.ndarray, flips: np.ndarray, device: Device
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of the candidates (n, c), mirrored as flips (c,) says: the likest, how like it is, whether mirrored."""
+        """Of the candidates (n, c), mirrored as flips (c,) says: the most similar, its likeness, whether mirrored."""
         n, c = candidates.shape
         order = np.argsort(candidates * 2 + flips, axis=1)  # of equals the first image wins, and the plain picture
         candidates, flipped = np.take_along_axis(candidates, order, axis=1), flips[order]

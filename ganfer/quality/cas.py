@@ -79,7 +79,7 @@ def train_cas(
 ) -> dict[str, Classifier]:
     """A classifier for each arm, trained on its samples alone, side by side; found again when it is done."""
     if own_file(config.classifier.pretrained):
-        say("The classification accuracy scores start from nothing: what a classifier knew before is none of them.")
+        say("The two classifiers are trained from scratch: classifier.pretrained is not used for them.")
     beside = 1 if config.workers == 1 else len(arms)  # at a time, who share the cores
     threads = 1 if config.cluster else max(1, min(torch.get_num_threads(), cores() // beside))
     train_many(

@@ -141,7 +141,7 @@ def _split_lines(path: Path, figures: dict[str, Any]) -> list[str]:
     leaks = table(["images found in two splits (equal, alike, mirrored)", "images"], rows)
     if not figures["splits"]["val"] + figures["splits"]["test"]:
         leaks = ["It names no splits, so nothing can leak between them; what is equal in it is counted."]
-    lookalikes = f"of two people who look alike: {figures['lookalikes']:,} near pairs, which are not counted"
+    lookalikes = f"near pairs of two people who look alike: {figures['lookalikes']:,}, which are not counted"
     return [
         f"{path}: {figures['images']:,} images ({sizes})",
         *(f"not looked at: {count:,} {reason}" for reason, count in figures["skipped"].items() if count),

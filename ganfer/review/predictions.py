@@ -41,7 +41,7 @@ def read_predictions(path: Path) -> Predictions:
             "ganfer crossval writes such tables (out_of_fold-*.csv).",
         )
     if len(given) > 1 and any(folded(row.get(given[0], "")) != folded(row.get(given[1], "")) for _, row in found):
-        raise DataError(f"{path}: {given[0]} and {given[1]} say other classes.", "Leave one of the columns out.")
+        raise DataError(f"{path}: {given[0]} and {given[1]} name different classes.", "Leave one of the columns out.")
     place = {folded(name): k for k, name in enumerate(columns.values())}
     if len(place) < len(columns):
         raise DataError(f"{path} has two columns of one class ({', '.join(columns)}).", "Rename one of them.")
@@ -60,7 +60,7 @@ def read_predictions(path: Path) -> Predictions:
     wrong = np.flatnonzero(~np.isfinite(probabilities).all(axis=1) | (probabilities < 0).any(axis=1) | (total <= 0))
     if len(wrong):
         raise DataError(
-            f"{path}, row {found[wrong[0]][0]}: the probabilities are none.", "They are numbers from 0 to 1."
+            f"{path}, row {found[wrong[0]][0]}: the probabilities are not valid.", "Give numbers from 0 to 1."
         )
     uneven = int((np.abs(total - 1) > _UNEVEN).sum())
     notes = (

@@ -48,7 +48,7 @@ def reviewer_name(given: str | None) -> str:
     try:
         return checked_reviewer(getpass.getuser())
     except (OSError, KeyError, ImportError):  # no login name in this environment
-        raise GanferError("Nobody knows your name here.", "Give one with --reviewer NAME.") from None
+        raise GanferError("Your login name cannot be found.", "Give one with --reviewer NAME.") from None
 
 
 def serve_review(

@@ -27,7 +27,7 @@ def plan_lines(form: str, batch: Run | None, licence: str) -> list[str]:
     if form not in FORMATS:
         raise GanferError(f"--format {form!r} is unknown.", did_you_mean(form, FORMATS))
     if not licence.strip() or not licence.isprintable():
-        raise GanferError(f"--licence {licence!r} is no name.", "Give one line, like cc-by-4.0, or leave it away.")
+        raise GanferError(f"--licence {licence!r} is not a name.", "Give one line, like cc-by-4.0, or leave it out.")
     if form == "parquet":
         parquet.need_pyarrow("--format parquet")
     with_faces = f", with the faces kept of {batch.name}" if batch else ""

@@ -300,8 +300,8 @@ def estimate(
 ) -> Estimate:
     """A figure with its interval, from the variances over test images, seeds and folds. plain (S,); by_fold (F, S).
 
-    What a single prediction's luck brings shows in both of the first two: it is taken out of the images' part, because
-    the spread over the seeds holds all of it. floor: the least that the images' part may be.
+    Noise in single predictions inflates both of the first two. It is subtracted from the images' part, because the
+    spread over the seeds holds all of it. floor: the least that the images' part may be.
     """
     mean, seeds = float(plain.mean()), len(plain)
     together, alone = spread

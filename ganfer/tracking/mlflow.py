@@ -1,6 +1,6 @@
 """MLflow (extra `mlflow`): runs in a SQLite file of the workspace, or on a server that `tracking.uri` names.
 
-Nothing secret is written: user and password belong into MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or
+Nothing secret is written: user and password belong in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or
 MLFLOW_TRACKING_TOKEN), an address that holds some into MLFLOW_TRACKING_URI.
 """
 
@@ -162,7 +162,7 @@ def _named(name: str) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """MLflow's and Alembic's words belong into no training's output."""
+    """MLflow's and Alembic's words have no place in a training's output."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     for logger in ("mlflow", "alembic", "git"):

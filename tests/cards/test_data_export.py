@@ -155,5 +155,5 @@ def test_classes_keep_their_names_as_folders(tmp_path, capsys):
 
 @pytest.mark.parametrize("licence", ["", " ", "cc\nby"])
 def test_a_licence_is_one_line(licence, project):
-    with pytest.raises(GanferError, match="--licence .* is no name"):
+    with pytest.raises(GanferError, match="--licence .* is not a name"):
         project.export_data("png", licence=licence, dry_run=True)

@@ -171,7 +171,7 @@ def test_other_real_data_than_the_active_are_named(tmp_path: Path) -> None:
     add_set(workspace, tiny_set((30, 30, 30)), "two")
     folder = photos(tmp_path / "photos", 1)
     said = ganfer("predict", folder, "-w", workspace.root, "--detector", "none", "--no-pictures").stderr
-    assert f"{run.name} reads the faces, trained on other data than two" in said
+    assert f"{run.name} reads the faces. It was trained on other data; on two" in said
 
 
 def test_serve_offers_it_as_the_newest(tmp_path: Path) -> None:

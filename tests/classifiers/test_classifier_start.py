@@ -155,7 +155,7 @@ def test_a_card_of_other_kinds_and_numbers_that_are_none_are_one_line(parent: Tr
     model = create_model("compact-small", 3, 1, 16)
     odd = {
         "class_names": ({**card, "class_names": 3}, weights),
-        "fitted_biases are no numbers": ({**card, "fitted_biases": ["a"]}, weights),
+        "fitted_biases are not numbers": ({**card, "fitted_biases": ["a"]}, weights),
         "holds NaN": (card, {**weights, "head.1.bias": torch.full((3,), torch.nan)}),
     }
     for place, (said, (facts, tensors)) in enumerate(odd.items()):

@@ -194,7 +194,7 @@ def test_people_who_look_alike_are_not_one_picture() -> None:
         assert found.leaks_to.tolist() == ["test", "", "test", ""]
         assert 0.85 <= found.similarity.min() < 0.95
     workspace, run = add(image_set(images, split=split, group=["S1", "S2", "S3", "S4"]))
-    assert "of two people who look alike: 1 near pairs, which are not counted" in check(workspace, run).lines
+    assert "near pairs of two people who look alike: 1, which are not counted" in check(workspace, run).lines
 
 
 def test_a_picture_that_stands_there_under_two_names_is_nobodys() -> None:

@@ -575,7 +575,7 @@ def test_a_path_that_is_not_there_and_a_file_that_is_no_archive(tmp_path: Path) 
 
 def test_an_unknown_kind_is_answered_with_the_nearest(tmp_path: Path) -> None:
     path = folder(tmp_path / "x", classes("happy sad", 1))
-    with pytest.raises(DataError, match=r"Unknown kind 'rafdb'. Did you mean 'raf-db'\?"):
+    with pytest.raises(DataError, match=r"Unknown layout 'rafdb'. Did you mean 'raf-db'\?"):
         open_source(path, "rafdb")
     with pytest.raises(DataError, match="does not look like expw"):
         open_source(path, "expw")

@@ -27,7 +27,7 @@ FILES |= {"happy/7.png": b"no image", "notes.txt": b"text", "sad/9.png": b"", "s
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
-    monkeypatch.setattr("ganfer.data.pool.CHUNK_IMAGES", 64)
+    monkeypatch.setattr("ganfer.data.decode_many.CHUNK_IMAGES", 64)
 
 
 def added(path: Path, root: str, **options: object) -> Result:

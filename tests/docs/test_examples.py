@@ -1,5 +1,6 @@
 """Every command and every Python example of the documents runs, with tiny settings, in one tiny workspace per page."""
 
+import dataclasses
 import json
 import re
 import shlex
@@ -8,8 +9,10 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -230,6 +233,26 @@ def registries() -> Iterator[None]:
         registry.update(before)  # type: ignore[attr-defined]
 
 
+def test_the_example_of_a_cluster_hands_its_address_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is not run as it stands, for want of Slurm: here with a cluster that is none."""
+
+    class SLURMCluster(nullcontext[Any]):
+        scheduler_address = "tcp://head:8786"
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__(self)
+
+        def scale(self, jobs: int) -> None: ...
+
+    asked: list[str] = []
+    monkeypatch.setitem(sys.modules, "dask_jobqueue", SimpleNamespace(SLURMCluster=SLURMCluster))
+    monkeypatch.setattr(Project, "retrain", lambda project: asked.append(project.config.cluster))
+    monkeypatch.chdir(tmp_path)
+    [block] = [each for each in blocks(ROOT / "docs" / "cluster.md") if each.language == "python"]
+    exec(compile(block.code, block.page, "exec"), {})
+    assert asked == ["tcp://head:8786"]
+
+
 def test_what_does_not_run_says_why() -> None:
     marked = [block for page in PAGES for block in blocks(page) if block.mark.startswith("not run")]
     assert marked
@@ -237,12 +260,9 @@ def test_what_does_not_run_says_why() -> None:
 
 
 def test_settings_that_pages_name_are_settings() -> None:
-
-    sections = (
-        "data|drawn|gan|classifier|generate|stylegan|steering|label|quality|retrain|serve|evaluate|crossval|live|tune"
-    )
+    sections = "|".join(field.name for field in dataclasses.fields(Config))
     named = {name for page in PAGES for name in re.findall(rf"`((?:{sections})\.[a-z_0-9]+)[`=]", page.read_text())}
     assert len(named) > 20
     for name in sorted(named):
-        if not name.endswith((".py", ".json", ".csv")):  # a file named like a section
+        if not name.endswith((".py", ".json", ".csv", ".md")):  # a file named like a section
             field_of(name)

@@ -108,7 +108,7 @@ def test_an_ensemble_is_measured_together_and_one_of_it_is_said_to_be_one(
     assert evaluated.path is not None
     assert len(Run(evaluated.path).record["key"]["inputs"]["classifiers"]) == 2
     assert find(thinned.workspace, "best").file.parent.name == "best"
-    assert "kept best as an ensemble of 2; taken is the one" in capsys.readouterr().err
+    assert "kept best as an ensemble of 2; the one" in capsys.readouterr().err
 
 
 def arm_folder(results: dict[str, Any], name: str) -> str:

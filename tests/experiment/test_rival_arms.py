@@ -253,6 +253,11 @@ def test_distilled_faces_must_beat_the_best_way_and_the_same_distillation() -> N
     assert selected({"original": 0.5, "m2m": 0.6, "distilled+synthetic": 0.9}).best_without == "m2m"
 
 
+def test_an_arm_that_is_added_later_can_be_the_verdicts_opponent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ARMS, "focal", replace(ARMS["oversample"], name="focal"))  # type: ignore[arg-type]
+    assert selected({"original": 0.5, "focal": 0.7, "synthetic": 0.6}).best_without == "focal"
+
+
 def test_all_of_them_end_to_end_and_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("cleanlab")
     workspace = Workspace(tmp_path)

@@ -72,6 +72,7 @@ def test_a_dry_run_without_data_says_what_would_be_made(tmp_path):
     [
         (["--source", "stylegan2"], "needs a network.*ffhq-256"),
         (["--source", "stylegan3"], "No generator .stylegan3.*stylegan2"),
+        (["--source", "foo"], "No generator 'foo'. Known: gan, stylegan2"),
         (["--class", "feer=3"], "the class 'feer'.*'fear'"),
         (["--n", "3", "--class", "fear=3"], "goes with none of"),
         (["--to", "30"], "Nothing to draw"),

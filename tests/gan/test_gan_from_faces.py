@@ -34,8 +34,8 @@ from ganfer.gan.sampling import GanGenerator, open_gan
 from ganfer.gan.train import train_gan
 from ganfer.generate.changing import ALREADY, COPY, IDENTITY, KEPT, Changer
 from ganfer.generate.quota import Quota
+from ganfer.generate.real_faces import plan_sources
 from ganfer.generate.redraw import redraw
-from ganfer.generate.sources import plan_sources
 from ganfer.generate.stylegan2 import StyleganGenerator
 from ganfer.metrics.identity import IdentityDistance, IdentityNet, contrast, separation
 from ganfer.metrics.perceptual import open_perceptual

@@ -172,6 +172,19 @@ def test_what_a_folder_says_is_in_it_is_there(package: str) -> None:
     assert wrong == []
 
 
+@pytest.mark.parametrize("package", PACKAGES)
+def test_what_is_in_a_folder_is_named_in_what_it_says(package: str) -> None:
+    wrong = []
+    for folder in {file.parent for file in modules(package).values()}:
+        text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+        inside = {path.stem for path in folder.glob("*.py")} | {
+            path.parent.name for path in folder.glob("*/__init__.py")
+        }
+        named = {*re.findall(r"`([a-z][a-z_0-9]+)`", text), "__init__", "__main__"}
+        wrong += [f"{folder.relative_to(ROOT)}: {name}" for name in inside - named]
+    assert sorted(wrong) == []
+
+
 def test_no_two_test_files_share_a_name() -> None:
     names = [file.name for file in (ROOT / "tests").rglob("*.py") if file.name != "conftest.py"]
     assert sorted({name for name in names if names.count(name) > 1}) == []  # pytest imports them by their names alone

@@ -223,7 +223,7 @@ def test_the_scores_of_what_is_learned_start_from_nothing(tmp_path: Path, capsys
     noise = np.random.default_rng(0).integers(0, 256, samples["real"].images.shape).astype(np.uint8)
     config = fast_config(quality__cas_steps=2, device="cpu", classifier__pretrained=str(start / "real"))
     model = train_cas(config, {"synthetic": Samples(noise, GOOD)}, NAMES, tmp_path / "made")["synthetic"]
-    assert "start from nothing" in capsys.readouterr().err
+    assert "trained from scratch" in capsys.readouterr().err
     assert (model.probabilities(striped(GOOD, 3)).argmax(axis=1) == GOOD).mean() < 0.6
     assert model.card["config"]["pretrained"] == "none"
 

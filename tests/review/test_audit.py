@@ -198,7 +198,7 @@ def test_predictions_as_a_spreadsheet_and_other_programs_write_them(tmp_path: Pa
         (plain.replace("p_müde", "p_Happy"), "two columns of one class"),
         (plain + "c,angry,0.5,0.5\n", "no column p_angry"),
         (plain + "c,happy\n", "row 13: '' is no probability"),
-        (plain.replace("label,", "label,true,").replace("happy,0", "happy,sad,0"), "label and true say other classes"),
+        (plain.replace("label,", "label,true,").replace("happy,0", "happy,sad,0"), "label and true name different"),
     ):
         file.write_text(text)
         with pytest.raises(DataError, match=said):

@@ -3,6 +3,10 @@
 Drawn in numpy and OpenCV from FACS action units; every face is named by its seed, its label and, where asked for, its
 person. The numbers of a face are the same everywhere; its pixels are the same on one machine and may differ by a grey
 level between kinds of processor, whose exponentials round differently.
+
+`sets` draws many. `face` chooses the numbers of one from its seed (`draws`): who it is (`identity`) and what it shows
+(`expressions`). `render` makes them pixels, on a `canvas`: `head` and `shading` for its form and light, `features`,
+`mouth` and `hair` for its parts, `scene` for what is around it.
 """
 
 from ganfer.data.drawn.draws import DRAWN_VERSION

@@ -202,7 +202,7 @@ def _check_names(file: ParquetFile, names: Sequence[str], options: ReadOptions) 
     if options.class_names and not numbers and tuple(names) != options.class_names:
         raise DataError(
             f"{file.what} names its classes itself ({', '.join(map(printable, names))}).",
-            "Leave --class-names away; --rename OLD=NEW renames one.",
+            "Leave --class-names out; --rename OLD=NEW renames one.",
         )
 
 

@@ -243,7 +243,7 @@ def open_source(
     DataError when it is missing, holds nothing ganfer reads, or does not fit `kind`.
     """
     if kind is not None and kind not in KINDS:
-        raise DataError(f"Unknown kind {kind!r}.", did_you_mean(kind, KINDS))
+        raise DataError(f"Unknown layout {kind!r}.", did_you_mean(kind, KINDS))
     options = options or ReadOptions()
     tree = open_tree(path) if isinstance(path, Path) else several(path)
     path = tree.path if not isinstance(path, Path) else path
@@ -262,14 +262,14 @@ def open_source(
         kind = _found_out(path, tree, seen, options)
     elif not (KINDS[kind].allows or KINDS[kind].fits)(seen):
         raise DataError(
-            f"{path} does not look like {kind} ({KINDS[kind].summary}).", "Leave --as away, or check the path."
+            f"{path} does not look like {kind} ({KINDS[kind].summary}).", "Leave --as out, or check the path."
         )
     if options.columns and kind != "parquet":
-        raise DataError(f"--column is for Parquet; {path} is read as {kind}.", "Leave it away.")
+        raise DataError(f"--column is for Parquet; {path} is read as {kind}.", "Leave it out.")
     if (options.class_level or options.subject_level) and kind not in _BY_FOLDER:
         raise DataError(
             f"--class-level and --subject-level are for class folders; {path} is read as {kind}.",
-            "Leave them away, or add --as folder.",
+            "Leave them out, or add --as folder.",
         )
     return DatasetSource(path, kind, KINDS[kind], tree, seen, options, workspaces)
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from making_sources import png
 
-from ganfer.data import pool
+from ganfer.data import decode_many
 from ganfer.data.decode import Decoded, Target, Task, decode_chunk
-from ganfer.data.pool import decode_items
+from ganfer.data.decode_many import decode_items
 from ganfer.data.sources.items import Item
 
 TARGET = Target(20, 1)
@@ -36,8 +36,8 @@ def crashing(tasks: list[Task], target: Target) -> Decoded:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "_SMALL_IMAGES", 10)
-    monkeypatch.setattr(pool, "CHUNK_IMAGES", 8)
+    monkeypatch.setattr(decode_many, "_SMALL_IMAGES", 10)
+    monkeypatch.setattr(decode_many, "CHUNK_IMAGES", 8)
 
 
 @pytest.mark.usefixtures("small")
@@ -52,8 +52,8 @@ def test_two_workers_give_what_one_gives_in_the_same_order() -> None:
 
 @pytest.mark.usefixtures("small")
 def test_an_image_that_kills_its_worker_is_skipped_and_all_others_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "CHUNK_IMAGES", 4)
-    monkeypatch.setattr(pool, "decode_chunk", crashing)
+    monkeypatch.setattr(decode_many, "CHUNK_IMAGES", 4)
+    monkeypatch.setattr(decode_many, "decode_chunk", crashing)
     reasons = [r for _, decoded in decode_items(items(22, fatal=(13,)), TARGET, workers=2) for r in decoded.reasons]
     assert [i for i, reason in enumerate(reasons) if reason] == [13]
     assert len(reasons) == 22
@@ -77,16 +77,16 @@ def test_the_source_is_read_no_further_than_a_few_chunks_ahead() -> None:
 
 
 def test_chunks_are_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "CHUNK_BYTES", 3 * len(png(0)))
+    monkeypatch.setattr(decode_many, "CHUNK_BYTES", 3 * len(png(0)))
     assert max(len(batch) for batch, _ in decode_items(items(20), TARGET, workers=1)) <= 4
 
 
 def test_a_few_heavy_images_go_to_the_workers_and_a_few_light_ones_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[int] = []
-    monkeypatch.setattr(pool, "_parallel", lambda chunks, target, workers: used.append(workers) or chunks)
+    monkeypatch.setattr(decode_many, "_parallel", lambda chunks, target, workers: used.append(workers) or chunks)
     list(decode_items(items(20), TARGET, workers=2))
     assert used == []
-    monkeypatch.setattr(pool, "_SMALL_BYTES", 10 * len(png(0)))
+    monkeypatch.setattr(decode_many, "_SMALL_BYTES", 10 * len(png(0)))
     assert sum(len(chunk) for chunk in decode_items(items(20), TARGET, workers=2)) == 20
     assert used == [2]
 
