@@ -132,6 +132,6 @@ def _convert(value: Any, hint: Any, path: str) -> Any:
     if str in kinds and isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     if (isinstance(value, bool) and bool not in kinds) or not isinstance(value, kinds):
-        wanted = " or ".join(_WRITTEN.get(kind) or getattr(kind, "__name__", str(kind)) for kind in kinds)
+        wanted = " or ".join(str(_WRITTEN.get(kind, getattr(kind, "__name__", kind))) for kind in kinds)
         raise ConfigError(f"{path} = {value!r} is a {type(value).__name__}.", f"It must be {wanted}.")
     return value
