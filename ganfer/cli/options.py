@@ -72,7 +72,7 @@ def common_with(
         def command(
             workspace: str | None, config: str | None, sets: tuple[str, ...], as_json: bool, dry_run: bool, **rest: Any
         ) -> None:
-            overrides = [*sets, *_taken_settings(rest)]
+            overrides: list[str | tuple[str, Any]] = [*sets, *_taken_settings(rest)]
             named = config or default_config or (_without_data(workspace or default_workspace) if daily else None)
             settings = load_config(named, overrides)
             if not (ranks.leads() or shared):
