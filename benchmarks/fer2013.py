@@ -207,6 +207,7 @@ def experiment(report: Result) -> dict[str, Any]:
         "selection": results["selection"],
         "tuning": results.get("tuning"),
         "equal_shares": results["equal_shares"],
+        "exchange": results.get("exchange"),
         "arms": [{name: arm[name] for name in arm_parts} for arm in results["arms"]],
         "comparisons": results["comparisons"],
         "seeds": results["settings"]["seeds"],
