@@ -140,7 +140,7 @@ def test_a_run_that_the_starting_process_holds_is_refused_and_one_of_that_number
     with (run.path / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         monkeypatch.setattr("ganfer.workspace.say", lambda text: fcntl.flock(lock, fcntl.LOCK_UN))
-        refused = nullcontext() if elsewhere else pytest.raises(WorkspaceError, match="would be waited for for ever")
+        refused = nullcontext() if elsewhere else pytest.raises(WorkspaceError, match="would wait for ever")
         with refused, run.work("test"):
             pass
 
