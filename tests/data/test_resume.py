@@ -91,10 +91,10 @@ def test_killed_it_goes_on(tmp_path):
 import sys, time
 from pathlib import Path
 from ganfer.config import load_config
-from ganfer.data import checkpoint, ingest, pool, writer
+from ganfer.data import checkpoint, decode_many, ingest, writer
 from ganfer.workspace import Workspace
 checkpoint.SECONDS = 0.0
-pool.CHUNK_IMAGES = 64
+decode_many.CHUNK_IMAGES = 64
 append = writer.SetWriter.append
 writer.SetWriter.append = lambda self, *given: (time.sleep(0.1), append(self, *given))[1]
 ingest.add(Workspace("w"), load_config(overrides={{"data.size": 20, "data.workers": 1}}), Path({str(source)!r}))
