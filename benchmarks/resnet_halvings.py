@@ -4,7 +4,7 @@
     python benchmarks/resnet_halvings.py --data W/fer-all-48 --answers FOLDER/fer2013-resnet18-0.npz
 
 torchvision's ResNets halve an image five times, so that 48 pixels end as 2 x 2. ganfer takes the first two halvings
-away (`classifiers/models/pretrained.py`), which leaves 6 x 6 and costs 16 times the arithmetic. The network that keeps
+away (`classifiers/models/pretrained.py`), which leaves 6 x 6 and costs up to 16 times the arithmetic. The network that keeps
 them is trained here with the recipe's settings, seed and images, but on full-size images from the first step on, as it
 is quick: once for the recipe's passes and once for three times as many. Compared are the accuracies on validation,
 averaged over the mirror image, and their paired difference with its 95% interval over the images; the test split is not
