@@ -15,7 +15,6 @@ import argparse
 import dataclasses
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -60,24 +59,20 @@ def main() -> None:
     val, theirs = images.of("val"), read(options.answers)
     if not np.array_equal(theirs["val labels"], val.labels):
         raise SystemExit(f"{options.answers} was measured on other validation images than those of {options.data}")
-    hits = {"without the first two": theirs["val flip"].argmax(1) == val.labels}
     config = load_config(RECIPE)
-    base = dataclasses.replace(config.classifier, model="resnet18-halved", progressive=0.0, tensorboard=False)
-    found: dict[str, Any] = {"networks": {}}
-    name, run = f"five halvings, {base.epochs} passes", options.data / "halvings"
-    sets = samples(real_only(images, "train")), samples(real_only(images, "val"))
-    done = train(base, *sets, images.class_names, run, seed=config.seed, device="cpu", progress=progress)
+    recipe = dataclasses.replace(config.classifier, model="resnet18-halved", progressive=0.0, tensorboard=False)
+    sets, run = [samples(real_only(images, split)) for split in ("train", "val")], options.data / "halvings"
+    done = train(recipe, *sets, images.class_names, run, seed=config.seed, device="cpu", progress=progress)
     said = done.load("cpu").probabilities(np.asarray(val.images), tta="flip")
-    hits[name] = said.argmax(1) == val.labels
-    found["networks"][name] = {"seconds": round(done.seconds, 1), "load": os.getloadavg()[0]}
-    for name, right in hits.items():
-        row = found["networks"].setdefault(name, {})
-        row |= {"val accuracy": float(right.mean()), "interval": wilson(float(right.mean()), len(right))}
-        difference = right.astype(float) - hits["without the first two"]
-        half = 1.959964 * float(difference.std(ddof=1)) / math.sqrt(len(difference))
-        mean = float(difference.mean())
-        row["against without"] = mean, (mean - half, mean + half)
-        print(name, row, flush=True)
+    without, halved = (each.argmax(1) == val.labels for each in (theirs["val flip"], said))
+    change = halved.astype(float) - without
+    mean, half = float(change.mean()), 1.959964 * float(change.std(ddof=1)) / math.sqrt(len(change))
+    found: dict[str, Any] = {
+        f"{name}, {recipe.epochs} passes": {"val accuracy": share, "interval": wilson(share, len(val))}
+        for name, share in (("five halvings", float(halved.mean())), ("without the first two", float(without.mean())))
+    }
+    found |= {"difference": mean, "interval": (mean - half, mean + half), "seconds": round(done.seconds, 1)}
+    print(json.dumps(found, indent=1))
     FILE.write_text(json.dumps(found | {"seed": config.seed, "environment": environment()}, indent=1) + "\n")
 
 

@@ -55,6 +55,13 @@ def test_a_run_made_when_the_batch_size_was_a_number_is_still_found(workspace, d
 worth_it = settle.WORTH_IT
 
 
+@contextmanager
+def stops_at_the_fifth_step():
+    """In place of `graceful_stop`."""
+    asked = iter([False] * 4 + [True])
+    yield lambda: next(asked)
+
+
 @pytest.fixture
 def measured(monkeypatch) -> list[str]:
     """A processor with bfloat16, where every training is long enough to measure; which networks were measured."""
@@ -114,14 +121,8 @@ def test_what_was_measured_is_in_the_card_and_a_resumed_training_obeys_it(
     measured, workspace, data, make_config, monkeypatch
 ):
     config: Config = make_config(gan__steps=8, gan__snapshot_every=8, gan__precision="fastest")
-    asked = iter([False] * 4 + [True])
-
-    @contextmanager
-    def stops():
-        yield lambda: next(asked)
-
     with monkeypatch.context() as patched:
-        patched.setattr(stage, "graceful_stop", stops)
+        patched.setattr(stage, "graceful_stop", stops_at_the_fifth_step)
         with pytest.raises(KeyboardInterrupt):
             train_gan(workspace, config, data)
     monkeypatch.setattr(settle, "faster", lambda *_: "fp32")  # other work slows the machine now
@@ -138,14 +139,8 @@ def test_what_was_measured_is_in_the_card_and_a_resumed_training_obeys_it(
 def test_a_training_that_goes_on_in_another_precision_says_so(workspace, data, make_config, monkeypatch, capsys):
     """As one that was begun on a GPU does on a processor."""
     config: Config = make_config(gan__steps=8, gan__snapshot_every=8, gan__guidance=0.0)
-    asked = iter([False] * 4 + [True])
-
-    @contextmanager
-    def stops():
-        yield lambda: next(asked)
-
     with monkeypatch.context() as patched:
-        patched.setattr(stage, "graceful_stop", stops)
+        patched.setattr(stage, "graceful_stop", stops_at_the_fifth_step)
         patched.setattr(stage, "settled_precision", lambda *_: "bf16")
         with pytest.raises(KeyboardInterrupt):
             train_gan(workspace, config, data)
